@@ -1,0 +1,133 @@
+"""What was decided and why: the value that selection produces, a lock records, and ``resolve`` shows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from gpuenv.model.machine import ComputeCapability
+from gpuenv.model.wheel import Channel, SourceKind, Wheel
+
+Reason = Literal[
+    "platform",
+    "python",
+    "abi",
+    "libc",
+    "channel",
+    "version",
+    "variant",
+    "driver",
+    "kernels",
+    "companion",
+    "yanked",
+    "too-new",
+    "hash",
+    "unknown-kernels",
+    "excluded",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rejected:
+    """A candidate that was not accepted. ``candidate`` reads ``torch 2.14.0+cu126``; ``detail`` holds the fact and its
+    source. ``wheels`` counts the files of that candidate (one a Python and platform) that ended this way."""
+
+    candidate: str
+    reason: Reason
+    detail: str
+    wheels: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accepted:
+    """A candidate that passes every rule; rank 0 was chosen."""
+
+    candidate: str
+    rank: int
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kernels:
+    """Code in the chosen torch wheel. ``origin`` is ``table`` or ``wheel``; ``detail`` names row or member."""
+
+    sass: tuple[str, ...]
+    ptx: tuple[str, ...]
+    origin: Literal["table", "wheel"]
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GpuSupport:
+    """Which code of the wheel serves one GPU: ``by`` is ``sm_86`` (native) or ``compute_120`` (PTX)."""
+
+    index: int
+    name: str
+    compute_capability: ComputeCapability
+    support: Literal["native", "ptx"]
+    by: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DriverSupport:
+    """``full`` is true where the driver's own CUDA is at least the variant's; otherwise minor-version compatibility
+    carries it: compiled kernels run, PTX of the newer toolkit does not."""
+
+    required: str
+    found: str
+    full: bool
+    source: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """The family of wheels for one machine, and the whole reasoning."""
+
+    profile: str
+    accelerator: Literal["cuda", "cpu"]
+    python: str
+    channel: Channel
+    variant: str
+    """``cu128`` or ``cpu``; for a wheel without a variant folder, derived from the CUDA it was built with."""
+    source: SourceKind
+    packages: tuple[Wheel, ...]
+    """The family, torch first, then by name."""
+    requires: tuple[tuple[str, tuple[str, ...]], ...]
+    """Known Requires-Dist of the chosen wheels by project: (("torch", ("triton==3.6.0; …", …)), …)."""
+    others: tuple[str, ...]
+    """The profile's requirements that are not of the family, as written."""
+    kernels: Kernels | None
+    """``None`` for a CPU build."""
+    gpus: tuple[GpuSupport, ...]
+    driver: DriverSupport | None
+    because: tuple[str, ...]
+    warnings: tuple[str, ...]
+    accepted: tuple[Accepted, ...]
+    rejected: tuple[Rejected, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """Something the decision must know of one wheel before it can go on."""
+
+    wheel: Wheel
+    about: Literal["kernels", "metadata"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Questions:
+    """No decision yet: read these, add the answers, ask again. Never empty."""
+
+    items: tuple[Question, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoDecision:
+    """Nothing fits. ``summary`` is one sentence that names the deciding rule; ``hints`` are things to type."""
+
+    summary: str
+    causes: tuple[str, ...]
+    hints: tuple[str, ...]
+    rejected: tuple[Rejected, ...]
+    wants_nightly: bool = False
+    """True where stable channels were exhausted and the profile allows looking at nightlies, which were not offered."""

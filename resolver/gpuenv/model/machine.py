@@ -1,0 +1,80 @@
+"""What a machine is: the value that detection produces, a machine file holds, and the decision takes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+Os = Literal["linux", "windows", "macos"]
+Arch = Literal["x86_64", "aarch64", "arm64"]
+
+
+class ComputeCapability(NamedTuple):
+    """A GPU's compute capability, ``major.minor`` (CUDA C++ Programming Guide, "Compute Capabilities").
+
+    >>> ComputeCapability.parse("12.0")
+    ComputeCapability(major=12, minor=0)
+    >>> str(ComputeCapability(8, 6))
+    '8.6'
+    """
+
+    major: int
+    minor: int
+
+    @classmethod
+    def parse(cls, text: str) -> ComputeCapability:
+        """Read ``"8.6"``. Raises ``ValueError`` for anything else, implausible numbers included."""
+        major, dot, minor = text.partition(".")
+        if not (dot and major.isdecimal() and minor.isdecimal() and text.isascii()):
+            raise ValueError(f"not a compute capability: {text!r} (expected MAJOR.MINOR, such as 8.6)")
+        value = cls(int(major), int(minor))
+        if not (1 <= value.major <= 99 and 0 <= value.minor <= 9):
+            raise ValueError(f"not a plausible compute capability: {text!r}")
+        return value
+
+    def __str__(self) -> str:
+        return f"{self.major}.{self.minor}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Driver:
+    """The NVIDIA kernel driver in use.
+
+    ``version`` compares component by component (570.26 < 570.124). ``cuda`` is the newest CUDA the driver knows
+    (``"12.9"``), not an installed toolkit; ``None`` where it could not be read. ``source`` names how the version was
+    read: ``nvml``, ``/sys/module/nvidia/version``, ``/proc/driver/nvidia/version``, ``nvidia-smi``, ``file``.
+    """
+
+    version: str
+    cuda: str | None
+    source: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gpu:
+    """One NVIDIA GPU. ``index`` is NVML's order (PCI bus), which need not be CUDA's: match by ``uuid``."""
+
+    index: int
+    uuid: str
+    name: str
+    compute_capability: ComputeCapability
+    memory_bytes: int | None
+    mig: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """A machine as far as the decision needs it, this one or another.
+
+    ``libc`` reads ``"glibc 2.39"`` or ``"musl 1.2"``; ``None`` where there is none (Windows, macOS). ``sources`` pairs
+    a fact's path (``"os"``, ``"gpus[0].name"``) with how it was learned, sorted by path.
+    """
+
+    os: Os
+    arch: Arch
+    libc: str | None
+    wsl: bool
+    container: bool
+    driver: Driver | None
+    gpus: tuple[Gpu, ...]
+    sources: tuple[tuple[str, str], ...] = ()

@@ -1,0 +1,53 @@
+"""What a user wants: the value that a profile file holds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from gpuenv.model.machine import ComputeCapability
+
+Accelerator = Literal["cuda", "cpu", "auto"]
+ChannelWish = Literal["stable", "nightly", "auto"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerificationPlan:
+    """How an environment has to prove itself (sizes in samples and steps; ``precision`` ``bf16`` falls back to ``fp32``
+    on a card without it, and says so)."""
+
+    model: Literal["gpt2", "gpt2-small", "gpt2-tiny"] = "gpt2"
+    samples: int = 550
+    batch_size: int = 4
+    steps: int = 14
+    precision: Literal["bf16", "fp32"] = "bf16"
+    loss_below: float = 4.15
+    """The final loss must be below this bound (natural logarithm, nats a token)."""
+    deadline_seconds: int = 600
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Profile:
+    """A wish, before any machine or index is looked at."""
+
+    name: str
+    description: str
+    origin: str
+    """The file it was read from, or ``bundled:NAME``."""
+    accelerator: Accelerator
+    """``cuda``: a GPU is required. ``cpu``: the CPU is wanted. ``auto``: a GPU, else the CPU, said aloud."""
+    packages: tuple[str, ...]
+    """Requirements (PEP 508) that must be met; ``torch`` is always among them."""
+    optional_packages: tuple[str, ...] = ()
+    """Requirements taken where the source has a consistent one, left out with a reason where not."""
+    channel: ChannelWish = "auto"
+    variant: str | None = None
+    """One variant the user insists on (``cu128``)."""
+    python: str | None = None
+    """A specifier on ``X.Y`` (``">=3.10,<3.14"``, ``"==3.12"``)."""
+    compute_capabilities: tuple[ComputeCapability, ...] = ()
+    """The machine must have at least one GPU in scope with one of these; empty: any."""
+    least_driver: str | None = None
+    environment: str = ".venv-gpu"
+    keep: bool = False
+    verification: VerificationPlan = VerificationPlan()

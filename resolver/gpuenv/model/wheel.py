@@ -1,0 +1,83 @@
+"""What an index lists and what a wheel contains."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Channel = Literal["stable", "nightly", "test"]
+SourceKind = Literal["pytorch", "mirror", "package-index", "find-links"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wheel:
+    """One row of an index page, or one file of a folder.
+
+    The identity of a wheel is its ``url``: the same file name stands in several folders of PyTorch's index with
+    different bytes. ``variant`` is the folder it stands in (``cu128``, ``cpu``), ``None`` for a file at a channel's
+    root or of a source without variants. ``sha256`` is ``None`` where the index gives none (every nightly).
+    ``yanked`` is ``None`` for a wheel that is not yanked, else the reason, possibly empty (PEP 592).
+    """
+
+    project: str
+    """Normalized project name (PEP 503)."""
+    version: str
+    filename: str
+    url: str
+    source: SourceKind
+    channel: Channel
+    variant: str | None
+    sha256: str | None = None
+    size: int | None = None
+    requires_python: str | None = None
+    metadata_sha256: str | None = None
+    """The sha256 of the PEP 658 metadata file at ``url + ".metadata"``; ``None`` where none is offered.
+    ``""`` where one is offered without a hash."""
+    upload_time: str | None = None
+    """RFC 3339, UTC. On PyTorch's index the time of the last copy, not of the build."""
+    yanked: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WheelContents:
+    """What was learned of the inside of a wheel. ``None`` means "not looked at", never "none"."""
+
+    cuda: str | None = None
+    """CUDA version of the build (``"12.8"``), ``""`` for a build without CUDA."""
+    sass: tuple[str, ...] | None = None
+    """Real architectures with machine code, ``("sm_75", …)``, ascending."""
+    ptx: tuple[str, ...] | None = None
+    """Virtual architectures with PTX, ``("compute_120",)``, ascending."""
+    requires_dist: tuple[str, ...] | None = None
+    """Requirement strings of METADATA, as written."""
+    requires_python: str | None = None
+    git: str | None = None
+    """torch's git commit, from ``torch/version.py``."""
+    origin: Literal["table", "wheel", "metadata"] = "wheel"
+    """``wheel``: read out of the file itself. ``metadata``: PEP 658 file. ``table``: recorded earlier."""
+    detail: str = ""
+    """Where exactly it was read, for a person: member name, table row, date."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One source that was asked for one project, and how it ended (empty ``failure``: it answered)."""
+
+    project: str
+    source: SourceKind
+    location: str
+    """URL or folder, credentials removed."""
+    configured_by: str
+    """Where the location came from: ``default``, ``--torch-index``, ``PIP_FIND_LINKS``, ``/etc/pip.conf`` …"""
+    failure: str = ""
+    wheels: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Catalog:
+    """Everything the sources offered, in the order it was asked for; the decision's second argument."""
+
+    wheels: tuple[Wheel, ...]
+    attempts: tuple[Attempt, ...] = ()
+    snapshot: str = ""
+    """sha256 over the canonical rows: the identity of the index as it was seen."""

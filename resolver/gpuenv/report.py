@@ -1,0 +1,54 @@
+"""The words of a command while it works: a protocol, so that nothing below ``cli`` prints.
+
+``cli`` implements it on a terminal; tests and library users pass :class:`Silent`.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import Protocol
+
+
+class Task(Protocol):
+    """One running piece of work with a known or unknown total."""
+
+    def advance(self, amount: int, /) -> None:
+        """Add ``amount`` (bytes, steps, files) to what is done."""
+
+    def update(self, *, total: int | None = None, text: str | None = None) -> None:
+        """Learn the total late, or change the words beside the bar."""
+
+
+class Reporter(Protocol):
+    """Where a command says what it does. Every line goes to stderr."""
+
+    def say(self, line: str, /) -> None:
+        """A finished phase or a fact a person wants to know."""
+
+    def warn(self, line: str, /) -> None:
+        """Something that works, and will surprise."""
+
+    def detail(self, line: str, /) -> None:
+        """Shown with ``-v`` only."""
+
+    def task(self, title: str, /, *, total: int | None = None, unit: str = "") -> AbstractContextManager[Task]:
+        """A progress bar while the block runs. ``unit`` is ``"B"`` for bytes, else a word."""
+
+
+class _SilentTask:
+    def advance(self, amount: int, /) -> None: ...
+
+    def update(self, *, total: int | None = None, text: str | None = None) -> None: ...
+
+
+class Silent:
+    """A reporter that says nothing."""
+
+    def say(self, line: str, /) -> None: ...
+
+    def warn(self, line: str, /) -> None: ...
+
+    def detail(self, line: str, /) -> None: ...
+
+    def task(self, title: str, /, *, total: int | None = None, unit: str = "") -> AbstractContextManager[Task]:
+        return nullcontext(_SilentTask())
