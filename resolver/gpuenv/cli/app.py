@@ -1,0 +1,175 @@
+"""Run one command: parse, merge settings, call the verb, render its outcome, choose the exit code."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+import traceback
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import ModuleType
+
+from gpuenv import __version__
+from gpuenv.cli import parser as parsing
+from gpuenv.cli.console import Console
+from gpuenv.cli.envelope import envelope, problem_of
+from gpuenv.cli.settings import Setting, merge, unknown_variables
+from gpuenv.commands.context import Context, Problem, Wishes
+from gpuenv.errors import GpuenvError, UsageError
+
+VERBS = (
+    "detect",
+    "resolve",
+    "lock",
+    "create",
+    "verify",
+    "doctor",
+    "inspect",
+    "matrix",
+    "profiles",
+    "diff",
+    "store",
+)
+_BUG, _INTERRUPTED = 70, 130
+
+
+def main(argv: Sequence[str], *, environ: Mapping[str, str] | None = None) -> int:
+    """Run gpuenv with ``argv`` and return the exit code. The only place that reads the process's environment."""
+    world = dict(os.environ) if environ is None else dict(environ)
+    as_json = "--json" in argv or world.get("GPUENV_JSON", "").lower() in ("1", "true", "yes", "on")
+    command = next((word for word in argv if word in VERBS), "")
+    console = Console(environ=world)
+    try:
+        modules = _verbs()
+        arguments = parsing.build(modules, __version__).parse_args(list(argv))
+        if not arguments.command:
+            raise UsageError("no command given", hints=("Run `gpuenv --help`, or start with `gpuenv create`",))
+        console = _console(arguments, world)
+        context = _context(arguments, world, console)
+        verb = modules[arguments.command]
+        outcome = verb.run(arguments, context)
+        if as_json or getattr(arguments, "json", False):
+            data = verb.data(outcome)
+            console.result(
+                envelope(command=command, exit_code=outcome.exit_code, data=data, problems=outcome.problems)
+            )
+        else:
+            console.result("\n".join(verb.text(outcome)))
+        for row in outcome.problems:
+            console.error(row.message, causes=row.causes, hints=row.hints)
+        return int(outcome.exit_code)
+    except GpuenvError as error:
+        return _fail(console, as_json=as_json, command=command, problem=problem_of(error), exit_code=error.exit_code)
+    except KeyboardInterrupt:
+        problem = Problem(code="interrupted", message="interrupted; what was half-built has been removed")
+        return _fail(console, as_json=as_json, command=command, problem=problem, exit_code=_INTERRUPTED)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        return _bug(console, error, as_json=as_json, command=command)
+
+
+def _verbs() -> dict[str, ModuleType]:
+    return {name: importlib.import_module(f"gpuenv.cli.verbs.{name}") for name in VERBS}
+
+
+def _fail(console: Console, *, as_json: bool, command: str, problem: Problem, exit_code: int) -> int:
+    if as_json:
+        console.result(envelope(command=command, exit_code=exit_code, data={}, problems=(problem,)))
+    console.error(problem.message, causes=problem.causes, hints=problem.hints)
+    return exit_code
+
+
+def _bug(console: Console, error: Exception, *, as_json: bool, command: str) -> int:
+    if console.verbose:
+        traceback.print_exception(error, file=console.err)
+    problem = Problem(
+        code="bug",
+        message=f"gpuenv has a bug: {type(error).__name__}: {error}",
+        hints=("Run the same command with -v and report what it prints",),
+    )
+    return _fail(console, as_json=as_json, command=command, problem=problem, exit_code=_BUG)
+
+
+def _console(arguments: argparse.Namespace, world: Mapping[str, str]) -> Console:
+    return Console(
+        environ=world,
+        quiet=arguments.quiet,
+        verbose=arguments.verbose,
+        progress=not (arguments.no_progress or world.get("GPUENV_NO_PROGRESS")),
+    )
+
+
+def _context(arguments: argparse.Namespace, world: Mapping[str, str], console: Console) -> Context:
+    cache, state, config = _folders(world)
+    project = Path.cwd()
+    settings = merge(arguments=vars(arguments), environ=world, project=project, user=config)
+    for line in unknown_variables(world, also=frozenset({"GPUENV_CONFIG_DIR", "GPUENV_STATE_DIR"})):
+        if not line.startswith("GPUENV_TEST_"):
+            console.warn(line)
+    for name, setting in settings.items():
+        console.detail(f"{name} = {setting.value} ({setting.origin})")
+    folder = _path(settings, "cache-dir")
+    return Context(
+        environ=world,
+        project=project,
+        cache=folder or cache,
+        state=state,
+        config=config,
+        reporter=console,
+        wishes=_wishes(settings),
+        offline="offline" in settings,
+        refresh="refresh" in settings,
+        uv=_path(settings, "uv"),
+        store=_path(settings, "store"),
+    )
+
+
+def _folders(world: Mapping[str, str]) -> tuple[Path, Path, Path]:
+    """The cache, state and configuration folders: XDG variables on every system, then the system's own custom."""
+    import platformdirs
+
+    def folder(own: str, xdg: str, default: str) -> Path:
+        if own in world:
+            return Path(world[own])
+        return Path(world[xdg]) / "gpuenv" if world.get(xdg) else Path(default)
+
+    return (
+        folder("GPUENV_CACHE_DIR", "XDG_CACHE_HOME", platformdirs.user_cache_dir("gpuenv", appauthor=False)),
+        folder("GPUENV_STATE_DIR", "XDG_STATE_HOME", platformdirs.user_state_dir("gpuenv", appauthor=False)),
+        folder("GPUENV_CONFIG_DIR", "XDG_CONFIG_HOME", platformdirs.user_config_dir("gpuenv", appauthor=False)),
+    )
+
+
+def _wishes(settings: Mapping[str, Setting]) -> Wishes:
+    def text(name: str) -> str | None:
+        return str(settings[name].value) if name in settings else None
+
+    def many(name: str) -> tuple[str, ...]:
+        value = settings[name].value if name in settings else ()
+        return tuple(str(item) for item in value) if isinstance(value, tuple) else ()
+
+    numbers = settings["gpu"].value if "gpu" in settings else None
+    channel = text("channel")
+    return Wishes(
+        profile=text("profile"),
+        machine=_path(settings, "machine"),
+        torch_index=text("torch-index"),
+        index=text("index"),
+        find_links=many("find-links"),
+        python=text("python"),
+        torch=text("torch"),
+        channel=channel if channel in ("stable", "nightly", "auto") else None,
+        variant=text("variant"),
+        gpus=tuple(int(item) for item in numbers) if isinstance(numbers, tuple) else None,
+        exclude_newer=text("exclude-newer"),
+        allow_unknown_kernels="allow-unknown-kernels" in settings,
+        allow_download="allow-download" in settings,
+    )
+
+
+def _path(settings: Mapping[str, Setting], name: str) -> Path | None:
+    return Path(str(settings[name].value)) if name in settings else None

@@ -1,0 +1,145 @@
+"""Merge settings: command line over environment over project over user configuration.
+
+A project says ``[tool.gpuenv]`` in ``pyproject.toml`` or has a ``gpuenv.toml`` (which wins); a user has ``config.toml``
+in the configuration folder. The keys are the options' names.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+
+from gpuenv.cli.options import BY_NAME, COMMON, Option
+from gpuenv.errors import ConfigurationError, UsageError
+
+_TRUE = frozenset({"1", "true", "yes", "on"})
+_FALSE = frozenset({"0", "false", "no", "off", ""})
+Value = str | bool | tuple[str, ...] | tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """A value, and where it was said (``--python``, ``GPUENV_PYTHON``, ``gpuenv.toml``)."""
+
+    value: Value
+    origin: str
+
+
+def merge(
+    *, arguments: Mapping[str, object], environ: Mapping[str, str], project: Path, user: Path
+) -> dict[str, Setting]:
+    """Collect every common option that somebody set, by name, the strongest voice winning."""
+    merged: dict[str, Setting] = {}
+    for path, table in reversed(_files(project, user)):
+        for key, raw in table.items():
+            if key not in BY_NAME:
+                near = get_close_matches(key, BY_NAME, n=1)
+                hints = [f"Did you mean `{near[0]}`?"] if near else []
+                hints.append("Valid keys: " + ", ".join(sorted(BY_NAME)))
+                raise ConfigurationError(f"{path}: {key}: is not a setting", hints=hints)
+            value = _from_file(BY_NAME[key], raw, path)
+            if value is not None:
+                merged[key] = Setting(value=value, origin=path)
+    for option in COMMON:
+        if (text := environ.get(option.variable)) is not None:
+            value = _from_text(option, text, option.variable)
+            if value is not None:
+                merged[option.name] = Setting(value=value, origin=option.variable)
+        raw = arguments.get(option.attribute)
+        if raw is not None and raw is not False:
+            merged[option.name] = Setting(value=_checked(option, raw), origin=f"--{option.name}")
+    return merged
+
+
+def unknown_variables(environ: Mapping[str, str], *, also: frozenset[str]) -> tuple[str, ...]:
+    """Name each ``GPUENV_*`` variable that means nothing, with the nearest that does."""
+    known = {option.variable for option in COMMON} | also
+    lines = []
+    for name in sorted(environ):
+        if name.startswith("GPUENV_") and name not in known:
+            near = get_close_matches(name, known, n=1)
+            lines.append(f"{name} means nothing to gpuenv" + (f"; did you mean {near[0]}?" if near else ""))
+    return tuple(lines)
+
+
+def _files(project: Path, user: Path) -> list[tuple[str, dict[str, object]]]:
+    """The configuration tables that exist, strongest first."""
+    found = []
+    own, shared = project / "gpuenv.toml", project / "pyproject.toml"
+    if own.is_file():
+        found.append(("gpuenv.toml", _toml(own)))
+    elif shared.is_file():
+        tool = _toml(shared).get("tool")
+        table = tool.get("gpuenv") if isinstance(tool, dict) else None
+        if isinstance(table, dict):
+            found.append(("pyproject.toml [tool.gpuenv]", table))
+    if (user / "config.toml").is_file():
+        found.append((str(user / "config.toml"), _toml(user / "config.toml")))
+    return found
+
+
+def _toml(path: Path) -> dict[str, object]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigurationError(f"{path}: cannot be read as TOML", causes=(str(error),)) from error
+
+
+def _from_file(option: Option, raw: object, path: str) -> Value | None:
+    fail = _failure(option, raw, f"{path}: {option.name}")
+    match option.kind:
+        case "flag":
+            if not isinstance(raw, bool):
+                raise fail("true or false")
+            return raw or None
+        case "list":
+            if not isinstance(raw, list) or not all(isinstance(item, str) for item in raw):
+                raise fail("a list of texts")
+            return tuple(raw)
+        case "numbers":
+            if not isinstance(raw, list) or not all(isinstance(item, int) for item in raw):
+                raise fail("a list of whole numbers")
+            return tuple(raw)
+        case _:
+            if not isinstance(raw, str):
+                raise fail("a text")
+            return _checked(option, raw)
+
+
+def _from_text(option: Option, text: str, variable: str) -> Value | None:
+    fail = _failure(option, text, variable)
+    match option.kind:
+        case "flag":
+            if text.lower() in _TRUE:
+                return True
+            if text.lower() in _FALSE:
+                return None
+            raise fail("1 or 0")
+        case "list":
+            return tuple(text.split()) or None
+        case "numbers":
+            parts = text.replace(",", " ").split()
+            if not all(part.isdecimal() for part in parts):
+                raise fail("whole numbers, such as 0,1")
+            return tuple(int(part) for part in parts) or None
+        case _:
+            return _checked(option, text) if text else None
+
+
+def _checked(option: Option, value: object) -> Value:
+    if option.choices and value not in option.choices:
+        raise UsageError(f"--{option.name} must be one of {', '.join(option.choices)}, not {value!r}")
+    if isinstance(value, list):
+        return tuple(value)
+    assert isinstance(value, str | bool | tuple)
+    return value
+
+
+def _failure(option: Option, raw: object, place: str) -> Callable[[str], ConfigurationError]:
+    def make(expected: str) -> ConfigurationError:
+        return ConfigurationError(f"{place}: must be {expected}, not {raw!r}", hints=(f"Meaning: {option.help}",))
+
+    return make

@@ -1,0 +1,67 @@
+"""What every command is given: the world it may touch, and the wishes of the person who typed it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from gpuenv.model.profile import ChannelWish
+from gpuenv.report import Reporter
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wishes:
+    """The common options, merged from command line, environment and configuration. ``None``: not said."""
+
+    profile: str | None = None
+    machine: Path | None = None
+    torch_index: str | None = None
+    index: str | None = None
+    find_links: tuple[str, ...] = ()
+    python: str | None = None
+    torch: str | None = None
+    channel: ChannelWish | None = None
+    variant: str | None = None
+    gpus: tuple[int, ...] | None = None
+    exclude_newer: str | None = None
+    allow_unknown_kernels: bool = False
+    allow_download: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """The world as a command may see it; tests build one by hand."""
+
+    environ: Mapping[str, str]
+    project: Path
+    """The folder the command works in: profiles, lockfiles and environments are relative to it."""
+    cache: Path
+    state: Path
+    """Locks of running builds, and other things that outlive a cache."""
+    config: Path
+    reporter: Reporter
+    wishes: Wishes = field(default_factory=Wishes)
+    offline: bool = False
+    refresh: bool = False
+    uv: Path | None = None
+    store: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """A failure as a value: the same fields as an error."""
+
+    code: str
+    message: str
+    causes: tuple[str, ...] = ()
+    hints: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What a command found or did. Subclasses add the fields; nothing below ``cli`` prints them."""
+
+    exit_code: Literal[0, 1, 2, 3, 4, 5, 6] = 0
+    problems: tuple[Problem, ...] = ()
