@@ -1,0 +1,162 @@
+"""uv's words turned into our errors.
+
+uv's exit status says only that something failed (1: no solution or a refusal, 2: everything else), so its standard
+error is read. A sentence of uv that is not known here becomes a plain :class:`~gpuenv.errors.UvError` with the words
+kept: never a guess.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from gpuenv.errors import (
+    GpuenvError,
+    IndexUnreachableError,
+    IntegrityError,
+    InterpreterError,
+    NoSpaceError,
+    OfflineError,
+    UvError,
+)
+
+_USERINFO = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*://)[^\s/@'\"`]+@")
+_SECRET_QUERY = re.compile(
+    r"(?i)([?&][^=&\s]*(?:token|secret|password|signature|credential|apikey|api_key)[^=&\s]*=)[^&\s'\"`)]+"
+)
+_COLOUR = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+_URL = re.compile(r"https?://[^\s`'\"<>)]+")
+_STATUS = re.compile(r"HTTP status (?:client|server) error \((?P<status>\d{3})[^)]*\)")
+
+_CAUSE_LINES = 12
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Sign:
+    """One way uv says one thing: any of ``words``, in lower case, anywhere in what it said."""
+
+    words: tuple[str, ...]
+    error: type[GpuenvError]
+    message: str
+    hints: tuple[str, ...] = ()
+
+
+# Order matters: a failed download names its URL and a "failed to fetch" whatever the reason was, so reasons come first.
+_SIGNS = (
+    _Sign(
+        words=("hash mismatch", "hashes mismatch", "size mismatch", "does not match the expected size", "wrong size"),
+        error=IntegrityError,
+        message="a download is not the file that was locked",
+        hints=(
+            "do not install it; see what changed: gpuenv lock --check",
+            "if the index replaced the file on purpose, lock again: gpuenv lock --upgrade",
+        ),
+    ),
+    _Sign(
+        words=("no space left on device", "disk quota exceeded", "file too large", "not enough space on the disk"),
+        error=NoSpaceError,
+        message="there is no space left for the environment or uv's cache",
+        hints=("free some space, or move the cache: GPUENV_CACHE_DIR=/a/larger/disk",),
+    ),
+    _Sign(
+        words=(
+            "network connectivity is disabled",
+            "network was disabled",
+            "because the network was disabled",
+            "--offline",
+        ),
+        error=OfflineError,
+        message="something is missing from the cache, and the network must not be used",
+        hints=("run once without --offline",),
+    ),
+    _Sign(
+        words=("no interpreter found for", "no interpreter found at", "no interpreter found in"),
+        error=InterpreterError,
+        message="uv found no interpreter of the Python version decided on",
+    ),
+)
+
+_NETWORK = (
+    "failed to fetch",
+    "failed to download",
+    "request failed after",
+    "error sending request",
+    "could not connect",
+    "connection refused",
+    "connection reset",
+    "dns error",
+    "timed out",
+    "unsuccessful tunnel",
+    "tunnel error",
+    "http status client error",
+    "http status server error",
+    "invalid package format",
+    "error decoding response body",
+)
+
+
+def translate(stderr: str, *, doing: str = "uv") -> GpuenvError:
+    """Make the error to raise for what uv said when ``doing`` failed.
+
+    uv's last lines, credentials removed, are the causes. A cut-off or unreadable download counts as the index's failure
+    (:class:`~gpuenv.errors.IndexUnreachableError`), a whole one with other bytes as an integrity failure.
+    """
+    said = redact(_COLOUR.sub("", stderr))
+    lower = said.lower()
+    causes = tail(said)
+    for sign in _SIGNS:
+        if any(word in lower for word in sign.words):
+            return sign.error(_named(sign.message, said), causes=causes, hints=sign.hints)
+    if any(word in lower for word in _NETWORK):
+        return _unreachable(said, causes)
+    return UvError(f"{doing} failed", causes=causes or ("it said nothing",))
+
+
+def redact(text: str) -> str:
+    """Replace credentials in URLs.
+
+    >>> redact("https://me:secret@host/simple")
+    'https://***@host/simple'
+    >>> redact("https://host/w.whl?X-Amz-Signature=abc&x=1")
+    'https://host/w.whl?X-Amz-Signature=***&x=1'
+    """
+    return _SECRET_QUERY.sub(r"\1***", _USERINFO.sub(r"\g<scheme>***@", text))
+
+
+def tail(stderr: str, lines: int = _CAUSE_LINES) -> tuple[str, ...]:
+    """The last lines of what uv said, credentials and decoration removed; progress lines left out."""
+    kept: list[str] = []
+    for line in redact(_COLOUR.sub("", stderr)).splitlines():
+        text = line.strip().lstrip("×╰─▶├│ ").strip()
+        if text and not text.startswith(("Downloading ", "Downloaded ", "Using Python ", "Using CPython ")):
+            kept.append(text)
+    return tuple(kept[-lines:])
+
+
+def _unreachable(said: str, causes: Sequence[str]) -> IndexUnreachableError:
+    status = _STATUS.search(said)
+    where = _first_url(said)
+    if status is not None and status["status"] in ("404", "410"):
+        return IndexUnreachableError(
+            f"a locked wheel is gone from its index ({status['status']}): {where}",
+            causes=causes,
+            hints=("see what replaces it: gpuenv lock --check", "keep wheels for the next time: gpuenv lock --keep"),
+        )
+    if status is not None:
+        return IndexUnreachableError(f"the index answered {status['status']}: {where}", causes=causes)
+    return IndexUnreachableError(
+        f"a download failed: {where}",
+        causes=causes,
+        hints=("check the connection and the proxy, then run the same command again",),
+    )
+
+
+def _named(message: str, said: str) -> str:
+    where = _first_url(said)
+    return f"{message}: {where}" if where else message
+
+
+def _first_url(said: str) -> str:
+    match = _URL.search(said)
+    return match[0].rstrip(".,;:") if match else ""

@@ -1,0 +1,220 @@
+"""uv: found, proven, run in an environment built from nothing, and its failures in our words.
+
+What of the caller's environment reaches uv is a list of names (:data:`PASSED`), not a list of exceptions: uv reads 165
+variables, and ``UV_INDEX`` or ``UV_OVERRIDE`` in a shell profile would otherwise decide where torch comes from
+(research: reliability, finding 6).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from packaging.version import InvalidVersion, Version
+
+from gpuenv.environment.process import Completed, DeadlineError, Limits, StallError, bytes_written, run_child
+from gpuenv.environment.translate import redact, tail, translate
+from gpuenv.errors import IndexUnreachableError, UvError, UvMissingError
+from gpuenv.report import Reporter
+
+__all__ = ["PASSED", "Completed", "Uv", "base_environment", "find_uv", "redact", "translate"]
+
+PASSED = (
+    "HOME",
+    "LANG",
+    "LC_ALL",
+    "LC_CTYPE",
+    "LOGNAME",
+    "TMPDIR",
+    "TMP",
+    "TEMP",
+    "TZ",
+    "USER",
+    # Windows finds neither its libraries nor the user's folders without these.
+    "APPDATA",
+    "LOCALAPPDATA",
+    "ProgramData",
+    "SystemRoot",
+    "USERPROFILE",
+    # The way out, and whom to believe there.
+    "ALL_PROXY",
+    "HTTPS_PROXY",
+    "HTTP_PROXY",
+    "NO_PROXY",
+    "all_proxy",
+    "https_proxy",
+    "http_proxy",
+    "no_proxy",
+    "SSL_CERT_DIR",
+    "SSL_CERT_FILE",
+    "SSL_CLIENT_CERT",
+    # Places only: where caches and interpreters that the user has already lie.
+    "UV_CACHE_DIR",
+    "UV_PYTHON_INSTALL_DIR",
+    "XDG_CACHE_HOME",
+    "XDG_DATA_HOME",
+)
+"""Variables that reach uv with the caller's value. Everything else is dropped."""
+
+LEAST_VERSION = "0.12"
+"""Older ones let wheels write outside the environment (advisories up to 0.11.15)."""
+
+STALL_SECONDS = 180.0
+"""How long uv may get nowhere before it is ended: longer than its own retries of a dead server take."""
+
+LEAST_BYTES = 64 * 1024
+"""What must be written within that time: far below any usable line, far above a slow loris."""
+
+_PROBE_SECONDS = 20.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Uv:
+    """A uv that answered. ``environ`` is the caller's environment reduced to :data:`PASSED`."""
+
+    path: Path
+    version: str
+    origin: str
+    """How it was found: ``given``, ``beside gpuenv``, ``PATH``."""
+    environ: Mapping[str, str] = field(repr=False)
+
+    def run(
+        self,
+        args: Sequence[str],
+        *,
+        cwd: Path,
+        deadline: float,
+        reporter: Reporter,
+        cache: Path | None = None,
+        extra_env: Mapping[str, str] | None = None,
+        on_stderr: Callable[[str], None] | None = None,
+        on_progress: Callable[[int], None] | None = None,
+        stall: float | None = STALL_SECONDS,
+    ) -> Completed:
+        """Run ``uv ARGS`` to its end, whatever its exit status: :func:`translate` makes the error of what it said.
+
+        ``deadline`` and ``stall`` are seconds from now; ``cache`` replaces uv's own place for it. ``extra_env`` adds
+        variables (``UV_PYTHON_DOWNLOADS=automatic``, a certificate, credentials of an index). ``on_stderr`` gets uv's
+        lines, ``on_progress`` the bytes uv has written so far, a few times a second.
+
+        Nothing that uv started is left running when this returns or raises, Ctrl-C included. Raises
+        :class:`~gpuenv.errors.IndexUnreachableError` when uv got nowhere for ``stall`` seconds, and
+        :class:`~gpuenv.errors.UvError` past the deadline or where uv cannot be started.
+        """
+        environ = {**self.environ, "UV_NO_CONFIG": "1", "UV_PYTHON_DOWNLOADS": "never", "UV_NO_PROGRESS": "1"}
+        environ |= {"NO_COLOR": "1", "UV_NO_ENV_FILE": "1", **(extra_env or {})}
+        if cache is not None:
+            environ["UV_CACHE_DIR"] = str(cache)
+        command = [str(self.path), *args]
+        reporter.detail(redact("$ uv " + " ".join(args)))
+
+        def hear(line: str) -> None:
+            reporter.detail(redact(f"uv: {line}"))
+            if on_stderr is not None:
+                on_stderr(line)
+
+        def poll(pid: int) -> int | None:
+            written = bytes_written(pid)
+            if written is not None and on_progress is not None:
+                on_progress(written)
+            return written
+
+        limits = Limits(deadline=deadline, stall=stall, least_bytes=LEAST_BYTES)
+        doing = "uv " + " ".join(args[:2])
+        try:
+            return run_child(command, cwd=cwd, environ=environ, limits=limits, on_stderr=hear, on_poll=poll)
+        except StallError as error:
+            raise IndexUnreachableError(
+                f"{doing} got nowhere for {error.seconds:.0f} s and was ended",
+                causes=tail(error.stderr),
+                hints=("check the connection, then run the same command again: what has arrived is kept",),
+            ) from None
+        except DeadlineError as error:
+            raise UvError(
+                f"{doing} did not finish within {error.seconds:.0f} s and was ended",
+                causes=tail(error.stderr),
+                hints=("run the same command again: what has arrived is kept",),
+            ) from None
+        except OSError as error:
+            raise UvError(f"uv cannot be started: {self.path}", causes=(str(error),)) from None
+
+
+def find_uv(environ: Mapping[str, str], *, explicit: Path | None = None, least: str = LEAST_VERSION) -> Uv:
+    """Find a uv that runs and is new enough: the one given, else the one installed with gpuenv, else the one on PATH.
+
+    Each candidate's version is learned by running it. A uv that was given and does not do is an error, never skipped.
+
+    Raises :class:`~gpuenv.errors.UvMissingError` naming what was tried and why each was refused.
+    """
+    refused: list[str] = []
+    base = base_environment(environ)
+    for path, origin in _candidates(environ, explicit):
+        version, why = _prove(path, base, least)
+        if version is not None:
+            return Uv(path=path, version=version, origin=origin, environ=base)
+        refused.append(f"{path} ({origin}): {why}")
+    hints = [f"install uv {least} or newer beside gpuenv: pip install 'uv>={least}'"]
+    if explicit is not None:
+        hints.append("or leave GPUENV_UV unset to use the uv installed with gpuenv")
+    if not refused:
+        refused.append("neither beside gpuenv nor on PATH")
+    raise UvMissingError(f"no usable uv ({least} or newer) was found", causes=refused, hints=hints)
+
+
+def base_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """Reduce the caller's environment to what uv, and a Python started by us, may see.
+
+    ``PATH`` loses its relative entries: what lies in the working directory is not a program.
+    """
+    base = {name: environ[name] for name in PASSED if environ.get(name)}
+    folders = [folder for folder in environ.get("PATH", os.defpath).split(os.pathsep) if Path(folder).is_absolute()]
+    base["PATH"] = os.pathsep.join(folders)
+    return base
+
+
+def _candidates(environ: Mapping[str, str], explicit: Path | None) -> list[tuple[Path, str]]:
+    if explicit is not None:
+        return [(explicit.absolute(), "given")]
+    found: list[tuple[Path, str]] = []
+    try:
+        import uv
+
+        found.append((Path(uv.find_uv_bin()), "beside gpuenv"))
+    except (ImportError, FileNotFoundError):
+        pass
+    on_path = shutil.which("uv", path=base_environment(environ)["PATH"])
+    if on_path is not None:
+        found.append((Path(on_path), "PATH"))
+    return found
+
+
+def _prove(path: Path, environ: Mapping[str, str], least: str) -> tuple[str | None, str]:
+    """Run ``uv --version``; the version, or ``None`` with the reason for refusing it."""
+    try:
+        done = subprocess.run(
+            [str(path), "--version"],
+            env={**environ, "UV_NO_CONFIG": "1"},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=_PROBE_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return None, f"did not tell its version within {_PROBE_SECONDS:.0f} s"
+    except OSError as error:
+        return None, f"cannot be run: {error.strerror or error}"
+    said = done.stdout.decode("utf-8", "replace").strip()
+    match = re.match(r"uv (\S+)", said)
+    if done.returncode != 0 or match is None:
+        return None, f"is not uv: `--version` ended {done.returncode} and said {said[:80]!r}"
+    try:
+        if Version(match[1]) >= Version(least):
+            return match[1], ""
+    except InvalidVersion:
+        return None, f"is not uv: `--version` said {said[:80]!r}"
+    return None, f"is uv {match[1]}, older than {least}"
