@@ -162,7 +162,7 @@ def _wait(
 
 
 def _ended(child: subprocess.Popen[bytes], seconds: float) -> bool:
-    """Wait for the child's end, at most ``seconds``. ``Popen.wait`` naps up to 50 ms between looks, a pidfd does not."""
+    """Wait for the child to end, at most ``seconds``. A pidfd answers at once, ``Popen.wait`` within 50 ms."""
     if sys.platform == "linux" and child.poll() is None:
         try:
             handle = os.pidfd_open(child.pid)
