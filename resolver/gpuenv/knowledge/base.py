@@ -1,0 +1,309 @@
+"""Questions to the tables."""
+
+from __future__ import annotations
+
+import re
+from functools import cached_property
+from typing import get_args
+
+from gpuenv.knowledge import drivers, names, tables
+from gpuenv.knowledge.facts import (
+    Architecture,
+    CardLimits,
+    Disagreement,
+    DriverCuda,
+    DriverFloor,
+    FamilyRole,
+    GpuName,
+    KernelRow,
+    Platform,
+    Release,
+)
+from gpuenv.knowledge.rules import CodeException, CodeRules, LibraryFloor, Refusal, Support, serve
+from gpuenv.model.machine import Arch, ComputeCapability, Os
+from gpuenv.model.wheel import Wheel, WheelContents
+
+_VARIANT = re.compile(r"cu([0-9]{2})([0-9])([0-9]*)|cu([0-9])([0-9])")
+_PLATFORMS: dict[tuple[str, str], Platform] = {
+    ("linux", "x86_64"): "linux_x86_64",
+    ("linux", "aarch64"): "linux_aarch64",
+    ("linux", "arm64"): "linux_aarch64",
+    ("windows", "x86_64"): "win_amd64",
+    ("macos", "arm64"): "macos_arm64",
+    ("macos", "aarch64"): "macos_arm64",
+    ("macos", "x86_64"): "macos_x86_64",
+}
+
+
+class Knowledge:
+    """The packaged tables as answers. Immutable; each table is parsed when first needed."""
+
+    @cached_property
+    def version(self) -> str:
+        """Newest date of the tables and a hash over their bytes; changes when any of them does."""
+        return tables.version()
+
+    # --- the family ----------------------------------------------------------------------------------------------
+
+    @cached_property
+    def family(self) -> frozenset[str]:
+        """Normalized names that may only come from the source of torch."""
+        table = tables.read("family")
+        return frozenset(name for role in get_args(FamilyRole) for name in table[role])
+
+    def role(self, project: str) -> FamilyRole | None:
+        """What a project is to the family; ``None`` for one outside it."""
+        table = tables.read("family")
+        roles: tuple[FamilyRole, ...] = get_args(FamilyRole)
+        return next((role for role in roles if project in table[role]), None)
+
+    # --- names of builds -------------------------------------------------------------------------------------------
+
+    def cuda_of(self, variant: str) -> str | None:
+        """Read the CUDA version out of a variant's name: two digits of major, the rest minor; ``cu92`` is 9.2.
+
+        By the rule of the name, so that it holds for variants nobody has heard of. ``None`` for ``cpu``, ROCm, XPU.
+        """
+        found = _VARIANT.fullmatch(variant)
+        if not found:
+            return None
+        if found[4]:
+            return f"{found[4]}.{found[5]}"
+        return f"{found[1]}.{int(found[2] + found[3])}"
+
+    def variant_of(self, cuda: str) -> str:
+        """The variant's name of a CUDA version (``""``: ``cpu``)."""
+        return "cu" + "".join(cuda.split(".")[:2]) if cuda else "cpu"
+
+    def platform_of(self, os: Os, arch: Arch) -> Platform:
+        """The tables' name of a platform. Raises ``ValueError`` for one that torch is not built for."""
+        platform = _PLATFORMS.get((os, arch))
+        if platform is None:
+            raise ValueError(f"torch is not built for {os} on {arch}")
+        return platform
+
+    def platform_of_filename(self, filename: str) -> Platform | None:
+        """The platform in a wheel's name; ``None`` for a pure wheel and for platforms without torch."""
+        return names.platform_of_filename(filename)
+
+    # --- what is in a wheel ----------------------------------------------------------------------------------------
+
+    @cached_property
+    def kernels(self) -> dict[tuple[str, str, str], KernelRow]:
+        """Code by (torch, variant, platform)."""
+        return tables.kernel_rows()
+
+    @cached_property
+    def releases(self) -> dict[str, Release]:
+        """Releases of torch by public version, oldest first."""
+        return tables.releases()
+
+    def kernel_row(self, wheel: Wheel) -> KernelRow | None:
+        """The table's row for a wheel of torch; ``None`` where it has none, or the build cannot be told."""
+        variant, platform = self.variant(wheel), names.platform_of_filename(wheel.filename)
+        if wheel.project != "torch" or variant is None or platform is None:
+            return None
+        return self.kernels.get((names.public(wheel.version), variant, platform))
+
+    def contents(self, wheel: Wheel) -> WheelContents | None:
+        """What the tables say is in a wheel of torch. ``None``: they do not know it, so the wheel has to be asked."""
+        variant = self.variant(wheel)
+        if wheel.project != "torch" or variant is None:
+            return None
+        if self.cuda_of(variant) is None:
+            return WheelContents(cuda="", sass=(), ptx=(), origin="table", detail=f"a {variant} build, by its name")
+        row = self.kernel_row(wheel)
+        if row is None:
+            return None
+        how = "read from the wheel" if row.read else f"{row.confidence} confidence"
+        return WheelContents(
+            cuda=self.cuda_of(variant),
+            sass=row.sass,
+            ptx=row.ptx,
+            origin="table",
+            detail=f"kernels.toml, torch {row.torch} {row.variant} {row.platform} ({how}): {row.source}",
+        )
+
+    def variant(self, wheel: Wheel) -> str | None:
+        """The build of a wheel: by the local version it carries, the folder it stands in, or the release's build on the
+        default package index. ``None`` where these do not say, or contradict each other."""
+        local = names.local(wheel.version)
+        by_name = local if local and (local == "cpu" or self.cuda_of(local)) else None
+        if local and by_name is None:
+            return None
+        by_folder = wheel.variant
+        if by_name and by_folder and by_name != by_folder:
+            return None
+        if by_name or by_folder:
+            return by_name or by_folder
+        platform = names.platform_of_filename(wheel.filename)
+        if wheel.source != "package-index" or platform is None:
+            return None
+        return self.package_index_variant(wheel.version, platform)
+
+    def package_index_variant(self, version: str, platform: str) -> str | None:
+        """Which build of a release the default package index carries: ``"cu128"``, ``"cpu"``; ``None``: unknown."""
+        table = tables.read("releases")
+        builds = table["package_index"].get(names.public(version))
+        if builds is None:
+            return None
+        found: str | None = "cpu" if platform in table["cpu_platforms"] else builds.get(platform)
+        return found
+
+    def family_requires(self, wheel: Wheel) -> tuple[str, ...] | None:
+        """Requirements of a wheel on the family, as requirement strings; ``None``: not in the tables, ask its metadata.
+
+        Requirements outside the family are never among them.
+        """
+        version = names.public(wheel.version)
+        if wheel.project == "torch":
+            return self._torch_requires(wheel, version)
+        requires, only = tables.companion_requires().get((wheel.project, version), (None, None))
+        return requires if only is None or only == wheel.source else None
+
+    def _torch_requires(self, wheel: Wheel, version: str) -> tuple[str, ...] | None:
+        release = self.releases.get(version)
+        variant = self.variant(wheel)
+        platform = names.platform_of_filename(wheel.filename)
+        if release is None or variant is None or platform is None:
+            return None
+        if release.triton is None or variant == "cpu" or not platform.startswith("linux"):
+            return ()
+        if platform != "linux_x86_64" and variant != self.package_index_variant(version, platform):
+            return None  # the marker differs between variants there, and only the default package index's was read
+        return (f"{release.triton.requirement}; {release.triton.marker}",)
+
+    def compare(self, wheel: Wheel, read: WheelContents) -> Disagreement | None:
+        """Compare what was read out of a wheel with the tables. ``None``: no disagreement, or no row to disagree."""
+        known = self.contents(wheel)
+        if known is None:
+            return None
+        pairs = (("cuda", known.cuda, read.cuda), ("sass", known.sass, read.sass), ("ptx", known.ptx, read.ptx))
+        differences = tuple(
+            f"{field}: the table says {_shown(table)}, the wheel {_shown(found)}"
+            for field, table, found in pairs
+            if found is not None and table is not None and _normal(table) != _normal(found)
+        )
+        return Disagreement(filename=wheel.filename, row=known.detail, differences=differences) if differences else None
+
+    # --- drivers -----------------------------------------------------------------------------------------------------
+
+    def driver_floor(self, variant: str, os: Os) -> DriverFloor | None:
+        """The least driver for a variant. A variant nobody wrote down follows from its CUDA major version's rule;
+        ``None`` where that is not known either, and for variants without CUDA."""
+        cuda = self.cuda_of(variant)
+        return None if cuda is None or os == "macos" else drivers.floor(variant, cuda, os)
+
+    def driver_cuda(self, version: str, os: Os) -> str | None:
+        """The CUDA version a driver knows: at least this one where the branch is not in the tables."""
+        fact = self.driver_cuda_fact(version, os)
+        return fact.cuda if fact else None
+
+    def driver_cuda_fact(self, version: str, os: Os) -> DriverCuda | None:
+        """As :meth:`driver_cuda`, with its source and whether it is only a lower bound."""
+        return None if os == "macos" else drivers.cuda_known(version, os)
+
+    # --- GPUs --------------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def architectures(self) -> dict[ComputeCapability, Architecture]:
+        """Generations by compute capability, ascending."""
+        return tables.architectures()
+
+    def architecture(self, capability: ComputeCapability) -> str | None:
+        """The generation's name: ``"Blackwell"``; ``None`` for a capability nobody has heard of."""
+        row = self.architectures.get(capability)
+        return row.name if row else None
+
+    def first_cuda_for(self, capability: ComputeCapability) -> str | None:
+        """The first toolkit that compiles for a capability."""
+        row = self.architectures.get(capability)
+        return row.first_cuda if row else None
+
+    def least_branch_for(self, capability: ComputeCapability) -> str | None:
+        """The first driver branch that can know a capability: the one that came with its first toolkit."""
+        row = self.architectures.get(capability)
+        return drivers.first_branch(row.first_cuda) if row else None
+
+    def last_branch_for(self, capability: ComputeCapability) -> str | None:
+        """The last driver branch that serves a capability; ``None`` where current drivers do."""
+        row = self.architectures.get(capability)
+        return row.last_branch if row else None
+
+    @cached_property
+    def gpus(self) -> tuple[GpuName, ...]:
+        """All known names of GPUs."""
+        return tables.gpu_names()
+
+    def gpu_by_name(self, name: str) -> tuple[GpuName, ...]:
+        """All GPUs of a name, as NVML or a person writes it; several where the name is ambiguous."""
+        return names.find_gpu(self.gpus, name)
+
+    def gpu_by_pci(self, device_id: str) -> tuple[GpuName, ...]:
+        """All names of a PCI device id (``"2b85"``, ``"0x2B85"``, ``"10de:2b85"``)."""
+        wanted = device_id.lower().rpartition(":")[2].removeprefix("0x")
+        return tuple(gpu for gpu in self.gpus if wanted in gpu.pci_ids)
+
+    def card_limits(self, name: str) -> CardLimits | None:
+        """What a card of this name can do at most, by its data sheet; ``None`` where no source is at hand."""
+        wanted = names.gpu_key(name)
+        return next((limits for known, limits in tables.cards() if wanted in map(names.gpu_key, known)), None)
+
+    # --- rules -------------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def code_rules(self) -> CodeRules:
+        """The rules on code that stand in tables, for :func:`gpuenv.knowledge.rules.serve`."""
+        table = tables.read("drivers")
+        return CodeRules(
+            exceptions=tuple(
+                CodeException(
+                    code=frozenset(row["code"]),
+                    not_on=frozenset(map(ComputeCapability.parse, row.get("not_on", ()))),
+                    only_on=frozenset(map(ComputeCapability.parse, row.get("only_on", ()))),
+                    until_cuda=row.get("until_cuda"),
+                    why=row["why"],
+                )
+                for row in table["exceptions"]
+            ),
+            cudnn=tuple(
+                LibraryFloor(
+                    library=row["library"], since=row["since"], capability=ComputeCapability.parse(row["capability"])
+                )
+                for row in table["library_floors"]
+            ),
+            doubt=tables.read("kernels")["doubt"],
+        )
+
+    def serve(
+        self,
+        wheel: Wheel,
+        contents: WheelContents,
+        capability: ComputeCapability,
+        *,
+        driver_cuda: str | None,
+        platform: str,
+    ) -> Support | Refusal:
+        """Say which code of a wheel serves a GPU, with what the tables and the metadata know of its cuDNN."""
+        row = self.kernel_row(wheel)
+        cudnn = names.cudnn_of(contents.requires_dist or ()) or (row.cudnn if row else None)
+        return serve(
+            capability,
+            sass=contents.sass or (),
+            ptx=contents.ptx or (),
+            cuda=contents.cuda,
+            driver_cuda=driver_cuda,
+            platform=platform,
+            cudnn=cudnn,
+            doubtful=row.doubtful if row else (),
+            rules=self.code_rules,
+        )
+
+
+def _normal(value: str | tuple[str, ...]) -> object:
+    return value if isinstance(value, str) else frozenset(value)
+
+
+def _shown(value: str | tuple[str, ...]) -> str:
+    text = value if isinstance(value, str) else " ".join(value)
+    return text or "none"

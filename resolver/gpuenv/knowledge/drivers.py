@@ -1,0 +1,87 @@
+"""Rules over the table of drivers: least driver of a variant, CUDA that a driver knows, branches."""
+
+from __future__ import annotations
+
+from gpuenv.knowledge import tables
+from gpuenv.knowledge.facts import DriverCuda, DriverFloor
+from gpuenv.knowledge.rules import compare_drivers, compare_versions
+from gpuenv.model.machine import Os
+
+
+# "Applications built with a CUDA Toolkit of one major release family run, with limited feature-set, on systems with the
+# minimum required driver of that family": CUDA Compatibility, Minor Version Compatibility. The minimum of a family is
+# table 2 of the CUDA release notes.
+def floor(variant: str, cuda: str, os: Os) -> DriverFloor | None:
+    """The least driver for a variant on Linux or Windows; without a family rule, the toolkit's own driver."""
+    table = tables.read("drivers")
+    for row in table["variants"]:
+        if row["variant"] == variant:
+            full = row.get(f"{os}_full") or full_driver(cuda, os)
+            source = table["full_source"] if full == row[f"{os}_min"] else table["minimum_source"]
+            return DriverFloor(minimum=row[f"{os}_min"], full=full, source=source, by="table")
+    for row in table["own_driver"]:
+        if row["cuda"] == cuda:
+            return DriverFloor(minimum=row[os], full=row[os], source=table["minimum_source"], by="table")
+    major = int(cuda.partition(".")[0])
+    for row in table["majors"]:
+        if row["cuda"] == major:
+            source = f"minor-version compatibility of CUDA {major}.x, {table['minimum_source']}"
+            return DriverFloor(minimum=row[os], full=full_driver(cuda, os), source=source, by="major-rule")
+    own = toolkit_driver(cuda, os)
+    return DriverFloor(minimum=own[0], full=own[0], source=own[1], by="table") if own else None
+
+
+def toolkit_driver(cuda: str, os: Os) -> tuple[str, str] | None:
+    """The oldest driver that came with a toolkit, and where that is written."""
+    found: tuple[str, str] | None = None
+    for row in tables.read("drivers")["toolkits"]:
+        driver = row.get(os)
+        if row["cuda"] == cuda and driver and (found is None or compare_drivers(driver, found[0]) < 0):
+            found = (driver, row["source"])
+    return found
+
+
+def full_driver(cuda: str, os: Os) -> str | None:
+    """The least driver that knows a CUDA version: the toolkit's own, else the first branch that reports it."""
+    own = toolkit_driver(cuda, os)
+    return own[0] if own else first_branch(cuda)
+
+
+def first_branch(cuda: str) -> str | None:
+    """The first driver branch that reports at least this CUDA version; ``None`` for a version older than the table."""
+    if compare_versions(cuda, _branches()[0]["cuda"]) < 0:
+        return None
+    fitting = (row["branch"] for row in _branches() if compare_versions(row["cuda"], cuda) >= 0)
+    return next(fitting, None)
+
+
+def cuda_known(version: str, os: Os) -> DriverCuda | None:
+    """The CUDA version a driver knows; ``None`` for one older than all branches of the table.
+
+    A branch of Linux drivers bears its number exactly; Windows drivers of a branch count on from it (576.88 is of 575).
+    A toolkit that came within a branch counts from its own driver on.
+    """
+    number = version.partition(".")[0]
+    known = [row for row in _branches() if compare_versions(row["branch"], number) <= 0]
+    if not known:
+        return None
+    branch = known[-1]
+    cuda, source = branch["cuda"], f"driver branch {branch['branch']}: {branch['source']}"
+    for row in tables.read("drivers")["toolkits"]:
+        driver = row.get(os)
+        if driver and compare_drivers(driver, version) <= 0 and compare_versions(row["cuda"], cuda) > 0:
+            cuda, source = row["cuda"], f"driver {driver} of CUDA {row['cuda']}: {row['source']}"
+    exact = number == branch["branch"] or (os == "windows" and _is_of(branch, number))
+    if not exact:
+        source = f"at least, as {source}; branch {number} is not in the table"
+    return DriverCuda(cuda=cuda, lower_bound=not exact, source=source)
+
+
+def _is_of(branch: tables.Table, number: str) -> bool:
+    """Whether a Windows number is of this branch: any below the next one; of the newest branch, only those seen."""
+    return branch is not _branches()[-1] or number in branch.get("windows", ())
+
+
+def _branches() -> list[tables.Table]:
+    rows: list[tables.Table] = tables.read("drivers")["branches"]
+    return rows

@@ -1,0 +1,142 @@
+"""The values that the tables are read into."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from gpuenv.model.machine import ComputeCapability
+
+Platform = Literal["linux_x86_64", "linux_aarch64", "win_amd64", "macos_arm64", "macos_x86_64"]
+Published = Literal["yes", "expected", "unconfirmed"]
+Confidence = Literal["high", "medium", "low"]
+FamilyRole = Literal["core", "companion", "compiler", "extension", "old"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KernelRow:
+    """Code in one build of torch.
+
+    ``read`` is true where it was read out of the wheel itself; else it follows from build configuration. ``doubtful``
+    holds architectures that are listed and perhaps of no use.
+    """
+
+    torch: str
+    variant: str
+    platform: str
+    sass: tuple[str, ...]
+    ptx: tuple[str, ...]
+    read: bool
+    cudnn: str | None
+    doubtful: tuple[str, ...]
+    published: Published
+    confidence: Confidence
+    source: str
+    note: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Triton:
+    """The compiler that a release of torch asks for: project name, requirement and environment marker."""
+
+    name: str
+    requirement: str
+    marker: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Release:
+    """One release of torch. ``pythons`` and ``variants`` are by platform; ``uploaded`` is a date (ISO 8601)."""
+
+    torch: str
+    uploaded: str
+    git: str
+    requires_python: str
+    triton: Triton | None
+    companions: tuple[tuple[str, tuple[str, ...]], ...]
+    pythons: tuple[tuple[str, tuple[str, ...]], ...]
+    variants: tuple[tuple[str, tuple[str, ...]], ...]
+    unconfirmed: tuple[str, ...]
+    notes: tuple[str, ...]
+    source: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DriverFloor:
+    """The least driver for a CUDA variant.
+
+    ``minimum`` runs the compiled kernels of a wheel (minor-version compatibility); ``full`` knows the variant's own
+    CUDA, so that its PTX works too. ``full`` may be a bare branch number, and is ``None`` where none is known.
+    ``by`` tells a written row from the rule of the CUDA major version.
+    """
+
+    minimum: str
+    full: str | None
+    source: str
+    by: Literal["table", "major-rule"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DriverCuda:
+    """The CUDA version that a driver knows.
+
+    ``lower_bound`` is true for a branch newer than the known ones, or between them: it knows at least this version.
+    """
+
+    cuda: str
+    lower_bound: bool
+    source: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Architecture:
+    """One compute capability: its generation, the first CUDA that compiles for it, the last driver branch that serves
+    it (``None``: current drivers do)."""
+
+    capability: ComputeCapability
+    name: str
+    first_cuda: str
+    last_branch: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GpuName:
+    """A name of a GPU, without a leading "NVIDIA". ``pci_ids`` are device ids in lower-case hexadecimal.
+    ``ambiguous`` is true where the same name stands for several capabilities: then the PCI id decides."""
+
+    name: str
+    compute_capability: ComputeCapability
+    chips: tuple[str, ...]
+    pci_ids: tuple[str, ...]
+    aliases: tuple[str, ...]
+    ambiguous: bool
+    source: str
+    note: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CardLimits:
+    """What a card can do at most, by its data sheet, without sparsity.
+
+    Rates are in TFLOP/s, ``None`` where the card has no such unit or the sheet does not say; ``memory_gb_s`` is the
+    memory bandwidth in GB/s (10⁹ bytes). ``fp16`` and ``bf16`` are the tensor cores' where there are any, with fp32
+    accumulation.
+    """
+
+    name: str
+    memory_gb_s: float
+    bf16: float | None
+    fp16: float | None
+    tf32: float | None
+    fp32: float
+    source: str
+    note: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Disagreement:
+    """Table and wheel say different things of one wheel. ``differences`` reads ``"sass: table …, wheel …"``, sorted."""
+
+    filename: str
+    row: str
+    differences: tuple[str, ...]

@@ -1,0 +1,266 @@
+"""Pure rules over the tables: which code runs on which GPU, which driver is newer, which CUDA a driver knows."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+from gpuenv.model.machine import ComputeCapability
+
+_CODE = re.compile(r"(?:sm|compute)_([0-9]+)([0-9])([af]?)")
+_Runs = Callable[["Code"], bool]
+
+
+class Code(NamedTuple):
+    """One architecture of a wheel, ordered by what it is compiled for.
+
+    >>> Code.parse("sm_120a")
+    Code(major=12, minor=0, suffix='a')
+    >>> Code.parse("sm_86").number
+    '86'
+    """
+
+    major: int
+    minor: int
+    suffix: str
+
+    @classmethod
+    def parse(cls, text: str) -> Code | None:
+        """Read ``sm_86`` or ``compute_90a``; ``None`` for what is neither."""
+        found = _CODE.fullmatch(text)
+        return cls(int(found[1]), int(found[2]), found[3]) if found else None
+
+    @property
+    def number(self) -> str:
+        return f"{self.major}{self.minor}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CodeException:
+    """An exception to the rule of major and minor. ``code`` holds numbers without suffix.
+
+    Code is refused on the capabilities of ``not_on``; with ``only_on`` it runs there and nowhere else. With
+    ``until_cuda`` the exception holds for builds by an older CUDA (and for builds whose CUDA is not known).
+    """
+
+    code: frozenset[str]
+    not_on: frozenset[ComputeCapability]
+    only_on: frozenset[ComputeCapability]
+    until_cuda: str | None
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LibraryFloor:
+    """A library of the wheel that, from version ``since`` on, needs at least ``capability``."""
+
+    library: str
+    since: str
+    capability: ComputeCapability
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CodeRules:
+    """The part of the rules that stands in tables."""
+
+    exceptions: tuple[CodeException, ...]
+    cudnn: tuple[LibraryFloor, ...]
+    doubt: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Support:
+    """A GPU is served. ``by`` is the code that does it; ``warning`` is empty or one sentence."""
+
+    support: Literal["native", "ptx"]
+    by: str
+    warning: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """A GPU is not served, and why."""
+
+    detail: str
+
+
+def serve(
+    capability: ComputeCapability,
+    *,
+    sass: Sequence[str],
+    ptx: Sequence[str],
+    cuda: str | None,
+    driver_cuda: str | None,
+    platform: str,
+    cudnn: str | None = None,
+    doubtful: Sequence[str] = (),
+    rules: CodeRules | None = None,
+) -> Support | Refusal:
+    """Say which code of a wheel serves a GPU, machine code before PTX, or why none does.
+
+    ``cuda`` is the toolkit the wheel was built with, ``driver_cuda`` the CUDA the driver knows; where one of them is
+    not known, PTX is refused: unknown is not compatible. ``cudnn`` is the version that comes with the wheel, where it
+    is known. ``doubtful`` names code that is listed and perhaps of no use: it serves, with a warning. ``rules`` are
+    those of the packaged tables unless given.
+    """
+    if rules is None:
+        from gpuenv.knowledge import load
+
+        rules = load().code_rules
+    refused: list[str] = []
+    native = _best(sass, lambda code: _sass_runs(code, capability, cuda, rules, refused))
+    fallback = _best(ptx, lambda code: _ptx_runs(code, capability, cuda, rules, refused))
+    if native is None and fallback is None:
+        return Refusal(detail=_no_code(capability, sass, ptx, refused, platform))
+    if floor := _cudnn_refuses(capability, cudnn, rules):
+        return Refusal(detail=floor)
+    if native is not None:
+        return Support(support="native", by=native, warning=rules.doubt if native in doubtful else "")
+    assert fallback is not None
+    if problem := _ptx_too_new(cuda, driver_cuda):
+        return Refusal(detail=f"no code for {code_of(capability)}, only PTX {fallback}: {problem}")
+    warning = f"{fallback} is compiled for {code_of(capability)} by the driver at first use: the first start is slow"
+    return Support(support="ptx", by=fallback, warning=warning)
+
+
+def code_of(capability: ComputeCapability) -> str:
+    """Name the machine code of a capability: 8.6 is ``sm_86``."""
+    return f"sm_{capability.major}{capability.minor}"
+
+
+def _best(texts: Sequence[str], runs: _Runs) -> str | None:
+    """The newest code that runs; without suffix before with one, so that the answer does not depend on order."""
+    found = [
+        (code.major, code.minor, code.suffix == "", text) for text in texts if (code := Code.parse(text)) and runs(code)
+    ]
+    return max(found)[-1] if found else None
+
+
+# "Binary code is compatible from one minor revision to the next one, but not from one minor revision to the previous
+# one or across major revisions": CUDA C++ Programming Guide, Binary Compatibility; restated, with the suffixes, in
+# research/torch-matrix.md, "Compatibility rules".
+def _sass_runs(
+    code: Code, capability: ComputeCapability, cuda: str | None, rules: CodeRules, refused: list[str]
+) -> bool:
+    for exception in rules.exceptions:
+        match _exception_says(exception, code, capability, cuda):
+            case True:
+                return True
+            case False:
+                if code.major == capability.major:
+                    refused.append(exception.why)
+                return False
+            case None:
+                pass
+    if code.suffix == "a":  # architecture-specific: exactly that capability
+        return (code.major, code.minor) == capability
+    # "f", family-specific, follows the same line: same major, minor at least
+    return code.major == capability.major and code.minor <= capability.minor
+
+
+# PTX of a virtual architecture is compiled by the driver for any device at least as new; suffixes bind as for machine
+# code (CUDA C++ Programming Guide, PTX Compatibility). The embedded chips are excepted from it too: what keeps a server
+# build off them is its toolchain and driver, not its instructions.
+def _ptx_runs(
+    code: Code, capability: ComputeCapability, cuda: str | None, rules: CodeRules, refused: list[str]
+) -> bool:
+    for exception in rules.exceptions:
+        if _exception_says(exception, code, capability, cuda) is False:
+            if capability in exception.not_on:
+                refused.append(exception.why)
+                return False
+            if code.suffix:
+                return False
+    if code.suffix == "a":
+        return (code.major, code.minor) == capability
+    if code.suffix == "f":
+        return code.major == capability.major and code.minor <= capability.minor
+    return (code.major, code.minor) <= capability
+
+
+def _exception_says(
+    exception: CodeException, code: Code, capability: ComputeCapability, cuda: str | None
+) -> bool | None:
+    """True: runs by exception. False: refused by it. None: it says nothing of this pair."""
+    if code.number not in exception.code:
+        return None
+    if exception.until_cuda is not None and cuda and compare_versions(cuda, exception.until_cuda) >= 0:
+        return None
+    if exception.only_on:
+        return capability in exception.only_on
+    return False if capability in exception.not_on else None
+
+
+# "PTX made by a newer toolkit than the driver knows is refused": NVIDIA CUDA Compatibility, Minor Version
+# Compatibility, limitations.
+def _ptx_too_new(cuda: str | None, driver_cuda: str | None) -> str:
+    if not cuda:
+        return "the CUDA it was built with is not known, so that no driver can be said to take it"
+    if driver_cuda is None:
+        return "the CUDA that the driver knows could not be established"
+    if compare_versions(driver_cuda, cuda) < 0:
+        return f"made by CUDA {cuda}, and the driver knows CUDA {driver_cuda}"
+    return ""
+
+
+# cuDNN 9.11 dropped everything below 7.5: cuDNN release notes, as cited in pytorch/pytorch issue 162574.
+def _cudnn_refuses(capability: ComputeCapability, cudnn: str | None, rules: CodeRules) -> str:
+    for floor in rules.cudnn:
+        if cudnn and capability < floor.capability and compare_versions(cudnn, floor.since) >= 0:
+            return (
+                f"{floor.library} {cudnn} of this wheel needs compute capability {floor.capability}, "
+                f"from {floor.library} {floor.since} on"
+            )
+    return ""
+
+
+def _no_code(
+    capability: ComputeCapability, sass: Sequence[str], ptx: Sequence[str], refused: Sequence[str], platform: str
+) -> str:
+    listed = " ".join([*sass, *ptx]) or "none at all"
+    text = f"no code for {code_of(capability)}: {listed}"
+    if refused:
+        text += f" ({'; '.join(dict.fromkeys(refused))}; {platform})"
+    return text
+
+
+def compare_versions(a: str, b: str) -> int:
+    """Compare dotted numbers component by component; missing components count as zero. -1, 0 or 1.
+
+    >>> compare_versions("12.9", "12.10")
+    -1
+    """
+    left, right = _components(a), _components(b)
+    length = max(len(left), len(right))
+    left += (0,) * (length - len(left))
+    right += (0,) * (length - len(right))
+    return (left > right) - (left < right)
+
+
+def compare_drivers(a: str, b: str) -> int:
+    """Compare driver versions component by component, as NVIDIA numbers them; never as decimal fractions.
+
+    >>> compare_drivers("570.26", "570.124.06")
+    -1
+    >>> compare_drivers("580.65.06", "580.65.6")
+    0
+    """
+    return compare_versions(a, b)
+
+
+def newest(versions: Iterable[str]) -> str | None:
+    """The highest of some dotted numbers; ``None`` of none."""
+    best: str | None = None
+    for version in versions:
+        if best is None or compare_versions(version, best) > 0:
+            best = version
+    return best
+
+
+def _components(text: str) -> tuple[int, ...]:
+    parts = text.strip().split(".")
+    if not all(part.isascii() and part.isdecimal() for part in parts):
+        raise ValueError(f"not a dotted version number: {text!r}")
+    return tuple(int(part) for part in parts)
