@@ -1,0 +1,306 @@
+"""A lock as text and back: PEP 751, byte for byte reproducible.
+
+Everything an installer needs stands in the standard's own keys, so uv and pip read a lock without gpuenv; what only
+gpuenv needs stands under ``[tool.gpuenv]`` and ``[packages.tool.gpuenv]``.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from typing import get_args
+
+from packaging.pylock import Pylock, PylockUnsupportedVersionError, PylockValidationError
+
+from gpuenv.errors import ConfigurationError, UsageError
+from gpuenv.lock import text as toml
+from gpuenv.lock.model import (
+    HashOrigin,
+    Lock,
+    LockedDecision,
+    LockedPackage,
+    LockInputs,
+    MachineTarget,
+    filename_of,
+    is_sha256,
+)
+from gpuenv.lock.reading import MEND, Table
+from gpuenv.model.decision import GpuSupport
+from gpuenv.model.machine import Arch, ComputeCapability, Os
+from gpuenv.model.profile import Accelerator
+from gpuenv.model.wheel import Channel, SourceKind
+
+FORMAT = 1
+"""Of what stands under ``[tool.gpuenv]``; a lock of a later format is refused."""
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+_MACHINES = {("windows", "x86_64"): "AMD64", ("windows", "aarch64"): "ARM64", ("windows", "arm64"): "ARM64"}
+_MACHINES |= {("macos", "aarch64"): "arm64", ("linux", "arm64"): "aarch64"}
+_PLATFORMS = {"linux": "linux", "windows": "win32", "macos": "darwin"}
+
+
+def lock_filename(name: str) -> str:
+    """The file name of a lock: ``pylock.<name>.toml``, where the name has no dot (PEP 751, "File Name").
+
+    >>> lock_filename("blackwell")
+    'pylock.blackwell.toml'
+
+    Raises :class:`~gpuenv.errors.UsageError` for a name no installer would accept.
+    """
+    if _NAME.fullmatch(name) is None:
+        raise UsageError(
+            f"a lock cannot be named {name!r}: letters, digits, - and _ only (PEP 751 allows no dot)",
+            hints=("give the profile another name",),
+        )
+    return f"pylock.{name}.toml"
+
+
+def environment_marker(target: MachineTarget) -> str:
+    """The machines a lock may be installed on, as far as a marker can say it."""
+    machine = _MACHINES.get((target.os, target.arch), target.arch)
+    return (
+        f"sys_platform == '{_PLATFORMS[target.os]}' and platform_machine == '{machine}' "
+        "and implementation_name == 'cpython'"
+    )
+
+
+def render(lock: Lock) -> str:
+    """Write a lock. The same lock gives the same text; :func:`parse` gives the lock back."""
+    head: dict[str, toml.Value | None] = {
+        "lock-version": "1.0",
+        "environments": [environment_marker(lock.inputs.target)],
+        "requires-python": f"=={lock.inputs.target.python}.*",
+        "created-by": "gpuenv",
+    }
+    lines = [f"# {_one_line(lock.command)}", *toml.table(head), ""]
+    lines += ["[tool.gpuenv]", *toml.table({"format": FORMAT, "command": lock.command}), ""]
+    lines += _inputs(lock.inputs)
+    lines += _decision(lock.decision)
+    for package in lock.packages:
+        lines += _package(package)
+    return "\n".join(lines).rstrip("\n") + "\n"
+
+
+def _one_line(command: str) -> str:
+    return "".join(character if character.isprintable() else " " for character in command)
+
+
+def _inputs(inputs: LockInputs) -> list[str]:
+    target = inputs.target
+    first: dict[str, toml.Value | None] = {
+        "profile": inputs.profile,
+        "profile-digest": inputs.profile_digest,
+        "index-snapshot": inputs.snapshot,
+        "sources": inputs.sources,
+        "cutoff": None if inputs.cutoff is None else toml.Moment(inputs.cutoff),
+        "knowledge": inputs.knowledge,
+    }
+    second: dict[str, toml.Value | None] = {
+        "os": target.os,
+        "arch": target.arch,
+        "libc": target.libc,
+        "python": target.python,
+        "compute-capabilities": [str(capability) for capability in target.compute_capabilities],
+        "driver": target.driver,
+    }
+    return [
+        *("[tool.gpuenv.inputs]", *toml.table(first), ""),
+        *("[tool.gpuenv.inputs.machine]", *toml.table(second), ""),
+    ]
+
+
+def _decision(decision: LockedDecision) -> list[str]:
+    entries: dict[str, toml.Value | None] = {
+        "torch": decision.torch,
+        "accelerator": decision.accelerator,
+        "wish": decision.wish,
+        "variant": decision.variant,
+        "channel": decision.channel,
+        "source": decision.source,
+        "single-source": decision.single_source or None,
+        "sass": decision.sass,
+        "ptx": decision.ptx,
+        "kernels-from": decision.kernels_from or None,
+        "least-driver": decision.least_driver,
+        "because": decision.because,
+        "warnings": decision.warnings,
+    }
+    lines = ["[tool.gpuenv.decision]", *toml.table(entries), ""]
+    for gpu in decision.gpus:
+        row: dict[str, toml.Value | None] = {
+            "index": gpu.index,
+            "name": gpu.name,
+            "compute-capability": str(gpu.compute_capability),
+            "support": gpu.support,
+            "by": gpu.by,
+        }
+        lines += ["[[tool.gpuenv.decision.gpus]]", *toml.table(row), ""]
+    return lines
+
+
+def _package(package: LockedPackage) -> list[str]:
+    wheel: dict[str, toml.Value | None] = {
+        "name": package.filename,
+        "upload-time": None if package.upload_time is None else toml.Moment(package.upload_time),
+        "url": package.url,
+        "path": package.path,
+        "size": package.size,
+        "hashes": {"sha256": package.sha256},
+    }
+    first: dict[str, toml.Value | None] = {"name": package.name, "version": package.version, "wheels": [wheel]}
+    ours: dict[str, toml.Value | None] = {
+        "source": package.source,
+        "family": package.family or None,
+        "hash-origin": package.hash_origin,
+        "git": package.git,
+        "requires": package.requires or None,
+    }
+    return ["[[packages]]", *toml.table(first), "", "[packages.tool.gpuenv]", *toml.table(ours), ""]
+
+
+def parse(text: str, *, origin: str) -> Lock:
+    """Read a lock that gpuenv wrote. ``origin`` is its name in errors.
+
+    Refuses what no installer should be handed: a wheel without sha256 (uv takes md5 alone even with
+    ``--require-hashes``), an empty one, several files for one package, a source distribution.
+
+    Raises :class:`~gpuenv.errors.ConfigurationError` naming file and key.
+    """
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError(f"{origin}: not TOML: {error}", hints=(MEND,)) from None
+    try:
+        Pylock.from_dict(document)
+    except PylockUnsupportedVersionError as error:
+        raise ConfigurationError(f"{origin}: lock-version: {error}") from None
+    except PylockValidationError as error:
+        key = error.context or "the file"
+        raise ConfigurationError(f"{origin}: {key}: {error.message}", hints=(MEND,)) from None
+    top = Table(origin, "", document)
+    if "gpuenv" not in dict(document.get("tool") or {}):
+        raise ConfigurationError(
+            f"{origin}: [tool.gpuenv] is missing: this lock was not made by gpuenv", hints=("gpuenv lock",)
+        )
+    ours = top.table("tool").table("gpuenv")
+    _check_format(ours)
+    try:
+        lock = Lock(
+            command=ours.text("command"),
+            inputs=_read_inputs(ours.table("inputs")),
+            decision=_read_decision(ours.table("decision")),
+            packages=tuple(_read_package(table) for table in top.tables("packages")),
+        )
+    except ValueError as error:
+        raise ConfigurationError(f"{origin}: {error}", hints=(MEND,)) from None
+    ours.end()
+    return lock
+
+
+def _check_format(ours: Table) -> None:
+    found = ours.index("format")
+    if found != FORMAT:
+        ours.fail("format", f"is {found}; this gpuenv reads {FORMAT}")
+
+
+def _read_inputs(table: Table) -> LockInputs:
+    machine = table.table("machine")
+    target = MachineTarget(
+        os=machine.choice("os", get_args(Os)),
+        arch=machine.choice("arch", get_args(Arch)),
+        libc=machine.maybe_text("libc"),
+        python=machine.text("python"),
+        compute_capabilities=tuple(
+            _capability(machine, f"compute-capabilities[{place}]", text)
+            for place, text in enumerate(machine.texts("compute-capabilities"))
+        ),
+        driver=machine.maybe_text("driver"),
+    )
+    machine.end()
+    inputs = LockInputs(
+        profile=table.text("profile"),
+        profile_digest=table.text("profile-digest"),
+        target=target,
+        snapshot=table.text("index-snapshot"),
+        sources=table.texts("sources"),
+        cutoff=table.maybe_time("cutoff"),
+        knowledge=table.text("knowledge"),
+    )
+    table.end()
+    return inputs
+
+
+def _read_decision(table: Table) -> LockedDecision:
+    decision = LockedDecision(
+        accelerator=table.choice("accelerator", ("cuda", "cpu")),
+        wish=table.choice("wish", get_args(Accelerator)),
+        torch=table.text("torch"),
+        variant=table.text("variant"),
+        channel=table.choice("channel", get_args(Channel)),
+        source=table.choice("source", get_args(SourceKind)),
+        single_source=table.flag("single-source"),
+        sass=table.texts("sass"),
+        ptx=table.texts("ptx"),
+        kernels_from=table.maybe_text("kernels-from") or "",
+        least_driver=table.maybe_text("least-driver"),
+        gpus=tuple(_read_gpu(row) for row in table.tables("gpus")),
+        because=table.texts("because"),
+        warnings=table.texts("warnings"),
+    )
+    table.end()
+    return decision
+
+
+def _read_gpu(table: Table) -> GpuSupport:
+    support = GpuSupport(
+        index=table.index("index"),
+        name=table.text("name"),
+        compute_capability=_capability(table, "compute-capability", table.text("compute-capability")),
+        support=table.choice("support", ("native", "ptx")),
+        by=table.text("by"),
+    )
+    table.end()
+    return support
+
+
+def _capability(table: Table, key: str, text: str) -> ComputeCapability:
+    try:
+        return ComputeCapability.parse(text)
+    except ValueError as error:
+        table.fail(key, f"is {error}")
+
+
+def _read_package(table: Table) -> LockedPackage:
+    wheels = table.tables("wheels")
+    if len(wheels) != 1:
+        table.fail("wheels", f"lists {len(wheels)} files; a lock of gpuenv names exactly one wheel a package")
+    if "sdist" in table.entries:
+        table.fail("sdist", "names a source distribution; a lock of gpuenv holds wheels only")
+    wheel = wheels[0]
+    url, path = wheel.maybe_text("url"), wheel.maybe_text("path")
+    if url is not None and path is not None:
+        wheel.fail("path", "stands beside url; a wheel has one place")
+    hashes = wheel.table("hashes")
+    sha256 = hashes.maybe_text("sha256")
+    if sha256 is None:
+        hashes.fail("sha256", f"is missing: {', '.join(sorted(hashes.entries))} alone does not identify a file")
+    if not is_sha256(sha256):
+        hashes.fail("sha256", f"is not a sha256: {sha256!r}")
+    ours = table.table("tool").table("gpuenv")
+    package = LockedPackage(
+        name=table.text("name"),
+        version=table.text("version"),
+        filename=wheel.maybe_text("name") or filename_of(url or path or ""),
+        url=url,
+        path=path,
+        sha256=sha256,
+        size=wheel.maybe_size("size"),
+        upload_time=wheel.maybe_time("upload-time"),
+        hash_origin=ours.choice("hash-origin", get_args(HashOrigin)),
+        source=ours.choice("source", get_args(SourceKind)),
+        family=ours.flag("family"),
+        requires=ours.texts("requires"),
+        git=ours.maybe_text("git"),
+    )
+    ours.end()
+    return package

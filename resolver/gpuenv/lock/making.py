@@ -1,0 +1,181 @@
+"""From a decision to what a lock records of it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Sequence
+
+from packaging.utils import InvalidWheelFilename, parse_wheel_filename
+
+from gpuenv.errors import MachineError
+from gpuenv.lock.model import HashOrigin, LockedDecision, LockedPackage, LockInputs, MachineTarget
+from gpuenv.model.decision import Decision
+from gpuenv.model.machine import Machine
+from gpuenv.model.profile import Profile
+from gpuenv.model.wheel import Wheel
+
+COMMON_LIBC = (2, 28)
+"""glibc of manylinux_2_28, which PyTorch builds for. A lock asks for no newer one than that and its family need, so
+that machines of one class share a lock whatever their distribution."""
+
+_GLIBC = re.compile(r"glibc (\d+)\.(\d+)")
+_MANYLINUX = re.compile(r"manylinux_(\d+)_(\d+)_")
+_LEGACY = {"manylinux1_": (2, 5), "manylinux2010_": (2, 12), "manylinux2014_": (2, 17)}
+
+
+def profile_digest(profile: Profile) -> str:
+    """sha256 of what a profile asks for; where it stands, its words and its verification do not count."""
+    meaning = {
+        "accelerator": profile.accelerator,
+        "channel": profile.channel,
+        "compute_capabilities": sorted(str(capability) for capability in profile.compute_capabilities),
+        "least_driver": profile.least_driver,
+        "optional_packages": sorted(profile.optional_packages),
+        "packages": sorted(profile.packages),
+        "python": profile.python,
+        "variant": profile.variant,
+    }
+    return hashlib.sha256(json.dumps(meaning, sort_keys=True).encode()).hexdigest()
+
+
+def target_of(machine: Machine, *, python: str, filenames: Iterable[str] = ()) -> MachineTarget:
+    """The machine as a lock's target. ``filenames`` are the family's wheels: their tags may need a newer libc.
+
+    Raises :class:`~gpuenv.errors.MachineError` for a Linux machine whose libc no wheel of the kind exists for.
+    """
+    libc = None
+    if machine.os == "linux":
+        found = glibc_of(machine.libc)
+        if found is None:
+            raise MachineError(
+                f"a lock needs glibc, and this machine has {machine.libc or 'none that was recognized'}",
+                hints=("use a glibc based system or container, such as Debian, Ubuntu, Fedora or Rocky",),
+            )
+        need = max([COMMON_LIBC, *(libc_floor(name) for name in filenames)])
+        libc = "glibc {}.{}".format(*min(found, need))
+    return MachineTarget(
+        os=machine.os,
+        arch="aarch64" if machine.os == "linux" and machine.arch == "arm64" else machine.arch,
+        libc=libc,
+        python=python,
+        compute_capabilities=tuple(gpu.compute_capability for gpu in machine.gpus),
+        driver=None if machine.driver is None else machine.driver.version,
+    )
+
+
+def glibc_of(text: str | None) -> tuple[int, int] | None:
+    """``"glibc 2.39"`` -> ``(2, 39)``; ``None`` for another libc or none."""
+    match = _GLIBC.fullmatch(text or "")
+    return (int(match[1]), int(match[2])) if match else None
+
+
+def libc_floor(filename: str) -> tuple[int, int]:
+    """The least glibc a wheel's tags ask for, ``(0, 0)`` where they ask for none (PEP 600).
+
+    >>> libc_floor("torch-2.10.0+cu128-cp312-cp312-manylinux_2_28_x86_64.whl")
+    (2, 28)
+    """
+    try:
+        tags = parse_wheel_filename(filename)[3]
+    except InvalidWheelFilename:
+        return (0, 0)
+    floors = [floor for tag in tags if (floor := _tag_floor(tag.platform)) is not None]
+    return min(floors, default=(0, 0))
+
+
+def _tag_floor(platform: str) -> tuple[int, int] | None:
+    match = _MANYLINUX.match(platform)
+    if match:
+        return int(match[1]), int(match[2])
+    return next((floor for prefix, floor in _LEGACY.items() if platform.startswith(prefix)), None)
+
+
+def inputs_of(
+    profile: Profile,
+    target: MachineTarget,
+    *,
+    snapshot: str,
+    sources: Sequence[str],
+    cutoff: str | None,
+    knowledge: str,
+) -> LockInputs:
+    """The five inputs of the law. ``sources`` must carry no credentials."""
+    return LockInputs(
+        profile=profile.name,
+        profile_digest=profile_digest(profile),
+        target=target,
+        snapshot=snapshot,
+        sources=tuple(sources),
+        cutoff=cutoff,
+        knowledge=knowledge,
+    )
+
+
+def decision_of(decision: Decision, profile: Profile, *, single_source: bool = False) -> LockedDecision:
+    """What a lock keeps of a decision: the choice and its reasons, not what was turned down."""
+    torch = next(wheel for wheel in decision.packages if wheel.project == "torch")
+    kernels = decision.kernels
+    return LockedDecision(
+        accelerator=decision.accelerator,
+        wish=profile.accelerator,
+        torch=torch.version,
+        variant=decision.variant,
+        channel=decision.channel,
+        source=decision.source,
+        single_source=single_source,
+        sass=() if kernels is None else kernels.sass,
+        ptx=() if kernels is None else kernels.ptx,
+        kernels_from="" if kernels is None else ": ".join(part for part in (kernels.origin, kernels.detail) if part),
+        least_driver=None if decision.driver is None else decision.driver.required,
+        gpus=decision.gpus,
+        because=decision.because,
+        warnings=decision.warnings,
+    )
+
+
+def package_of(
+    wheel: Wheel,
+    *,
+    sha256: str,
+    hash_origin: HashOrigin,
+    size: int | None,
+    requires: Sequence[str] = (),
+    family: bool = True,
+    git: str | None = None,
+) -> LockedPackage:
+    """A row of an index, with its hash known, as a locked package."""
+    path = local_path(wheel.url)
+    return LockedPackage(
+        name=wheel.project,
+        version=wheel.version,
+        filename=wheel.filename,
+        url=wheel.url.partition("#")[0] if path is None else None,
+        path=path,
+        sha256=sha256,
+        size=size,
+        upload_time=wheel.upload_time,
+        hash_origin=hash_origin,
+        source=wheel.source,
+        family=family,
+        requires=tuple(requires),
+        git=git,
+    )
+
+
+def local_path(url: str) -> str | None:
+    """The path a ``file:`` URL or a plain path names, with ``/``; ``None`` for anything on a network.
+
+    >>> local_path("file:///srv/wheels/torch-2.13.0%2Bcpu-cp311-cp311-linux_x86_64.whl")
+    '/srv/wheels/torch-2.13.0+cpu-cp311-cp311-linux_x86_64.whl'
+    """
+    from urllib.parse import unquote, urlsplit
+
+    if "://" not in url:
+        return url.replace("\\", "/")
+    parts = urlsplit(url)
+    if parts.scheme != "file":
+        return None
+    path = unquote(parts.path)
+    return path[1:] if re.match(r"/[A-Za-z]:/", path) else path
