@@ -90,7 +90,8 @@ def numbers(codes: Iterable[str]) -> str:
 # --- kernels -----------------------------------------------------------------------------------------------------
 
 #: cu129 of these releases lists sm_70, and nothing says which cuDNN it pins (research/torch-matrix.md,
-#: "Compatibility rules": doubtful).
+#: "Compatibility rules").
+DOUBTFUL = {("2.9.1", "cu129"): "70", ("2.10.0", "cu129"): "70"}
 DOUBT = (
     "the wheel lists this architecture, but its cuDNN is not known, and cuDNN 9.11 or newer needs compute capability "
     "7.5: convolutions may fail"
@@ -98,9 +99,8 @@ DOUBT = (
 
 
 def doubtful(row: Row) -> str | None:
-    if row["cuda_variant"] == "cu129" and row.get("cudnn") is None and "sm_70" in row["archs"]:
-        return "70"
-    return None
+    code = DOUBTFUL.get((row["torch"], row["cuda_variant"]))
+    return code if code and f"sm_{code}" in row["archs"] else None
 
 
 def make_kernels(matrix: Sequence[Row], releases: Sequence[Row]) -> str:
@@ -292,6 +292,8 @@ FULL_SOURCE = "NVIDIA CUDA release notes 13.2 Update 2, table 3"
 FIRST_TOOLKITS = {"8.0": "11.0", "8.6": "11.1", "8.7": "11.5", "11.0": "13.0"}
 #: The chip of 11.0 under its old number.
 OLD_NUMBERS = {"10.1": ("12.8", "11.0")}
+#: Chips that exist on one platform only: Tegra and Thor (research, "jetson").
+EMBEDDED = {capability: ["linux_aarch64"] for capability in ("3.2", "5.3", "6.2", "7.2", "8.7", "10.1", "11.0")}
 #: CUDA 11.0 is older than the rule of its family (minor_version_limits of the research).
 OWN_DRIVER = ({"cuda": "11.0", "linux": "450.36.06", "windows": "451.22"},)
 #: Windows numbers a branch's drivers may have beyond the branch's own (research: 616.x and 617.x report 13.4).
@@ -421,6 +423,7 @@ def architecture_rows(drivers: Row) -> list[str]:
                 ("name", name),
                 ("first_cuda", first),
                 ("last_branch", last.removeprefix("R") if last else None),
+                ("platforms", EMBEDDED.get(capability)),
             ]
         )
         for capability, name, first, last in sorted(rows, key=lambda r: version_key(r[0]))

@@ -169,8 +169,9 @@ class Knowledge:
             return None
         if release.triton is None or variant == "cpu" or not platform.startswith("linux"):
             return ()
-        if platform != "linux_x86_64" and variant != self.package_index_variant(version, platform):
-            return None  # the marker differs between variants there, and only the default package index's was read
+        if platform != "linux_x86_64" and "platform_machine" in release.triton.marker:
+            # while the marker named x86_64 it differed between variants, and only the default package index's was read
+            return None
         return (f"{release.triton.requirement}; {release.triton.marker}",)
 
     def compare(self, wheel: Wheel, read: WheelContents) -> Disagreement | None:

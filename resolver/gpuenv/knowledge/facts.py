@@ -90,13 +90,17 @@ class DriverCuda:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Architecture:
-    """One compute capability: its generation, the first CUDA that compiles for it, the last driver branch that serves
-    it (``None``: current drivers do)."""
+    """One compute capability: its generation and the first CUDA that compiles for it.
+
+    ``last_branch`` is the last driver branch that serves it (``None``: current drivers do). ``platforms`` names the only
+    ones it exists on (empty: any).
+    """
 
     capability: ComputeCapability
     name: str
     first_cuda: str
     last_branch: str | None
+    platforms: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

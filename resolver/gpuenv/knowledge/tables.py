@@ -110,6 +110,7 @@ def architectures() -> dict[ComputeCapability, Architecture]:
             name=row["name"],
             first_cuda=row["first_cuda"],
             last_branch=row.get("last_branch"),
+            platforms=tuple(row.get("platforms", ())),
         )
         for row in read("drivers")["architectures"]
     )
