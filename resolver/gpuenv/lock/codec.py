@@ -25,6 +25,7 @@ from gpuenv.lock.model import (
     is_sha256,
 )
 from gpuenv.lock.reading import MEND, Table
+from gpuenv.lock.target import environment_marker
 from gpuenv.model.decision import GpuSupport
 from gpuenv.model.machine import Arch, ComputeCapability, Os
 from gpuenv.model.profile import Accelerator
@@ -34,9 +35,6 @@ FORMAT = 1
 """Of what stands under ``[tool.gpuenv]``; a lock of a later format is refused."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
-_MACHINES = {("windows", "x86_64"): "AMD64", ("windows", "aarch64"): "ARM64", ("windows", "arm64"): "ARM64"}
-_MACHINES |= {("macos", "aarch64"): "arm64", ("linux", "arm64"): "aarch64"}
-_PLATFORMS = {"linux": "linux", "windows": "win32", "macos": "darwin"}
 
 
 def lock_filename(name: str) -> str:
@@ -53,15 +51,6 @@ def lock_filename(name: str) -> str:
             hints=("give the profile another name",),
         )
     return f"pylock.{name}.toml"
-
-
-def environment_marker(target: MachineTarget) -> str:
-    """The machines a lock may be installed on, as far as a marker can say it."""
-    machine = _MACHINES.get((target.os, target.arch), target.arch)
-    return (
-        f"sys_platform == '{_PLATFORMS[target.os]}' and platform_machine == '{machine}' "
-        "and implementation_name == 'cpython'"
-    )
 
 
 def render(lock: Lock) -> str:

@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Sequence
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
@@ -151,7 +152,7 @@ def package_of(
         name=wheel.project,
         version=wheel.version,
         filename=wheel.filename,
-        url=wheel.url.partition("#")[0] if path is None else None,
+        url=without_credentials(wheel.url) if path is None else None,
         path=path,
         sha256=sha256,
         size=size,
@@ -170,8 +171,6 @@ def local_path(url: str) -> str | None:
     >>> local_path("file:///srv/wheels/torch-2.13.0%2Bcpu-cp311-cp311-linux_x86_64.whl")
     '/srv/wheels/torch-2.13.0+cpu-cp311-cp311-linux_x86_64.whl'
     """
-    from urllib.parse import unquote, urlsplit
-
     if "://" not in url:
         return url.replace("\\", "/")
     parts = urlsplit(url)
@@ -179,3 +178,18 @@ def local_path(url: str) -> str | None:
         return None
     path = unquote(parts.path)
     return path[1:] if re.match(r"/[A-Za-z]:/", path) else path
+
+
+def without_credentials(url: str) -> str:
+    """A URL as a lock may hold it: without user name, password and fragment.
+
+    >>> without_credentials("https://me:secret@mirror.example/whl/a-1-py3-none-any.whl#sha256=0")
+    'https://mirror.example/whl/a-1-py3-none-any.whl'
+    """
+    parts = urlsplit(url)
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, parts.query, ""))
+
+
+def redacted(location: str) -> str:
+    """A place as it may be shown: no credentials, and no query either, which often is one. Paths stay as they are."""
+    return without_credentials(location).partition("?")[0] if "://" in location else location

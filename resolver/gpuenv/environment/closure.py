@@ -1,0 +1,337 @@
+"""Everything an environment holds, from the family that was decided.
+
+The family's files are decided; uv is only asked what else they need. It gets a stub for each of them: a wheel of the
+same name, version and requirements without the code, by its path. So uv weighs their requirements as if it had read
+the real files, needs no connection to where those are, and never looks a name of the family up anywhere. Family names
+nobody decided on get a placeholder, by an override, that shows up in uv's answer when something needs the name; it is
+then found on the torch source, and uv is asked again, until nothing is missing. What comes out is audited.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Protocol
+from urllib.parse import urlsplit
+
+from packaging.utils import canonicalize_name
+
+from gpuenv.environment.compiling import Indexes, Picked, Resolver, compile_closure
+from gpuenv.environment.single_source import Rules, SingleSourceIndex
+from gpuenv.environment.stubs import PLACEHOLDER_VERSION, parse_requirement, write_stub
+from gpuenv.errors import IntegrityError, NoFittingWheelError, UsageError, UvError
+from gpuenv.lock.audit import PYTORCH_HOSTS, audit, same_place
+from gpuenv.lock.making import local_path, package_of, redacted
+from gpuenv.lock.model import HashOrigin, Lock, LockedPackage, MachineTarget
+from gpuenv.lock.target import marker_environment
+from gpuenv.model.decision import Decision
+from gpuenv.model.wheel import Wheel, WheelContents
+
+_MOST_ROUNDS = 12
+
+
+class TorchSource(Protocol):
+    """The torch source, as far as a closure has to ask it more than the decision did."""
+
+    def find(self, name: str, requirement: str) -> Wheel | None:
+        """The wheel of the decision's variant and channel that meets ``requirement``, ``None`` where it has none."""
+
+    def contents(self, wheel: Wheel) -> WheelContents | None:
+        """METADATA of a wheel (``requires_dist``, ``requires_python``), ``None`` where it cannot be read."""
+
+    def listed(self, name: str) -> Sequence[Wheel]:
+        """Every row of a project, for a lock from a single source."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hashed:
+    """What a download or a local file came to."""
+
+    sha256: str
+    size: int
+    origin: HashOrigin
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClosureRequest:
+    """What is to be closed over."""
+
+    decision: Decision
+    target: MachineTarget
+    family: frozenset[str]
+    """Names that only the torch source may serve, whatever else lists them."""
+    requirements: tuple[str, ...] = ()
+    """The profile's packages as written: extras of the family are taken from here."""
+    indexes: Indexes = field(default_factory=Indexes)
+    exclude_newer: str | None = None
+    previous: Lock | None = None
+    """An existing lock: its versions are kept where they fit, and its hashes must not have changed."""
+    previous_text: str | None = None
+    """Its text; ``None`` lets every version move."""
+    single_source: bool = False
+    torch_hosts: frozenset[str] = frozenset(PYTORCH_HOSTS)
+    """Hosts that serve nothing but the torch index. Those of a mirror are added by the caller."""
+
+
+@dataclass(slots=True)
+class _Family:
+    """The members found so far; grows while uv's answers name new ones."""
+
+    wheels: dict[str, Wheel] = field(default_factory=dict)
+    contents: dict[str, WheelContents] = field(default_factory=dict)
+    extras: dict[str, set[str]] = field(default_factory=dict)
+
+
+def resolve_closure(
+    request: ClosureRequest, *, source: TorchSource, hash_of: Callable[[Wheel], Hashed], resolver: Resolver
+) -> tuple[LockedPackage, ...]:
+    """Close the decision's family over its requirements, for the target.
+
+    ``hash_of`` is asked for wheels whose row has no hash, and only for those that no earlier lock knows.
+
+    Raises :class:`~gpuenv.errors.NoFittingWheelError` where a member of the family is missing or does not fit the
+    others, :class:`~gpuenv.errors.IntegrityError` where a row's hash changed or a file would come from the wrong place,
+    and what uv's failures translate to.
+    """
+    family = _decided(request)
+    for name in list(family.wheels):
+        _grow(request, family, name, source)
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gpuenv-closure-")))
+        index = None
+        if request.single_source:
+            rules = Rules(hosts=request.torch_hosts, variant=request.decision.variant, cutoff=request.exclude_newer)
+            index = SingleSourceIndex(listed=source.listed, contents=source.contents, rules=rules)
+            stack.enter_context(index)
+            resolver = index.confine(resolver, folder / "cache")
+        picked = _iterate(request, family, source, resolver, folder, index)
+    packages = [_family_package(request, family, name, hash_of) for name in sorted(family.wheels) if name in picked]
+    packages += [_other_package(each, index, hash_of) for each in picked.values() if each.name not in family.wheels]
+    for package in packages:
+        _check_unchanged(package, request.previous)
+    exclusive = request.torch_hosts if request.decision.source in ("pytorch", "mirror") else frozenset()
+    audit(
+        packages,
+        family=request.family | set(family.wheels),
+        torch_rows=family.wheels,
+        torch_hosts=exclusive,
+        single_source=request.single_source,
+    )
+    return tuple(sorted(packages, key=lambda package: package.name))
+
+
+def _decided(request: ClosureRequest) -> _Family:
+    family = _Family(wheels={wheel.project: wheel for wheel in request.decision.packages})
+    for text in request.requirements:
+        requirement = parse_requirement(text)
+        if requirement is not None:
+            family.extras.setdefault(canonicalize_name(requirement.name), set()).update(requirement.extras)
+    return family
+
+
+def _grow(request: ClosureRequest, family: _Family, name: str, source: TorchSource) -> None:
+    """Read what a member requires of the family, and find the members that are missing."""
+    wheel = family.wheels[name]
+    family.contents[name] = contents = _contents(request, wheel, source)
+    for text in contents.requires_dist or ():
+        requirement = parse_requirement(text)
+        if requirement is None or canonicalize_name(requirement.name) not in request.family:
+            continue
+        if requirement.marker is not None and not any(
+            requirement.marker.evaluate({**marker_environment(request.target), "extra": extra})
+            for extra in sorted({"", *family.extras.get(name, ())})
+        ):
+            continue
+        needed = canonicalize_name(requirement.name)
+        held = family.wheels.get(needed)
+        if held is not None and not requirement.specifier.contains(held.version, prereleases=True):
+            raise NoFittingWheelError(
+                f"{wheel.project} {wheel.version} needs {requirement.name}{requirement.specifier}, "
+                f"and {held.version} was decided",
+                hints=("gpuenv resolve --explain",),
+            )
+        if held is None:
+            family.wheels[needed] = _found(request, source, needed, f"{requirement.name}{requirement.specifier}", wheel)
+            _grow(request, family, needed, source)
+
+
+def _contents(request: ClosureRequest, wheel: Wheel, source: TorchSource) -> WheelContents:
+    contents = source.contents(wheel)
+    if contents is not None and contents.requires_dist is not None:
+        return contents
+    known = dict(request.decision.requires).get(wheel.project)
+    if known is not None:
+        return WheelContents(requires_dist=known, requires_python=wheel.requires_python, origin="table")
+    raise NoFittingWheelError(
+        f"what {wheel.filename} requires cannot be read, so nothing can be locked with it",
+        causes=(f"its METADATA is neither beside it nor readable at {wheel.url}",),
+        hints=("check the connection, then run the same command again",),
+    )
+
+
+def _found(request: ClosureRequest, source: TorchSource, name: str, requirement: str, by: Wheel | None) -> Wheel:
+    wheel = source.find(name, requirement)
+    wanted = f"{by.project} {by.version} needs {requirement}" if by else f"the profile's packages need {requirement}"
+    decision = request.decision
+    if wheel is None:
+        raise NoFittingWheelError(
+            f"{wanted}, which the torch source does not have for {decision.variant} and Python {decision.python}",
+            causes=(f"{name} may come from the torch source only: elsewhere anybody may own the name",),
+            hints=("gpuenv resolve --explain",),
+        )
+    return wheel
+
+
+def _iterate(
+    request: ClosureRequest,
+    family: _Family,
+    source: TorchSource,
+    resolver: Resolver,
+    folder: Path,
+    index: SingleSourceIndex | None,
+) -> dict[str, Picked]:
+    """Ask uv until its answer holds no placeholder."""
+    stubs = folder / "stubs"
+    stubs.mkdir()
+    placeholders = {
+        name: write_stub(stubs, name, PLACEHOLDER_VERSION) for name in sorted(request.family - set(family.wheels))
+    }
+    for _ in range(_MOST_ROUNDS):
+        picked = _compile(request, family, placeholders, resolver, folder, index)
+        missing = sorted(name for name in picked if name in placeholders)
+        if not missing:
+            return picked
+        for name in missing:
+            family.wheels[name] = _found(request, source, name, name, None)
+            _grow(request, family, name, source)
+        for name in family.wheels:
+            placeholders.pop(name, None)
+    raise UvError(f"the packages needed did not settle within {_MOST_ROUNDS} resolutions")
+
+
+def _compile(
+    request: ClosureRequest,
+    family: _Family,
+    placeholders: Mapping[str, Path],
+    resolver: Resolver,
+    folder: Path,
+    index: SingleSourceIndex | None,
+) -> dict[str, Picked]:
+    lines = {name: _stub_line(family, name, folder / "stubs") for name in sorted(family.wheels)}
+    decided = {wheel.project for wheel in request.decision.packages}
+    while True:
+        try:
+            picked = compile_closure(
+                resolver,
+                folder,
+                requirements=[lines[name] for name in sorted(decided)] + _others(request),
+                constraints=[lines[name] for name in lines if name not in decided],
+                overrides=[f"{name} @ {path.as_uri()}" for name, path in sorted(placeholders.items())],
+                target=request.target,
+                indexes=request.indexes if index is None else index.indexes,
+                exclude_newer=None if index is not None else request.exclude_newer,
+                preferred=request.previous_text,
+            )
+            return {each.name: each for each in picked}
+        except UvError:
+            if index is None or not index.forget_unreadable():
+                raise
+
+
+def _stub_line(family: _Family, name: str, stubs: Path) -> str:
+    wheel, contents = family.wheels[name], family.contents[name]
+    path = write_stub(
+        stubs,
+        name,
+        wheel.version,
+        requires=contents.requires_dist or (),
+        requires_python=contents.requires_python or wheel.requires_python,
+    )
+    extras = ",".join(sorted(family.extras.get(name, ())))
+    return f"{name}[{extras}] @ {path.as_uri()}" if extras else f"{name} @ {path.as_uri()}"
+
+
+def _others(request: ClosureRequest) -> list[str]:
+    lines: list[str] = []
+    for text in request.decision.others:
+        requirement = parse_requirement(text)
+        if requirement is None:
+            raise UsageError(f"not a requirement: {text!r}", hints=("write it as in: einops>=0.8",))
+        if canonicalize_name(requirement.name) in request.family:
+            raise UsageError(f"{requirement.name} belongs to torch's family and was not decided with it")
+        lines.append(str(requirement))
+    return sorted(lines)
+
+
+def _family_package(
+    request: ClosureRequest, family: _Family, name: str, hash_of: Callable[[Wheel], Hashed]
+) -> LockedPackage:
+    wheel, contents = family.wheels[name], family.contents[name]
+    before = _before(request.previous, wheel.project, wheel.url)
+    if wheel.sha256 is not None:
+        # What an index says of a folder's files nobody says: those hashes were computed when the folder was read.
+        local = local_path(wheel.url) is not None
+        known = Hashed(sha256=wheel.sha256, size=wheel.size or 0, origin="computed" if local else "index")
+        if not known.size and before is not None:
+            known = replace(known, size=before.size or 0)
+    elif before is not None and local_path(wheel.url) is None:
+        known = Hashed(sha256=before.sha256, size=before.size or 0, origin=before.hash_origin)
+    else:
+        known = hash_of(wheel)
+    return package_of(
+        wheel,
+        sha256=known.sha256,
+        hash_origin=known.origin,
+        size=known.size or wheel.size,
+        requires=contents.requires_dist or (),
+        git=contents.git,
+    )
+
+
+def _before(previous: Lock | None, name: str, url: str) -> LockedPackage | None:
+    """The same file in an earlier lock: same place, not same name, for one name stands in several folders."""
+    held = None if previous is None else previous.by_name.get(name)
+    return held if held is not None and same_place(held.location, url) else None
+
+
+def _check_unchanged(package: LockedPackage, previous: Lock | None) -> None:
+    before = _before(previous, package.name, package.location)
+    if before is None or before.sha256 == package.sha256:
+        return
+    raise IntegrityError(
+        f"{package.filename} is not the file that was locked, under the same address",
+        causes=(
+            f"locked: sha256 {before.sha256} ({before.hash_origin})",
+            f"now: sha256 {package.sha256} at {redacted(package.location)} ({package.hash_origin})",
+            "an index that writes a file again under its old name, or somebody else who does",
+        ),
+        hints=("compare with a second machine; if the new file is right, delete the lock and lock again",),
+    )
+
+
+def _other_package(
+    picked: Picked, index: SingleSourceIndex | None, hash_of: Callable[[Wheel], Hashed]
+) -> LockedPackage:
+    if picked.url is None:
+        raise IntegrityError(f"uv answered with a file of this machine for {picked.name}: {picked.filename}")
+    if index is not None:
+        row = index.row(picked.url)
+        known = Hashed(sha256=row.sha256, size=row.size or 0, origin="index") if row.sha256 else hash_of(row)
+        return package_of(row, sha256=known.sha256, hash_origin=known.origin, size=known.size or row.size, family=False)
+    path = local_path(picked.url)
+    stated = picked.size is not None and urlsplit(picked.url).scheme != "file"
+    return LockedPackage(
+        name=picked.name,
+        version=picked.version,
+        filename=picked.filename,
+        url=picked.url if path is None else None,
+        path=path,
+        sha256=picked.sha256,
+        size=picked.size,
+        upload_time=picked.upload_time,
+        hash_origin="index" if stated else "resolver",
+        source="package-index" if path is None else "find-links",
+    )

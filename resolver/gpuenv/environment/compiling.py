@@ -1,0 +1,194 @@
+"""One call of ``uv pip compile``: what it is given, and its answer as values."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from packaging.pylock import Package, Pylock, PylockValidationError
+
+from gpuenv.environment.translate import translate
+from gpuenv.environment.uv import Uv
+from gpuenv.errors import IntegrityError, MachineError, UvError
+from gpuenv.lock.making import glibc_of, without_credentials
+from gpuenv.lock.model import MachineTarget, filename_of, is_sha256
+from gpuenv.report import Reporter
+
+DEADLINE = 900.0
+"""Seconds for one resolution: minutes where an index has no metadata files and wheels are read by range."""
+
+_MANYLINUX = (17, 28, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40)
+"""The glibc 2.x that uv can resolve for (``--python-platform``)."""
+
+_PLATFORMS = {
+    ("windows", "x86_64"): "x86_64-pc-windows-msvc",
+    ("windows", "aarch64"): "aarch64-pc-windows-msvc",
+    ("windows", "arm64"): "aarch64-pc-windows-msvc",
+    ("macos", "arm64"): "aarch64-apple-darwin",
+    ("macos", "aarch64"): "aarch64-apple-darwin",
+    ("macos", "x86_64"): "x86_64-apple-darwin",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Indexes:
+    """Where packages outside the family come from. ``default`` ``None`` is uv's own default index.
+
+    ``extra`` are asked before ``default``, and the first that knows a name decides (uv's ``first-index``). URLs may
+    carry credentials: they are handed to uv and never shown or locked.
+    """
+
+    default: str | None = None
+    extra: tuple[str, ...] = ()
+    find_links: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resolver:
+    """uv, and how it is to be run."""
+
+    uv: Uv
+    reporter: Reporter
+    interpreter: Path
+    """Any Python that runs: uv asks one about itself even when it resolves for another machine."""
+    cache: Path | None = None
+    offline: bool = False
+    deadline: float = DEADLINE
+    extra_env: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Picked:
+    """One package of uv's answer. ``url`` is ``None`` for a file of ours that was handed in."""
+
+    name: str
+    version: str
+    url: str | None
+    filename: str
+    sha256: str
+    size: int | None
+    upload_time: str | None
+
+
+def python_platform(target: MachineTarget) -> str:
+    """uv's name of the machine a lock is for.
+
+    Raises :class:`~gpuenv.errors.MachineError` where uv knows no such machine.
+    """
+    if target.os != "linux":
+        return _PLATFORMS[(target.os, target.arch)]
+    glibc = glibc_of(target.libc)
+    minors = [minor for minor in _MANYLINUX if glibc is not None and (2, minor) <= glibc]
+    if not minors:
+        raise MachineError(f"no wheels are built for {target.libc or 'a machine without glibc'}")
+    arch = "aarch64" if target.arch == "arm64" else target.arch
+    return f"{arch}-manylinux_2_{max(minors)}"
+
+
+def compile_closure(
+    resolver: Resolver,
+    folder: Path,
+    *,
+    requirements: Sequence[str],
+    constraints: Sequence[str],
+    overrides: Sequence[str],
+    target: MachineTarget,
+    indexes: Indexes,
+    exclude_newer: str | None,
+    preferred: str | None,
+) -> tuple[Picked, ...]:
+    """Resolve for ``target``, wheels only. ``preferred`` is a lock whose versions are kept where they still fit.
+
+    Raises what :func:`~gpuenv.environment.translate.translate` makes of uv's words when it fails.
+    """
+    answer = folder / "pylock.closure.toml"
+    answer.unlink(missing_ok=True)
+    if preferred is not None:
+        answer.write_text(preferred, encoding="utf-8")
+    args = ["pip", "compile", str(_write(folder / "requirements.in", requirements))]
+    args += ["--constraints", str(_write(folder / "constraints.txt", constraints))]
+    args += ["--overrides", str(_write(folder / "overrides.txt", overrides))]
+    args += ["--no-config", "--only-binary", ":all:", "--format", "pylock.toml", "--output-file", str(answer)]
+    args += ["--quiet", "--no-header", "--python", str(resolver.interpreter)]
+    args += ["--python-platform", python_platform(target), "--python-version", target.python]
+    args += _index_options(indexes)
+    if exclude_newer is not None:
+        args += ["--exclude-newer", exclude_newer]
+    if resolver.offline:
+        args.append("--offline")
+    done = resolver.uv.run(
+        args,
+        cwd=folder,
+        deadline=resolver.deadline,
+        reporter=resolver.reporter,
+        cache=resolver.cache,
+        extra_env=resolver.extra_env,
+    )
+    if done.returncode != 0:
+        raise translate(done.stderr, doing="uv pip compile")
+    return read_answer(answer.read_text(encoding="utf-8"))
+
+
+def read_answer(text: str) -> tuple[Picked, ...]:
+    """Read the pylock that uv wrote: one wheel a package, or a file we handed in."""
+    try:
+        packages = Pylock.from_dict(tomllib.loads(text)).packages
+    except (tomllib.TOMLDecodeError, PylockValidationError) as error:
+        raise UvError("uv wrote a lock that PEP 751 does not know", causes=(str(error),)) from None
+    return tuple(_picked(package) for package in packages)
+
+
+def _picked(package: Package) -> Picked:
+    if package.version is None:
+        raise UvError(f"uv resolved {package.name} without a version", causes=("a folder or a repository was given",))
+    version = str(package.version)
+    if package.archive is not None:
+        place = package.archive.path or package.archive.url or ""
+        return Picked(
+            name=package.name,
+            version=version,
+            url=without_credentials(package.archive.url) if package.archive.url else None,
+            filename=filename_of(place),
+            sha256=package.archive.hashes.get("sha256", ""),
+            size=None,
+            upload_time=None,
+        )
+    wheels = list(package.wheels or ())
+    if len(wheels) != 1:
+        raise UvError(f"uv locked {len(wheels)} wheels of {package.name} {version}; exactly one was asked for")
+    wheel = wheels[0]
+    sha256 = wheel.hashes.get("sha256", "")
+    if not is_sha256(sha256):
+        raise IntegrityError(
+            f"the index gives no sha256 for {wheel.filename}",
+            causes=(f"it gives {', '.join(sorted(wheel.hashes))}",),
+            hints=("take the package from an index that has sha256",),
+        )
+    place = wheel.url or Path(wheel.path or "").as_uri()
+    return Picked(
+        name=package.name,
+        version=version,
+        url=without_credentials(place),
+        filename=wheel.filename,
+        sha256=sha256,
+        size=wheel.size,
+        upload_time=None if wheel.upload_time is None else wheel.upload_time.isoformat(),
+    )
+
+
+def _index_options(indexes: Indexes) -> list[str]:
+    options: list[str] = []
+    if indexes.default is not None:
+        options += ["--default-index", indexes.default]
+    for url in indexes.extra:
+        options += ["--index", url]
+    for place in indexes.find_links:
+        options += ["--find-links", place]
+    return options
+
+
+def _write(path: Path, lines: Sequence[str]) -> Path:
+    path.write_text("".join(" ".join(line.split()) + "\n" for line in lines), encoding="utf-8")
+    return path
