@@ -1,8 +1,8 @@
 """The Python interpreters an environment can be built on, here and, where uv may fetch one, from outside.
 
-uv does the looking. What is added: version managers such as pyenv put *shims* on PATH, which cost 80 ms each to ask and
-answer for the version in force only; the interpreters behind them are looked at instead (0.8 s becomes 0.02 s when asked
-a second time, and 3.12 is found although 3.11 is in force).
+uv does the looking. What is added: version managers such as pyenv put *shims* on PATH, which take 80 ms each to ask and
+answer for the version in force only; the interpreters behind them are looked at instead (asked a second time, 0.02 s
+in place of 0.8 s, and 3.12 is found although 3.11 is in force).
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def find_interpreters(
 
 
 def interpreter_for(python: str, interpreters: Iterable[Interpreter]) -> Interpreter | None:
-    """Choose the interpreter for ``X.Y`` (or ``X.Y.Z``): one that is here before one to download, newest patch first."""
+    """Choose the interpreter for ``X.Y`` (or ``X.Y.Z``): one that is here first, then the newest patch."""
     fitting = [each for each in interpreters if python in (each.minor, each.version)]
     return max(fitting, key=lambda each: (each.path is not None, Version(each.version)), default=None)
 

@@ -1,0 +1,125 @@
+"""The drift guard: an environment keeps its family although somebody runs pip or uv in it.
+
+pip reads ``pip.conf`` in the root of the environment it installs into, activated or not; uv has no such file, but reads
+``UV_CONSTRAINT``, which the activation scripts set. Both point to a constraints file with exact pins, by URL: uv splits
+the variable, and pip the setting, at spaces, and both take ``file:`` URLs. What goes around all that (uv aimed at the
+environment from outside) is seen afterwards by :mod:`gpuenv.environment.drift`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+CONSTRAINTS = "gpuenv-constraints.txt"
+
+PIP_CONFIGURATIONS = ("pip.conf", "pip.ini")
+
+FILES = frozenset({CONSTRAINTS, *PIP_CONFIGURATIONS})
+
+_SHELL_SAVE = """
+# gpuenv: what was decided for this environment stays; pip and uv are told so.
+if [ -n "${{UV_CONSTRAINT+_}}" ] ; then
+    _OLD_GPUENV_UV_CONSTRAINT="$UV_CONSTRAINT"
+fi
+_GPUENV_GUARD=1
+UV_CONSTRAINT="${{UV_CONSTRAINT:+$UV_CONSTRAINT }}file://${{VIRTUAL_ENV// /%20}}/{file}"
+export UV_CONSTRAINT
+if [ -n "${{PIP_CONSTRAINT+_}}" ] ; then
+    # The variable would hide the setting in pip.conf, so it gets the file too.
+    _OLD_GPUENV_PIP_CONSTRAINT="$PIP_CONSTRAINT"
+fi
+PIP_CONSTRAINT="${{PIP_CONSTRAINT:+$PIP_CONSTRAINT }}file://${{VIRTUAL_ENV// /%20}}/{file}"
+export PIP_CONSTRAINT
+"""
+
+_SHELL_RESTORE = """
+    if [ -n "${_GPUENV_GUARD-}" ] ; then
+        unset UV_CONSTRAINT PIP_CONSTRAINT
+        if [ -n "${_OLD_GPUENV_UV_CONSTRAINT+_}" ] ; then
+            UV_CONSTRAINT="$_OLD_GPUENV_UV_CONSTRAINT"
+            export UV_CONSTRAINT
+        fi
+        if [ -n "${_OLD_GPUENV_PIP_CONSTRAINT+_}" ] ; then
+            PIP_CONSTRAINT="$_OLD_GPUENV_PIP_CONSTRAINT"
+            export PIP_CONSTRAINT
+        fi
+        unset _GPUENV_GUARD _OLD_GPUENV_UV_CONSTRAINT _OLD_GPUENV_PIP_CONSTRAINT
+    fi
+"""
+
+_FISH_SAVE = """
+# gpuenv: what was decided for this environment stays; pip and uv are told so.
+set -g _GPUENV_GUARD 1
+set -g _OLD_GPUENV_UV_CONSTRAINT $UV_CONSTRAINT
+set -g _OLD_GPUENV_PIP_CONSTRAINT $PIP_CONSTRAINT
+set -l _gpuenv_file (string replace --all ' ' '%20' "file://$VIRTUAL_ENV/{file}")
+set -gx UV_CONSTRAINT (string join ' ' $UV_CONSTRAINT $_gpuenv_file)
+set -gx PIP_CONSTRAINT (string join ' ' $PIP_CONSTRAINT $_gpuenv_file)
+"""
+
+_FISH_RESTORE = """
+    if set -q _GPUENV_GUARD
+        set -e UV_CONSTRAINT
+        set -e PIP_CONSTRAINT
+        test -n "$_OLD_GPUENV_UV_CONSTRAINT"; and set -gx UV_CONSTRAINT $_OLD_GPUENV_UV_CONSTRAINT
+        test -n "$_OLD_GPUENV_PIP_CONSTRAINT"; and set -gx PIP_CONSTRAINT $_OLD_GPUENV_PIP_CONSTRAINT
+        set -e _GPUENV_GUARD
+        set -e _OLD_GPUENV_UV_CONSTRAINT
+        set -e _OLD_GPUENV_PIP_CONSTRAINT
+    end
+"""
+
+_POWERSHELL_SAVE = """
+# gpuenv: what was decided for this environment stays; pip and uv are told so.
+$global:_GpuenvOldConstraints = @($env:UV_CONSTRAINT, $env:PIP_CONSTRAINT)
+$GpuenvFile = ([uri](Join-Path $env:VIRTUAL_ENV "{file}")).AbsoluteUri
+$env:UV_CONSTRAINT = (@($env:UV_CONSTRAINT, $GpuenvFile) | Where-Object {{ $_ }}) -join " "
+$env:PIP_CONSTRAINT = (@($env:PIP_CONSTRAINT, $GpuenvFile) | Where-Object {{ $_ }}) -join " "
+"""
+
+_POWERSHELL_RESTORE = """
+    if (Test-Path -Path Variable:_GpuenvOldConstraints) {
+        $env:UV_CONSTRAINT, $env:PIP_CONSTRAINT = $global:_GpuenvOldConstraints
+        Remove-Variable _GpuenvOldConstraints -Scope global -Force
+    }
+"""
+
+_SCRIPTS = (
+    ("activate", r"^deactivate \(\) \{\s*$", _SHELL_SAVE, _SHELL_RESTORE),
+    ("activate.fish", r"^function deactivate\b.*$", _FISH_SAVE, _FISH_RESTORE),
+    ("activate.ps1", r"^function global:deactivate\b.*\{\s*$", _POWERSHELL_SAVE, _POWERSHELL_RESTORE),
+)
+"""Script, the line that opens its deactivation, what is added at the end, and what is added after that line."""
+
+
+def write_guard(environment: Path, *, final: Path, pins: Sequence[tuple[str, str]], lock_name: str) -> tuple[str, ...]:
+    """Write constraints, pip's configuration and the exports of the activation scripts into ``environment``.
+
+    ``final`` is where the environment will stand: pip's configuration knows no relative paths. ``pins`` are names with
+    versions. Returns the names of activation scripts that were not understood and left alone.
+    """
+    lines = [f"# The family of this environment, as locked in {lock_name}; written by gpuenv."]
+    lines += [f"{name}=={version}" for name, version in sorted(pins)]
+    (environment / CONSTRAINTS).write_text("\n".join(lines) + "\n", encoding="utf-8")
+    windows = (environment / "Scripts").is_dir()
+    url = (final / CONSTRAINTS).as_uri()
+    text = f"# Written by gpuenv: pip keeps the family of this environment.\n[install]\nconstraint = {url}\n"
+    (environment / PIP_CONFIGURATIONS[windows]).write_text(text, encoding="utf-8")
+    folder = environment / ("Scripts" if windows else "bin")
+    return tuple(name for name, *_ in _SCRIPTS if (folder / name).is_file() and not _guard_script(folder, name))
+
+
+def _guard_script(folder: Path, name: str) -> bool:
+    path = folder / name
+    text = path.read_text(encoding="utf-8")
+    opening, save, restore = next((o, s, r) for n, o, s, r in _SCRIPTS if n == name)
+    match = re.search(opening, text, re.MULTILINE)
+    if match is None:
+        return False
+    guarded = text[: match.end()] + restore + text[match.end() :] + save.format(file=CONSTRAINTS)
+    # A new file, not a new content: the script could be a link into a cache.
+    path.unlink()
+    path.write_text(guarded, encoding="utf-8")
+    return True

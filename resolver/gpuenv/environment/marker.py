@@ -1,0 +1,106 @@
+"""The marker ``gpuenv.json`` inside an environment: what makes it ours, and what it was made from."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gpuenv.errors import ConfigurationError
+
+MARKER = "gpuenv.json"
+
+_SCHEMA = {"name": "gpuenv-environment", "version": "1"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MarkedPackage:
+    """One package as it was installed. ``record`` is the sha256 of its RECORD file then."""
+
+    name: str
+    version: str
+    record: str
+    family: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Marker:
+    """What an environment was built from. ``lock`` is the sha256 of the lock's bytes, ``created`` RFC 3339 in UTC."""
+
+    gpuenv: str
+    uv: str
+    python: str
+    profile: str
+    lock: str
+    lock_name: str
+    created: str
+    packages: tuple[MarkedPackage, ...]
+
+
+def write_marker(environment: Path, marker: Marker) -> None:
+    """Write the marker into an environment."""
+    data = {
+        "schema": _SCHEMA,
+        "gpuenv": marker.gpuenv,
+        "uv": marker.uv,
+        "python": marker.python,
+        "profile": marker.profile,
+        "lock": {"name": marker.lock_name, "sha256": marker.lock},
+        "created": marker.created,
+        "packages": [
+            {"name": each.name, "version": each.version, "record": each.record, "family": each.family}
+            for each in sorted(marker.packages, key=lambda each: each.name)
+        ],
+    }
+    text = json.dumps(data, indent=1, ensure_ascii=False) + "\n"
+    (environment / MARKER).write_text(text, encoding="utf-8")
+
+
+def read_marker(environment: Path) -> Marker | None:
+    """Read an environment's marker, ``None`` where there is none.
+
+    Raises :class:`~gpuenv.errors.ConfigurationError` for one that cannot be read or is of a later format.
+    """
+    path = environment / MARKER
+    try:
+        data = json.loads(path.read_bytes())
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(f"{path} cannot be read", causes=(str(error),)) from None
+    try:
+        return _from_json(data)
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise ConfigurationError(
+            f"{path} is not a marker of this gpuenv", causes=(f"{type(error).__name__}: {error}",)
+        ) from None
+
+
+def digest(path: Path) -> str:
+    """The sha256 of a file's bytes."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _from_json(data: Any) -> Marker:  # Any: the shape of a file is what this function finds out
+    if data["schema"] != _SCHEMA:
+        raise ValueError(f"schema is {data['schema']!r}")
+    return Marker(
+        gpuenv=str(data["gpuenv"]),
+        uv=str(data["uv"]),
+        python=str(data["python"]),
+        profile=str(data["profile"]),
+        lock=str(data["lock"]["sha256"]),
+        lock_name=str(data["lock"]["name"]),
+        created=str(data["created"]),
+        packages=tuple(
+            MarkedPackage(
+                name=str(each["name"]),
+                version=str(each["version"]),
+                record=str(each["record"]),
+                family=bool(each["family"]),
+            )
+            for each in data["packages"]
+        ),
+    )

@@ -1,0 +1,251 @@
+"""The folder an environment is built for: whose it is, whether it may be replaced, and the staging folder beside it.
+
+Rules (research: reliability, 1.6 and 2.2): nothing that gpuenv did not make is ever replaced or deleted; the last
+component is never a symbolic link; the staging folder lies on the same file system, is ours alone (mode 0700) and is
+known to be alive by a lock that the kernel drops when its owner dies.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import shutil
+import stat
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from gpuenv.environment.marker import MARKER, read_marker
+from gpuenv.errors import ConfigurationError, TargetError
+from gpuenv.report import Reporter
+
+if sys.platform != "win32":
+    import fcntl
+
+STAGE_PREFIX = ".gpuenv-stage-"
+ASIDE_PREFIX = ".gpuenv-old-"
+LOCK_POLL_SECONDS = 0.05
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """A place for an environment. ``path`` is absolute, its parent free of links; ``exists`` tells whether an
+    environment of ours stands there, to be replaced."""
+
+    path: Path
+    exists: bool
+
+    @property
+    def key(self) -> str:
+        """What names the locks and staging folders of this place."""
+        return hashlib.sha256(os.fsencode(self.path)).hexdigest()[:16]
+
+
+def check_target(path: Path) -> Target:
+    """Look at the place an environment shall stand at.
+
+    Raises :class:`~gpuenv.errors.TargetError` for anything that gpuenv must not replace: a file, a link, a folder or an
+    environment that gpuenv did not build, and for a parent folder that others may write to. Changes nothing.
+    """
+    absolute = path.absolute()
+    parent = _real_parent(absolute)
+    real = parent / absolute.name
+    _check_parent(parent, shown=path)
+    try:
+        mode = real.lstat().st_mode
+    except FileNotFoundError:
+        return Target(path=real, exists=False)
+    if stat.S_ISLNK(mode):
+        aim = real.readlink()
+        raise TargetError(
+            f"{path} is a symbolic link to {aim}, and gpuenv replaces no links",
+            hints=(f"name the folder itself: --env {aim}", f"or remove the link: rm {path}"),
+        )
+    if not stat.S_ISDIR(mode):
+        raise TargetError(f"{path} is a file, not an environment", hints=("choose another folder with --env",))
+    if is_ours(real) or not any(real.iterdir()):
+        return Target(path=real, exists=True)
+    what = "an environment that gpuenv did not build" if (real / "pyvenv.cfg").is_file() else "not an environment"
+    raise TargetError(
+        f"{path} is {what}; it was left as it is",
+        causes=(f"it holds no readable {MARKER}",),
+        hints=("choose another folder with --env", f"or move it away yourself: mv {path} {path}.old"),
+    )
+
+
+def is_ours(folder: Path) -> bool:
+    """Whether a folder is an environment that gpuenv built: a marker alone does not make one."""
+    try:
+        return (folder / "pyvenv.cfg").is_file() and read_marker(folder) is not None
+    except ConfigurationError:
+        return False
+
+
+def _real_parent(path: Path) -> Path:
+    if path.name in ("", ".."):
+        raise TargetError(f"{path} cannot be an environment", hints=("name the folder itself with --env",))
+    try:
+        parent = path.parent.resolve(strict=True)
+    except FileNotFoundError:
+        raise TargetError(
+            f"the folder that {path.name} shall stand in does not exist: {path.parent}",
+            hints=(f"mkdir -p {path.parent}",),
+        ) from None
+    except (OSError, RuntimeError) as error:
+        raise TargetError(f"{path} cannot be reached", causes=(str(error),)) from None
+    if not parent.is_dir():
+        raise TargetError(f"{path} cannot be an environment: {path.parent} is not a folder")
+    return parent
+
+
+def _check_parent(parent: Path, *, shown: Path) -> None:
+    if os.name == "posix":
+        facts = parent.stat()
+        others_write = bool(facts.st_mode & stat.S_IWOTH) and not facts.st_mode & stat.S_ISVTX
+        if others_write and facts.st_uid != os.geteuid():
+            raise TargetError(
+                f"anyone may replace files in {parent}, and it is not yours: {shown} would not be safe there",
+                hints=(f"chmod o-w {parent}", "or choose a folder of your own with --env"),
+            )
+    if not os.access(parent, os.W_OK | os.X_OK):
+        raise TargetError(f"no permission to write in {parent}", hints=("choose a folder of your own with --env",))
+
+
+@contextlib.contextmanager
+def only_one(target: Target, *, state: Path, timeout: float, reporter: Reporter) -> Iterator[None]:
+    """Hold the lock of a target for a whole build; a second build of the same place waits, and says so.
+
+    The lock lies in ``state`` and is freed by the kernel when its holder dies. Raises
+    :class:`~gpuenv.errors.TargetError` after ``timeout`` seconds.
+    """
+    from filelock import FileLock, Timeout
+
+    folder = state / "locks"
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / f"{target.key}.lock", mode=0o600)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        reporter.say(f"another gpuenv is building {target.path}: waiting for it")
+        try:
+            lock.acquire(timeout=timeout, poll_interval=LOCK_POLL_SECONDS)
+        except Timeout:
+            raise TargetError(
+                f"another gpuenv has been building {target.path} for {timeout:.0f} s",
+                hints=("wait for it, or end it, then run the same command again",),
+            ) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextlib.contextmanager
+def staging(target: Target) -> Iterator[Path]:
+    """Make a folder beside the target that only we may enter, and remove it with all it holds at the end.
+
+    It is held by a lock on the folder itself, so that :func:`sweep` of any process, in any container, knows whether its
+    owner lives. The environment is built in a sub-folder, which has ordinary permissions.
+    """
+    folder = target.path.parent / f"{STAGE_PREFIX}{target.key}-{os.getpid()}-{boot_id()}"
+    folder.mkdir(mode=0o700)
+    try:
+        with _held(folder):
+            yield folder
+    finally:
+        remove_tree(folder)
+
+
+def sweep(target: Target, reporter: Reporter) -> bool:
+    """Remove what killed builds of this target left, and put back an environment that was moved aside by one.
+
+    Call it under :func:`only_one`. Returns whether an environment was put back.
+    """
+    parent, restored = target.path.parent, False
+    for aside in sorted(parent.glob(f"{ASIDE_PREFIX}{target.key}*")):
+        if not os.path.lexists(target.path) and is_ours(aside):
+            aside.rename(target.path)
+            restored = True
+            reporter.warn(f"an interrupted build had moved {target.path} aside: put back")
+        else:
+            remove_tree(aside)
+    for stage in sorted(parent.glob(f"{STAGE_PREFIX}{target.key}-*")):
+        if not _alive(stage):
+            reporter.detail(f"removing what a killed build left: {stage.name}")
+            remove_tree(stage)
+    return restored
+
+
+def boot_id() -> str:
+    """A short name of this boot of the machine; ``0`` where the system has none."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii")[:8]
+    except OSError:
+        return "0"
+
+
+def remove_tree(folder: Path) -> None:
+    """Delete a folder of ours, read-only parts too. What cannot be deleted is left for the next sweep, in silence."""
+
+    def insist(function: object, name: str, error: object) -> None:
+        # The folder's mode only: a file may be a hard link into uv's cache, and its mode is the cache's too.
+        with contextlib.suppress(OSError):
+            path = Path(name)
+            path.parent.chmod(0o700)
+            if path.is_dir() and not path.is_symlink():
+                path.chmod(0o700)
+            else:
+                path.unlink()
+
+    if folder.is_symlink():
+        folder.unlink()
+        return
+    for _ in range(2):
+        shutil.rmtree(folder, onerror=insist)
+        if not os.path.lexists(folder):
+            return
+
+
+def _alive(stage: Path) -> bool:
+    """Whether the owner of a staging folder lives: its lock cannot be taken; where locks do not work, its pid runs."""
+    if sys.platform != "win32":
+        try:
+            handle = os.open(stage, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        except OSError:
+            return False
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return False
+        except BlockingIOError:
+            return True
+        except OSError:
+            pass
+        finally:
+            os.close(handle)
+    pid, _, boot = stage.name.removeprefix(STAGE_PREFIX).partition("-")[2].partition("-")
+    if boot != boot_id() or not pid.isdecimal():
+        return False
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return int(pid) != os.getpid()
+
+
+@contextlib.contextmanager
+def _held(folder: Path) -> Iterator[None]:
+    if sys.platform == "win32":
+        yield
+        return
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        # Network file systems may know no locks on folders: there the pid in the name has to do.
+        with contextlib.suppress(OSError):
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(handle)
