@@ -1,0 +1,48 @@
+"""The line-by-line protocol to the parent: one JSON object a line, on a descriptor of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+
+
+class Channel:
+    """Write events where no library's stray output can mix with them.
+
+    The original standard output is duplicated for events; descriptor 1 then leads to standard error, so that a
+    ``printf`` of a C library ends in the log.
+    """
+
+    def __init__(self) -> None:
+        self._descriptor = os.dup(1)
+        os.dup2(2, 1)
+        self._start = time.perf_counter()
+
+    def emit(self, event: str, **values: object) -> None:
+        """Send one event; a non-finite number travels as the text ``nan``, ``inf`` or ``-inf``."""
+        line = {"event": event, "at": round(time.perf_counter() - self._start, 6), **_plain(values)}
+        data = (json.dumps(line, allow_nan=False) + "\n").encode()
+        while data:
+            data = data[os.write(self._descriptor, data) :]
+
+    def wait_for_parent(self) -> None:
+        """Block until the parent sends a line: it does when no other child disturbs what is timed next."""
+        self.emit("waiting")
+        sys.stdin.readline()
+        self.emit("resumed")
+
+
+def _plain(values: dict[str, object]) -> dict[str, object]:
+    return {key: _value(value) for key, value in values.items()}
+
+
+def _value(value: object) -> object:
+    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
+        return str(value)
+    if isinstance(value, (list, tuple)):
+        return [_value(item) for item in value]
+    if isinstance(value, dict):
+        return {str(key): _value(item) for key, item in value.items()}
+    return value

@@ -1,0 +1,105 @@
+"""One of several processes, a GPU each: sums over all, a data-parallel step, and copies between every pair."""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+from typing import Any
+
+import torch
+
+from . import devices
+from .channel import Channel
+from .gpt import MARKOV, initial, loss
+from .language import markov_batches
+
+ELEMENTS = (1, 1000, 1 << 20, 1 << 24)
+SEED = 2
+
+
+def run(settings: dict[str, Any], channel: Channel) -> None:
+    """Join the group through a shared file, so that no port is opened for the meeting."""
+    channel.emit("starting-cuda")
+    gpu = settings["device"] != "cpu"
+    rank, world = settings["rank"], settings["world"]
+    scope = devices.in_scope(torch, settings) if gpu else []
+    device = f"cuda:{scope[rank]}" if gpu else "cpu"
+    if gpu:
+        torch.cuda.set_device(device)
+    distributed = torch.distributed
+    distributed.init_process_group(
+        "nccl" if gpu else "gloo",
+        init_method=f"file://{settings['meeting']}",
+        rank=rank,
+        world_size=world,
+        timeout=datetime.timedelta(seconds=settings["timeout"]),
+    )
+    channel.emit("joined", rank=rank, world=world, device=device)
+    _sums(distributed, device, rank, world, channel)
+    _step(distributed, device, rank, world, channel)
+    distributed.barrier()
+    if gpu and rank == 0:
+        _pairs(scope, channel)
+    distributed.barrier()
+    distributed.destroy_process_group()
+
+
+def _sums(distributed: Any, device: str, rank: int, world: int, channel: Channel) -> None:
+    """Sum known whole numbers; small enough that fp32 holds every partial sum exactly."""
+    for count in ELEMENTS:
+        places = torch.arange(count, device=device) % 1021
+        for kind in (torch.int64, torch.float32):
+            mine = ((places + 1) * (rank + 1)).to(kind)
+            distributed.all_reduce(mine)
+            want = ((places + 1) * (world * (world + 1) // 2)).to(kind)
+            wrong = int((mine != want).sum().item())
+            channel.emit("sum", rank=rank, elements=count, type=str(kind).rpartition(".")[2], wrong=wrong)
+
+
+def _step(distributed: Any, device: str, rank: int, world: int, channel: Channel) -> None:
+    """Average the gradients of different halves of a batch; every rank must hold those of the whole batch."""
+    torch.backends.cuda.matmul.allow_tf32 = False
+    generator = torch.Generator().manual_seed(SEED)
+    weights = initial(
+        MARKOV,
+        lambda size, deviation: torch.randn(size, generator=generator) * deviation,
+        like=torch.zeros(1),
+    )
+    # The zeroed head would pass no gradient to the rest of the model in a first step.
+    with torch.no_grad():
+        weights[-1].normal_(0.0, 0.02, generator=generator)
+    rows = torch.tensor(markov_batches(steps=1, batch=8 * world, length=MARKOV.context, seed=SEED)[0], device=device)
+    shared = _gradients(weights, rows[rank::world], device)
+    for gradient in shared:
+        distributed.all_reduce(gradient)
+        gradient /= world
+    whole = _gradients(weights, rows, device)
+    errors = [float((a - b).norm() / b.norm().clamp_min(1e-12)) for a, b in zip(shared, whole, strict=True)]
+    digest = hashlib.sha256()
+    for gradient in shared:
+        digest.update(bytes(gradient.detach().cpu().contiguous().view(torch.uint8).flatten().tolist()))
+    channel.emit("parallel-step", rank=rank, error=max(errors), tensors=len(errors), gradients=digest.hexdigest())
+
+
+def _gradients(weights: list[Any], rows: Any, device: str) -> list[Any]:
+    parameters = [tensor.detach().to(device).clone().requires_grad_() for tensor in weights]
+    value = loss(MARKOV, parameters, rows[:, :-1], rows[:, 1:])
+    return list(torch.autograd.grad(value, parameters))
+
+
+def _pairs(scope: list[int], channel: Channel) -> None:
+    """Copy a pattern from each GPU to each other one and back; peer access where the machine has it."""
+    for source in scope:
+        for target in scope:
+            if source == target:
+                continue
+            pattern = torch.arange(1 << 20, device=f"cuda:{source}", dtype=torch.int32) * 31 + source
+            there = pattern.to(f"cuda:{target}")
+            back = there.to(f"cuda:{source}")
+            channel.emit(
+                "pair",
+                source=source,
+                target=target,
+                peer=bool(torch.cuda.can_device_access_peer(source, target)),
+                wrong=int((back != pattern).sum().item()) + int((there.cpu() != pattern.cpu()).sum().item()),
+            )
