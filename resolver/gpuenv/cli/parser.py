@@ -43,7 +43,7 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("common options")
     for option in COMMON:
         _add(group, option)
-    group.add_argument("-q", "--quiet", action="count", default=0, help="say less: results and errors only; -qq nothing")
+    group.add_argument("-q", "--quiet", action="count", default=0, help="results and errors only; -qq nothing")
     group.add_argument("-v", "--verbose", action="count", default=0, help="say more; a bug shows its traceback")
 
 

@@ -1,0 +1,49 @@
+# Thin targets; each says what it does. `make` alone lists them.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+ARGS   ?=
+JOBS   ?= 2
+
+.PHONY: help create detect test lint format types bench tables-check lock lock-check matrix clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+$(VENV)/.ready: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "gpuenv needs Python 3.11 or newer; try: make PYTHON=python3.11")'
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check -e .
+	@touch $@
+
+$(VENV)/.ready-dev: $(VENV)/.ready
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check -e '.[dev]'
+	@touch $@
+
+create: $(VENV)/.ready ## look at this machine, decide, lock, build .venv-gpu, train in it, write the evidence
+	@$(BIN)/gpuenv create $(ARGS)
+
+detect: $(VENV)/.ready ## show this machine: driver, CUDA, GPUs, each fact with its source
+	@$(BIN)/gpuenv detect $(ARGS)
+
+test: $(VENV)/.ready-dev ## run every test that needs no GPU
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup $(ARGS)
+
+lint: $(VENV)/.ready-dev ## style, types, and the direction of imports
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo
+
+format: $(VENV)/.ready-dev ## put the code into its style
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+bench: $(VENV)/.ready-dev ## measure start-up, detection, decision and build; asserts nothing
+	@$(BIN)/python tools/bench.py $(ARGS)
+
+tables-check: $(VENV)/.ready-dev ## read ten wheels of the default package index again and compare them with the tables
+	@$(BIN)/python tools/update_tables.py --check $(ARGS)
+
+clean: ## remove what make made here (environments too)
+	rm -rf $(VENV) .venv-gpu .pytest_cache .mypy_cache .ruff_cache .hypothesis

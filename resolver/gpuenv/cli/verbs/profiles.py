@@ -1,0 +1,66 @@
+"""List the profiles and where each comes from; `profiles show NAME` prints one."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from gpuenv.commands.context import Context
+from gpuenv.errors import UsageError
+
+if TYPE_CHECKING:
+    from gpuenv.commands.profiles import Listed, ProfilesOutcome
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("action", nargs="?", choices=("list", "show"), default="list")
+    parser.add_argument("name", nargs="?", metavar="NAME")
+
+
+def run(arguments: argparse.Namespace, context: Context) -> ProfilesOutcome:
+    from gpuenv.commands import profiles
+
+    if (arguments.action == "show") != (arguments.name is not None):
+        raise UsageError("`profiles show` takes one name", hints=("Run `gpuenv profiles show blackwell`",))
+    return profiles.run(context, name=arguments.name)
+
+
+def data(outcome: ProfilesOutcome) -> dict[str, object]:
+    return {"profiles": [_entry(row) for row in outcome.profiles]}
+
+
+def text(outcome: ProfilesOutcome) -> Iterator[str]:
+    if outcome.single:
+        (row,) = outcome.profiles
+        yield f"# {row.path}"
+        yield row.text.rstrip("\n")
+        return
+    width = max((len(row.profile.name) for row in outcome.profiles), default=0)
+    for row in outcome.profiles:
+        yield f"{row.profile.name:<{width}}  {row.profile.description}  ({row.path})"
+        for path in row.hides:
+            yield f"{'':<{width}}  hides {path}"
+
+
+def _entry(row: Listed) -> dict[str, object]:
+    profile = row.profile
+    return {
+        "name": profile.name,
+        "description": profile.description,
+        "kind": row.kind,
+        "path": row.path,
+        "hides": list(row.hides),
+        "accelerator": profile.accelerator,
+        "packages": list(profile.packages),
+        "optional_packages": list(profile.optional_packages),
+        "channel": profile.channel,
+        "variant": profile.variant,
+        "python": profile.python,
+        "compute_capabilities": [str(item) for item in profile.compute_capabilities],
+        "least_driver": profile.least_driver,
+        "environment": profile.environment,
+        "keep": profile.keep,
+        "verification": asdict(profile.verification),
+    }

@@ -1,0 +1,36 @@
+"""Show this machine, or the one in a file, as gpuenv sees it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gpuenv.commands.context import Context, Outcome, Problem
+from gpuenv.commands.seeing import complete, see
+from gpuenv.model.machine import Machine
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DetectOutcome(Outcome):
+    machine: Machine
+    notes: tuple[str, ...]
+
+
+def run(context: Context) -> DetectOutcome:
+    """Detect. A driver that does not answer ends with exit 3, and what is known is still shown."""
+    if context.wishes.machine is not None:
+        return DetectOutcome(machine=see(context).machine, notes=())
+    from gpuenv.machine import detect
+
+    detection = detect.detect(environ=context.environ)
+    problem = detection.problem
+    if problem is None:
+        return DetectOutcome(machine=complete(detection.machine), notes=detection.notes)
+    return DetectOutcome(
+        machine=detection.machine,
+        notes=detection.notes,
+        exit_code=3,
+        problems=(
+            Problem(code="driver-broken", message=problem.summary, causes=problem.causes, hints=problem.hints),
+        ),
+    )
+

@@ -1,0 +1,45 @@
+"""List the profiles, or show one with where it comes from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gpuenv import profile as profiles
+from gpuenv.commands.context import Context, Outcome
+from gpuenv.model.profile import Profile
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listed:
+    """A profile, where it stands, and the text of its file."""
+
+    profile: Profile
+    kind: str
+    path: str
+    hides: tuple[str, ...]
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProfilesOutcome(Outcome):
+    profiles: tuple[Listed, ...]
+    single: bool
+
+
+def run(context: Context, *, name: str | None) -> ProfilesOutcome:
+    """Read every profile that can be named, or only ``name``."""
+    rows = profiles.find_all(project=context.project, user=context.config)
+    if name is not None:
+        profiles.load(name, project=context.project, user=context.config)  # the error for an unknown name
+        rows = tuple(row for row in rows if row.name == name)
+    listed = tuple(
+        Listed(
+            profile=profiles.load(row.name, project=context.project, user=context.config),
+            kind=row.kind,
+            path=f"bundled:{row.name}" if row.kind == "bundled" else str(row.path),
+            hides=tuple(str(path) for path in row.hides),
+            text=row.path.read_text(encoding="utf-8"),
+        )
+        for row in rows
+    )
+    return ProfilesOutcome(profiles=listed, single=name is not None)

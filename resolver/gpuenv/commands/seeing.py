@@ -1,0 +1,78 @@
+"""Which machine a command is about: this one, detected, or another, read from a file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from gpuenv.commands.context import Context
+from gpuenv.errors import ConfigurationError
+from gpuenv.model.machine import Driver, Machine
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """A machine, and whether it is the one gpuenv runs on."""
+
+    machine: Machine
+    here: bool
+    notes: tuple[str, ...] = ()
+
+
+def see(context: Context) -> Seen:
+    """Detect this machine, or read ``--machine``. A driver that does not work is an error, never "no GPU"."""
+    if context.wishes.machine is not None:
+        return Seen(machine=complete(_from_file(context)), here=False)
+    from gpuenv.machine import detect
+
+    detection = detect.detect(environ=context.environ)
+    return Seen(machine=complete(detect.require(detection)), here=True, notes=detection.notes)
+
+
+def _from_file(context: Context) -> Machine:
+    from gpuenv.machine.file import parse_machine
+
+    assert context.wishes.machine is not None
+    path = context.project / context.wishes.machine
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(
+            f"{context.wishes.machine}: the machine file cannot be read",
+            causes=(str(error),),
+            hints=("Write one on the machine in question: `gpuenv detect --json > machine.json`",),
+        ) from error
+    return parse_machine(text, origin=str(context.wishes.machine))
+
+
+def complete(machine: Machine) -> Machine:
+    """Fill in the driver's CUDA by table where it was not read; the source says so."""
+    driver = machine.driver
+    if driver is None or driver.cuda is not None:
+        return machine
+    from gpuenv import knowledge
+
+    cuda = knowledge.load().driver_cuda(driver.version, machine.os)
+    sources = {**dict(machine.sources), "driver.cuda": "the driver's version, by table"}
+    return replace(
+        machine,
+        driver=Driver(version=driver.version, cuda=cuda, source=driver.source),
+        sources=tuple(sorted(sources.items())),
+    )
+
+
+def in_words(machine: Machine) -> str:
+    """Say the machine in one line: GPUs, driver, CUDA, with the source of the driver's version.
+
+    Example: ``2 × NVIDIA H200 (9.0), driver 580.159.04 (NVML), CUDA 13.0``.
+    """
+    if not machine.gpus and machine.driver is None:
+        return f"no NVIDIA GPU, {machine.os} {machine.arch}"
+    counts: dict[str, int] = {}
+    for gpu in machine.gpus:
+        label = f"{gpu.name} ({gpu.compute_capability})"
+        counts[label] = counts.get(label, 0) + 1
+    gpus = ", ".join(label if count == 1 else f"{count} × {label}" for label, count in counts.items()) or "no GPU"
+    if machine.driver is None:
+        return f"{gpus}, no driver"
+    source = "NVML" if machine.driver.source == "nvml" else machine.driver.source
+    return f"{gpus}, driver {machine.driver.version} ({source}), CUDA {machine.driver.cuda or 'unknown'}"

@@ -1,0 +1,75 @@
+"""Settings: who wins, and what is said about values that mean nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gpuenv.cli.settings import Setting, merge, unknown_variables
+from gpuenv.errors import ConfigurationError, UsageError
+
+
+def merged(
+    tmp_path: Path,
+    *,
+    arguments: dict[str, object] | None = None,
+    environ: dict[str, str] | None = None,
+    project: str = "",
+    user: str = "",
+) -> dict[str, Setting]:
+    (tmp_path / "user").mkdir(exist_ok=True)
+    if project:
+        (tmp_path / "gpuenv.toml").write_text(project)
+    if user:
+        (tmp_path / "user" / "config.toml").write_text(user)
+    return merge(arguments=arguments or {}, environ=environ or {}, project=tmp_path, user=tmp_path / "user")
+
+
+def test_command_line_over_environment_over_project_over_user(tmp_path: Path) -> None:
+    layers: dict[str, object] = {"python": "3.14"}
+    everything = merged(
+        tmp_path,
+        arguments=layers,
+        environ={"GPUENV_PYTHON": "3.13", "GPUENV_VARIANT": "cu130"},
+        project='python = "3.12"\nvariant = "cu128"\ntorch = ">=2.8"\n',
+        user='python = "3.11"\ntorch = ">=2.7"\nindex = "http://127.0.0.1/simple"\n',
+    )
+    assert everything["python"] == Setting(value="3.14", origin="--python")
+    assert everything["variant"] == Setting(value="cu130", origin="GPUENV_VARIANT")
+    assert everything["torch"] == Setting(value=">=2.8", origin="gpuenv.toml")
+    assert everything["index"].origin.endswith("config.toml")
+
+
+def test_every_kind_can_be_said_in_the_environment(tmp_path: Path) -> None:
+    settings = merged(
+        tmp_path,
+        environ={"GPUENV_GPU": "0,2", "GPUENV_OFFLINE": "yes", "GPUENV_REFRESH": "off", "GPUENV_FIND_LINKS": "a b"},
+    )
+    assert settings["gpu"].value == (0, 2)
+    assert settings["offline"].value is True
+    assert "refresh" not in settings
+    assert settings["find-links"].value == ("a", "b")
+
+
+def test_pyproject_is_read_and_gpuenv_toml_wins(tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_text('[tool.gpuenv]\nprofile = "ada"\n')
+    assert merged(tmp_path)["profile"].value == "ada"
+    assert merged(tmp_path, project='profile = "hopper"\n')["profile"].value == "hopper"
+
+
+def test_unknown_keys_and_wrong_types_name_the_place(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"gpuenv\.toml: profil: is not a setting") as caught:
+        merged(tmp_path, project='profil = "ada"\n')
+    assert "Did you mean `profile`?" in caught.value.hints
+    with pytest.raises(ConfigurationError, match=r"gpuenv\.toml: offline: must be true or false"):
+        merged(tmp_path, project='offline = "yes"\n')
+    with pytest.raises(ConfigurationError, match="GPUENV_GPU: must be whole numbers"):
+        merged(tmp_path, environ={"GPUENV_GPU": "one"}, project="offline = true\n")
+    with pytest.raises(UsageError, match="--channel must be one of"):
+        merged(tmp_path, environ={"GPUENV_CHANNEL": "beta"}, project="offline = true\n")
+
+
+def test_variables_that_mean_nothing_are_named_with_the_nearest() -> None:
+    lines = unknown_variables({"GPUENV_PROFIL": "x", "GPUENV_UV": "uv", "HOME": "/"}, also=frozenset())
+    assert lines == ("GPUENV_PROFIL means nothing to gpuenv; did you mean GPUENV_PROFILE?",)
