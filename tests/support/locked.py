@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -10,6 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import TracebackType
 
+from gpuenv.lock.model import Lock, LockedDecision, LockedPackage, LockInputs, MachineTarget
 from support.wheels import BuiltWheel
 
 Fault = Callable[["FileHandler", bytes], bool]
@@ -138,3 +140,42 @@ def write_lock(path: Path, wheels: Iterable[BuiltWheel], *, base: str, python: s
         ]
     path.write_text("\n".join(lines), encoding="utf-8")
     return path
+
+
+def make_lock(wheels: Iterable[BuiltWheel], *, base: str, python: str | None = None) -> Lock:
+    """Make the lock that :func:`write_lock` writes, as gpuenv's own value."""
+    packages = tuple(
+        LockedPackage(
+            name=wheel.project,
+            version=wheel.version,
+            filename=wheel.filename,
+            url=f"{base}/{wheel.filename}",
+            sha256=wheel.sha256,
+            size=len(wheel.body),
+            hash_origin="index",
+            source="pytorch",
+            family=wheel.project in ("torch", "torchvision", "torchaudio"),
+        )
+        for wheel in wheels
+    )
+    target = MachineTarget(
+        os="linux",
+        arch="x86_64",
+        libc="glibc 2.28",
+        python=python or f"{sys.version_info[0]}.{sys.version_info[1]}",
+        compute_capabilities=(),
+        driver=None,
+    )
+    inputs = LockInputs(
+        profile="cpu",
+        profile_digest="0" * 64,
+        target=target,
+        snapshot="0" * 64,
+        sources=(base,),
+        cutoff=None,
+        knowledge="tests",
+    )
+    decision = LockedDecision(
+        accelerator="cpu", wish="cpu", torch="1.0", variant="cpu", channel="stable", source="pytorch"
+    )
+    return Lock(command="gpuenv lock", inputs=inputs, decision=decision, packages=packages)

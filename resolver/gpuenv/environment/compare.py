@@ -16,7 +16,9 @@ from typing import Literal
 
 from gpuenv.environment.tree import Distribution, Entry, Row, distributions, sha256_of, site_packages, walk
 
-Kind = Literal["missing", "size", "hash", "unlisted", "startup", "overwritten", "outside", "broken", "link", "set"]
+Kind = Literal[
+    "missing", "size", "hash", "unlisted", "startup", "overwritten", "outside", "broken", "link", "set", "record"
+]
 
 STARTUP = frozenset({"sitecustomize.py", "usercustomize.py", "sitecustomize", "usercustomize"})
 """Run at every start of the interpreter, before anything that could check them."""
@@ -211,7 +213,7 @@ def _runs_at_start(path: str, prefix: str) -> bool:
 
 
 def _startup(environment: Path, path: str, package: str, notes: list[str]) -> Iterable[Difference]:
-    """Judge a file that runs at start: customize modules never pass, a ``.pth`` with code does when a wheel lists it."""
+    """Judge a file that runs at start: customize modules never pass, a ``.pth`` with code does if a wheel lists it."""
     name = path.rsplit("/", 1)[-1]
     if not name.endswith(".pth"):
         yield Difference(kind="startup", package=package, path=path, detail="it runs at every start of the interpreter")

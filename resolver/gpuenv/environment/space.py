@@ -10,8 +10,8 @@ from pathlib import Path
 from gpuenv.errors import NoSpaceError
 
 UNPACKED = 1.5
-"""Unpacked bytes a byte of wheel, at least: 1.8 was seen for a whole CUDA environment, 3.6 for the CPU build of torch. Too
-little rather than too much, so that nothing that would have fitted is refused."""
+"""Unpacked bytes a byte of wheel, at least: 1.8 was seen for a whole CUDA environment, 3.6 for the CPU build of torch.
+Too little rather than too much, so that nothing that would have fitted is refused."""
 
 BYTES_A_FILE = 350_000
 """Unpacked bytes a file at most, over a whole environment (342,000 seen: 16,102 files in 5.51 GB)."""

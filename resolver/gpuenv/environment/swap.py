@@ -16,7 +16,6 @@ from pathlib import Path
 from gpuenv.environment.target import ASIDE_PREFIX, Target, remove_tree
 
 _AT_FDCWD = -100
-_RENAME_NOREPLACE = 1
 _RENAME_EXCHANGE = 2
 _UNSUPPORTED = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)
 

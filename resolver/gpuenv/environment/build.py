@@ -1,0 +1,365 @@
+"""The build of an environment from a lock: staged beside the target, compared with its wheels, verified, swapped in.
+
+What stands at the target survives every failure and every kill: nothing is written there until one exchange of two
+names, and uv is never aimed at an environment that somebody uses (killed while linking and run again it ends well, with
+thousands of files missing; research: reliability, finding 1).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from packaging.utils import canonicalize_name
+
+from gpuenv import __version__
+from gpuenv.environment.arrivals import Arrivals
+from gpuenv.environment.compare import Compared, Difference, compare, look_at_bare
+from gpuenv.environment.guard import write_guard
+from gpuenv.environment.interpreters import Interpreter
+from gpuenv.environment.marker import MarkedPackage, Marker, digest, write_marker
+from gpuenv.environment.records import check_records
+from gpuenv.environment.space import Free, free_on, require_space
+from gpuenv.environment.swap import swap_in
+from gpuenv.environment.target import Target, check_target, only_one, remove_tree, staging, sweep
+from gpuenv.environment.translate import translate
+from gpuenv.environment.uv import STALL_SECONDS, Completed, Uv
+from gpuenv.errors import (
+    IntegrityError,
+    InterpreterError,
+    NoSpaceError,
+    OfflineError,
+    TargetError,
+    VerificationError,
+)
+from gpuenv.lock.model import Lock
+from gpuenv.model.verification import Report
+from gpuenv.report import Reporter
+
+_MENDABLE = frozenset({"missing", "size", "hash", "link", "record", "broken"})
+"""Differences that a damaged cache explains: the package is fetched again, once."""
+
+_SHOWN_DIFFERENCES = 8
+_VENV_SECONDS = 120.0
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_UNCACHED = re.compile(r"Identified uncached distribution: (?P<name>[A-Za-z0-9._-]+)")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildOptions:
+    """How to build. Times are seconds."""
+
+    offline: bool = False
+    full: bool = False
+    """Hash every installed file (1 GB/s), not only those that look touched."""
+    sync_from: Path | None = None
+    """Another lock file for uv to read, with the same wheels elsewhere (a store); the marker names the real one."""
+    python_downloads: bool = False
+    extra_env: Mapping[str, str] = field(default_factory=dict)
+    """Variables for uv: a certificate, a proxy, credentials."""
+    deadline: float = 4 * 3600.0
+    stall: float = STALL_SECONDS
+    wait: float = 4 * 3600.0
+    """How long to wait for another build of the same target."""
+    free: Callable[[Path], Free] = free_on
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    exchange: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Built:
+    """A finished environment. ``fetched`` names the packages that were not in the cache; ``seconds`` is by phase."""
+
+    path: Path
+    marker: Marker
+    report: Report | None
+    replaced: bool
+    fetched: tuple[str, ...]
+    files: int
+    notes: tuple[str, ...]
+    seconds: tuple[tuple[str, float], ...]
+
+
+def build(
+    lock_path: Path,
+    lock: Lock,
+    *,
+    target: Path,
+    python: Interpreter,
+    uv: Uv,
+    state: Path,
+    reporter: Reporter,
+    cache: Path | None = None,
+    verify: Callable[[Path], Report] | None = None,
+    options: BuildOptions | None = None,
+) -> Built:
+    """Build the environment of a lock at ``target``, replacing an older one of ours only when all is well.
+
+    ``state`` holds gpuenv's locks and remembered RECORDs; ``cache`` is uv's cache (``None``: uv's own place).
+    ``verify`` is called with the staged environment; a report whose verdict is ``failed`` ends the build.
+
+    Raises TargetError, NoSpaceError, InterpreterError, OfflineError, IndexUnreachableError, IntegrityError, UvError or
+    VerificationError; nothing of the attempt is left behind then, and what stood at the target stands there still.
+    """
+    job = _Job(
+        lock_path=lock_path.absolute(), lock=lock, target=check_target(target), python=python, uv=uv, state=state,
+        reporter=reporter, cache=cache, options=options or BuildOptions(), clock=_Clock(),
+    )  # fmt: skip
+    with _disk_errors(job), only_one(job.target, state=state, timeout=job.options.wait, reporter=reporter):
+        sweep(job.target, reporter)
+        check_target(target)
+        with staging(job.target) as stage:
+            job.clock.lap("prepare")
+            environment, compared, fetched = _filled(job, stage)
+            marker = _finish(job, environment, compared)
+            job.clock.lap("marker")
+            report = _verified(verify, environment, job)
+            replaced = check_target(target).exists
+            swap_in(environment, job.target, exchange=job.options.exchange)
+            job.clock.lap("swap")
+    job.clock.lap("clean")
+    return Built(
+        path=job.target.path,
+        marker=marker,
+        report=report,
+        replaced=replaced,
+        fetched=fetched,
+        files=compared.files,
+        notes=compared.notes,
+        seconds=tuple(job.clock.laps.items()),
+    )
+
+
+class _Clock:
+    def __init__(self) -> None:
+        self.laps: dict[str, float] = {}
+        self._last = time.monotonic()
+
+    def lap(self, name: str) -> None:
+        now = time.monotonic()
+        self.laps[name] = self.laps.get(name, 0.0) + now - self._last
+        self._last = now
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Job:
+    lock_path: Path
+    lock: Lock
+    target: Target
+    python: Interpreter
+    uv: Uv
+    state: Path
+    reporter: Reporter
+    cache: Path | None
+    options: BuildOptions
+    clock: _Clock
+
+    @property
+    def expected(self) -> dict[str, str]:
+        return {package.name: package.version for package in self.lock.packages}
+
+    def run(self, args: list[str], stage: Path, *, arrivals: Arrivals | None = None) -> Completed:
+        environ = {"UV_CONCURRENT_DOWNLOADS": "8", **self.options.extra_env}
+        if self.options.python_downloads and self.python.path is None:
+            environ["UV_PYTHON_DOWNLOADS"] = "automatic"
+        return self.uv.run(
+            args,
+            cwd=stage,
+            deadline=self.options.deadline,
+            reporter=self.reporter,
+            cache=self.cache,
+            extra_env=environ,
+            on_stderr=arrivals.hear if arrivals else None,
+            on_progress=arrivals.written if arrivals else None,
+            stall=self.options.stall,
+        )
+
+
+def _filled(job: _Job, stage: Path) -> tuple[Path, Compared, tuple[str, ...]]:
+    """Make and fill an environment; packages that a damaged cache spoiled are fetched again, once."""
+    environment, compared, fetched = _attempt(job, stage)
+    spoiled = {each.package for each in compared.differences}
+    mendable = all(each.kind in _MENDABLE and each.package for each in compared.differences)
+    if spoiled and mendable and not spoiled & set(fetched) and not job.options.offline:
+        names = sorted(spoiled)
+        job.reporter.warn(f"uv's cache holds damaged copies of {', '.join(names)}: fetching them again")
+        for each in compared.differences[:_SHOWN_DIFFERENCES]:
+            job.reporter.detail(str(each))
+        _must(job.run(["cache", "clean", *names], stage), "uv cache clean")
+        remove_tree(environment)
+        environment, compared, again = _attempt(job, stage)
+        fetched = tuple(sorted({*fetched, *again}))
+    if compared.differences:
+        raise _not_as_locked(job, compared.differences)
+    for note in compared.notes:
+        job.reporter.detail(note)
+    return environment, compared, fetched
+
+
+def _attempt(job: _Job, stage: Path) -> tuple[Path, Compared, tuple[str, ...]]:
+    environment = _bare_environment(job, stage)
+    bare = look_at_bare(environment)
+    job.clock.lap("venv")
+    fetched = _sync(job, stage, environment)
+    job.clock.lap("sync")
+    compared = compare(environment, expected=job.expected, bare=bare, full=job.options.full)
+    if not compared.differences:
+        wheels = {package.name: package.sha256 for package in job.lock.packages}
+        changed = check_records(compared.distributions, wheels, state=job.state)
+        if changed:
+            compared = Compared(
+                differences=changed,
+                distributions=compared.distributions,
+                notes=compared.notes,
+                files=compared.files,
+                hashed=compared.hashed,
+            )
+    job.clock.lap("compare")
+    return environment, compared, fetched
+
+
+def _bare_environment(job: _Job, stage: Path) -> Path:
+    environment = stage / job.target.path.name
+    args = ["venv", "--relocatable", "--no-project", "--python", job.python.request]
+    if not (job.options.python_downloads and job.python.path is None):
+        args.append("--offline")
+    done = job.run([*args, str(environment)], stage)
+    _must(done, f"uv venv with Python {job.python.version}")
+    seen = python_version(environment)
+    wanted = job.lock.inputs.target.python
+    if seen.split(".")[:2] != wanted.split(".")[:2]:
+        raise InterpreterError(
+            f"the lock is for Python {wanted}, and {job.python.request} is Python {seen}",
+            hints=(f"uv python install {wanted}",),
+        )
+    return environment
+
+
+def _sync(job: _Job, stage: Path, environment: Path) -> tuple[str, ...]:
+    """Install the lock out of the cache, or, where that does not do, from its locations; returns what was fetched."""
+    lock = job.options.sync_from or job.lock_path
+    command = ["pip", "sync", str(lock.absolute()), "--python", str(environment), "--preview-features", "pylock"]
+    command += ["--require-hashes", "--only-binary", ":all:", "--no-index"]
+    if not job.lock.packages:
+        command.append("--allow-empty-requirements")
+    done = job.run([*command, "--offline"], stage)
+    if done.returncode == 0:
+        return ()
+    error = translate(done.stderr, doing="installing the lock")
+    if not isinstance(error, OfflineError):
+        raise error
+    missing = _missing(job.run([*command, "--offline", "--dry-run", "-v"], stage).stderr)
+    if job.options.offline:
+        raise OfflineError(
+            f"offline, and not in uv's cache: {', '.join(missing) or 'a wheel of the lock'}",
+            causes=error.causes,
+            hints=("run once without --offline", "or keep the wheels of a lock: gpuenv lock --keep"),
+        )
+    sizes = {each.name: each.size or 0 for each in job.lock.packages if not missing or each.name in missing}
+    cache = job.cache or cache_folder(job.uv, stage, job.reporter)
+    require_space(sizes.values(), cache=cache, target=stage, free=job.options.free)
+    title = f"fetching {len(sizes)} wheel{'s' if len(sizes) != 1 else ''}"
+    with job.reporter.task(title, total=sum(sizes.values()), unit="B") as task:
+        arrivals = Arrivals(task, sizes)
+        _must(job.run(command, stage, arrivals=arrivals), "installing the lock")
+        arrivals.finish()
+    return tuple(sorted(sizes))
+
+
+def cache_folder(uv: Uv, cwd: Path, reporter: Reporter) -> Path:
+    """Where uv keeps its cache when it is not told."""
+    done = uv.run(["cache", "dir"], cwd=cwd, deadline=_VENV_SECONDS, reporter=reporter)
+    return Path(done.stdout.strip()) if done.returncode == 0 and done.stdout.strip() else cwd
+
+
+def python_version(environment: Path) -> str:
+    """The Python version that ``pyvenv.cfg`` names (``version_info`` of uv, ``version`` of venv), empty without one."""
+    try:
+        text = (environment / "pyvenv.cfg").read_text(encoding="utf-8")
+    except OSError:
+        return ""
+    found = dict(line.partition("=")[::2] for line in text.splitlines() if "=" in line)
+    values = {key.strip(): value.strip() for key, value in found.items()}
+    return values.get("version_info") or values.get("version") or ""
+
+
+def _missing(said: str) -> tuple[str, ...]:
+    return tuple(sorted({canonicalize_name(match["name"]) for match in _UNCACHED.finditer(said)}))
+
+
+def _must(done: Completed, doing: str) -> None:
+    if done.returncode != 0:
+        raise translate(done.stderr, doing=doing)
+
+
+def _not_as_locked(job: _Job, differences: tuple[Difference, ...]) -> IntegrityError:
+    shown = [str(each) for each in differences[:_SHOWN_DIFFERENCES]]
+    if len(differences) > len(shown):
+        shown.append(f"and {len(differences) - len(shown)} more")
+    names = sorted({each.package for each in differences if each.package})
+    return IntegrityError(
+        f"what uv installed is not what the locked wheels say; {job.target.path} was not built",
+        causes=shown,
+        hints=(f"clear what uv has cached and try again: uv cache clean {' '.join(names)}",) if names else (),
+    )
+
+
+def _finish(job: _Job, environment: Path, compared: Compared) -> Marker:
+    """Write the drift guard and the marker: from here on the staged environment is a whole one."""
+    family = {package.name for package in job.lock.family}
+    pins = [(package.name, package.version) for package in job.lock.family]
+    for script in write_guard(environment, final=job.target.path, pins=pins, lock_name=job.lock_path.name):
+        job.reporter.detail(f"the activation script {script} is of an unknown form: it does not guard the family")
+    marker = Marker(
+        gpuenv=__version__,
+        uv=job.uv.version,
+        python=python_version(environment),
+        profile=job.lock.inputs.profile,
+        lock=digest(job.lock_path),
+        lock_name=job.lock_path.name,
+        created=job.options.now().astimezone(UTC).isoformat(timespec="seconds").removesuffix("+00:00") + "Z",
+        packages=tuple(
+            MarkedPackage(name=each.name, version=each.version, record=each.record, family=each.name in family)
+            for each in compared.distributions
+        ),
+    )
+    write_marker(environment, marker)
+    return marker
+
+
+def _verified(verify: Callable[[Path], Report] | None, environment: Path, job: _Job) -> Report | None:
+    if verify is None:
+        return None
+    report = verify(environment)
+    job.clock.lap("verify")
+    if report.verdict == "passed":
+        return report
+    failed = [check for check in report.checks if check.status == "failed"]
+    kept = f"; {job.target.path} was left as it was" if job.target.exists else ""
+    raise VerificationError(
+        f"the new environment did not prove itself and was discarded{kept}",
+        causes=[f"{check.title}: {check.cause or check.seen}" for check in failed],
+        hints=list(dict.fromkeys(check.hint for check in failed if check.hint)),
+    )
+
+
+@contextlib.contextmanager
+def _disk_errors(job: _Job) -> Iterator[None]:
+    """Say a failure of the file system under our own hands as one of ours."""
+    try:
+        yield
+    except OSError as error:
+        where = error.filename or job.target.path
+        if error.errno in _NO_SPACE:
+            raise NoSpaceError(
+                f"there is no space left for {where}", hints=(f"free some space, see: df -h {job.target.path.parent}",)
+            ) from error
+        raise TargetError(
+            f"{job.target.path} cannot be built", causes=(f"{where}: {error.strerror or error}",)
+        ) from error
