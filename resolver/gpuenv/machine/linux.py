@@ -1,0 +1,290 @@
+"""What Linux itself says about the machine: platform, NVIDIA hardware, and the kernel's side of the driver.
+
+Everything is read from files below ``root``; no program is run and no library is loaded, so a made-up tree is as good
+as a machine.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+NVIDIA_VENDOR = "0x10de"
+DISPLAY_CLASS = "0x03"
+"""PCI base class 03h, display controllers: compute cards are 0302h; the audio and USB functions are other classes."""
+
+LIBRARY_FOLDERS = (
+    "usr/lib/wsl/lib",
+    "usr/lib/x86_64-linux-gnu",
+    "usr/lib/aarch64-linux-gnu",
+    "usr/lib64",
+    "usr/lib",
+    "usr/local/nvidia/lib64",
+    "run/opengl-driver/lib",
+    "usr/lib/aarch64-linux-gnu/nvidia",
+    "usr/lib/aarch64-linux-gnu/tegra",
+)
+"""Where driver packages, container runtimes, WSL, NixOS and JetPack put libnvidia-ml."""
+
+_MODULE = re.compile(r"Kernel Module(?:\s+for\s+\S+)?\s+(\d+(?:\.\d+)+)")
+_GLIBC = re.compile(rb"GNU C Library [^\0\n]*version (\d+\.\d+)")
+_MUSL = re.compile(rb"\0(1\.\d{1,2}\.\d{1,2})\0")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PciGpu:
+    """An NVIDIA display device on the PCI bus. ``bound_to`` names the kernel driver that owns it, if any."""
+
+    address: str
+    device: str
+    """PCI device id, ``"0x2b85"``."""
+    bound_to: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KernelGpu:
+    """A GPU as the kernel driver lists it under /proc/driver/nvidia/gpus."""
+
+    address: str
+    name: str | None
+    uuid: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Module:
+    """The loaded kernel module; inside a container the host's."""
+
+    version: str
+    source: str
+    open: bool | None
+    """Whether it is the open flavour; ``None`` where that was not said."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Host:
+    """The machine as its operating system describes it. Each ``…_by`` field names where the fact was read."""
+
+    libc: str | None
+    libc_by: str
+    wsl: bool
+    wsl_by: str
+    container: bool
+    container_by: str
+    module: Module | None
+    pci: tuple[PciGpu, ...] | None
+    """``None`` where there is no PCI bus to look at (WSL, Jetson, a sandbox)."""
+    kernel_gpus: tuple[KernelGpu, ...]
+    nodes: tuple[str, ...]
+    """Device nodes with owner and mode: ``/dev/nvidiactl root:root 0666``."""
+    tegra: str | None
+    """The system-on-chip of a Jetson, ``"tegra234"``."""
+    wsl_driver: bool
+    """Windows passes a GPU through (/dev/dxg) and brings NVIDIA's libraries for it."""
+    wsl_gpu: bool
+
+
+def read_host(root: Path, *, confstr: Callable[[], str | None] | None = None) -> Host:
+    """Read everything that is cheap to read. ``confstr`` asks the running C library, which is faster than its file."""
+    wsl, wsl_by = _wsl(root)
+    container, container_by = _container(root)
+    libc, libc_by = _libc(root, confstr)
+    dxg = (root / "dev/dxg").exists()
+    return Host(
+        libc=libc,
+        libc_by=libc_by,
+        wsl=wsl,
+        wsl_by=wsl_by,
+        container=container,
+        container_by=container_by,
+        module=_module(root),
+        pci=_pci(root),
+        kernel_gpus=_kernel_gpus(root),
+        nodes=_nodes(root),
+        tegra=_tegra(root),
+        wsl_driver=dxg and any((root / "usr/lib/wsl/lib").glob("libnvidia-ml.so*")),
+        wsl_gpu=dxg,
+    )
+
+
+def running_libc() -> str | None:
+    """What the C library of this process calls itself (``"glibc 2.39"``); ``None`` for musl, which does not say."""
+    try:
+        return os.confstr("CS_GNU_LIBC_VERSION")
+    except (ValueError, OSError, AttributeError):
+        return None
+
+
+def libraries(root: Path) -> tuple[str, ...]:
+    """Every libnvidia-ml below the usual folders, as absolute paths; empty where the driver's user part is missing."""
+    found = {
+        f"/{path.relative_to(root).as_posix()}"
+        for folder in LIBRARY_FOLDERS
+        for path in (root / folder).glob("libnvidia-ml.so*")
+    }
+    return tuple(sorted(found))
+
+
+def module_built(root: Path) -> bool | None:
+    """Whether an NVIDIA module exists for the running kernel; ``None`` where the list of modules cannot be read."""
+    release = _text(root / "proc/sys/kernel/osrelease").strip()
+    index = root / "lib/modules" / release / "modules.dep" if release else None
+    if index is None or not index.is_file():
+        return None
+    return "/nvidia.ko" in _text(index)
+
+
+def kernel_release(root: Path) -> str:
+    return _text(root / "proc/sys/kernel/osrelease").strip() or "the running kernel"
+
+
+def secure_boot(root: Path) -> bool | None:
+    """Whether the firmware enforces signed modules (EFI variable SecureBoot: four bytes of attributes, then 0 or 1)."""
+    for variable in (root / "sys/firmware/efi/efivars").glob("SecureBoot-*"):
+        with suppress(OSError):
+            return variable.read_bytes()[-1:] == b"\1"
+    return None
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_bytes().decode("utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
+def _entries(folder: Path) -> Iterator[Path]:
+    with suppress(OSError):
+        yield from sorted(folder.iterdir())
+
+
+def _module(root: Path) -> Module | None:
+    long = _text(root / "proc/driver/nvidia/version")
+    opened = "Open Kernel Module" in long if long else None
+    version = _text(root / "sys/module/nvidia/version").strip()
+    if re.fullmatch(r"\d+(?:\.\d+)+", version):
+        return Module(version=version, source="/sys/module/nvidia/version", open=opened)
+    match = _MODULE.search(long)
+    if match:
+        return Module(version=match[1], source="/proc/driver/nvidia/version", open=opened)
+    return None
+
+
+def _pci(root: Path) -> tuple[PciGpu, ...] | None:
+    bus = root / "sys/bus/pci/devices"
+    if not bus.is_dir():
+        return None
+    found = []
+    for device in _entries(bus):
+        if _text(device / "vendor").strip() != NVIDIA_VENDOR:
+            continue
+        if not _text(device / "class").startswith(DISPLAY_CLASS):
+            continue
+        bound: str | None = None
+        with suppress(OSError):
+            bound = (device / "driver").readlink().name
+        found.append(PciGpu(address=device.name, device=_text(device / "device").strip(), bound_to=bound))
+    return tuple(found)
+
+
+def _kernel_gpus(root: Path) -> tuple[KernelGpu, ...]:
+    found = []
+    for folder in _entries(root / "proc/driver/nvidia/gpus"):
+        pairs = (line.partition(":") for line in _text(folder / "information").splitlines())
+        facts = {key.strip(): value.strip() for key, _, value in pairs}
+        uuid = facts.get("GPU UUID") or None
+        if uuid is not None and "?" in uuid:  # the driver prints question marks until the GPU is first used
+            uuid = None
+        found.append(KernelGpu(address=folder.name, name=facts.get("Model") or None, uuid=uuid))
+    return tuple(found)
+
+
+def _nodes(root: Path) -> tuple[str, ...]:
+    found = []
+    for path in _entries(root / "dev"):
+        if not path.name.startswith("nvidia") or path.is_dir():
+            continue
+        try:
+            status = path.stat()
+        except OSError:
+            continue
+        found.append(f"/dev/{path.name} {_owner(status)} {stat.S_IMODE(status.st_mode):04o}")
+    return tuple(found)
+
+
+def _owner(status: os.stat_result) -> str:
+    import grp
+    import pwd
+
+    user, group = str(status.st_uid), str(status.st_gid)
+    with suppress(KeyError):
+        user = pwd.getpwuid(status.st_uid).pw_name
+    with suppress(KeyError):
+        group = grp.getgrgid(status.st_gid).gr_name
+    return f"{user}:{group}"
+
+
+def _tegra(root: Path) -> str | None:
+    for place in ("proc/device-tree/compatible", "sys/firmware/devicetree/base/compatible"):
+        match = re.search(r"nvidia,(tegra\d+)", _text(root / place))
+        if match:
+            return match[1]
+    return "tegra" if (root / "etc/nv_tegra_release").exists() else None
+
+
+def _wsl(root: Path) -> tuple[bool, str]:
+    for place in ("proc/sys/kernel/osrelease", "proc/version"):
+        if "microsoft" in _text(root / place).lower():
+            return True, f"/{place}"
+    return False, "/proc/version"
+
+
+def _container(root: Path) -> tuple[bool, str]:
+    for mark in (".dockerenv", "run/.containerenv", ".singularity.d", "run/secrets/kubernetes.io"):
+        if (root / mark).exists():
+            return True, f"/{mark}"
+    if _text(root / "run/systemd/container").strip() not in ("", "wsl"):
+        return True, "/run/systemd/container"
+    for group in ("proc/1/cgroup", "proc/self/cgroup"):
+        if re.search(r"/(?:docker|kubepods|containerd|lxc|libpod|crio)\b", _text(root / group)):
+            return True, f"/{group}"
+    return False, "/proc/1/cgroup"
+
+
+def _libc(root: Path, confstr: Callable[[], str | None] | None) -> tuple[str | None, str]:
+    said = (confstr() or "") if confstr is not None else ""
+    if re.fullmatch(r"glibc \d+\.\d+(?:\.\d+)?", said):
+        return said, "confstr"
+    for path in _candidates(root, ("lib*/libc.so.6", "lib/*-linux-gnu*/libc.so.6", "usr/lib*/libc.so.6")):
+        match = _GLIBC.search(_bytes(path))
+        if match:
+            return f"glibc {match[1].decode()}", f"/{path.relative_to(root).as_posix()}"
+    for path in _candidates(root, ("lib/ld-musl-*.so.1",)):
+        version = _musl(root, path)
+        return (f"musl {version}" if version else None), f"/{path.relative_to(root).as_posix()}"
+    return None, "not found"
+
+
+def _candidates(root: Path, patterns: tuple[str, ...]) -> Iterator[Path]:
+    for pattern in patterns:
+        yield from sorted(root.glob(pattern))
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
+
+
+def _musl(root: Path, loader: Path) -> str | None:
+    """musl tells its version only when run; Alpine's package list and the string inside the loader tell it unrun."""
+    installed = re.search(r"(?m)^P:musl\nV:(\d+\.\d+)", _text(root / "lib/apk/db/installed"))
+    if installed:
+        return installed[1]
+    inside = _MUSL.search(_bytes(loader))
+    return ".".join(inside[1].decode().split(".")[:2]) if inside else None

@@ -1,0 +1,237 @@
+"""Ask the driver's management library (NVML) through pynvml, in a child with a time limit.
+
+A driver library that aborts or hangs takes the process along that called it, so the calls are made by
+``nvml_probe.py`` in a process of its own; here its lines are folded into a value.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from importlib.machinery import PathFinder
+from pathlib import Path
+from typing import Literal
+
+from gpuenv.machine.process import Ended, NotStarted, TimedOut, run
+from gpuenv.model.machine import ComputeCapability
+
+Ending = Literal["answered", "refused", "crashed", "hung", "not-asked"]
+"""``refused``: NVML returned an error for the whole machine. ``not-asked``: the question could not be put at all."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NvmlFailure:
+    """One call that gave no value. ``code`` is nvml.h's, ``None`` where no code came back (a crash, a hang)."""
+
+    function: str
+    code: int | None
+    text: str
+
+    def __str__(self) -> str:
+        code = "" if self.code is None else f" returned {self.code}"
+        return f"{self.function}{code}: {self.text}" if self.text else f"{self.function}{code}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NvmlGpu:
+    """One GPU as NVML described it. Each fact is a value, or ``None`` with the reason in ``failures``."""
+
+    index: int
+    uuid: str | None = None
+    name: str | None = None
+    compute_capability: ComputeCapability | None = None
+    memory_bytes: int | None = None
+    bus: str | None = None
+    mig: bool = False
+    slices: int | None = None
+    """MIG devices on the GPU; ``None`` when it is not in MIG mode."""
+    fabric: int | None = None
+    """nvmlGpuFabricState_t: 0 not supported, 1 not started, 2 in progress, 3 completed."""
+    failures: tuple[tuple[str, NvmlFailure], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NvmlAnswer:
+    """What the child said before it ended, and how it ended."""
+
+    ending: Ending
+    failure: NvmlFailure | None = None
+    """Why there is no (complete) answer; for ``crashed`` and ``hung`` the call that was being made."""
+    driver: str | None = None
+    cuda: str | None = None
+    cuda_failure: NvmlFailure | None = None
+    """Set when libcuda could not be asked; ``cuda`` is then what NVML knows by itself."""
+    library: str | None = None
+    """The file of libnvidia-ml that the loader took, links resolved."""
+    libcuda: str | None = None
+    loader: str | None = None
+    """The loader's words where it refused the library."""
+    gpus: tuple[NvmlGpu, ...] = ()
+
+
+def probe(*, environ: Mapping[str, str], timeout: float, python: str | None = None) -> NvmlAnswer:
+    """Ask NVML for everything detection needs; never raises and never lasts much longer than ``timeout`` seconds.
+
+    The library is found where the user's own programs would find it: ``environ`` goes to the child as it is.
+    """
+    python = python or sys.executable
+    binding = PathFinder.find_spec("pynvml")
+    if not python:
+        return _not_asked("this interpreter does not know its own path (sys.executable is empty)")
+    if binding is None or binding.origin is None:
+        return _not_asked("pynvml (nvidia-ml-py) is not installed beside gpuenv")
+    origin = Path(binding.origin)
+    folder = origin.parent.parent if origin.name == "__init__.py" else origin.parent
+    script = Path(__file__).with_name("nvml_probe.py")
+    result = run([python, "-I", "-S", str(script), str(folder)], environ=environ, timeout=timeout)
+    match result:
+        case NotStarted(reason=reason):
+            return _not_asked(f"{python}: {reason}")
+        case TimedOut(stdout=stdout, seconds=seconds, killed=killed):
+            stuck = "" if killed else "; it sleeps inside the kernel driver and cannot be ended"
+            return fold(stdout.splitlines(), ending="hung", ended_by=f"no answer within {seconds:g} s{stuck}")
+        case Ended(returncode=returncode, stdout=stdout, stderr=stderr):
+            return fold(stdout.splitlines(), ending="crashed", ended_by=_death(returncode, stderr))
+
+
+def fold(lines: Iterable[str], *, ending: Literal["crashed", "hung"], ended_by: str) -> NvmlAnswer:
+    """Make one answer of the child's lines. ``ending`` and ``ended_by`` hold unless the lines are complete.
+
+    Lines that are not the child's (a library that writes on every descriptor) are passed over.
+    """
+    state = _State()
+    for line in lines:
+        try:
+            items = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(items, list) and items:
+            state.take(items)
+    return state.answer(ending=ending, ended_by=ended_by)
+
+
+@dataclass(slots=True)
+class _State:
+    facts: dict[tuple[str, int | None], object] = field(default_factory=dict)
+    failures: dict[tuple[str, int | None], NvmlFailure] = field(default_factory=dict)
+    calling: tuple[str, int | None] = ("start of the child", None)
+    complete: bool = False
+
+    def take(self, items: list[object]) -> None:
+        match items:
+            case ["call", str(function), int() | None as gpu]:
+                self.calling = (function, gpu)
+            case ["fact", str(name), int() | None as gpu, value]:
+                self.facts[name, gpu] = value
+            case ["fail", str(name), int() | None as gpu, str(function), int() | None as code, str(text)]:
+                self.failures[name, gpu] = NvmlFailure(function=function, code=code, text=text)
+            case ["end"]:
+                self.complete = True
+            case _:  # not ours
+                pass
+
+    def answer(self, *, ending: Literal["crashed", "hung"], ended_by: str) -> NvmlAnswer:
+        function, gpu = self.calling
+        where = function if gpu is None else f"{function} for GPU {gpu}"
+        broken = NvmlFailure(function=where, code=None, text=ended_by)
+        how: Ending = ending
+        failure: NvmlFailure | None = broken
+        if self.complete:
+            refusal = self.failures.get(("init", None)) or self.failures.get(("count", None))
+            binding = self.failures.get(("binding", None))
+            failure = binding or refusal
+            how = "not-asked" if binding else "refused" if refusal else "answered"
+        return NvmlAnswer(
+            ending=how,
+            failure=failure,
+            driver=self.text("driver"),
+            cuda=_cuda(self.facts.get(("cuda", None))) or _cuda(self.facts.get(("cuda-known", None))),
+            cuda_failure=self.failures.get(("cuda", None)),
+            library=self.text("library"),
+            libcuda=self.text("libcuda"),
+            loader=self.text("loader"),
+            gpus=tuple(self.gpu(index, None if self.complete else (gpu, broken)) for index in self.indices()),
+        )
+
+    def text(self, name: str, gpu: int | None = None) -> str | None:
+        value = self.facts.get((name, gpu))
+        return value if isinstance(value, str) and value else None
+
+    def indices(self) -> list[int]:
+        count = self.facts.get(("count", None))
+        named = {gpu for _, gpu in (*self.facts, *self.failures) if gpu is not None}
+        return sorted(named | set(range(count if isinstance(count, int) and 0 <= count <= 1024 else 0)))
+
+    def gpu(self, index: int, broken: tuple[int | None, NvmlFailure] | None) -> NvmlGpu:
+        failures = [(name, failure) for (name, gpu), failure in self.failures.items() if gpu == index]
+        mode = self.facts.get(("mig", index))
+        found = NvmlGpu(
+            index=index,
+            uuid=self.text("uuid", index),
+            name=self.text("name", index),
+            compute_capability=_capability(self.facts.get(("capability", index))),
+            memory_bytes=_count(self.facts.get(("memory", index))),
+            bus=self.text("bus", index),
+            mig=isinstance(mode, list) and bool(mode) and mode[0] == 1,
+            slices=_number(self.facts.get(("slices", index))),
+            fabric=_number(self.facts.get(("fabric", index))),
+        )
+        whole = found.uuid and found.name and found.compute_capability
+        if broken is not None and not whole:
+            at, failure = broken
+            reason = failure if at == index else NvmlFailure(function="NVML", code=None, text=f"not asked: {failure}")
+            failures.append(("handle", reason))
+        elif not failures and not whole:
+            failures.append(("handle", NvmlFailure(function="NVML", code=None, text="gave implausible values")))
+        return replace(found, failures=tuple(sorted(failures, key=_by_name)))
+
+
+def _by_name(pair: tuple[str, NvmlFailure]) -> str:
+    return pair[0]
+
+
+def _cuda(value: object) -> str | None:
+    """Read ``12080`` as ``"12.8"`` (cuda.h: 1000 × major + 10 × minor); implausible numbers are no fact."""
+    if not isinstance(value, int) or isinstance(value, bool) or not 1000 <= value < 100_000:
+        return None
+    return f"{value // 1000}.{value % 1000 // 10}"
+
+
+def _capability(value: object) -> ComputeCapability | None:
+    match value:
+        case [int(major), int(minor)]:
+            try:
+                return ComputeCapability.parse(f"{major}.{minor}")
+            except ValueError:
+                return None
+        case _:
+            return None
+
+
+def _count(value: object) -> int | None:
+    """A number of bytes; 0 and all-ones are how drivers say "unknown" without an error code."""
+    number = _number(value)
+    return number if number and number < 2**60 else None
+
+
+def _number(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+
+
+def _death(returncode: int, stderr: str) -> str:
+    if returncode < 0:
+        try:
+            how = f"ended by {signal.Signals(-returncode).name}"
+        except ValueError:
+            how = f"ended by signal {-returncode}"
+    else:
+        how = f"ended with status {returncode}"
+    words = [line.strip() for line in stderr.splitlines() if line.strip()]
+    return f"{how}: {words[-1][:200]}" if words else how
+
+
+def _not_asked(reason: str) -> NvmlAnswer:
+    return NvmlAnswer(ending="not-asked", failure=NvmlFailure(function="NVML", code=None, text=reason))

@@ -1,0 +1,50 @@
+"""What Windows itself says about the machine: processor and NVIDIA display adapters in the registry."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping
+from importlib import import_module
+from typing import Any
+
+DISPLAY_ADAPTERS = "{4d36e968-e325-11ce-bfc1-08002be10318}"
+"""Device setup class of display adapters (Windows Driver Kit)."""
+
+Adapter = tuple[str, str]
+"""A PCI device of the registry: its hardware key (``VEN_10DE&DEV_2B85&…``) and its setup class."""
+
+
+def processor(environ: Mapping[str, str]) -> str:
+    """The processor's own architecture, also from inside a 32-bit or emulated process."""
+    return environ.get("PROCESSOR_ARCHITEW6432") or environ.get("PROCESSOR_ARCHITECTURE") or ""
+
+
+def adapters(read: Callable[[], Iterable[Adapter]] | None = None) -> tuple[str, ...]:
+    """Hardware keys of NVIDIA display adapters that Windows knows, sorted; a removed card may still be among them."""
+    pairs = (read or _registry)()
+    return tuple(
+        sorted(key for key, kind in pairs if key.upper().startswith("VEN_10DE&") and kind.lower() == DISPLAY_ADAPTERS)
+    )
+
+
+def smi_folders(environ: Mapping[str, str]) -> tuple[str, ...]:
+    """Folders besides PATH where a driver puts nvidia-smi: current drivers first."""
+    windows = environ.get("SYSTEMROOT") or environ.get("WINDIR") or "C:\\Windows"
+    programs = environ.get("PROGRAMFILES") or "C:\\Program Files"
+    return (f"{windows}\\System32", f"{programs}\\NVIDIA Corporation\\NVSMI")
+
+
+def _registry() -> Iterable[Adapter]:
+    if os.name != "nt":
+        return
+    winreg: Any = import_module("winreg")  # Any: its types exist for a checker on Windows only
+    with winreg.OpenKey(winreg.HKEY_LOCAL_MACHINE, r"SYSTEM\CurrentControlSet\Enum\PCI") as bus:
+        for position in range(winreg.QueryInfoKey(bus)[0]):
+            hardware = winreg.EnumKey(bus, position)
+            with winreg.OpenKey(bus, hardware) as devices:
+                for instance in range(winreg.QueryInfoKey(devices)[0]):
+                    with winreg.OpenKey(devices, winreg.EnumKey(devices, instance)) as device:
+                        try:
+                            yield hardware, str(winreg.QueryValueEx(device, "ClassGUID")[0])
+                        except OSError:
+                            continue
