@@ -29,6 +29,7 @@ from gpuenv.environment.space import Free, free_on, require_space
 from gpuenv.environment.swap import swap_in
 from gpuenv.environment.target import Target, check_target, only_one, remove_tree, staging, sweep
 from gpuenv.environment.translate import translate
+from gpuenv.environment.tree import python_version
 from gpuenv.environment.uv import STALL_SECONDS, Completed, Uv
 from gpuenv.errors import (
     IntegrityError,
@@ -276,17 +277,6 @@ def cache_folder(uv: Uv, cwd: Path, reporter: Reporter) -> Path:
     """Where uv keeps its cache when it is not told."""
     done = uv.run(["cache", "dir"], cwd=cwd, deadline=_VENV_SECONDS, reporter=reporter)
     return Path(done.stdout.strip()) if done.returncode == 0 and done.stdout.strip() else cwd
-
-
-def python_version(environment: Path) -> str:
-    """The Python version that ``pyvenv.cfg`` names (``version_info`` of uv, ``version`` of venv), empty without one."""
-    try:
-        text = (environment / "pyvenv.cfg").read_text(encoding="utf-8")
-    except OSError:
-        return ""
-    found = dict(line.partition("=")[::2] for line in text.splitlines() if "=" in line)
-    values = {key.strip(): value.strip() for key, value in found.items()}
-    return values.get("version_info") or values.get("version") or ""
 
 
 def _missing(said: str) -> tuple[str, ...]:

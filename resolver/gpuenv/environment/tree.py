@@ -75,6 +75,17 @@ def site_packages(environment: Path) -> Path | None:
     return found[-1] if found else None
 
 
+def python_version(environment: Path) -> str:
+    """The Python version that ``pyvenv.cfg`` names (``version_info`` of uv, ``version`` of venv), empty without one."""
+    try:
+        text = (environment / "pyvenv.cfg").read_text(encoding="utf-8")
+    except OSError:
+        return ""
+    found = dict(line.partition("=")[::2] for line in text.splitlines() if "=" in line)
+    values = {key.strip(): value.strip() for key, value in found.items()}
+    return values.get("version_info") or values.get("version") or ""
+
+
 def distributions(environment: Path, site: Path) -> tuple[Distribution, ...]:
     """Read every ``.dist-info`` folder of ``site``, sorted by name and version."""
     prefix = site.relative_to(environment).as_posix()
