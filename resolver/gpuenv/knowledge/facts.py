@@ -92,8 +92,8 @@ class DriverCuda:
 class Architecture:
     """One compute capability: its generation and the first CUDA that compiles for it.
 
-    ``last_branch`` is the last driver branch that serves it (``None``: current drivers do). ``platforms`` names the only
-    ones it exists on (empty: any).
+    ``last_branch`` is the last driver branch that serves it (``None``: current drivers do). ``platforms`` names the
+    only ones it exists on (empty: any).
     """
 
     capability: ComputeCapability

@@ -59,9 +59,13 @@ class Row:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Matrix:
-    """Rows are newest torch first, then by platform and newest variant."""
+    """Rows are newest torch first, then by platform and newest variant.
+
+    ``releases`` are all known ones of each platform, newest first, whatever the rows were narrowed to.
+    """
 
     version: str
+    releases: tuple[tuple[str, tuple[str, ...]], ...]
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
 
@@ -77,8 +81,8 @@ def matrix(
     """Lay out what every known build of torch has for every capability.
 
     ``torch`` is a specifier (``">=2.8"``) or the beginning of a version (``"2.10"``); ``platform`` and ``variant`` are
-    names of the tables; empty: all. Without ``capabilities``, all that any build serves. Raises ``UsageError`` for a
-    specifier, platform or variant that names nothing.
+    names of the tables; empty: all. Without ``capabilities``, all of known GPUs that any build serves. Raises
+    ``UsageError`` for a specifier, platform or variant that names nothing.
     """
     rows = [row for row in knowledge.kernels.values() if _wanted(row, platform, variant)]
     if not rows:
@@ -86,11 +90,12 @@ def matrix(
     rows = _of_torch(rows, torch)
     wanted = sorted(set(capabilities)) or [
         capability
-        for capability in knowledge.architectures
+        for capability in sorted({gpu.compute_capability for gpu in knowledge.gpus})
         if any(_cell(knowledge, row, capability).support != "none" for row in rows)
     ]
     return Matrix(
         version=knowledge.version,
+        releases=_releases(knowledge),
         columns=tuple(
             Column(
                 capability=capability,
@@ -120,6 +125,15 @@ def capabilities_of(knowledge: Knowledge, text: str) -> tuple[ComputeCapability,
             hints=["gpuenv matrix --gpu 8.6", 'gpuenv matrix --gpu "RTX 5090"', "gpuenv matrix --gpu Ampere"],
         )
     return tuple(sorted(set(found)))
+
+
+def _releases(knowledge: Knowledge) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """Releases with any build, by platform."""
+    rows = sorted(knowledge.kernels.values(), key=_order)
+    return tuple(
+        (platform, tuple(dict.fromkeys(row.torch for row in rows if row.platform == platform)))
+        for platform in _PLATFORMS
+    )
 
 
 def _wanted(row: KernelRow, platform: str, variant: str) -> bool:
@@ -246,7 +260,7 @@ def _piped(cells: Sequence[str]) -> str:
 def _folded(table: Matrix) -> tuple[list[list[str]], list[list[str]]]:
     groups = _column_groups(table)
     heading = [
-        ["", "", "", "least", "full", *(_generations(table, group) for group in groups)],
+        ["", "", "", "least", "full", *(_generation(table, group) for group in groups)],
         ["torch", "variant", "platform", "driver", "driver", *(_numbers(table, group) for group in groups)],
     ]
     lines = []
@@ -263,12 +277,12 @@ def _word(cell: Cell) -> str:
 
 
 def _column_groups(table: Matrix) -> list[list[int]]:
-    """Indices of neighbouring capabilities that have the same word in every row."""
+    """Indices of neighbouring capabilities of one generation that have the same word in every row."""
     groups: list[list[int]] = []
-    for index in range(len(table.columns)):
-        previous = groups[-1][-1] if groups else None
-        same = previous is not None and all(_word(r.cells[index]) == _word(r.cells[previous]) for r in table.rows)
-        if same:
+    for index, column in enumerate(table.columns):
+        previous = groups[-1][-1] if groups else index
+        same = previous != index and table.columns[previous].generation == column.generation
+        if same and all(_word(row.cells[index]) == _word(row.cells[previous]) for row in table.rows):
             groups[-1].append(index)
         else:
             groups.append([index])
@@ -280,10 +294,7 @@ def _row_groups(table: Matrix) -> list[list[Row]]:
 
     Only neighbours in the list of known releases of that platform are folded: a release without a row ends a span.
     """
-    releases: dict[str, dict[str, int]] = {}
-    for row in table.rows:
-        known = releases.setdefault(row.platform, {})
-        known.setdefault(row.torch, len(known))
+    releases = {platform: list(known) for platform, known in table.releases}
     ordered = sorted(table.rows, key=lambda row: (_PLATFORMS.index(row.platform), -_variant_number(row)))
     groups: list[list[Row]] = []
     for _, same in groupby(ordered, key=lambda row: (row.platform, row.variant)):
@@ -296,11 +307,11 @@ def _row_groups(table: Matrix) -> list[list[Row]]:
     return groups
 
 
-def _continues(last: Row, row: Row, releases: dict[str, int]) -> bool:
+def _continues(last: Row, row: Row, releases: list[str]) -> bool:
     return (
         (last.platform, last.variant) == (row.platform, row.variant)
         and last.published == row.published
-        and releases[row.torch] == releases[last.torch] + 1
+        and releases.index(row.torch) == releases.index(last.torch) + 1
         and [_word(cell) for cell in last.cells] == [_word(cell) for cell in row.cells]
     )
 
@@ -309,8 +320,8 @@ def _variant_number(row: Row) -> int:
     return int(row.variant.removeprefix("cu"))
 
 
-def _generations(table: Matrix, group: Sequence[int]) -> str:
-    return "/".join(dict.fromkeys(table.columns[index].generation for index in group))
+def _generation(table: Matrix, group: Sequence[int]) -> str:
+    return table.columns[group[0]].generation
 
 
 def _numbers(table: Matrix, group: Sequence[int]) -> str:
