@@ -3,14 +3,15 @@
 The family's files are decided; uv is only asked what else they need. It gets a stub for each of them: a wheel of the
 same name, version and requirements without the code, by its path. So uv weighs their requirements as if it had read
 the real files, needs no connection to where those are, and never looks a name of the family up anywhere. Family names
-nobody decided on get a placeholder, by an override, that shows up in uv's answer when something needs the name; it is
-then found on the torch source, and uv is asked again, until nothing is missing. What comes out is audited.
+nobody decided on get a placeholder, by an override, that shows up in uv's answer when something may need the name; it
+is then looked for on the torch source, and uv is asked again, until nothing is missing. What comes out is audited.
 """
 
 from __future__ import annotations
 
+import re
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -73,7 +74,7 @@ class ClosureRequest:
     """Its text; ``None`` lets every version move."""
     single_source: bool = False
     torch_hosts: frozenset[str] = frozenset(PYTORCH_HOSTS)
-    """Hosts that serve nothing but the torch index. Those of a mirror are added by the caller."""
+    """Hosts (with port where one is given) that serve nothing but the torch index. The caller adds a mirror's."""
 
 
 @dataclass(slots=True)
@@ -83,6 +84,10 @@ class _Family:
     wheels: dict[str, Wheel] = field(default_factory=dict)
     contents: dict[str, WheelContents] = field(default_factory=dict)
     extras: dict[str, set[str]] = field(default_factory=dict)
+    elsewhere: set[str] = field(default_factory=set)
+    """Names that a member needs on other machines than the target, and nobody was seen to need on this one."""
+    absent: set[str] = field(default_factory=set)
+    """Names that were looked for in vain."""
 
 
 def resolve_closure(
@@ -138,14 +143,15 @@ def _grow(request: ClosureRequest, family: _Family, name: str, source: TorchSour
     family.contents[name] = contents = _contents(request, wheel, source)
     for text in contents.requires_dist or ():
         requirement = parse_requirement(text)
-        if requirement is None or canonicalize_name(requirement.name) not in request.family:
+        needed = canonicalize_name(requirement.name) if requirement is not None else ""
+        if requirement is None or needed not in request.family:
             continue
         if requirement.marker is not None and not any(
             requirement.marker.evaluate({**marker_environment(request.target), "extra": extra})
             for extra in sorted({"", *family.extras.get(name, ())})
         ):
+            family.elsewhere.add(needed)
             continue
-        needed = canonicalize_name(requirement.name)
         held = family.wheels.get(needed)
         if held is not None and not requirement.specifier.contains(held.version, prereleases=True):
             raise NoFittingWheelError(
@@ -154,7 +160,11 @@ def _grow(request: ClosureRequest, family: _Family, name: str, source: TorchSour
                 hints=("gpuenv resolve --explain",),
             )
         if held is None:
-            family.wheels[needed] = _found(request, source, needed, f"{requirement.name}{requirement.specifier}", wheel)
+            wanted = f"{requirement.name}{requirement.specifier}"
+            found = source.find(needed, wanted)
+            if found is None:
+                raise _lacking(request, f"{wheel.project} {wheel.version} needs {wanted}", needed)
+            family.wheels[needed] = found
             _grow(request, family, needed, source)
 
 
@@ -172,17 +182,13 @@ def _contents(request: ClosureRequest, wheel: Wheel, source: TorchSource) -> Whe
     )
 
 
-def _found(request: ClosureRequest, source: TorchSource, name: str, requirement: str, by: Wheel | None) -> Wheel:
-    wheel = source.find(name, requirement)
-    wanted = f"{by.project} {by.version} needs {requirement}" if by else f"the profile's packages need {requirement}"
+def _lacking(request: ClosureRequest, need: str, name: str, causes: Sequence[str] = ()) -> NoFittingWheelError:
     decision = request.decision
-    if wheel is None:
-        raise NoFittingWheelError(
-            f"{wanted}, which the torch source does not have for {decision.variant} and Python {decision.python}",
-            causes=(f"{name} may come from the torch source only: elsewhere anybody may own the name",),
-            hints=("gpuenv resolve --explain",),
-        )
-    return wheel
+    return NoFittingWheelError(
+        f"{need}, which the torch source does not have for {decision.variant} and Python {decision.python}",
+        causes=(*causes, f"{name} may come from the torch source only: elsewhere anybody may own the name"),
+        hints=("gpuenv resolve --explain",),
+    )
 
 
 def _iterate(
@@ -193,52 +199,75 @@ def _iterate(
     folder: Path,
     index: SingleSourceIndex | None,
 ) -> dict[str, Picked]:
-    """Ask uv until its answer holds no placeholder."""
-    stubs = folder / "stubs"
-    stubs.mkdir()
-    placeholders = {
-        name: write_stub(stubs, name, PLACEHOLDER_VERSION) for name in sorted(request.family - set(family.wheels))
-    }
+    """Ask uv until its answer holds no placeholder.
+
+    An override reaches every requirement on a name whatever its version or marker says: it finds names, but also those
+    that only other machines need. So a name that was found, or looked for in vain, is constrained instead, which leaves
+    versions and markers in force.
+    """
     for _ in range(_MOST_ROUNDS):
-        picked = _compile(request, family, placeholders, resolver, folder, index)
-        missing = sorted(name for name in picked if name in placeholders)
+        try:
+            picked = _compile(request, family, resolver, folder, index)
+        except UvError as error:
+            # Nobody was seen to need these, but uv, shown only a placeholder, found no way without them.
+            hidden = sorted(family.elsewhere - family.absent - set(family.wheels))
+            if index is not None and index.forget_unreadable():
+                continue
+            if hidden:
+                _look_for(request, family, hidden, source)
+                continue
+            said = " ".join(error.causes)
+            blamed = sorted(name for name in family.absent if re.search(rf"(?<![\w-]){name}[<>=]", said))
+            if blamed:
+                raise _lacking(request, f"a package needs {blamed[0]}", blamed[0], error.causes) from None
+            raise
+        missing = sorted(name for name in picked if name in request.family and name not in family.wheels)
         if not missing:
             return picked
-        for name in missing:
-            family.wheels[name] = _found(request, source, name, name, None)
-            _grow(request, family, name, source)
-        for name in family.wheels:
-            placeholders.pop(name, None)
+        if set(missing) <= family.absent:
+            raise _lacking(request, f"a package needs {missing[0]}", missing[0])
+        _look_for(request, family, missing, source)
     raise UvError(f"the packages needed did not settle within {_MOST_ROUNDS} resolutions")
 
 
+def _look_for(request: ClosureRequest, family: _Family, names: Sequence[str], source: TorchSource) -> None:
+    for name in names:
+        if name in family.wheels:
+            continue
+        found = source.find(name, name)
+        if found is None:
+            family.absent.add(name)
+        else:
+            family.wheels[name] = found
+            _grow(request, family, name, source)
+
+
 def _compile(
-    request: ClosureRequest,
-    family: _Family,
-    placeholders: Mapping[str, Path],
-    resolver: Resolver,
-    folder: Path,
-    index: SingleSourceIndex | None,
+    request: ClosureRequest, family: _Family, resolver: Resolver, folder: Path, index: SingleSourceIndex | None
 ) -> dict[str, Picked]:
-    lines = {name: _stub_line(family, name, folder / "stubs") for name in sorted(family.wheels)}
-    decided = {wheel.project for wheel in request.decision.packages}
-    while True:
-        try:
-            picked = compile_closure(
-                resolver,
-                folder,
-                requirements=[lines[name] for name in sorted(decided)] + _others(request),
-                constraints=[lines[name] for name in lines if name not in decided],
-                overrides=[f"{name} @ {path.as_uri()}" for name, path in sorted(placeholders.items())],
-                target=request.target,
-                indexes=request.indexes if index is None else index.indexes,
-                exclude_newer=None if index is not None else request.exclude_newer,
-                preferred=request.previous_text,
-            )
-            return {each.name: each for each in picked}
-        except UvError:
-            if index is None or not index.forget_unreadable():
-                raise
+    stubs = folder / "stubs"
+    stubs.mkdir(exist_ok=True)
+    decided = sorted(wheel.project for wheel in request.decision.packages)
+    found = sorted(set(family.wheels) - set(decided))
+    absent = sorted((family.absent | family.elsewhere) - set(family.wheels))
+    unknown = sorted(request.family - set(family.wheels) - set(absent))
+    picked = compile_closure(
+        resolver,
+        folder,
+        requirements=[_stub_line(family, name, stubs) for name in decided] + _others(request),
+        constraints=[_stub_line(family, name, stubs) for name in found]
+        + [_placeholder(name, stubs) for name in absent],
+        overrides=[_placeholder(name, stubs) for name in unknown],
+        target=request.target,
+        indexes=request.indexes if index is None else index.indexes,
+        exclude_newer=None if index is not None else request.exclude_newer,
+        preferred=request.previous_text,
+    )
+    return {each.name: each for each in picked}
+
+
+def _placeholder(name: str, stubs: Path) -> str:
+    return f"{name} @ {write_stub(stubs, name, PLACEHOLDER_VERSION).as_uri()}"
 
 
 def _stub_line(family: _Family, name: str, stubs: Path) -> str:

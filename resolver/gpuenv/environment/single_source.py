@@ -21,6 +21,7 @@ from urllib.parse import quote, unquote, urlsplit
 from gpuenv.environment.compiling import Indexes, Resolver
 from gpuenv.environment.stubs import metadata_text
 from gpuenv.errors import GpuenvError, IntegrityError
+from gpuenv.lock.making import host_of
 from gpuenv.lock.model import canonical_time
 from gpuenv.model.wheel import Wheel, WheelContents
 
@@ -179,7 +180,7 @@ def choose_rows(rows: Sequence[Wheel], rules: Rules) -> tuple[Wheel, ...]:
     for row in sorted(rows, key=lambda row: (row.variant != rules.variant, row.url)):
         if row.variant not in (None, rules.variant) or row.yanked is not None:
             continue
-        if urlsplit(row.url).hostname not in rules.hosts:
+        if host_of(row.url) not in rules.hosts:
             continue
         uploaded = canonical_time(row.upload_time)
         if rules.cutoff is not None and uploaded is not None and uploaded > (canonical_time(rules.cutoff) or ""):

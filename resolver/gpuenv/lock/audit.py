@@ -7,10 +7,9 @@ of December 2022, when a dependency of the torch nightly was taken from the pack
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from urllib.parse import urlsplit
 
 from gpuenv.errors import IntegrityError
-from gpuenv.lock.making import local_path, redacted
+from gpuenv.lock.making import host_of, local_path, redacted
 from gpuenv.lock.model import LockedPackage
 from gpuenv.model.wheel import Wheel
 
@@ -68,7 +67,7 @@ def _fault(
         if row.sha256 is not None and row.sha256 != package.sha256:
             return f"the index says sha256 {row.sha256}, the lock would say {package.sha256}"
         return "" if package.family else "is not marked as one of the family"
-    from_torch = urlsplit(package.url or "").hostname in torch_hosts
+    from_torch = host_of(package.url or "") in torch_hosts
     if single_source and not from_torch:
         return f"expected from one of {', '.join(sorted(torch_hosts))}, found at {redacted(package.location)}"
     if from_torch and not single_source:

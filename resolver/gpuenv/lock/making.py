@@ -193,3 +193,12 @@ def without_credentials(url: str) -> str:
 def redacted(location: str) -> str:
     """A place as it may be shown: no credentials, and no query either, which often is one. Paths stay as they are."""
     return without_credentials(location).partition("?")[0] if "://" in location else location
+
+
+def host_of(url: str) -> str:
+    """Host and port of a URL, empty for a path.
+
+    >>> host_of("https://me:secret@mirror.example:8443/whl")
+    'mirror.example:8443'
+    """
+    return urlsplit(url).netloc.rpartition("@")[2].lower()

@@ -1,0 +1,234 @@
+"""A folder of wheels addressed by what they contain, so that a nightly that left its index can still be installed.
+
+Layout: ``sha256/<first two digits>/<sha256>/<file name>``. A file is written aside and renamed, so what has a name is
+whole. The folder may be shared: names never change their content.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from gpuenv.errors import IntegrityError, NoSpaceError
+from gpuenv.lock.codec import lock_filename, render
+from gpuenv.lock.model import Lock, LockedPackage, is_sha256
+from gpuenv.lock.requirements import to_requirements
+
+_BLOCK = 1 << 20
+_NO_SPACE = {28, 122}  # ENOSPC, EDQUOT
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredWheel:
+    """One file of a store."""
+
+    filename: str
+    sha256: str
+    size: int
+    path: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Damage:
+    """A file of a store that is not what its place says."""
+
+    wheel: StoredWheel
+    found: str
+    """sha256 of what lies there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """A store at ``folder``, which need not exist before the first wheel."""
+
+    folder: Path
+
+    def list(self) -> tuple[StoredWheel, ...]:
+        """Every wheel, by file name."""
+        return tuple(sorted(self._walk(), key=lambda wheel: (wheel.filename, wheel.sha256)))
+
+    def get(self, sha256: str, filename: str) -> Path | None:
+        """The file with this content and name, ``None`` where it is not kept. A copy under another name serves too:
+        it gets this name beside it."""
+        place = self._place(sha256)
+        path = place / filename
+        if path.is_file():
+            return path
+        twin = next((each for each in sorted(place.glob("*.whl")) if each.is_file()), None)
+        if twin is None:
+            return None
+        _link(twin, path)
+        return path
+
+    def add(self, source: Path, *, filename: str, sha256: str, move: bool = False) -> Path:
+        """Keep a file whose sha256 is known; it is checked while it is copied (a moved one was just hashed).
+
+        Raises :class:`~gpuenv.errors.IntegrityError` where its content is another, :class:`~gpuenv.errors.NoSpaceError`
+        where the disk is full.
+        """
+        _check_name(filename, sha256)
+        kept = self.get(sha256, filename)
+        if kept is not None:
+            if move:
+                source.unlink()
+            return kept
+        place = self._place(sha256)
+        aside = place / f".{os.getpid()}.part"
+        try:
+            place.mkdir(parents=True, exist_ok=True)
+            if move:
+                source.replace(place / filename)
+                return place / filename
+            found = _copy(source, aside)
+            if found != sha256:
+                raise IntegrityError(
+                    f"{source} is not the wheel that was locked",
+                    causes=(f"locked: sha256 {sha256}", f"found: sha256 {found}"),
+                )
+            aside.replace(place / filename)
+        except OSError as error:
+            raise no_space(error, place) from None
+        finally:
+            aside.unlink(missing_ok=True)
+        return place / filename
+
+    def missing(self, lock: Lock) -> tuple[LockedPackage, ...]:
+        """Packages of a lock whose wheel is not kept."""
+        return tuple(each for each in lock.packages if self.get(each.sha256, each.filename) is None)
+
+    def localized(self, lock: Lock) -> Lock:
+        """The lock with every wheel that is kept taken from here, by path; the others stay where they are."""
+
+        def place(package: LockedPackage) -> LockedPackage:
+            kept = self.get(package.sha256, package.filename)
+            return package if kept is None else replace(package, url=None, path=kept.absolute().as_posix())
+
+        return replace(lock, packages=tuple(place(package) for package in lock.packages))
+
+    def verify(self) -> tuple[Damage, ...]:
+        """Hash every file and name those that are not what their place says. Nothing is removed."""
+        found = ((wheel, sha256_of(wheel.path)) for wheel in self.list())
+        return tuple(Damage(wheel=wheel, found=digest) for wheel, digest in found if digest != wheel.sha256)
+
+    def prune(self, keep: Collection[str], *, dry_run: bool = False) -> tuple[StoredWheel, ...]:
+        """Remove every wheel whose sha256 is not in ``keep``, and say which."""
+        gone = tuple(wheel for wheel in self.list() if wheel.sha256 not in keep)
+        if not dry_run:
+            for wheel in gone:
+                wheel.path.unlink(missing_ok=True)
+                for folder in (wheel.path.parent, wheel.path.parent.parent):
+                    if folder.is_dir() and not any(folder.iterdir()):
+                        folder.rmdir()
+        return gone
+
+    def export(self, lock: Lock, target: Path, *, name: str) -> Path:
+        """Make a folder that carries a lock, its wheels and instructions to a machine without a network.
+
+        Returns the lock in it, whose wheels are named by relative paths: uv and pip install it from there.
+
+        Raises :class:`~gpuenv.errors.IntegrityError` where a wheel is not kept or not what it should be.
+        """
+        lacking = self.missing(lock)
+        if lacking:
+            raise IntegrityError(
+                f"the store {self.folder} does not hold {len(lacking)} of the lock's wheels",
+                causes=[package.filename for package in lacking],
+                hints=("gpuenv lock --keep",),
+            )
+        wheels = target / "wheels"
+        moved: list[LockedPackage] = []
+        try:
+            wheels.mkdir(parents=True, exist_ok=True)
+            for package in lock.packages:
+                kept = self._place(package.sha256) / package.filename
+                found = _copy(kept, wheels / package.filename)
+                if found != package.sha256:
+                    raise IntegrityError(f"{kept} is damaged", causes=(f"found: sha256 {found}",))
+                moved.append(replace(package, url=None, path=f"wheels/{package.filename}"))
+            here = replace(lock, packages=tuple(moved))
+            path = target / lock_filename(name)
+            path.write_text(render(here), encoding="utf-8", newline="\n")
+            (target / "requirements.txt").write_text(to_requirements(here), encoding="utf-8", newline="\n")
+            (target / "README.md").write_text(_instructions(lock, path.name), encoding="utf-8", newline="\n")
+        except OSError as error:
+            raise no_space(error, target) from None
+        return path
+
+    def _place(self, sha256: str) -> Path:
+        return self.folder / "sha256" / sha256[:2] / sha256
+
+    def _walk(self) -> Iterator[StoredWheel]:
+        for path in (self.folder / "sha256").glob("??/*/*.whl"):
+            if is_sha256(path.parent.name) and path.is_file():
+                yield StoredWheel(filename=path.name, sha256=path.parent.name, size=path.stat().st_size, path=path)
+
+
+def sha256_of(path: Path) -> str:
+    """sha256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def no_space(error: OSError, place: Path) -> Exception:
+    """What to raise for an operating system's failure to write: ours for a full disk, else the error itself."""
+    if error.errno in _NO_SPACE:
+        return NoSpaceError(
+            f"there is no space left to keep wheels in {place}", hints=("choose a larger disk: --store DIR",)
+        )
+    return error
+
+
+def _check_name(filename: str, sha256: str) -> None:
+    if not is_sha256(sha256):
+        raise ValueError(f"not a sha256: {sha256!r}")
+    if not filename.endswith(".whl") or filename.startswith(".") or set(filename) & set("/\\\0"):
+        raise IntegrityError(f"not a wheel's file name: {filename!r}")
+
+
+def _copy(source: Path, target: Path) -> str:
+    """Copy, flush to the disk, and say what was copied."""
+    digest = hashlib.sha256()
+    with source.open("rb") as reader, target.open("wb") as writer:
+        while block := reader.read(_BLOCK):
+            digest.update(block)
+            writer.write(block)
+        writer.flush()
+        os.fsync(writer.fileno())
+    return digest.hexdigest()
+
+
+def _link(source: Path, target: Path) -> None:
+    try:
+        os.link(source, target)
+    except FileExistsError:
+        pass
+    except OSError:
+        shutil.copyfile(source, target)
+
+
+def _instructions(lock: Lock, filename: str) -> str:
+    target, decision = lock.inputs.target, lock.decision
+    total = sum(package.size or 0 for package in lock.packages)
+    return f"""\
+# torch {decision.torch} for {target.os} {target.arch}, Python {target.python}
+
+Carries everything: {len(lock.packages)} wheels, {total / 1e9:.2f} GB. No network is needed.
+
+In this folder, with uv:
+
+    uv venv --python {target.python} .venv-gpu
+    VIRTUAL_ENV=.venv-gpu uv pip sync --offline --require-hashes {filename}
+
+With gpuenv, which also verifies that the GPU does the work:
+
+    gpuenv create --offline --lock {filename}
+
+With pip alone:
+
+    python{target.python} -m venv .venv-gpu
+    .venv-gpu/bin/python -m pip install --no-index --no-deps --require-hashes -r requirements.txt
+"""
