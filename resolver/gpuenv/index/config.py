@@ -1,0 +1,203 @@
+"""Decides which sources are asked, in which order, and remembers where each was configured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from gpuenv.errors import UsageError
+from gpuenv.index.access import Access, redact
+from gpuenv.index.pipconfig import PipConfiguration, Setting, read_pip_configuration, read_text
+from gpuenv.model.wheel import SourceKind
+
+PYTORCH_INDEX = "https://download.pytorch.org/whl"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """One source of wheels. ``location`` is a URL or a folder and may hold credentials: show ``shown``.
+
+    ``only`` marks the place that a user insists on: when it fails, nothing else is asked.
+    """
+
+    kind: SourceKind
+    location: str
+    configured_by: str
+    only: bool = False
+
+    @property
+    def shown(self) -> str:
+        """The location as a person may see it."""
+        return redact(self.location)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourcePlan:
+    """Where wheels come from.
+
+    ``torch`` is asked in this order for the family. ``default_index`` serves everything else; ``None`` means the
+    ecosystem's own, which uv knows. ``extra_indexes`` and ``find_links`` are pip's and the user's, for everything
+    else too. ``notes`` are things a user should hear about the configuration.
+    """
+
+    torch: tuple[Place, ...]
+    default_index: Place | None
+    extra_indexes: tuple[Place, ...]
+    find_links: tuple[Place, ...]
+    access: Access
+    notes: tuple[str, ...] = ()
+
+
+def plan_sources(
+    *,
+    torch_index: str | None = None,
+    index: str | None = None,
+    find_links: Sequence[str] = (),
+    environ: Mapping[str, str],
+    platform: str,
+    folder: Path,
+    read: Callable[[Path], str | None] = read_text,
+    default_index_url: Callable[[], str | None] | None = None,
+) -> SourcePlan:
+    """Put the sources in order: ``--find-links``, ``--torch-index`` or PyTorch's own index, then what pip's
+    configuration names, then the default package index.
+
+    ``folder`` is what relative paths in options start from. ``default_index_url`` is asked for the ecosystem's own
+    index where none is configured (see :func:`ecosystem_index`). Raises :class:`UsageError` for an option that is
+    neither URL nor folder, :class:`ConfigurationError` for a broken configuration file of pip.
+    """
+    pip = read_pip_configuration(environ, platform=platform, read=read)
+    no_index = pip.on("no-index")
+    explicit = [_find_links(each, "--find-links", folder) for each in find_links]
+    from_pip = [_find_links(word, origin, folder) for word, origin in pip.words("find-links")]
+    main = _torch_index(torch_index, folder) if torch_index else None
+    default = _default_index(index, pip, environ)
+    if main is None and not no_index:
+        main = Place(kind="pytorch", location=PYTORCH_INDEX, configured_by="default")
+    if default is None and not no_index and default_index_url is not None and (url := default_index_url()):
+        default = Place(kind="package-index", location=url, configured_by="default")
+    extras = [] if no_index else [_package_index(word, origin) for word, origin in pip.words("extra-index-url")]
+    torch = [*explicit, *([main] if main else [])]
+    if main is None or not main.only:
+        torch += [*from_pip, *([default] if default else []), *extras]
+    return SourcePlan(
+        torch=_unique(torch),
+        default_index=default,
+        extra_indexes=tuple(extras),
+        find_links=_unique([*explicit, *from_pip]),
+        access=_access(pip),
+        notes=_notes(pip, no_index=no_index),
+    )
+
+
+def ecosystem_index() -> str | None:
+    """The simple URL of the default package index, as pip knows it; ``None`` where no pip can be read.
+
+    gpuenv names no registry itself. The constant comes from an installed pip, else from the one that Python carries
+    for ``ensurepip``.
+    """
+    import importlib
+    import sys
+    import sysconfig
+
+    module = "pip._internal.models.index"
+    try:
+        return str(importlib.import_module(module).PyPI.simple_url)
+    except (ImportError, AttributeError):
+        pass
+    folders = [Path(sysconfig.get_path("stdlib")) / "ensurepip/_bundled"]
+    if own := sysconfig.get_config_var("WHEEL_PKG_DIR"):
+        folders.insert(0, Path(str(own)))
+    for wheel in sorted(path for folder in folders for path in folder.glob("pip-*.whl")):
+        sys.path.append(str(wheel))
+        try:
+            return str(importlib.import_module(module).PyPI.simple_url)
+        except (ImportError, AttributeError):
+            continue
+        finally:
+            sys.path.remove(str(wheel))
+            for name in [name for name in sys.modules if name == "pip" or name.startswith("pip.")]:
+                del sys.modules[name]
+    return None
+
+
+def _torch_index(location: str, folder: Path) -> Place:
+    url = _url_or_folder(location, folder, option="--torch-index")
+    url = url if "://" in url else Path(url).as_uri()
+    kind: SourceKind = "pytorch" if url.rstrip("/") == PYTORCH_INDEX else "mirror"
+    return Place(kind=kind, location=url.rstrip("/"), configured_by="--torch-index", only=True)
+
+
+def _default_index(option: str | None, pip: PipConfiguration, environ: Mapping[str, str]) -> Place | None:
+    candidates: list[Setting | None] = [Setting(option, "--index") if option else None]
+    if not pip.on("no-index"):
+        candidates.append(pip.get("index-url"))
+        candidates += [
+            Setting(environ[name], name) for name in ("UV_DEFAULT_INDEX", "UV_INDEX_URL") if environ.get(name)
+        ]
+    found = next((each for each in candidates if each is not None), None)
+    if found is None:
+        return None
+    value = found.value.strip()
+    head, equals, tail = value.partition("=")
+    if equals and "://" in tail and "://" not in head:  # uv's NAME=URL
+        value = tail
+    return _package_index(value, found.origin)
+
+
+def _package_index(url: str, origin: str) -> Place:
+    if urlsplit(url).scheme not in ("http", "https", "file"):
+        raise UsageError(
+            f"{redact(url)} ({origin}) is not the URL of a package index",
+            hints=["write it as https://HOST/PATH/simple"],
+        )
+    return Place(kind="package-index", location=url.rstrip("/"), configured_by=origin)
+
+
+def _find_links(location: str, origin: str, folder: Path) -> Place:
+    return Place(kind="find-links", location=_url_or_folder(location, folder, option=origin), configured_by=origin)
+
+
+def _url_or_folder(location: str, folder: Path, *, option: str) -> str:
+    """A URL stays one; a path becomes absolute (existence is checked when it is read)."""
+    scheme = urlsplit(location).scheme.lower()
+    if scheme in ("http", "https", "file"):
+        return location
+    if "://" in location:
+        raise UsageError(f"{option}: {redact(location)} has a scheme that is not understood", hints=["use https://"])
+    return str((folder / Path(location).expanduser()).resolve())
+
+
+def _access(pip: PipConfiguration) -> Access:
+    seconds = pip.get("timeout") or pip.get("default-timeout")
+    certificate, client, proxy = (pip.get(key) for key in ("cert", "client-cert", "proxy"))
+    usual = Access()
+    try:
+        read_timeout = float(seconds.value) if seconds else usual.read_timeout
+    except ValueError:
+        read_timeout = usual.read_timeout
+    return Access(
+        proxy=proxy.value.strip() if proxy else None,
+        certificates=certificate.value.strip() if certificate else None,
+        client_certificate=client.value.strip() if client else None,
+        trusted_hosts=tuple(host for host, _ in pip.words("trusted-host")),
+        read_timeout=min(read_timeout, usual.deadline),
+    )
+
+
+def _notes(pip: PipConfiguration, *, no_index: bool) -> tuple[str, ...]:
+    notes = []
+    if no_index and (setting := pip.get("no-index")):
+        notes.append(f"pip's configuration switches indexes off (no-index, {setting.origin})")
+    for host, origin in pip.words("trusted-host"):
+        notes.append(f"certificates of {host} are not checked (trusted-host, {origin})")
+    return tuple(notes)
+
+
+def _unique(places: Sequence[Place]) -> tuple[Place, ...]:
+    seen: dict[str, Place] = {}
+    for place in places:
+        seen.setdefault(place.location.rstrip("/"), place)
+    return tuple(seen.values())

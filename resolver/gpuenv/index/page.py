@@ -1,0 +1,274 @@
+"""Reads index pages: HTML (PEP 503) and JSON (PEP 691) become one shape, without any input or output.
+
+What is not an index page (a login page, an error page, a cut-off file) is refused, never read as "no wheels".
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from html import unescape
+from typing import Any
+from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
+
+from gpuenv.errors import PageFormatError
+from gpuenv.index.names import NameFault, parse_name
+
+# Attribute values may hold ">" (data-requires-python=">=3.9"), so a tag ends at the first ">" outside quotes.
+_TAG = r"(?:[^>\"']++|\"[^\"]*+\"|'[^']*+')*+"
+_ANCHOR = re.compile(rf"<a\s({_TAG})>", re.IGNORECASE)
+_BASE = re.compile(rf"<base\s({_TAG})>", re.IGNORECASE)
+_ATTRIBUTE = re.compile(r"([^\s\"'=<>/]+)(?:\s*=\s*(?:\"([^\"]*)\"|'([^']*)'|([^\s\"'=<>`]+)))?")
+_COMMENT = re.compile(r"<!--.*?(?:-->|\Z)", re.DOTALL)
+_INDEX_MARK = re.compile(r"links for|simple index|index of|pypi:repository-version", re.IGNORECASE)
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_FILE_ENDS = (".whl", ".tar.gz", ".zip", ".egg", ".tar.bz2", ".exe", ".metadata", ".asc")
+_JSON_TYPE = "application/vnd.pypi.simple.v1+json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PageRow:
+    """One wheel of a page. ``url`` is absolute, without fragment and credentials; ``%2B`` in it stays as it is.
+
+    ``metadata_sha256`` is ``None`` where no metadata file is offered (PEP 658), ``""`` where it has no hash.
+    """
+
+    project: str
+    version: str
+    filename: str
+    url: str
+    sha256: str | None = None
+    size: int | None = None
+    requires_python: str | None = None
+    metadata_sha256: str | None = None
+    upload_time: str | None = None
+    yanked: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Skipped:
+    """A link that is a file and no usable wheel, and why."""
+
+    filename: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """What a page lists, in its own order. ``folders`` are links to deeper pages: (name, absolute URL)."""
+
+    rows: tuple[PageRow, ...]
+    skipped: tuple[Skipped, ...]
+    folders: tuple[tuple[str, str], ...]
+
+
+def parse_page(body: bytes, *, url: str, content_type: str = "text/html") -> Page:
+    """Read one page that was fetched from ``url``.
+
+    Raises :class:`PageFormatError` for anything that is not a complete index page, naming ``url``. Tolerates missing
+    end tags around links, unknown attributes and links that are no wheels.
+    """
+    media = content_type.partition(";")[0].strip().lower()
+    text = body.decode("utf-8", errors="replace")
+    start = text.lstrip("\ufeff \t\r\n")[:1]
+    if media == _JSON_TYPE or media == "application/json" or (start == "{" and "html" not in media):
+        return _parse_json(text, url=url)
+    return _parse_html(text, url=url)
+
+
+def _parse_html(text: str, *, url: str) -> Page:
+    if "<!--" in text:
+        text = _COMMENT.sub("", text)
+    lowered_end = text[-4096:].lower()
+    if re.match(r"\s*(?:<!doctype html|<html)", text[:512], re.IGNORECASE) and "</html" not in lowered_end:
+        raise _refusal(url, "the page is cut off: its closing </html> is missing")
+    base = _Base(_base_of(text, url))
+    rows: list[PageRow] = []
+    skipped: list[Skipped] = []
+    folders: list[tuple[str, str]] = []
+    for match in _ANCHOR.finditer(text):
+        attributes = _attributes(match[1])
+        href = attributes.get("href")
+        if href is None:
+            continue
+        target, _, fragment = href.partition("#")
+        name = unquote(target.partition("?")[0].rpartition("/")[2])
+        if not name.lower().endswith(_FILE_ENDS):
+            folder = target.partition("?")[0]
+            if folder.endswith("/") and not folder.startswith("."):
+                folders.append((unquote(folder.rstrip("/").rpartition("/")[2]), base.join(folder)))
+            continue
+        _sort(_html_row(name, base.join(target), fragment, attributes), base, rows, skipped)
+    if not (rows or skipped or folders) and not _INDEX_MARK.search(text[:4096]):
+        raise _refusal(url, "no link to a package in it: " + _glimpse(text))
+    return Page(rows=tuple(rows), skipped=tuple(skipped), folders=tuple(folders))
+
+
+def _html_row(name: str, location: str, fragment: str, attributes: dict[str, str]) -> PageRow | Skipped:
+    metadata = attributes.get("data-core-metadata", attributes.get("data-dist-info-metadata"))
+    return _row(
+        filename=name,
+        url=location,
+        sha256=fragment.removeprefix("sha256=") if fragment.startswith("sha256=") else None,
+        size=None,
+        requires_python=attributes.get("data-requires-python"),
+        metadata=None if metadata in (None, "false") else metadata.removeprefix("sha256="),
+        upload_time=attributes.get("data-upload-time"),
+        yanked=attributes.get("data-yanked"),
+    )
+
+
+def _parse_json(text: str, *, url: str) -> Page:
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise _refusal(url, f"it is neither HTML nor JSON: {error}") from None
+    files = document.get("files") if isinstance(document, dict) else None
+    meta = document.get("meta") if isinstance(document, dict) else None
+    version = str(meta.get("api-version", "")) if isinstance(meta, dict) else ""
+    if isinstance(document, dict) and version.startswith("1.") and isinstance(document.get("projects"), list):
+        names = [str(each.get("name")) for each in document["projects"] if isinstance(each, dict)]
+        folders = tuple((name, urljoin(url, f"{name}/")) for name in names)
+        return Page(rows=(), skipped=(), folders=folders)
+    if not isinstance(files, list) or not version.startswith("1."):
+        raise _refusal(url, f"the JSON in it is no project page of the simple API, version 1: {_glimpse(text)}")
+    base = _Base(_without_credentials(url))
+    rows: list[PageRow] = []
+    skipped: list[Skipped] = []
+    for entry in files:
+        if not isinstance(entry, dict) or not isinstance(entry.get("url"), str):
+            raise _refusal(url, "a file in it has no URL")
+        _sort(_json_row(entry, base), base, rows, skipped)
+    return Page(rows=tuple(rows), skipped=tuple(skipped), folders=())
+
+
+def _json_row(entry: dict[str, Any], base: _Base) -> PageRow | Skipped:  # Any: values of foreign JSON
+    metadata = entry.get("core-metadata", entry.get("dist-info-metadata"))
+    offered = metadata.get("sha256", "") if isinstance(metadata, dict) else "" if metadata is True else None
+    hashes, yanked, size = entry.get("hashes"), entry.get("yanked"), entry.get("size")
+    target = entry["url"].partition("#")[0]
+    return _row(
+        filename=str(entry.get("filename") or unquote(target.rpartition("/")[2])),
+        url=base.join(target),
+        sha256=hashes.get("sha256") if isinstance(hashes, dict) else None,
+        size=size if isinstance(size, int) else None,
+        requires_python=_text(entry.get("requires-python")),
+        metadata=offered,
+        upload_time=_text(entry.get("upload-time")),
+        yanked=None if yanked is None or yanked is False else "" if yanked is True else str(yanked),
+    )
+
+
+def _row(
+    *,
+    filename: str,
+    url: str,
+    sha256: str | None,
+    size: int | None,
+    requires_python: str | None,
+    metadata: str | None,
+    upload_time: str | None,
+    yanked: str | None,
+) -> PageRow | Skipped:
+    if not filename.lower().endswith(".whl"):
+        return Skipped(filename=filename, reason="not a wheel")
+    parsed = parse_name(filename)
+    if isinstance(parsed, NameFault):
+        return Skipped(filename=filename, reason=parsed.reason)
+    return PageRow(
+        project=parsed.project,
+        version=parsed.version,
+        filename=filename,
+        url=url,
+        sha256=_hash_or(sha256, None),
+        size=size if size is not None and size >= 0 else None,
+        requires_python=requires_python or None,
+        metadata_sha256=None if metadata is None else _hash_or(metadata, ""),
+        upload_time=upload_time or None,
+        yanked=yanked,
+    )
+
+
+def _sort(row: PageRow | Skipped, base: _Base, rows: list[PageRow], skipped: list[Skipped]) -> None:
+    """Put a row where it belongs. A page over TLS that points to plain HTTP must name the hash of what is there."""
+    if isinstance(row, Skipped):
+        skipped.append(row)
+        return
+    scheme = row.url.partition(":")[0].lower()
+    if scheme not in ("https", "http", "file") or (scheme == "file") != (base.scheme == "file"):
+        skipped.append(Skipped(filename=row.filename, reason=f"its link has the scheme {scheme!r}"))
+    elif base.scheme == "https" and scheme == "http" and row.sha256 is None:
+        skipped.append(Skipped(filename=row.filename, reason="a plain-HTTP link without a hash on an HTTPS page"))
+    else:
+        rows.append(row)
+
+
+class _Base:
+    """Joins links to a page's URL; the usual forms without the cost of a general join."""
+
+    def __init__(self, url: str) -> None:
+        parts = urlsplit(url)
+        self.url = url
+        self.scheme = parts.scheme
+        self._origin = f"{parts.scheme}://{parts.netloc}"
+
+    def join(self, target: str) -> str:
+        if target.startswith(("https://", "http://")):
+            return _without_credentials(target) if "@" in target else target
+        if target.startswith("/") and not target.startswith("//"):
+            return self._origin + target
+        return _without_credentials(urljoin(self.url, target))
+
+
+def _base_of(text: str, url: str) -> str:
+    match = _BASE.search(text[:4096])
+    href = _attributes(match[1]).get("href") if match else None
+    return _without_credentials(urljoin(url, href) if href else url)
+
+
+def _without_credentials(url: str) -> str:
+    parts = urlsplit(url)
+    if "@" not in parts.netloc:
+        return url
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+
+
+def _attributes(text: str) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for name, double, single, bare in _ATTRIBUTE.findall(text):
+        value = double or single or bare
+        found.setdefault(name.lower(), unescape(value) if "&" in value else value)
+    return found
+
+
+def _hash_or(text: object, otherwise: str | None) -> str | None:
+    lowered = text.lower() if isinstance(text, str) else ""
+    return lowered if _SHA256.fullmatch(lowered) else otherwise
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _refusal(url: str, cause: str) -> PageFormatError:
+    return PageFormatError(
+        f"what {_without_credentials(url)} answered is not an index page",
+        causes=[cause],
+        hints=["open the address in a browser: a proxy or a login page may answer in its place"],
+    )
+
+
+def _glimpse(text: str) -> str:
+    """The beginning of a page's words, for a person."""
+    title = re.search(r"<title[^>]*>([^<]*)", text[:65536], re.IGNORECASE)
+    words = title[1] if title else re.sub(r"<[^>]*>", " ", text[:2048])
+    shown = " ".join(words.split())[:80]
+    printable = "".join(character for character in shown if character.isprintable())
+    return f"“{printable}”" if printable else "it is empty"
+
+
+def names_of(rows: Iterable[PageRow]) -> frozenset[str]:
+    """The projects that rows belong to."""
+    return frozenset(row.project for row in rows)

@@ -1,0 +1,204 @@
+"""Asks sources for wheels, one after the other, and says how each ended."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from gpuenv.errors import GpuenvError, IndexError_, IndexUnreachableError, OfflineError
+from gpuenv.index.config import Place, SourcePlan
+from gpuenv.index.http import Http
+from gpuenv.index.layout import Listing, read_folder, read_package_index, read_page_of_links, read_pytorch
+from gpuenv.index.parallel import in_parallel
+from gpuenv.model.wheel import Attempt, Catalog, Channel, Wheel
+from gpuenv.report import Reporter, Silent
+
+
+class Sources:
+    """The sources of a plan, asked only as far as someone goes on asking.
+
+    Iterating yields one catalog a source, in the plan's order; a source is asked when its turn comes, so that a
+    decision which fits at an earlier one costs no request at the later ones. A source that fails is an attempt with
+    its failure in a catalog without wheels; one that the user insisted on (``--torch-index``) raises instead.
+    """
+
+    def __init__(
+        self,
+        plan: SourcePlan,
+        http: Http,
+        *,
+        projects: Sequence[str],
+        channels: Sequence[Channel] = ("stable",),
+        variants: Sequence[str] = (),
+        reporter: Reporter | None = None,
+    ) -> None:
+        self.attempts: tuple[Attempt, ...] = ()
+        self.errors: tuple[GpuenvError, ...] = ()
+        self._places = plan.torch
+        self._load = partial(
+            load_source,
+            http=http,
+            projects=projects,
+            channels=channels,
+            variants=variants,
+            reporter=reporter or Silent(),
+        )
+
+    def __iter__(self) -> Iterator[Catalog]:
+        for place in self._places:
+            try:
+                catalog = self._load(place)
+            except IndexError_ as error:
+                if place.only:
+                    raise
+                self.errors += (error,)
+                failure = "; ".join([error.message, *error.causes[:1]])
+                catalog = Catalog(wheels=(), attempts=(_attempt(place, "", failure=failure),), snapshot=snapshot(()))
+            self.attempts += catalog.attempts
+            yield catalog
+
+    def nothing(self) -> IndexError_:
+        """Make the error for the case that no source had a wheel: every source with how it ended, in order."""
+        causes = []
+        for each in self.attempts:
+            what = f"{each.project}: " if each.project else ""
+            ended = each.failure or f"{each.wheels} wheels"
+            causes.append(f"{what}{each.location} ({each.configured_by}): {ended}")
+        hints = list(dict.fromkeys(hint for error in self.errors for hint in error.hints))
+        hints.append("name a mirror with --torch-index URL, or a folder of wheels with --find-links DIR")
+        kind = OfflineError if any(isinstance(each, OfflineError) for each in self.errors) else IndexUnreachableError
+        return kind("no source of wheels could be used", causes=causes, hints=hints)
+
+
+def load(
+    plan: SourcePlan,
+    http: Http,
+    *,
+    projects: Sequence[str],
+    channels: Sequence[Channel] = ("stable",),
+    variants: Sequence[str] = (),
+    reporter: Reporter | None = None,
+) -> Catalog:
+    """Ask every source of the plan and put the answers into one catalog, in the plan's order.
+
+    Raises :class:`IndexUnreachableError` where none had a wheel. To stop early, iterate over :class:`Sources`.
+    """
+    sources = Sources(plan, http, projects=projects, channels=channels, variants=variants, reporter=reporter)
+    catalog = merge(sources)
+    if not catalog.wheels:
+        raise sources.nothing()
+    return catalog
+
+
+def load_source(
+    place: Place,
+    http: Http,
+    *,
+    projects: Sequence[str],
+    channels: Sequence[Channel] = ("stable",),
+    variants: Sequence[str] = (),
+    reporter: Reporter | None = None,
+) -> Catalog:
+    """Ask one source for projects: one page a project and channel where the layout is PyTorch's.
+
+    ``variants`` are folders to try where a mirror has neither project pages at its root nor a list of its folders.
+    The catalog does not depend on the order of ``projects`` or of links. A project that a source does not have is an
+    attempt with a failure. Raises :class:`~gpuenv.errors.IndexUnreachableError`, ``OfflineError``,
+    ``PageFormatError``.
+    """
+    voice = reporter or Silent()
+    wanted = sorted(set(projects))
+    listings = _listings(place, http, wanted, sorted(set(channels)), variants)
+    wheels: dict[tuple[str, str], Wheel] = {}
+    attempts = []
+    for listing in listings:
+        for wheel in listing.wheels:
+            wheels.setdefault((wheel.url, wheel.project), wheel)
+        attempts.append(_attempt(place, listing.project, failure=listing.failure, wheels=len(listing.wheels)))
+        for line in listing.notes:
+            voice.detail(line)
+        voice.detail(f"{listing.project}: {listing.failure or f'{len(listing.wheels)} wheels'} ({place.shown})")
+    ordered = tuple(sorted(wheels.values(), key=lambda wheel: (wheel.project, wheel.url)))
+    return Catalog(wheels=ordered, attempts=tuple(attempts), snapshot=snapshot(ordered, bases=(place.location,)))
+
+
+def _listings(
+    place: Place, http: Http, projects: Sequence[str], channels: Sequence[Channel], variants: Sequence[str]
+) -> list[Listing]:
+    match place.kind:
+        case "pytorch" | "mirror":
+            found: list[Listing] = []
+            for channel in channels:
+                found += read_pytorch(place, http, projects, channel, variants=variants)
+            return found
+        case "package-index":
+            return in_parallel(lambda project: read_package_index(place, http, project), projects)
+        case "find-links":
+            if (folder := local_folder(place.location)) is not None:
+                return read_folder(folder, projects)
+            return read_page_of_links(place, http, projects)
+
+
+def local_folder(location: str) -> Path | None:
+    """The folder that a location means; ``None`` where it is a page."""
+    if location.startswith(("http://", "https://")):
+        return None
+    path = Path(unquote(urlsplit(location).path)) if location.startswith("file:") else Path(location)
+    return None if path.is_file() else path
+
+
+def merge(catalogs: Iterable[Catalog]) -> Catalog:
+    """Put catalogs one after the other; a wheel that was listed before keeps its first place."""
+    wheels: dict[tuple[str, str], Wheel] = {}
+    attempts: list[Attempt] = []
+    parts: set[str] = set()
+    for catalog in catalogs:
+        attempts += catalog.attempts
+        if catalog.wheels:
+            parts.add(catalog.snapshot)
+        for wheel in catalog.wheels:
+            wheels.setdefault((wheel.url, wheel.project), wheel)
+    whole = next(iter(parts)) if len(parts) == 1 else hashlib.sha256("\n".join(sorted(parts)).encode()).hexdigest()
+    return Catalog(wheels=tuple(wheels.values()), attempts=tuple(attempts), snapshot=whole)
+
+
+def snapshot(wheels: Iterable[Wheel], *, bases: Iterable[str] = ()) -> str:
+    """The identity of a set of rows: sha256 over them, whatever their order.
+
+    A URL below one of ``bases`` counts by the part after it, so that the same index served at another address has
+    the same identity.
+    """
+    prefixes = sorted((f"{base.rstrip('/')}/" for base in bases), key=len, reverse=True)
+    lines = set()
+    for wheel in wheels:
+        prefix = next((each for each in prefixes if wheel.url.startswith(each)), "")
+        fields = (wheel.project, wheel.version, wheel.filename, wheel.url.removeprefix(prefix), wheel.channel)
+        facts = (wheel.variant, wheel.sha256, wheel.requires_python, wheel.metadata_sha256, wheel.yanked)
+        lines.add("\t".join([*fields, *("-" if fact is None else f"={fact}" for fact in facts)]))
+    return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()
+
+
+def hash_local(wheel: Wheel) -> Wheel:
+    """Fill in hash and size of a wheel that is a local file, when it was chosen. Reads the file once, in pieces."""
+    path = Path(unquote(urlsplit(wheel.url).path))
+    try:
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        return replace(wheel, sha256=digest, size=path.stat().st_size)
+    except OSError as error:
+        raise IndexUnreachableError(f"{path} cannot be read", causes=[error.strerror or str(error)]) from None
+
+
+def _attempt(place: Place, project: str, *, failure: str = "", wheels: int = 0) -> Attempt:
+    return Attempt(
+        project=project,
+        source=place.kind,
+        location=place.shown,
+        configured_by=place.configured_by,
+        failure=failure,
+        wheels=wheels,
+    )
