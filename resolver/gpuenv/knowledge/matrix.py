@@ -122,7 +122,7 @@ def capabilities_of(knowledge: Knowledge, text: str) -> tuple[ComputeCapability,
     if not found:
         raise UsageError(
             f"no GPU is known by the name {text!r}",
-            hints=["gpuenv matrix --gpu 8.6", 'gpuenv matrix --gpu "RTX 5090"', "gpuenv matrix --gpu Ampere"],
+            hints=['gpuenv matrix --gpu "RTX 5090"', "gpuenv matrix --gpu Ampere", "gpuenv detect"],
         )
     return tuple(sorted(set(found)))
 
@@ -149,7 +149,7 @@ def _of_torch(rows: Sequence[KernelRow], torch: str) -> list[KernelRow]:
     try:
         wanted = SpecifierSet(text)
     except InvalidSpecifier as error:
-        raise UsageError(f"not a version of torch: {torch!r}", hints=["gpuenv matrix --torch '>=2.8'"]) from error
+        raise UsageError(f"not a version of torch, such as 2.10 or >=2.8: {torch!r}") from error
     found = [row for row in rows if wanted.contains(row.torch, prereleases=True)]
     if not found:
         raise UsageError(f"no known build of torch is {torch}")
