@@ -102,7 +102,9 @@ class _Reader:
             self.fail("command", f'is {_show(value.get("command"))} (expected "detect")')
         if value.get("status") != "ok":
             self.fail(
-                "status", f"is {_show(value.get('status'))}: detection failed on that machine", hint="gpuenv doctor"
+                "status",
+                f"is {_show(value.get('status'))}: detection failed on that machine",
+                hint="See what is wrong there: `gpuenv doctor`",
             )
         return value["data"]
 

@@ -6,8 +6,6 @@ A driver library that aborts or hangs takes the process along that called it, so
 
 from __future__ import annotations
 
-import json
-import signal
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -15,7 +13,7 @@ from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Literal
 
-from gpuenv.machine.process import Ended, NotStarted, TimedOut, run
+from gpuenv.machine.process import Ended, NotStarted, Started, TimedOut, finish, start
 from gpuenv.model.machine import ComputeCapability
 
 Ending = Literal["answered", "refused", "crashed", "hung", "not-asked"]
@@ -77,19 +75,29 @@ def probe(*, environ: Mapping[str, str], timeout: float, python: str | None = No
 
     The library is found where the user's own programs would find it: ``environ`` goes to the child as it is.
     """
+    return hear(begin(environ=environ, python=python), timeout=timeout)
+
+
+def begin(*, environ: Mapping[str, str], python: str | None = None) -> Started | NotStarted:
+    """Start the child, so that there is time for other things until it is heard; see :func:`probe`."""
     python = python or sys.executable
-    binding = PathFinder.find_spec("pynvml")
     if not python:
-        return _not_asked("this interpreter does not know its own path (sys.executable is empty)")
+        return NotStarted(reason="this interpreter does not know its own path (sys.executable is empty)")
+    binding = PathFinder.find_spec("pynvml")
     if binding is None or binding.origin is None:
-        return _not_asked("pynvml (nvidia-ml-py) is not installed beside gpuenv")
+        return NotStarted(reason="pynvml (nvidia-ml-py) is not installed beside gpuenv")
     origin = Path(binding.origin)
     folder = origin.parent.parent if origin.name == "__init__.py" else origin.parent
     script = Path(__file__).with_name("nvml_probe.py")
-    result = run([python, "-I", "-S", str(script), str(folder)], environ=environ, timeout=timeout)
+    return start([python, "-I", "-S", str(script), str(folder)], environ=environ)
+
+
+def hear(started: Started | NotStarted, *, timeout: float) -> NvmlAnswer:
+    """Wait for the child, until ``timeout`` seconds after its start, and fold what it said."""
+    result = started if isinstance(started, NotStarted) else finish(started, timeout=timeout)
     match result:
         case NotStarted(reason=reason):
-            return _not_asked(f"{python}: {reason}")
+            return NvmlAnswer(ending="not-asked", failure=NvmlFailure(function="NVML", code=None, text=reason))
         case TimedOut(stdout=stdout, seconds=seconds, killed=killed):
             stuck = "" if killed else "; it sleeps inside the kernel driver and cannot be ended"
             return fold(stdout.splitlines(), ending="hung", ended_by=f"no answer within {seconds:g} s{stuck}")
@@ -102,6 +110,8 @@ def fold(lines: Iterable[str], *, ending: Literal["crashed", "hung"], ended_by: 
 
     Lines that are not the child's (a library that writes on every descriptor) are passed over.
     """
+    import json  # here, because the parent should start the child before it loads anything it can load later
+
     state = _State()
     for line in lines:
         try:
@@ -222,6 +232,8 @@ def _number(value: object) -> int | None:
 
 
 def _death(returncode: int, stderr: str) -> str:
+    import signal
+
     if returncode < 0:
         try:
             how = f"ended by {signal.Signals(-returncode).name}"
@@ -231,7 +243,3 @@ def _death(returncode: int, stderr: str) -> str:
         how = f"ended with status {returncode}"
     words = [line.strip() for line in stderr.splitlines() if line.strip()]
     return f"{how}: {words[-1][:200]}" if words else how
-
-
-def _not_asked(reason: str) -> NvmlAnswer:
-    return NvmlAnswer(ending="not-asked", failure=NvmlFailure(function="NVML", code=None, text=reason))

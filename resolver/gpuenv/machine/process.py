@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -41,13 +42,27 @@ class NotStarted:
     reason: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Started:
+    """A running program; its time limit counts from ``began`` (seconds of the monotonic clock)."""
+
+    process: subprocess.Popen[bytes]
+    began: float
+
+
 def run(argv: Sequence[str], *, environ: Mapping[str, str], timeout: float) -> Ended | TimedOut | NotStarted:
     """Run ``argv`` to its end, or for ``timeout`` seconds, and return what it said.
 
     ``subprocess.run`` waits without limit after its kill, which is for ever when the process sleeps uninterruptibly in
-    a driver; this never waits longer than ``timeout`` + 2 × :data:`REAP_SECONDS`. The program gets its own process
-    group, which is ended as a whole.
+    a driver; this never waits longer than ``timeout`` + :data:`REAP_SECONDS`. The program gets its own process group,
+    which is ended as a whole.
     """
+    started = start(argv, environ=environ)
+    return started if isinstance(started, NotStarted) else finish(started, timeout=timeout)
+
+
+def start(argv: Sequence[str], *, environ: Mapping[str, str]) -> Started | NotStarted:
+    """Start ``argv`` and return at once; :func:`finish` or :func:`stop` must follow."""
     try:
         process = subprocess.Popen(
             argv,
@@ -60,14 +75,26 @@ def run(argv: Sequence[str], *, environ: Mapping[str, str], timeout: float) -> E
         )
     except OSError as error:
         return NotStarted(reason=error.strerror or str(error))
+    return Started(process=process, began=time.monotonic())
+
+
+def finish(started: Started, *, timeout: float) -> Ended | TimedOut:
+    """Wait for the end, until ``timeout`` seconds after the start."""
+    process = started.process
+    left = max(0.0, timeout - (time.monotonic() - started.began))
     try:
-        stdout, stderr = process.communicate(timeout=timeout)
+        stdout, stderr = process.communicate(timeout=left)
     except subprocess.TimeoutExpired:
         return _give_up(process, timeout)
     except BaseException:
-        _kill(process)
+        stop(started)
         raise
     return Ended(returncode=process.returncode, stdout=_text(stdout), stderr=_text(stderr))
+
+
+def stop(started: Started) -> None:
+    """End the program without waiting for what it would say."""
+    _give_up(started.process, 0.0)
 
 
 def _give_up(process: subprocess.Popen[bytes], timeout: float) -> TimedOut:

@@ -1,0 +1,128 @@
+"""Gather what the sources say of this machine, and conclude what it is or what is wrong with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from gpuenv.machine import absence, diagnosis, linux, nvml, smi, windows
+from gpuenv.machine.detect import Detection
+from gpuenv.machine.linux import Host
+from gpuenv.machine.merge import Found, merge
+from gpuenv.machine.notes import notes_of
+from gpuenv.machine.nvml import NvmlAnswer
+from gpuenv.machine.problem import DriverProblem, Evidence, Remains, traces
+from gpuenv.machine.process import NotStarted, Started
+from gpuenv.model.machine import Arch, Driver, Machine, Os
+
+
+def gather(
+    child: Started | NotStarted, *, system: Os, environ: Mapping[str, str], root: Path, timeout: float
+) -> Evidence:
+    """Read the system's files while the child asks NVML; ask nvidia-smi and look closer only where that left a gap."""
+    local = root == Path("/")
+    host = linux.read_host(root, confstr=linux.running_libc if local else None) if system == "linux" else None
+    answer = nvml.hear(child, timeout=timeout)
+    gap = _incomplete(answer)
+    return Evidence(
+        host=host,
+        answer=answer,
+        smi=smi.query(environ, timeout=timeout) if gap and _knows_more(answer) else None,
+        remains=_remains(root) if gap and host is not None else Remains(),
+        adapters=windows.adapters() if gap and system == "windows" else (),
+    )
+
+
+def conclude(evidence: Evidence, *, system: Os, arch: Arch, environ: Mapping[str, str]) -> Detection:
+    """Make the detection of what was learned; pure."""
+    found = merge(evidence)
+    problem = _problem(evidence, found)
+    sources = {} if evidence.host is None else _host_sources(evidence.host)
+    driver, driver_sources = _driver(evidence, found)
+    if problem is None and not found.gpus:
+        driver, driver_sources = None, {}
+    machine = _machine(system, arch, evidence.host, found, sources={**sources, **driver_sources}, driver=driver)
+    partial = found.troubles if problem is None else ()
+    return Detection(
+        machine=machine,
+        problem=problem,
+        notes=notes_of(evidence, machine, partial, environ),
+        partial=partial,
+        evidence=evidence,
+    )
+
+
+def _problem(evidence: Evidence, found: Found) -> DriverProblem | None:
+    answer = evidence.answer
+    if not found.gpus:
+        return found.troubles[0] if found.troubles else diagnosis.explain(evidence)
+    if found.by_smi:
+        return None
+    if answer.ending in ("hung", "crashed") and found.troubles:
+        return diagnosis.explain(evidence)
+    if answer.cuda_failure is not None and answer.cuda_failure.code == 12:
+        return absence.compute_library_missing(evidence, answer.cuda_failure)
+    if found.usable_by_cuda == 0:
+        return absence.mig_empty(tuple(f"GPU {gpu.index} ({gpu.name})" for gpu in found.gpus))
+    return None
+
+
+def _incomplete(answer: NvmlAnswer) -> bool:
+    whole = all(gpu.uuid and gpu.name and gpu.compute_capability for gpu in answer.gpus)
+    return answer.ending != "answered" or not answer.gpus or not whole
+
+
+def _knows_more(answer: NvmlAnswer) -> bool:
+    """Whether nvidia-smi may know more. It stands on NVML: after a hang it would hang too, of no GPU it knows none."""
+    counted_none = answer.ending == "answered" and not answer.gpus
+    return answer.ending != "hung" and not counted_none
+
+
+def _remains(root: Path) -> Remains:
+    return Remains(
+        libraries=linux.libraries(root),
+        module_built=linux.module_built(root),
+        secure_boot=linux.secure_boot(root),
+        kernel=linux.kernel_release(root),
+    )
+
+
+def _driver(evidence: Evidence, found: Found) -> tuple[Driver | None, dict[str, str]]:
+    answer, host, asked = evidence.answer, evidence.host, evidence.smi
+    version, source = answer.driver, "nvml"
+    if version is None and host is not None and host.module is not None:
+        version, source = host.module.version, host.module.source
+    if version is None and asked is not None and asked.driver is not None:
+        version, source = asked.driver, "nvidia-smi"
+    if version is None or (not found.gpus and not traces(evidence) and answer.driver is None):
+        return None, {}
+    sources = {"driver.version": source}
+    if answer.cuda is not None:
+        sources["driver.cuda"] = _cuda_source(answer)
+    return Driver(version=version, cuda=answer.cuda, source=source), sources
+
+
+def _cuda_source(answer: NvmlAnswer) -> str:
+    if answer.cuda_failure is not None:
+        return "nvml, without libcuda"
+    return "nvml" if answer.libcuda is None else f"nvml, from {answer.libcuda}"
+
+
+def _machine(
+    system: Os, arch: Arch, host: Host | None, found: Found, *, sources: dict[str, str], driver: Driver | None = None
+) -> Machine:
+    every = {"os": "sys.platform", "arch": "uname" if system != "windows" else "environment", **sources}
+    return Machine(
+        os=system,
+        arch=arch,
+        libc=host.libc if host else None,
+        wsl=host.wsl if host else False,
+        container=host.container if host else False,
+        driver=driver,
+        gpus=found.gpus,
+        sources=tuple(sorted({**every, **dict(found.sources)}.items())),
+    )
+
+
+def _host_sources(host: Host) -> dict[str, str]:
+    return {"libc": host.libc_by, "wsl": host.wsl_by, "container": host.container_by}
