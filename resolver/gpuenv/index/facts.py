@@ -1,0 +1,95 @@
+"""Remembers what was learned of wheels, in a folder of small JSON files, by the wheel's hash or its address."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from dataclasses import asdict, fields, replace
+from pathlib import Path
+from typing import Any, get_args, get_type_hints
+
+from gpuenv.model.wheel import Wheel, WheelContents
+
+_FORMAT = 1
+_LISTS = frozenset({"sass", "ptx", "requires_dist"})
+_TYPES = {name: str(hint) for name, hint in get_type_hints(WheelContents).items()}
+_ORIGINS = frozenset(get_args(get_type_hints(WheelContents)["origin"]))
+
+
+class Facts:
+    """The memory. Contents of one wheel learned at different times add up; a broken entry counts as none.
+
+    A wheel with a known sha256 is remembered by it, whatever its address. One without (every nightly) is remembered by
+    address, size and metadata hash, so that a file replaced under its name is read again where the index shows it.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def get(self, wheel: Wheel) -> WheelContents | None:
+        """What is known of a wheel; ``None`` where nothing is."""
+        key = _key(wheel)
+        try:
+            entry = json.loads(self._path(key).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+        if not isinstance(entry, dict) or entry.get("format") != _FORMAT or entry.get("key") != key:
+            return None
+        return _contents(entry.get("contents"))
+
+    def put(self, wheel: Wheel, contents: WheelContents) -> WheelContents:
+        """Remember contents beside what is known, and return both together. A disk that refuses is no error."""
+        known = self.get(wheel)
+        whole = combine(known, contents) if known is not None else contents
+        key = _key(wheel)
+        entry = {"format": _FORMAT, "key": key, "wheel": wheel.filename, "contents": asdict(whole)}
+        path = self._path(key)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            handle, name = tempfile.mkstemp(dir=path.parent, suffix=".part")
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                json.dump(entry, file, indent=1, sort_keys=True)
+            Path(name).replace(path)
+        except OSError:
+            return whole
+        return whole
+
+    def _path(self, key: str) -> Path:
+        digest = hashlib.sha256(key.encode()).hexdigest()
+        return self._folder / digest[:2] / f"{digest}.json"
+
+
+def combine(known: WheelContents, news: WheelContents) -> WheelContents:
+    """Put two readings of one wheel together; where both looked, the newer counts."""
+    changed = {
+        field.name: getattr(news, field.name)
+        for field in fields(news)
+        if field.name not in ("origin", "detail") and getattr(news, field.name) is not None
+    }
+    details = [text for text in (known.detail, news.detail) if text]
+    return replace(known, **changed, origin=news.origin, detail=", ".join(dict.fromkeys(details)))
+
+
+def _key(wheel: Wheel) -> str:
+    if wheel.sha256:
+        return f"sha256:{wheel.sha256}"
+    return f"url:{wheel.url} size:{wheel.size} metadata:{wheel.metadata_sha256} uploaded:{wheel.upload_time}"
+
+
+def _contents(value: Any) -> WheelContents | None:  # Any: parsed JSON
+    """Read an entry with every type checked: the folder may hold anything."""
+    if not isinstance(value, dict) or set(value) != set(_TYPES) or value["origin"] not in _ORIGINS:
+        return None
+    read: dict[str, Any] = {}  # Any: checked one by one below
+    for name, each in value.items():
+        if each is None and name not in ("origin", "detail"):
+            read[name] = None
+        elif name in _LISTS and isinstance(each, list) and all(isinstance(item, str) for item in each):
+            read[name] = tuple(each)
+        elif name not in _LISTS and isinstance(each, str):
+            read[name] = each
+        else:
+            return None
+    return WheelContents(**read)

@@ -1,0 +1,91 @@
+"""Answers the decision's questions about wheels, the cheapest way there is: memory, metadata file, byte ranges."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Literal
+
+from gpuenv.errors import IntegrityError
+from gpuenv.index.access import redact
+from gpuenv.index.facts import Facts
+from gpuenv.index.http import Absent, Http
+from gpuenv.index.inside import requirements_of
+from gpuenv.index.wheelfile import Want, read_contents
+from gpuenv.model.wheel import Wheel, WheelContents
+from gpuenv.report import Reporter, Silent
+
+_METADATA_LIMIT = 8 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Learned:
+    """What is known of a wheel now. ``remembered`` is true where nothing had to be asked."""
+
+    wheel: Wheel
+    contents: WheelContents
+    remembered: bool
+
+
+def learn(
+    wheel: Wheel,
+    about: Literal["kernels", "metadata"],
+    *,
+    http: Http,
+    facts: Facts,
+    allow_download: bool = False,
+    reporter: Reporter | None = None,
+) -> Learned:
+    """Learn one thing about a wheel, and remember it.
+
+    Metadata comes from the PEP 658 file where the index offers one, checked against its hash, else out of the wheel.
+    Code for GPUs is in the wheel alone. Raises :class:`~gpuenv.errors.IndexUnreachableError`, ``OfflineError``, and
+    :class:`IntegrityError` where bytes are not what the index said.
+    """
+    known = facts.get(wheel)
+    if known is not None and knows(known, about):
+        return Learned(wheel=wheel, contents=known, remembered=True)
+    contents = read_metadata(wheel, http) if about == "metadata" else None
+    if contents is None:
+        want: tuple[Want, ...] = (about,)
+        reading = read_contents(wheel.url, http=http, want=want, filename=wheel.filename, allow_download=allow_download)
+        contents = reading.contents
+        (reporter or Silent()).detail(
+            f"{wheel.filename}: read {reading.bytes:,} of {reading.size:,} bytes in {reading.requests} requests"
+        )
+    return Learned(wheel=wheel, contents=facts.put(wheel, contents), remembered=False)
+
+
+def knows(contents: WheelContents, about: Literal["kernels", "metadata"]) -> bool:
+    """Tell whether contents answer a question. A torch wheel that was looked into and names no kernels does not."""
+    if about == "metadata":
+        return contents.requires_dist is not None
+    return contents.sass is not None and contents.ptx is not None
+
+
+def read_metadata(wheel: Wheel, http: Http) -> WheelContents | None:
+    """Read the PEP 658 metadata file of a wheel; ``None`` where the index offers none.
+
+    A file that differs from its hash is fetched once more past the cache, then an :class:`IntegrityError`.
+    """
+    if wheel.metadata_sha256 is None or not wheel.url.startswith(("http://", "https://")):
+        return None
+    address = f"{wheel.url}.metadata"
+    for attempt in (1, 2):
+        answer = http.get(address, accept="*/*", limit=_METADATA_LIMIT)
+        if isinstance(answer, Absent):
+            return None  # announced and not there: the wheel itself still has it
+        found = hashlib.sha256(answer.body).hexdigest()
+        if wheel.metadata_sha256 in ("", found):
+            requires, python = requirements_of(answer.body, filename=wheel.filename)
+            return WheelContents(
+                requires_dist=requires, requires_python=python, origin="metadata", detail="metadata file of the index"
+            )
+        http.forget(address)
+        if attempt == 2 or not answer.kept:
+            break
+    raise IntegrityError(
+        f"the metadata of {wheel.filename} is not what the index says",
+        causes=[f"expected sha256 {wheel.metadata_sha256}", f"received {found}", f"address: {redact(address)}"],
+        hints=["run the command again with --refresh: the file may just have been replaced"],
+    )
