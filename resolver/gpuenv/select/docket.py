@@ -1,0 +1,74 @@
+"""The verdicts: every wheel of the catalog gets exactly one, and they are read out grouped by candidate."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from gpuenv.model.decision import Accepted, Reason, Rejected
+from gpuenv.model.wheel import Wheel
+from gpuenv.select.candidates import label, parse_version
+from gpuenv.select.target import Refusal
+
+_DETAILS_SHOWN = 6
+
+
+@dataclass(slots=True)
+class Docket:
+    """Verdicts by wheel. A second verdict on the same wheel is a mistake of ours, so it raises."""
+
+    _refusals: dict[str, tuple[Wheel, Refusal]] = field(default_factory=dict)
+    _accepted: dict[str, tuple[Wheel, int, str]] = field(default_factory=dict)
+
+    def refuse(self, wheel: Wheel, refusal: Refusal) -> None:
+        """Enter a refusal."""
+        self._enter(wheel)
+        self._refusals[wheel.url] = (wheel, refusal)
+
+    def accept(self, wheel: Wheel, *, rank: int, detail: str = "") -> None:
+        """Enter an acceptance."""
+        self._enter(wheel)
+        self._accepted[wheel.url] = (wheel, rank, detail)
+
+    def _enter(self, wheel: Wheel) -> None:
+        if self.has(wheel):
+            raise AssertionError(f"second verdict on {wheel.url}")
+
+    def has(self, wheel: Wheel) -> bool:
+        """Whether a wheel has its verdict."""
+        return wheel.url in self._refusals or wheel.url in self._accepted
+
+    def accepted(self) -> tuple[Accepted, ...]:
+        """The accepted wheels, best rank first, torch before its companions."""
+        rows = sorted(self._accepted.values(), key=lambda row: (row[1], row[0].project != "torch", row[0].url))
+        return tuple(Accepted(candidate=label(wheel), rank=rank, detail=detail) for wheel, rank, detail in rows)
+
+    def rejected(self) -> tuple[Rejected, ...]:
+        """The refused wheels, one row a candidate and reason, newest version first."""
+        groups: dict[tuple[str, Reason], list[tuple[Wheel, Refusal]]] = {}
+        for wheel, refusal in self._refusals.values():
+            groups.setdefault((label(wheel), refusal.reason), []).append((wheel, refusal))
+        order = sorted(groups)
+        order.sort(key=lambda key: _newness(groups[key][0][0]), reverse=True)
+        order.sort(key=lambda key: (groups[key][0][0].project != "torch", groups[key][0][0].project))
+        return tuple(
+            Rejected(
+                candidate=candidate,
+                reason=reason,
+                detail=_join(refusal.detail for _, refusal in groups[candidate, reason]),
+                wheels=len(groups[candidate, reason]),
+            )
+            for candidate, reason in order
+        )
+
+
+def _newness(wheel: Wheel) -> tuple[object, ...]:
+    version = parse_version(wheel.version)
+    return (version is not None, version) if version is not None else (False,)
+
+
+def _join(details: Iterable[str]) -> str:
+    """The distinct details of a group, sorted; a long list is cut, with the number left out."""
+    found = sorted(set(details))
+    shown = "; ".join(found[:_DETAILS_SHOWN])
+    return f"{shown}; and {len(found) - _DETAILS_SHOWN} more" if len(found) > _DETAILS_SHOWN else shown

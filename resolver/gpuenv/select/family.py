@@ -1,0 +1,278 @@
+"""The companions of a torch wheel: one variant, one channel, one source, consistent by their own metadata."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.version import Version
+
+from gpuenv.model.decision import Question
+from gpuenv.select.candidates import Entry, Facts, public_version
+from gpuenv.select.rules import Case
+
+NIGHTLY_DAYS = 7
+"""A companion nightly pins torch of its own day or of a few days before (up to four were seen: research/nightlies.md),
+so the companions of a torch nightly stand within these days after it."""
+
+NUMBERED_LIKE_TORCH = frozenset({"torchaudio"})
+"""Projects whose releases bear torch's number since 2.0, so that one without a requirement can still be placed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """A consistent family: the torch wheel first, then the companions by name. ``left_out`` says which optional
+    package has no consistent wheel, and why."""
+
+    python: str
+    members: tuple[Entry, ...]
+    left_out: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Missing:
+    """A required companion has no consistent wheel."""
+
+    project: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Needed:
+    """Metadata of these has to be read first."""
+
+    questions: tuple[Question, ...]
+
+
+Outcome = Found | Missing | Needed
+
+
+class Companions:
+    """The companion wheels that passed the rules, found by where they may serve. Sorted lists are made once a place."""
+
+    def __init__(self, entries: Iterable[Entry]) -> None:
+        self._by_place: dict[tuple[str, str, str, str | None], list[Entry]] = {}
+        self._folders: set[tuple[str, str, str]] = set()
+        self._sorted: dict[tuple[str, str, str, str | None, str], list[Entry]] = {}
+        self._days: dict[tuple[str, str, str, str | None, str], dict[str, list[Entry]]] = {}
+        for entry in entries:
+            project = entry.wheel.project
+            self._by_place.setdefault((project, *entry.origin, entry.variant), []).append(entry)
+            if entry.wheel.variant is not None:
+                self._folders.add((project, *entry.origin))
+
+    def beside(self, torch: Entry, project: str, python: str) -> list[Entry]:
+        """Wheels of a project that may stand beside a torch wheel, best first, before their metadata is looked at.
+
+        Of a nightly the nearest day first, else the newest version first.
+        """
+        place = (project, *torch.origin, torch.variant, python)
+        if place not in self._sorted:
+            entries = [entry for entry in self._of_build(torch, project) if python in entry.pythons]
+            self._sorted[place] = sorted(entries, key=_order, reverse=True)
+            days: dict[str, list[Entry]] = {}
+            for entry in self._sorted[place]:
+                days.setdefault(entry.day or "", []).append(entry)
+            self._days[place] = days
+        if torch.day is None:
+            return self._sorted[place]
+        days = self._days[place]
+        return [entry for day in (*_days_from(torch.day), "") for entry in days.get(day, ())]
+
+    def _of_build(self, torch: Entry, project: str) -> list[Entry]:
+        """One build, one variant. A wheel that does not say its variant stands beside torch only where its project has
+        no variants in that source: one at a channel's root, or in a folder of files without local versions."""
+        place = (project, *torch.origin)
+        found = list(self._by_place.get((*place, torch.variant), ())) if torch.variant else []
+        if place not in self._folders:
+            found += [entry for entry in self._by_place.get((*place, None), ()) if entry.build == "unknown"]
+        return found
+
+
+def find_family(
+    case: Case,
+    torch: Entry,
+    companions: Companions,
+    facts: Facts,
+    *,
+    required: Sequence[str],
+    optional: Sequence[str],
+) -> Outcome:
+    """Find the companions of a torch wheel, or what is missing, or what has to be read."""
+    outcome: Outcome = Missing(project="torch", detail="no interpreter")
+    for python in torch.pythons:
+        outcome = _for_python(case, torch, python, companions, facts, required=required, optional=optional)
+        if not isinstance(outcome, Missing):
+            return outcome
+    return outcome
+
+
+def _for_python(
+    case: Case,
+    torch: Entry,
+    python: str,
+    companions: Companions,
+    facts: Facts,
+    *,
+    required: Sequence[str],
+    optional: Sequence[str],
+) -> Outcome:
+    members: list[Entry] = []
+    left_out: list[tuple[str, str]] = []
+    questions: list[Question] = []
+    for project in (*required, *optional):
+        match _one(case, torch, project, python, companions, facts):
+            case Entry() as entry:
+                members.append(entry)
+            case Question() as question:
+                questions.append(question)
+            case str() as detail if project in required:
+                return Missing(project=project, detail=detail)
+            case str() as detail:
+                left_out.append((project, detail))
+    if questions:
+        return Needed(questions=tuple(questions))
+    members.sort(key=lambda entry: entry.wheel.project)
+    return Found(python=python, members=(torch, *members), left_out=tuple(left_out))
+
+
+def _one(
+    case: Case, torch: Entry, project: str, python: str, companions: Companions, facts: Facts
+) -> Entry | Question | str:
+    """The companion, the question that stands before it, or why there is none."""
+    entries = companions.beside(torch, project, python)
+    if not entries:
+        return _none_words(torch, project, python)
+    unread: list[Entry] = []
+    open_ended: list[Entry] = []
+    refused = ""
+    for entry in entries:
+        requires = requires_of(case, entry, facts)
+        if requires is None:
+            if entry.wheel.url in case.unanswered:
+                refused = refused or f"what {project} {entry.wheel.version} requires could not be read"
+                continue
+            unread.append(entry)
+            if torch.day is not None:
+                break  # a nearer day is asked before a farther one is taken
+            continue
+        pins = torch_pins(case, requires, python)
+        problem = _problem(case, torch, entry, pins)
+        if problem:
+            refused = refused or problem
+        elif not pins:
+            open_ended.append(entry)
+        elif not unread or _is_known(case, torch):
+            return entry
+    if unread and not (open_ended and _is_known(case, torch)):
+        return Question(wheel=unread[0].wheel, about="metadata")
+    return open_ended[0] if open_ended else refused
+
+
+def requires_of(case: Case, entry: Entry, facts: Facts) -> tuple[str, ...] | None:
+    """What a wheel requires, as far as the family is concerned: read out of it, else by table."""
+    read = facts.requires(entry)
+    return read if read is not None else case.knowledge.family_requires(entry.wheel)
+
+
+def torch_pins(case: Case, requires: tuple[str, ...], python: str) -> tuple[SpecifierSet, ...]:
+    """The version ranges that requirements put on torch, markers evaluated for the target machine."""
+    key = (requires, python)
+    if key not in case.pins:
+        case.pins[key] = _read_pins(requires, marker_environment(case, python))
+    return case.pins[key]
+
+
+def _read_pins(requires: tuple[str, ...], environment: dict[str, str]) -> tuple[SpecifierSet, ...]:
+    found = []
+    for text in requires:
+        if not text.lower().startswith("torch"):
+            continue
+        try:
+            requirement = Requirement(text)
+        except InvalidRequirement:
+            continue
+        applies = requirement.marker is None or requirement.marker.evaluate(environment)
+        if requirement.name.lower() == "torch" and applies and str(requirement.specifier):
+            found.append(requirement.specifier)
+    return tuple(found)
+
+
+def marker_environment(case: Case, python: str) -> dict[str, str]:
+    """Environment markers (PEP 508) of the target machine, which need not be this one."""
+    machine = case.machine
+    plain = python.removesuffix("t")
+    system = {"linux": "Linux", "windows": "Windows", "macos": "Darwin"}[machine.os]
+    arch = {"windows": {"x86_64": "AMD64", "aarch64": "ARM64", "arm64": "ARM64"}}.get(machine.os, {})
+    return {
+        "implementation_name": "cpython",
+        "implementation_version": f"{plain}.0",
+        "os_name": "nt" if machine.os == "windows" else "posix",
+        "platform_machine": arch.get(machine.arch, machine.arch),
+        "platform_python_implementation": "CPython",
+        "platform_release": "",
+        "platform_system": system,
+        "platform_version": "",
+        "python_full_version": f"{plain}.0",
+        "python_version": plain,
+        "sys_platform": {"linux": "linux", "windows": "win32", "macos": "darwin"}[machine.os],
+        "extra": "",
+    }
+
+
+def _problem(case: Case, torch: Entry, entry: Entry, pins: Sequence[SpecifierSet]) -> str:
+    """Why a companion with known requirements does not go with this torch; empty where it does."""
+    name = f"{entry.wheel.project} {entry.wheel.version}"
+    for pin in pins:
+        if not pin.contains(torch.version, prereleases=True):
+            return f"{name} requires torch{pin}"
+    if pins:
+        return ""
+    if torch.day is not None:
+        return "" if entry.day == torch.day else f"{name} requires no torch by version and is of another day"
+    # Without a requirement the metadata allows everything; the release it came with still binds its compiled code.
+    release = case.knowledge.releases.get(torch.wheel.version.partition("+")[0])
+    listed = dict(release.companions).get(entry.wheel.project) if release else None
+    if listed:
+        return "" if str(public_version(entry.wheel.version)) in listed else f"{name} is of another release of torch"
+    newer = entry.version.release[:2] > torch.version.release[:2]
+    return f"{name} is newer than this torch" if newer and entry.wheel.project in NUMBERED_LIKE_TORCH else ""
+
+
+def _is_known(case: Case, torch: Entry) -> bool:
+    """Whether the tables know this release of torch, and so its companions: then newer ones need not be asked."""
+    return torch.wheel.version.partition("+")[0] in case.knowledge.releases
+
+
+def _order(entry: Entry) -> tuple[bool, Version, tuple[int, str], str]:
+    """The better wheel of a project has the greater key: one that says its variant, then the newer."""
+    return (entry.variant is not None, entry.version, entry.build_tag, entry.wheel.url)
+
+
+def _days_from(day: str) -> list[str]:
+    first = date(int(day[:4]), int(day[4:6]), int(day[6:]))
+    return [f"{first + timedelta(days=count):%Y%m%d}" for count in range(NIGHTLY_DAYS + 1)]
+
+
+def _none_words(torch: Entry, project: str, python: str) -> str:
+    if torch.day is not None:
+        where = f" for {torch.variant}" if torch.variant else ""
+        return f"no {project} nightly of {day_words(torch.day)} or the days after it{where}, Python {python}"
+    where = f"in {torch.variant} " if torch.variant else ""
+    return f"no {project} {where}beside it for Python {python} on this platform"
+
+
+def day_words(day: str) -> str:
+    """``20260102`` as ``2026-01-02``."""
+    return f"{day[:4]}-{day[4:6]}-{day[6:]}"
+
+
+def known_requires(case: Case, members: Sequence[Entry], facts: Facts) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """Requirements of the chosen wheels by project, where they are known."""
+    found: Mapping[str, tuple[str, ...] | None] = {
+        entry.wheel.project: requires_of(case, entry, facts) for entry in members
+    }
+    return tuple((project, requires) for project, requires in found.items() if requires is not None)

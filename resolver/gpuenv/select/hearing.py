@@ -1,0 +1,105 @@
+"""Every wheel before the rules, every torch wheel before the kernel rule: what is left, ranked; what was refused."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from gpuenv.model.profile import Profile
+from gpuenv.model.wheel import Catalog, Wheel, WheelContents
+from gpuenv.select import kernels, rules
+from gpuenv.select.candidates import Entry, Facts, parse_entry
+from gpuenv.select.docket import Docket
+from gpuenv.select.kernels import Served, Unknown
+from gpuenv.select.prepare import Wishes
+from gpuenv.select.rank import Ages, Rank, rank
+from gpuenv.select.rules import Case
+from gpuenv.select.target import Refusal
+
+
+@dataclass(slots=True, kw_only=True)
+class Hearing:
+    """The state of one decision: the case, the verdicts so far, and the candidates that are left."""
+
+    case: Case
+    profile: Profile
+    wishes: Wishes
+    facts: Facts
+    docket: Docket
+    companions: list[Entry]
+    """Wheels of other projects that passed the rules."""
+    nightly: bool
+    """Nightly wheels were offered."""
+    standing: list[tuple[Rank, Served | Unknown]]
+    judged: list[tuple[Entry, Refusal]]
+    """Torch wheels of this platform that a rule about channel, version, build, driver or code refused."""
+
+
+def hear(case: Case, profile: Profile, wishes: Wishes, catalog: Catalog, facts: Mapping[str, WheelContents]) -> Hearing:
+    """Put every wheel before the rules, and every torch wheel that is left before the kernel rule."""
+    docket = Docket()
+    passed: list[Entry] = []
+    judged: list[tuple[Entry, Refusal]] = []
+    read: dict[str, Entry] = {}
+    for wheel in distinct(catalog.wheels):
+        entry = parse_entry(wheel, case.knowledge)
+        if entry is None:
+            docket.refuse(wheel, Refusal("platform", "its name holds no readable version and tags"))
+            continue
+        if wheel.url in facts:
+            read[wheel.url] = entry
+        said = rules.judge(case, entry)
+        if isinstance(said, Entry):
+            passed.append(said)
+            continue
+        docket.refuse(wheel, said)
+        if wheel.project == "torch" and said.reason not in ("platform", "libc", "excluded"):
+            judged.append((entry, said))
+    hearing = Hearing(
+        case=case,
+        profile=profile,
+        wishes=wishes,
+        facts=Facts(facts, read),
+        docket=docket,
+        companions=[entry for entry in passed if entry.wheel.project != "torch"],
+        nightly=any(wheel.channel == "nightly" for wheel in catalog.wheels),
+        standing=[],
+        judged=judged,
+    )
+    _examine(hearing, [entry for entry in passed if entry.wheel.project == "torch"])
+    return hearing
+
+
+def distinct(wheels: Sequence[Wheel]) -> list[Wheel]:
+    """One row a URL, sorted: a file that several pages list is one wheel, and the row with a hash tells most."""
+    found: dict[str, Wheel] = {}
+    for wheel in wheels:
+        other = found.get(wheel.url)
+        if other is None or _tells_more(wheel) < _tells_more(other):
+            found[wheel.url] = wheel
+    return [found[url] for url in sorted(found)]
+
+
+def _tells_more(wheel: Wheel) -> tuple[bool, bool, str]:
+    return (wheel.sha256 is None, wheel.metadata_sha256 is None, repr(wheel))
+
+
+def _examine(hearing: Hearing, torch: Sequence[Entry]) -> None:
+    case = hearing.case
+    standing: list[Served | Unknown] = []
+    for entry in torch:
+        outcome = kernels.examine(case, entry, hearing.facts)
+        if isinstance(outcome, Unknown) and entry.wheel.url in case.unanswered:
+            reason = Refusal("unknown-kernels", case.unanswered[entry.wheel.url])
+            outcome = kernels.insisted(case, entry) if case.request.insist_unknown else reason
+        if isinstance(outcome, Refusal):
+            refuse_torch(hearing, entry, outcome)
+        else:
+            standing.append(outcome)
+    ages = Ages([outcome.entry for outcome in standing])
+    hearing.standing = sorted(((rank(case, outcome, ages), outcome) for outcome in standing), key=lambda pair: pair[0])
+
+
+def refuse_torch(hearing: Hearing, entry: Entry, refusal: Refusal) -> None:
+    hearing.docket.refuse(entry.wheel, refusal)
+    hearing.judged.append((entry, refusal))

@@ -1,0 +1,189 @@
+"""What is known of the code in a torch wheel, and whether it serves every GPU in scope."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from gpuenv.knowledge.rules import Refusal as NoCode
+from gpuenv.knowledge.rules import Support, code_of, compare_versions
+from gpuenv.model.decision import GpuSupport, Kernels
+from gpuenv.model.machine import ComputeCapability, Gpu
+from gpuenv.model.wheel import WheelContents
+from gpuenv.select.candidates import Entry, Facts
+from gpuenv.select.rules import Case, build_fits, judge_driver
+from gpuenv.select.target import Refusal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Served:
+    """Code for every GPU in scope. ``entry`` has its variant, which may have been read out of the wheel."""
+
+    entry: Entry
+    gpus: tuple[GpuSupport, ...]
+    kernels: Kernels | None
+    warnings: tuple[str, ...] = ()
+    doubtful: bool = False
+    """Machine code is listed for a GPU, and perhaps of no use to it: the warnings say why."""
+
+    @property
+    def native(self) -> bool:
+        """Machine code on all GPUs, none left to PTX."""
+        return all(gpu.support == "native" for gpu in self.gpus)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unknown:
+    """The wheel has to be read. ``native_possible``: nothing known speaks against machine code for every GPU."""
+
+    entry: Entry
+    native_possible: bool
+    about: Literal["kernels", "metadata"] = "kernels"
+
+
+Outcome = Served | Unknown | Refusal
+
+
+def examine(case: Case, entry: Entry, facts: Facts) -> Outcome:
+    """Say whether a torch wheel that passed the rules serves the machine, or that it has to be read first.
+
+    What was read out of the wheel goes before the table. A folder of wheels is always read: a file there may be
+    anybody's build, whatever its name says.
+    """
+    if case.cpu and entry.build == "cpu":
+        return Served(entry=entry, gpus=(), kernels=None)
+    if case.cpu and entry.build == "cuda":
+        return Refusal("variant", f"a CUDA build ({entry.variant}); this decision is for the CPU")
+    read = facts.kernels(entry)
+    table = None if entry.wheel.source == "find-links" else case.knowledge.contents(entry.wheel)
+    contents = read or table
+    if contents is None or (contents.cuda != "" and contents.sass is None):
+        return _unknown(case, entry)
+    known = _with_build(case, entry, contents)
+    if isinstance(known, Refusal):
+        return known
+    if case.cpu:
+        return Served(entry=known, gpus=(), kernels=None)
+    requires = facts.requires(entry)
+    if contents.requires_dist is None and requires is not None:
+        contents = replace(contents, requires_dist=requires)
+    if read is not None and contents.requires_dist is None and _library_matters(case, known):
+        return Unknown(entry=known, native_possible=True, about="metadata")
+    warnings = _disagreement(case, entry, read)
+    return _serve(case, known, contents, warnings)
+
+
+def _with_build(case: Case, entry: Entry, contents: WheelContents) -> Entry | Refusal:
+    """The entry with the build that its contents tell, judged again by the rules that need it."""
+    told = case.knowledge.variant_of(contents.cuda or "")
+    if entry.variant is not None and entry.variant != told and contents.cuda != "":
+        told = entry.variant  # the folder's own name; a difference is reported beside
+    known = replace(entry, variant=told, build="cuda" if contents.cuda else "cpu")
+    refusal = build_fits(case, known)
+    if refusal is None and entry.variant is None and not case.cpu:
+        refusal = judge_driver(case, told).refusal
+    return refusal or known
+
+
+def _serve(case: Case, entry: Entry, contents: WheelContents, warnings: tuple[str, ...]) -> Served | Refusal:
+    platform = case.knowledge.platform_of(case.machine.os, case.machine.arch)
+    served: list[GpuSupport] = []
+    lost: list[tuple[Gpu, str]] = []
+    said = list(warnings)
+    doubtful = False
+    for gpu in case.gpus:
+        answer = case.knowledge.serve(
+            entry.wheel, contents, gpu.compute_capability, driver_cuda=case.driver_cuda, platform=platform
+        )
+        if isinstance(answer, Support) and answer.support == "ptx":
+            answer = _libraries_lack(case, contents, gpu, answer) or answer
+        match answer:
+            case Support(support=support, by=by, warning=warning):
+                served.append(_gpu_support(gpu, support, by))
+                doubtful = doubtful or (support == "native" and bool(warning))
+                if warning:
+                    said.append(f"GPU {gpu.index} {gpu.name}: {warning}")
+            case NoCode(detail=detail):
+                lost.append((gpu, detail))
+    if lost:
+        return Refusal("kernels", _lost_words(lost, alone=len(case.gpus) == 1))
+    kernels = Kernels(
+        sass=contents.sass or (),
+        ptx=contents.ptx or (),
+        origin="table" if contents.origin == "table" else "wheel",
+        detail=contents.detail,
+    )
+    return Served(
+        entry=entry, gpus=tuple(served), kernels=kernels, warnings=tuple(dict.fromkeys(said)), doubtful=doubtful
+    )
+
+
+def _libraries_lack(case: Case, contents: WheelContents, gpu: Gpu, answer: Support) -> NoCode | None:
+    """Refuse PTX where the wheel's CUDA is older than the GPU.
+
+    The driver compiles the PTX of torch's own kernels, and of nothing else: cuBLAS and cuDNN come with the wheel, of
+    its CUDA, and those of a toolkit that does not know an architecture have no code for it (docs/decisions.md).
+    """
+    first = case.knowledge.first_cuda_for(gpu.compute_capability)
+    if not first or not contents.cuda or compare_versions(contents.cuda, first) >= 0:
+        return None
+    code = code_of(gpu.compute_capability)
+    listed = " ".join([*(contents.sass or ()), *(contents.ptx or ())])
+    return NoCode(
+        detail=f"no code for {code}: {listed} (PTX {answer.by} alone does not do: the libraries of CUDA "
+        f"{contents.cuda} do not know {code}, CUDA {first} is the first that does)"
+    )
+
+
+def _gpu_support(gpu: Gpu, support: Literal["native", "ptx"], by: str) -> GpuSupport:
+    return GpuSupport(index=gpu.index, name=gpu.name, compute_capability=gpu.compute_capability, support=support, by=by)
+
+
+def _lost_words(lost: list[tuple[Gpu, str]], *, alone: bool) -> str:
+    if alone:
+        return lost[0][1]
+    by_detail: dict[str, list[int]] = {}
+    for gpu, detail in lost:
+        by_detail.setdefault(detail, []).append(gpu.index)
+    return "; ".join(f"GPU {', '.join(map(str, indices))}: {detail}" for detail, indices in by_detail.items())
+
+
+def insisted(case: Case, entry: Entry) -> Served:
+    """Accept a wheel of unknown code because the user insists; ranked behind everything that is known."""
+    gpus = tuple(_gpu_support(gpu, "ptx", "unknown") for gpu in case.gpus)
+    warning = "its code could not be established; it was accepted because you insisted"
+    return Served(entry=entry, gpus=gpus, kernels=None, warnings=(warning,))
+
+
+def _disagreement(case: Case, entry: Entry, read: WheelContents | None) -> tuple[str, ...]:
+    """Table and wheel never disagree in silence."""
+    found = case.knowledge.compare(entry.wheel, read) if read is not None and read.cuda != "" else None
+    if found is None:
+        return ()
+    return (f"{found.filename}: the tables of this gpuenv say otherwise ({'; '.join(found.differences)})",)
+
+
+def _unknown(case: Case, entry: Entry) -> Unknown:
+    cuda = case.knowledge.cuda_of(entry.variant) if entry.variant else None
+    if cuda is None or case.cpu:
+        return Unknown(entry=entry, native_possible=True)
+    possible = all(_can_compile(case, cuda, gpu.compute_capability) for gpu in case.gpus)
+    return Unknown(entry=entry, native_possible=possible)
+
+
+def _can_compile(case: Case, cuda: str, capability: ComputeCapability) -> bool:
+    """Whether a toolkit knows machine code that runs on a capability: its own, or an older minor's."""
+    firsts = [
+        first
+        for minor in range(capability.minor + 1)
+        if (first := case.knowledge.first_cuda_for(ComputeCapability(capability.major, minor))) is not None
+    ]
+    return not firsts or any(compare_versions(cuda, first) >= 0 for first in firsts)
+
+
+def _library_matters(case: Case, entry: Entry) -> bool:
+    """Whether a floor of a library in the wheel (cuDNN) could exclude a GPU, so that its pins must be known."""
+    if entry.wheel.filename.endswith("win_amd64.whl"):
+        return False  # there the library is inside the wheel, and no requirement tells its version
+    floors = case.knowledge.code_rules.cudnn
+    return any(gpu.compute_capability < floor.capability for gpu in case.gpus for floor in floors)

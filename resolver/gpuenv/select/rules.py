@@ -1,0 +1,274 @@
+"""The rules that judge a wheel by itself: names, dates, channel, build and driver, before anything is read from it.
+
+``RULES`` is the order in which they speak; the first that refuses gives the wheel its verdict.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+
+from gpuenv.knowledge import DriverFloor, Knowledge
+from gpuenv.knowledge.rules import compare_drivers, compare_versions
+from gpuenv.model.machine import Gpu, Machine, Os
+from gpuenv.model.profile import ChannelWish
+from gpuenv.select.candidates import Entry, nightly_day
+from gpuenv.select.request import Request
+from gpuenv.select.target import Refusal, Target
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DriverVerdict:
+    """Whether the machine's driver runs a variant. ``full``: it knows the variant's own CUDA."""
+
+    floor: DriverFloor | None
+    full: bool
+    refusal: Refusal | None
+    by_branch: bool = False
+    """The driver's number does not reach the floor, and its branch does (see :func:`_reaches`)."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Case:
+    """One question to the decision, prepared: the arguments, and what follows from them alone."""
+
+    machine: Machine
+    request: Request
+    knowledge: Knowledge
+    target: Target
+    gpus: tuple[Gpu, ...]
+    cpu: bool
+    channel: ChannelWish
+    variant: str | None
+    wanted: Mapping[str, tuple[SpecifierSet, ...]]
+    """Version specifiers of the projects that are decided here, torch among them."""
+    others: tuple[str, ...]
+    driver_cuda: str | None
+    """The newest CUDA the driver knows, as read or by table."""
+    unanswered: Mapping[str, str]
+    """Questions that could not be answered: reason by URL of the wheel."""
+    drivers: dict[str, DriverVerdict] = field(default_factory=dict)
+    versions: dict[tuple[str, str, str], Refusal | None] = field(default_factory=dict)
+    pins: dict[tuple[tuple[str, ...], str], tuple[SpecifierSet, ...]] = field(default_factory=dict)
+
+    @property
+    def driver_os(self) -> Os:
+        """The system whose driver numbers count: inside WSL the driver is the Windows host's, and numbered so."""
+        return "windows" if self.machine.wsl else self.machine.os
+
+
+Rule = Callable[[Case, Entry], Refusal | Entry | None]
+"""Refuses the entry, or hands on a better-known one, or has nothing to say."""
+
+
+def asked_for(case: Case, entry: Entry) -> Refusal | None:
+    """Only the projects of the family that the profile names are decided here."""
+    project = entry.wheel.project
+    if project in case.wanted:
+        return None
+    if project in case.knowledge.family:
+        return Refusal("excluded", "not asked for by itself; what torch requires of it is settled when locking")
+    return Refusal("excluded", "not of the family of torch; the default package index decides it when locking")
+
+
+def not_excluded(case: Case, entry: Entry) -> Refusal | None:
+    """``--exclude``: versions that may not be chosen."""
+    for text in case.request.exclude:
+        requirement = Requirement(text)
+        same = requirement.name.lower().replace("_", "-") == entry.wheel.project
+        if same and requirement.specifier.contains(entry.version, prereleases=True):
+            return Refusal("excluded", f"excluded by {text}")
+    return None
+
+
+def platform_fits(case: Case, entry: Entry) -> Refusal | None:
+    """The platform tag must be the machine's (PEP 425, PEP 600), and the libc new enough."""
+    return case.target.refuses_platform(entry.tags.platform)
+
+
+def python_fits(case: Case, entry: Entry) -> Refusal | Entry:
+    """Python and ABI tag, and Requires-Python where the index gives it, must suit an interpreter that can be had."""
+    found = case.target.accepts_pythons(entry.tags.python, entry.tags.abi)
+    if isinstance(found, Refusal):
+        return found
+    required = entry.wheel.requires_python
+    if required:
+        # The patch level is not known here; the highest is taken, so that ">=3.9.2" does not refuse 3.9.
+        specifier = SpecifierSet(required)
+        found = tuple(each for each in found if specifier.contains(f"{each.removesuffix('t')}.99", prereleases=True))
+        if not found:
+            return Refusal("python", f"requires Python {required}")
+    return replace(entry, pythons=found)
+
+
+def not_yanked(case: Case, entry: Entry) -> Refusal | None:
+    """A yanked file is ignored unless a specifier pins exactly this version (PEP 592)."""
+    if entry.wheel.yanked is None:
+        return None
+    for specifier in (each for specifiers in case.wanted[entry.wheel.project] for each in specifiers):
+        if specifier.operator in ("==", "===") and not specifier.version.endswith(".*"):
+            return None
+    return Refusal("yanked", entry.wheel.yanked or "yanked, without a reason given")
+
+
+def channel_fits(case: Case, entry: Entry) -> Refusal | None:
+    """Stable pages for ``stable``, nightly pages for ``nightly``, both for ``auto``; test builds never."""
+    channel = entry.wheel.channel
+    if channel == "test":
+        return Refusal("channel", "a release candidate of the test channel")
+    if case.channel == "auto" or channel == case.channel:
+        return None
+    if case.channel == "nightly" and entry.wheel.source == "find-links" and entry.version.is_devrelease:
+        return None  # a folder has no channels; a nightly in it is told by its version
+    return Refusal("channel", f"{channel}; the {case.channel} channel was asked for")
+
+
+def version_fits(case: Case, entry: Entry) -> Refusal | None:
+    """Version specifiers of profile and request (PEP 440); pre-releases only where pinned or of the nightly channel."""
+    key = (entry.wheel.project, entry.wheel.version, entry.wheel.channel)
+    if key not in case.versions:
+        case.versions[key] = _refuses_version(case, entry)
+    return case.versions[key]
+
+
+def _refuses_version(case: Case, entry: Entry) -> Refusal | None:
+    nightly = entry.wheel.channel == "nightly" or case.channel == "nightly"
+    sets = case.wanted[entry.wheel.project]
+    for specifiers in sets:
+        if not specifiers.contains(entry.version, prereleases=True):
+            return Refusal("version", f"{specifiers} was asked for")
+    if entry.version.is_prerelease and not nightly and not any(specifiers.prereleases for specifiers in sets):
+        return Refusal("version", "a pre-release, and none was asked for")
+    return None
+
+
+def old_enough(case: Case, entry: Entry) -> Refusal | None:
+    """``--exclude-newer``: what was uploaded later does not exist; what gives no time is unknown, so refused too."""
+    cutoff = case.request.exclude_newer
+    if cutoff is None:
+        return None
+    stamp = entry.wheel.upload_time
+    day = nightly_day(entry.wheel.version)
+    if day is not None:
+        # The upload time is that of the last copy, not of the build; the day in the version does not move.
+        stamp = f"{day[:4]}-{day[4:6]}-{day[6:]}"
+    if stamp is None:
+        unknown = Refusal("too-new", f"the index gives no upload time to compare with {cutoff}")
+        return None if case.request.insist_unknown else unknown
+    if _moment(stamp, end=False) <= _moment(cutoff, end=True):
+        return None
+    return Refusal("too-new", f"of {stamp}, after {cutoff}")
+
+
+def hash_given(case: Case, entry: Entry) -> Refusal | None:
+    """Only on demand: nightlies never carry a hash, and are locked by their first download."""
+    if case.request.require_hash and entry.wheel.sha256 is None:
+        return Refusal("hash", "the index gives no sha256")
+    return None
+
+
+def build_fits(case: Case, entry: Entry) -> Refusal | None:
+    """CUDA for GPUs, CPU for none, never one for the other; the variant asked for, where one was."""
+    if entry.build == "other":
+        return Refusal("variant", f"a {entry.variant} build: gpuenv decides between CUDA variants and cpu")
+    if entry.build == "unknown":
+        return None
+    wanted = "cpu" if case.cpu else "cuda"
+    if entry.build != wanted:
+        detail = f"a CUDA build ({entry.variant})" if case.cpu else "a CPU build"
+        return Refusal("variant", f"{detail}; this decision is for {'the CPU' if case.cpu else 'a GPU'}")
+    if case.variant is not None and entry.variant != case.variant:
+        return Refusal("variant", f"{case.variant} was asked for")
+    return None
+
+
+def driver_runs(case: Case, entry: Entry) -> Refusal | None:
+    """The driver must reach the minimum of the variant's CUDA (NVIDIA CUDA Compatibility, minor-version)."""
+    if case.cpu or entry.variant is None:
+        return None
+    return judge_driver(case, entry.variant).refusal
+
+
+RULES: dict[str, Rule] = {
+    "asked-for": asked_for,
+    "platform": platform_fits,
+    "python": python_fits,
+    "excluded": not_excluded,
+    "yanked": not_yanked,
+    "channel": channel_fits,
+    "version": version_fits,
+    "too-new": old_enough,
+    "hash": hash_given,
+    "build": build_fits,
+    "driver": driver_runs,
+}
+"""The rules by name, in the order they speak. Cheap and common refusals come first: a page holds 12,000 wheels."""
+
+
+def judge(case: Case, entry: Entry) -> Refusal | Entry:
+    """Put a wheel before every rule: the first refusal, or the wheel with the interpreters it runs on."""
+    for rule in RULES.values():
+        said = rule(case, entry)
+        if isinstance(said, Refusal):
+            return said
+        entry = said or entry
+    return entry
+
+
+def judge_driver(case: Case, variant: str) -> DriverVerdict:
+    """Compare the machine's driver with what a variant needs. Remembered by variant."""
+    if variant not in case.drivers:
+        case.drivers[variant] = _driver_verdict(case, variant)
+    return case.drivers[variant]
+
+
+def _driver_verdict(case: Case, variant: str) -> DriverVerdict:
+    driver = case.machine.driver
+    cuda = case.knowledge.cuda_of(variant)
+    floor = case.knowledge.driver_floor(variant, case.driver_os)
+    if floor is None:
+        refusal = Refusal(
+            "driver", f"it is not known which driver CUDA {cuda} needs (no table row, no rule for its major)"
+        )
+        return DriverVerdict(floor=None, full=False, refusal=refusal)
+    if driver is None:
+        refusal = Refusal(
+            "driver", f"needs driver {floor.minimum} ({floor.source}); this machine's driver is not known"
+        )
+        return DriverVerdict(floor=floor, full=False, refusal=None if case.request.insist_unknown else refusal)
+    if not _reaches(case, driver.version, floor.minimum):
+        detail = f"needs driver {floor.minimum} ({floor.source}); found {driver.version} ({driver.source})"
+        return DriverVerdict(floor=floor, full=False, refusal=Refusal("driver", detail))
+    full = cuda is not None and case.driver_cuda is not None and compare_versions(case.driver_cuda, cuda) >= 0
+    by_branch = compare_drivers(driver.version, floor.minimum) < 0
+    return DriverVerdict(floor=floor, full=full, refusal=None, by_branch=by_branch)
+
+
+def _reaches(case: Case, version: str, minimum: str) -> bool:
+    """Compare component by component, with two allowances.
+
+    A bare branch (``580``, as people write it) stands for the drivers of that branch. A Jetson's driver has the
+    branch of the desktop driver and its own count after it (L4T r38 says 580.00): there the branch decides.
+    """
+    if compare_drivers(version, minimum) >= 0:
+        return True
+    branch_alone = "." not in version or any(_is_jetson(case, gpu) for gpu in case.gpus)
+    return branch_alone and version.partition(".")[0] == minimum.partition(".")[0]
+
+
+def _is_jetson(case: Case, gpu: Gpu) -> bool:
+    """Tell a Tegra chip: one of the capabilities that the tables except from the rule of major and minor."""
+    rules = case.knowledge.code_rules.exceptions
+    return any(gpu.compute_capability in rule.not_on | rule.only_on for rule in rules)
+
+
+def _moment(text: str, *, end: bool) -> datetime:
+    """A date or RFC 3339 time as a moment; a bare date means its end when it is a limit, else its start."""
+    value = datetime.fromisoformat(text.replace("Z", "+00:00"))
+    if len(text) == len("2026-01-02"):
+        value = value.replace(hour=23, minute=59, second=59) if end else value
+    return value if value.tzinfo else value.replace(tzinfo=UTC)

@@ -1,0 +1,255 @@
+"""The sentences of a decision: why this torch, variant, Python and channel, with numbers and their source."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+from gpuenv.knowledge.rules import compare_versions
+from gpuenv.model.decision import Reason
+from gpuenv.model.machine import Gpu
+from gpuenv.select import family
+from gpuenv.select.candidates import Entry, label, public_version
+from gpuenv.select.family import day_words
+from gpuenv.select.hearing import Hearing
+from gpuenv.select.kernels import Served
+from gpuenv.select.rules import Case, judge_driver
+from gpuenv.select.target import Refusal
+
+_TELLING: tuple[Reason, ...] = ("companion", "kernels", "driver", "unknown-kernels", "yanked", "too-new", "hash")
+_NEWER_TOLD = 2
+_CODES = re.compile(r"((?:sm|compute)_\w+)(?: (?:sm|compute)_\w+){2,} ((?:sm|compute)_\w+)")
+_SOURCES = {
+    "mirror": "the mirror of PyTorch's index",
+    "package-index": "the default package index",
+    "find-links": "a folder of wheels",
+}
+
+
+def because(hearing: Hearing, chosen: Served, found: family.Found) -> tuple[str, ...]:
+    """Say why, the deciding sentence first."""
+    case = hearing.case
+    sentences: list[str] = []
+    if case.cpu:
+        sentences += _cpu_sentences(hearing, chosen)
+    else:
+        sentences += [_torch_sentence(hearing, chosen), *_newer_sentences(hearing, chosen)]
+        sentences += [*_variant_sentences(case, chosen), *_same_release_sentences(hearing, chosen)]
+    sentences += [_python_sentence(case, found), *_channel_sentences(hearing, chosen)]
+    sentences += [*_family_sentences(hearing, found), *_source_sentences(chosen)]
+    if case.request.gpus is not None and case.gpus and len(case.gpus) < len(case.machine.gpus):
+        sentences.append(f"Only {gpu_list(case.gpus)} counted, as --gpu said.")
+    return tuple(sentences)
+
+
+def warnings(hearing: Hearing, chosen: Served, found: family.Found) -> tuple[str, ...]:
+    """What works, and will surprise."""
+    case, entry = hearing.case, chosen.entry
+    said = list(chosen.warnings)
+    if not case.cpu and entry.variant is not None:
+        verdict = judge_driver(case, entry.variant)
+        if case.machine.driver is None:
+            said.append("the driver was not seen; that it runs this build was taken on your word")
+        elif not verdict.full:
+            said.append(_minor_version(case, entry.variant))
+        if verdict.by_branch:
+            said.append(f"{driver_words(case)}, was compared by its branch alone")
+    for gpu in case.gpus:
+        last, driver = case.knowledge.last_branch_for(gpu.compute_capability), case.machine.driver
+        if last is not None and driver is not None and compare_versions(driver.version.partition(".")[0], last) > 0:
+            said.append(f"driver branch {last} is the last that serves {gpu_words(gpu)}; found {driver.version}")
+    said += [f"{project} is left out: {detail}" for project, detail in found.left_out]
+    said += [f"{label(each.wheel)} was yanked: {each.wheel.yanked}" for each in found.members if each.wheel.yanked]
+    return tuple(dict.fromkeys(said))
+
+
+def gpu_words(gpu: Gpu) -> str:
+    """``NVIDIA GeForce RTX 5090 (12.0)``."""
+    return f"{gpu.name} ({gpu.compute_capability})"
+
+
+def gpu_list(gpus: Iterable[Gpu]) -> str:
+    """GPUs with their indices: ``GPU 0 Tesla V100 (7.0) and GPU 1 B200 (10.0)``."""
+    return join([f"GPU {gpu.index} {gpu_words(gpu)}" for gpu in gpus])
+
+
+def join(texts: Sequence[str]) -> str:
+    """A list as people write it: ``a, b and c``."""
+    return f"{', '.join(texts[:-1])} and {texts[-1]}" if len(texts) > 1 else "".join(texts)
+
+
+def kinds(gpus: Sequence[Gpu]) -> str:
+    """The distinct GPUs by name and capability, with their number where there are several alike."""
+    counted: dict[str, int] = {}
+    for gpu in gpus:
+        counted[gpu_words(gpu)] = counted.get(gpu_words(gpu), 0) + 1
+    return join([f"{count} × {name}" if count > 1 else name for name, count in counted.items()])
+
+
+def driver_words(case: Case) -> str:
+    """``driver 576.88 (nvml), which knows CUDA 12.9``."""
+    driver = case.machine.driver
+    if driver is None:
+        return "a driver that was not seen"
+    knows = f", which knows CUDA {case.driver_cuda}" if case.driver_cuda else ""
+    return f"driver {driver.version} ({driver.source}){knows}"
+
+
+def _cpu_sentences(hearing: Hearing, chosen: Served) -> list[str]:
+    case, profile = hearing.case, hearing.profile
+    if profile.accelerator == "auto" and not case.machine.gpus and not case.request.cpu:
+        first = "There is no NVIDIA GPU on this machine: this is a CPU build."
+    else:
+        asked = f"profile {profile.name}" if profile.accelerator == "cpu" else "the request"
+        first = f"This is a CPU build, as {asked} asks."
+    return [first, f"{label(chosen.entry.wheel)} is the newest {_offered(hearing, chosen)}."]
+
+
+def _torch_sentence(hearing: Hearing, chosen: Served) -> str:
+    case = hearing.case
+    code = join(sorted({gpu.by for gpu in chosen.gpus}))
+    origin = f" ({_place(chosen.kernels.detail)})" if chosen.kernels and chosen.kernels.detail else ""
+    name = label(chosen.entry.wheel)
+    if chosen.kernels is None:
+        return f"{name} was taken although its code is not known, because you insisted."
+    what = "native code" if chosen.native else "code, PTX at least,"
+    return f"{name} is the newest {_offered(hearing, chosen)} with {what} for {kinds(case.gpus)}: {code}{origin}."
+
+
+def _offered(hearing: Hearing, chosen: Served) -> str:
+    specifiers = [str(each) for each in hearing.case.wanted["torch"] if str(each)]
+    asked = f" of torch {join(specifiers)}" if specifiers else ""
+    build = "CPU build" if hearing.case.cpu else "wheel"
+    return f"{chosen.entry.wheel.channel} {build} offered{asked}"
+
+
+def _place(detail: str) -> str:
+    """Where the code was learned, without the long source behind it: that stands in the decision's kernels."""
+    return detail.partition("): ")[0] + (")" if "): " in detail else "")
+
+
+def _newer_sentences(hearing: Hearing, chosen: Served) -> list[str]:
+    """Why the newer releases were not taken."""
+    mine = public_version(chosen.entry.wheel.version)
+    newer: dict[str, list[tuple[Entry, Refusal]]] = {}
+    for entry, refusal in hearing.judged:
+        same_channel = entry.wheel.channel == chosen.entry.wheel.channel
+        if refusal.reason in _TELLING and same_channel and public_version(entry.wheel.version) > mine:
+            newer.setdefault(entry.wheel.version.partition("+")[0], []).append((entry, refusal))
+    versions = sorted(newer, key=public_version, reverse=True)[:_NEWER_TOLD]
+    return [
+        f"torch {version} is newer, but not for this machine ({_refusals(newer[version])})." for version in versions
+    ]
+
+
+def _same_release_sentences(hearing: Hearing, chosen: Served) -> list[str]:
+    """Why the other builds of the same release were not taken: those with a newer CUDA."""
+    mine = chosen.entry
+    cuda = hearing.case.knowledge.cuda_of(mine.variant or "")
+    others = []
+    for entry, refusal in hearing.judged:
+        other = hearing.case.knowledge.cuda_of(entry.variant or "")
+        same = public_version(entry.wheel.version) == public_version(mine.wheel.version)
+        if same and refusal.reason in _TELLING and cuda and other and compare_versions(other, cuda) > 0:
+            others.append((entry, refusal))
+    return [f"Its builds for a newer CUDA do not do: {_refusals(others)}."] if others else []
+
+
+def _refusals(rows: Sequence[tuple[Entry, Refusal]]) -> str:
+    """Group refusals by what was said: ``cu130 needs driver …; cu126 has no code for sm_120 …``."""
+    by_detail: dict[str, set[str]] = {}
+    for entry, refusal in rows:
+        by_detail.setdefault(_short(refusal), set()).add(entry.variant or label(entry.wheel))
+    return "; ".join(f"{join(sorted(names))}: {text}" for text, names in sorted(by_detail.items()))
+
+
+def _short(refusal: Refusal) -> str:
+    """The detail of a refusal with long lists of architectures cut to their ends."""
+    return _CODES.sub(lambda match: f"{match[1]} … {match[2]}", refusal.detail)
+
+
+def _variant_sentences(case: Case, chosen: Served) -> list[str]:
+    variant = chosen.entry.variant
+    if variant is None:
+        return []
+    verdict, cuda = judge_driver(case, variant), case.knowledge.cuda_of(variant)
+    if verdict.floor is None or case.machine.driver is None:
+        return [f"{variant} is built with CUDA {cuda}; the driver was not seen."]
+    if not verdict.full:
+        return [_minor_version(case, variant)[:1].upper() + _minor_version(case, variant)[1:] + "."]
+    least = f"it needs at least {verdict.floor.minimum} ({verdict.floor.source})"
+    return [f"{variant} is built with CUDA {cuda}: {least}, and this machine has {driver_words(case)}."]
+
+
+def _minor_version(case: Case, variant: str) -> str:
+    verdict, cuda = judge_driver(case, variant), case.knowledge.cuda_of(variant)
+    floor = f"from {verdict.floor.minimum} on ({verdict.floor.source})" if verdict.floor else ""
+    knows = f"is for CUDA {case.driver_cuda}" if case.driver_cuda else "is for a CUDA that is not known"
+    driver = case.machine.driver
+    found = f"driver {driver.version} ({driver.source})" if driver else "the driver"
+    return (
+        f"{found} {knows}, older than the {cuda} of {variant}: its compiled kernels run by minor-version compatibility "
+        f"{floor}, PTX of CUDA {cuda} would not"
+    )
+
+
+def _python_sentence(case: Case, found: family.Found) -> str:
+    offered = case.target.pythons
+    if len(offered) == 1:
+        return f"Python {found.python} is the one there is to choose."
+    return f"Python {found.python} is the first of {', '.join(offered)} for which there is such a family."
+
+
+def _channel_sentences(hearing: Hearing, chosen: Served) -> list[str]:
+    case, entry = hearing.case, chosen.entry
+    version = entry.wheel.version.partition("+")[0]
+    if entry.wheel.channel == "stable":
+        if case.channel != "auto" or case.cpu:
+            return []
+        what = "native code" if chosen.native else "code"
+        return [f"Stable {version} has {what} for every GPU, so that no nightly was needed."]
+    asked = case.channel == "nightly"
+    first = (
+        "The nightly channel was asked for."
+        if asked
+        else "No stable wheel serves every GPU natively: this is a nightly."
+    )
+    return [first, *_moved_back(hearing, entry)]
+
+
+def _moved_back(hearing: Hearing, chosen: Entry) -> list[str]:
+    """Say which newer days were passed over, and for what."""
+    if chosen.day is None:
+        return []
+    passed: dict[str, str] = {}
+    for entry, refusal in hearing.judged:
+        newer = entry.day is not None and entry.day > chosen.day and entry.wheel.channel == "nightly"
+        if newer and refusal.reason == "companion" and entry.variant == chosen.variant:
+            passed.setdefault(entry.day or "", refusal.detail)
+    if not passed:
+        return []
+    days = "; ".join(f"{day_words(day)}: {detail}" for day, detail in sorted(passed.items(), reverse=True))
+    count = f"{len(passed)} day{'s' if len(passed) > 1 else ''}"
+    return [f"The set is of {day_words(chosen.day)}, {count} back, because it must be coherent ({days})."]
+
+
+def _family_sentences(hearing: Hearing, found: family.Found) -> list[str]:
+    torch = found.members[0]
+    pinned = []
+    for entry in found.members[1:]:
+        requires = family.requires_of(hearing.case, entry, hearing.facts) or ()
+        pins = family.torch_pins(hearing.case, requires, found.python)
+        asks = f" (requires torch{', '.join(map(str, pins))})" if pins else " (requires no torch by version)"
+        pinned.append(f"{entry.wheel.project} {entry.wheel.version}{asks}")
+    if not pinned:
+        return []
+    place = f"of {torch.variant} and the {torch.wheel.channel} channel" if torch.variant else "of the same source"
+    return [f"With it, {place}: {join(pinned)}."]
+
+
+def _source_sentences(chosen: Served) -> list[str]:
+    place = _SOURCES.get(chosen.entry.wheel.source)
+    if place is None:
+        return []
+    build = f", where this release is the {chosen.entry.variant} build" if chosen.entry.wheel.variant is None else ""
+    return [f"The wheels come from {place}{build}."]
