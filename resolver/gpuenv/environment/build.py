@@ -9,17 +9,15 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from packaging.utils import canonicalize_name
-
 from gpuenv import __version__
 from gpuenv.environment.arrivals import Arrivals
+from gpuenv.environment.cached import cache_folder, not_cached, unpacked_since
 from gpuenv.environment.compare import Compared, Difference, compare, look_at_bare
 from gpuenv.environment.guard import write_guard
 from gpuenv.environment.interpreters import Interpreter
@@ -28,9 +26,8 @@ from gpuenv.environment.records import check_records
 from gpuenv.environment.space import Free, free_on, require_space
 from gpuenv.environment.swap import swap_in
 from gpuenv.environment.target import Target, check_target, only_one, remove_tree, staging, sweep
-from gpuenv.environment.translate import translate
 from gpuenv.environment.tree import python_version
-from gpuenv.environment.uv import STALL_SECONDS, Completed, Uv
+from gpuenv.environment.uv import STALL_SECONDS, Completed, Uv, failure
 from gpuenv.errors import (
     IntegrityError,
     InterpreterError,
@@ -49,7 +46,6 @@ _MENDABLE = frozenset({"missing", "size", "hash", "link", "record", "broken"})
 _SHOWN_DIFFERENCES = 8
 _VENV_SECONDS = 120.0
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-_UNCACHED = re.compile(r"Identified uncached distribution: (?P<name>[A-Za-z0-9._-]+)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -252,10 +248,11 @@ def _sync(job: _Job, stage: Path, environment: Path) -> tuple[str, ...]:
     done = job.run([*command, "--offline"], stage)
     if done.returncode == 0:
         return ()
-    error = translate(done.stderr, doing="installing the lock")
+    error = failure(done, doing="installing the lock")
     if not isinstance(error, OfflineError):
         raise error
-    missing = _missing(job.run([*command, "--offline", "--dry-run", "-v"], stage).stderr)
+    cache = job.cache or cache_folder(job.uv, stage, job.reporter)
+    missing = not_cached(cache, job.lock.packages)
     if job.options.offline:
         raise OfflineError(
             f"offline, and not in uv's cache: {', '.join(missing) or 'a wheel of the lock'}",
@@ -263,29 +260,19 @@ def _sync(job: _Job, stage: Path, environment: Path) -> tuple[str, ...]:
             hints=("run once without --offline", "or keep the wheels of a lock: gpuenv lock --keep"),
         )
     sizes = {each.name: each.size or 0 for each in job.lock.packages if not missing or each.name in missing}
-    cache = job.cache or cache_folder(job.uv, stage, job.reporter)
     require_space(sizes.values(), cache=cache, target=stage, free=job.options.free)
     title = f"fetching {len(sizes)} wheel{'s' if len(sizes) != 1 else ''}"
+    started = time.time()
     with job.reporter.task(title, total=sum(sizes.values()), unit="B") as task:
         arrivals = Arrivals(task, sizes)
         _must(job.run(command, stage, arrivals=arrivals), "installing the lock")
         arrivals.finish()
-    return tuple(sorted(sizes))
-
-
-def cache_folder(uv: Uv, cwd: Path, reporter: Reporter) -> Path:
-    """Where uv keeps its cache when it is not told."""
-    done = uv.run(["cache", "dir"], cwd=cwd, deadline=_VENV_SECONDS, reporter=reporter)
-    return Path(done.stdout.strip()) if done.returncode == 0 and done.stdout.strip() else cwd
-
-
-def _missing(said: str) -> tuple[str, ...]:
-    return tuple(sorted({canonicalize_name(match["name"]) for match in _UNCACHED.finditer(said)}))
+    return unpacked_since(environment, started)
 
 
 def _must(done: Completed, doing: str) -> None:
     if done.returncode != 0:
-        raise translate(done.stderr, doing=doing)
+        raise failure(done, doing=doing)
 
 
 def _not_as_locked(job: _Job, differences: tuple[Difference, ...]) -> IntegrityError:

@@ -104,6 +104,7 @@ def compare(
     notes = [
         f"{path} is listed by {' and '.join(names)} with different contents" for path, names in sorted(shared.items())
     ]
+    notes += list(_unhashed(found))
     doubtful: list[tuple[str, Distribution, Row]] = []
     for path, (dist, row) in owners.items():
         difference = _listed_difference(entries.get(path), path, dist, row, sized=path not in shared)
@@ -125,6 +126,15 @@ def compare(
         files=len(entries),
         hashed=len(doubtful),
     )
+
+
+def _unhashed(found: Iterable[Distribution]) -> Iterable[str]:
+    """Name wheels whose RECORD leaves files out; uv adds a row without a hash for each (seen in 0.13.9)."""
+    for dist in found:
+        bare = [row.path for row in dist.rows if row.sha256 is None and not row.path.endswith((".pyc", "/RECORD"))]
+        if bare:
+            more = f" and {len(bare) - 1} more" if len(bare) > 1 else ""
+            yield f"the RECORD of {dist.name} has no hash for {bare[0]}{more}: only sizes were compared"
 
 
 def _set_differences(found: Iterable[Distribution], expected: Mapping[str, str]) -> Iterable[Difference]:

@@ -27,6 +27,7 @@ _SECRET_QUERY = re.compile(
 )
 _COLOUR = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 _URL = re.compile(r"https?://[^\s`'\"<>)]+")
+_PACKAGE = re.compile(r"Failed to (?:download|fetch|read|install|build)(?: wheel)?:? `(?P<package>[^`]+)`")
 _STATUS = re.compile(r"HTTP status (?:client|server) error \((?P<status>\d{3})[^)]*\)")
 
 _CAUSE_LINES = 12
@@ -54,6 +55,19 @@ _SIGNS = (
         ),
     ),
     _Sign(
+        words=(
+            "failed to extract archive",
+            "zip structure",
+            "invalid zip file",
+            "bad uncompressed size",
+            "bad crc",
+            "not a valid wheel",
+        ),
+        error=IntegrityError,
+        message="a download is not a whole wheel",
+        hints=("see whether the index still has the file that was locked: gpuenv lock --check",),
+    ),
+    _Sign(
         words=("no space left on device", "disk quota exceeded", "file too large", "not enough space on the disk"),
         error=NoSpaceError,
         message="there is no space left for the environment or uv's cache",
@@ -76,6 +90,9 @@ _SIGNS = (
         message="uv found no interpreter of the Python version decided on",
     ),
 )
+
+# A connection that broke leaves half an archive, and uv tells of both.
+_BROKEN_OFF = ("error decoding response body", "request or response body error", "connection reset")
 
 _NETWORK = (
     "failed to fetch",
@@ -105,6 +122,8 @@ def translate(stderr: str, *, doing: str = "uv") -> GpuenvError:
     said = redact(_COLOUR.sub("", stderr))
     lower = said.lower()
     causes = tail(said)
+    if any(word in lower for word in _BROKEN_OFF):
+        return _unreachable(said, causes)
     for sign in _SIGNS:
         if any(word in lower for word in sign.words):
             return sign.error(_named(sign.message, said), causes=causes, hints=sign.hints)
@@ -136,7 +155,7 @@ def tail(stderr: str, lines: int = _CAUSE_LINES) -> tuple[str, ...]:
 
 def _unreachable(said: str, causes: Sequence[str]) -> IndexUnreachableError:
     status = _STATUS.search(said)
-    where = _first_url(said)
+    where = _place(said)
     if status is not None and status["status"] in ("404", "410"):
         return IndexUnreachableError(
             f"a locked wheel is gone from its index ({status['status']}): {where}",
@@ -146,17 +165,21 @@ def _unreachable(said: str, causes: Sequence[str]) -> IndexUnreachableError:
     if status is not None:
         return IndexUnreachableError(f"the index answered {status['status']}: {where}", causes=causes)
     return IndexUnreachableError(
-        f"a download failed: {where}",
+        f"a download failed: {where}" if where else "a download failed",
         causes=causes,
         hints=("check the connection and the proxy, then run the same command again",),
     )
 
 
 def _named(message: str, said: str) -> str:
-    where = _first_url(said)
+    where = _place(said)
     return f"{message}: {where}" if where else message
 
 
-def _first_url(said: str) -> str:
-    match = _URL.search(said)
-    return match[0].rstrip(".,;:") if match else ""
+def _place(said: str) -> str:
+    """What uv was busy with: the URL it named, else the package."""
+    url = _URL.search(said)
+    if url is not None:
+        return url[0].rstrip(".,;:")
+    package = _PACKAGE.search(said)
+    return package["package"] if package is not None else ""

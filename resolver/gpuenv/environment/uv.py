@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,10 +20,10 @@ from packaging.version import InvalidVersion, Version
 
 from gpuenv.environment.process import Completed, DeadlineError, Limits, StallError, bytes_written, run_child
 from gpuenv.environment.translate import redact, tail, translate
-from gpuenv.errors import IndexUnreachableError, UvError, UvMissingError
+from gpuenv.errors import GpuenvError, IndexUnreachableError, UvError, UvMissingError
 from gpuenv.report import Reporter
 
-__all__ = ["PASSED", "Completed", "Uv", "base_environment", "find_uv", "redact", "translate"]
+__all__ = ["PASSED", "Completed", "Uv", "base_environment", "failure", "find_uv", "redact", "translate"]
 
 PASSED = (
     "HOME",
@@ -96,7 +97,7 @@ class Uv:
         on_progress: Callable[[int], None] | None = None,
         stall: float | None = STALL_SECONDS,
     ) -> Completed:
-        """Run ``uv ARGS`` to its end, whatever its exit status: :func:`translate` makes the error of what it said.
+        """Run ``uv ARGS`` to its end, whatever its exit status: :func:`failure` makes the error to raise.
 
         ``deadline`` and ``stall`` are seconds from now; ``cache`` replaces uv's own place for it. ``extra_env`` adds
         variables (``UV_PYTHON_DOWNLOADS=automatic``, a certificate, credentials of an index). ``on_stderr`` gets uv's
@@ -142,6 +143,21 @@ class Uv:
             ) from None
         except OSError as error:
             raise UvError(f"uv cannot be started: {self.path}", causes=(str(error),)) from None
+
+
+def failure(done: Completed, *, doing: str) -> GpuenvError:
+    """Make the error to raise for a run of uv that did not end well, by itself or killed."""
+    if done.returncode >= 0:
+        return translate(done.stderr, doing=doing)
+    try:
+        name = signal.Signals(-done.returncode).name
+    except ValueError:
+        name = f"signal {-done.returncode}"
+    return UvError(
+        f"{doing} failed: uv was ended by {name}",
+        causes=tail(done.stderr),
+        hints=("the system may be out of memory: see dmesg",) if name == "SIGKILL" else (),
+    )
 
 
 def find_uv(environ: Mapping[str, str], *, explicit: Path | None = None, least: str = LEAST_VERSION) -> Uv:

@@ -1,0 +1,340 @@
+"""Building, replacing and refusing, with the real uv."""
+
+from __future__ import annotations
+
+import io
+import os
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from gpuenv.environment.build import BuildOptions
+from gpuenv.environment.marker import read_marker
+from gpuenv.environment.space import Free
+from gpuenv.errors import IntegrityError, InterpreterError, NoSpaceError, OfflineError, TargetError, VerificationError
+from gpuenv.model.verification import Check, Report
+from support.wheels import BuiltWheel, build_wheel, pack
+from support.workshop import NO_RETRIES, Workshop, alpha, torch
+
+
+def report(verdict: str) -> Report:
+    check = Check(
+        name="training", title="training", status="failed" if verdict == "failed" else "passed", seen="nan",
+        expected="a number", cause="the loss is not a number", hint="gpuenv doctor",
+    )  # fmt: skip
+    return Report(
+        verdict="failed" if verdict == "failed" else "passed", accelerator="cpu", checks=(check,), training=None,
+        facts=(), log=(), seconds=0.0,
+    )  # fmt: skip
+
+
+def test_a_new_environment_is_whole_and_ours(workshop: Workshop) -> None:
+    built = workshop.build([alpha(), torch()])
+
+    assert built.path == workshop.target
+    assert not built.replaced
+    assert built.fetched == ("alpha", "torch")
+    assert workshop.look().differences == ()
+    assert workshop.leftovers() == []
+    marker = read_marker(workshop.target)
+    assert marker == built.marker
+    assert [(each.name, each.version, each.family) for each in built.marker.packages] == [
+        ("alpha", "1.0", False),
+        ("torch", "1.0", True),
+    ]
+    title, total, done = workshop.told.progress[0]
+    assert title == "fetching 2 wheels"
+    assert done == total == len(alpha().body) + len(torch().body)
+
+
+def test_its_commands_work_where_it_stands(workshop: Workshop) -> None:
+    workshop.build([alpha()])
+
+    said = subprocess.run([workshop.target / "bin/alpha"], capture_output=True, text=True, check=True)
+
+    assert said.stdout == "alpha 1.0\n"
+    holders = [path for path in workshop.target.rglob("*") if path.is_file() and b"gpuenv-stage" in path.read_bytes()]
+    assert holders == []
+
+
+def test_a_second_build_asks_nothing_of_the_network(workshop: Workshop) -> None:
+    workshop.build([alpha(), torch()])
+    workshop.server.requests.clear()
+
+    built = workshop.build([alpha(), torch()])
+
+    assert workshop.server.requests == []
+    assert built.fetched == ()
+    assert built.replaced
+    assert workshop.told.progress == []
+    assert workshop.leftovers() == []
+
+
+def test_only_what_is_missing_is_fetched(workshop: Workshop) -> None:
+    workshop.build([alpha()])
+
+    assert workshop.build([alpha(), torch()]).fetched == ("torch",)
+
+
+def test_offline_names_what_is_missing(workshop: Workshop) -> None:
+    workshop.build([alpha()])
+
+    with pytest.raises(OfflineError, match=r"not in uv's cache: torch$"):
+        workshop.build([alpha(), torch()], options=BuildOptions(offline=True))
+
+    assert workshop.build([alpha()], options=BuildOptions(offline=True)).fetched == ()
+    assert workshop.leftovers() == []
+
+
+def test_a_lock_with_the_same_wheels_elsewhere(workshop: Workshop, tmp_path: Path) -> None:
+    """A store hands out the wheels of a lock whose own locations are gone; the marker still names the lock."""
+    wheel = alpha()
+    path, _ = workshop.lock([wheel])
+    stored = tmp_path / "pylock.stored.toml"
+    stored.write_text(
+        path.read_text().replace(f'url = "{workshop.server.url}/', f'path = "{wheel.write(tmp_path / "store").parent}/')
+    )
+    workshop.server.files.clear()
+    workshop.server.requests.clear()
+
+    built = workshop.build([wheel], options=BuildOptions(sync_from=stored))
+
+    assert built.marker.lock_name == path.name
+    assert workshop.server.requests == []
+
+
+def test_verification_sees_the_finished_environment_before_anyone_else(workshop: Workshop) -> None:
+    seen: list[Path] = []
+
+    def verify(environment: Path) -> Report:
+        seen.append(environment)
+        assert read_marker(environment) is not None
+        assert not workshop.target.exists()
+        return report("passed")
+
+    built = workshop.build([alpha()], verify=verify)
+
+    assert built.report == report("passed")
+    assert seen[0].parent.parent == workshop.project
+    assert not seen[0].exists()
+
+
+def test_an_environment_survives_a_failing_verification(workshop: Workshop) -> None:
+    before = workshop.build([alpha("1.0")]).marker
+
+    with pytest.raises(VerificationError, match="did not prove itself") as caught:
+        workshop.build([alpha("2.0")], verify=lambda _: report("failed"))
+
+    assert caught.value.causes == ("training: the loss is not a number",)
+    assert caught.value.hints == ("gpuenv doctor",)
+    assert read_marker(workshop.target) == before
+    assert workshop.look().differences == ()
+    assert workshop.leftovers() == []
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), RuntimeError("a bug"), SystemExit(3)])
+def test_an_environment_survives_whatever_verification_throws(workshop: Workshop, error: BaseException) -> None:
+    before = workshop.build([alpha("1.0")]).marker
+
+    def verify(environment: Path) -> Report:
+        raise error
+
+    with pytest.raises(type(error)):
+        workshop.build([alpha("2.0")], verify=verify)
+
+    assert read_marker(workshop.target) == before
+    assert workshop.leftovers() == []
+
+
+@pytest.mark.parametrize("exchange", [True, False])
+def test_the_old_environment_is_gone_after_the_swap(workshop: Workshop, exchange: bool) -> None:
+    workshop.build([alpha("1.0"), torch()])
+    (workshop.target / "mine.txt").write_text("left by the user")
+
+    built = workshop.build([alpha("2.0")], options=BuildOptions(extra_env=NO_RETRIES, exchange=exchange))
+
+    assert built.replaced
+    assert not (workshop.target / "mine.txt").exists()
+    assert [each.name for each in built.marker.packages] == ["alpha"]
+    assert workshop.leftovers() == []
+
+
+def test_a_folder_that_is_no_environment_is_never_touched(workshop: Workshop) -> None:
+    workshop.target.mkdir()
+    (workshop.target / "thesis.tex").write_text("years of work")
+
+    with pytest.raises(TargetError, match="not an environment"):
+        workshop.build([alpha()])
+
+    assert (workshop.target / "thesis.tex").read_text() == "years of work"
+    assert workshop.server.requests == []
+
+
+def test_an_environment_of_another_tool_is_never_touched(workshop: Workshop) -> None:
+    uv = workshop.uv
+    subprocess.run([uv.path, "venv", "--quiet", "--python", sys.executable, workshop.target], check=True)
+
+    with pytest.raises(TargetError, match="did not build"):
+        workshop.build([alpha()])
+
+    assert (workshop.target / "pyvenv.cfg").is_file()
+
+
+def test_a_target_that_turns_up_during_the_build_is_not_replaced(workshop: Workshop) -> None:
+    def verify(environment: Path) -> Report:
+        workshop.target.mkdir()
+        (workshop.target / "thesis.tex").write_text("years of work")
+        return report("passed")
+
+    with pytest.raises(TargetError, match="not an environment"):
+        workshop.build([alpha()], verify=verify)
+
+    assert (workshop.target / "thesis.tex").read_text() == "years of work"
+    assert workshop.leftovers() == []
+
+
+def test_no_room_is_known_before_anything_is_fetched(workshop: Workshop) -> None:
+    options = BuildOptions(free=lambda path: Free(device=1, bytes=10_000_000, files=None))
+
+    with pytest.raises(NoSpaceError, match=r"needs about 4\d MB in .*cache, and 10 MB are free"):
+        workshop.build([torch(size=20_000_000)], options=options)
+
+    assert workshop.server.requests == []
+    assert workshop.leftovers() == []
+
+
+def test_what_is_cached_needs_no_room(workshop: Workshop) -> None:
+    workshop.build([torch()])
+
+    workshop.build([torch()], options=BuildOptions(free=lambda path: Free(device=1, bytes=0, files=0)))
+
+
+def test_a_lock_for_another_python_is_refused(workshop: Workshop) -> None:
+    from gpuenv.environment.build import build
+    from gpuenv.environment.interpreters import running_interpreter
+
+    path, lock = workshop.lock([alpha()])
+    lock = replace(lock, inputs=replace(lock.inputs, target=replace(lock.inputs.target, python="3.8")))
+
+    with pytest.raises(InterpreterError, match=r"for Python 3\.8"):
+        build(
+            path, lock, target=workshop.target, python=running_interpreter(), uv=workshop.uv,
+            state=workshop.folder / "state", cache=workshop.folder / "cache", reporter=workshop.told,
+        )  # fmt: skip
+
+    assert workshop.leftovers() == []
+
+
+def test_a_cache_that_was_edited_is_noticed_and_mended(workshop: Workshop) -> None:
+    """Edits through a hard link reach uv's cache, and from there every later environment."""
+    workshop.build([alpha(), torch()])
+    installed = next(workshop.target.rglob("part_007.py"))
+    inode = installed.stat().st_ino
+    with installed.open("r+") as file:
+        file.write("VALUE = 8")
+    os.utime(installed, (installed.stat().st_atime, installed.stat().st_mtime + 60))
+    workshop.server.requests.clear()
+
+    built = workshop.build([alpha(), torch()])
+
+    assert built.fetched == ("torch",)
+    assert next(workshop.target.rglob("part_007.py")).read_text() == "VALUE = 7\n"
+    assert next(workshop.target.rglob("part_007.py")).stat().st_ino != inode
+    assert any("damaged copies of torch" in line for line in workshop.told.lines)
+    assert workshop.look().differences == ()
+
+
+def test_a_cached_file_cut_to_nothing_is_noticed_offline_too(workshop: Workshop) -> None:
+    workshop.build([torch()])
+    with next(workshop.target.rglob("blob.bin")).open("w"):
+        pass
+
+    with pytest.raises(IntegrityError, match="not what the locked wheels say") as caught:
+        workshop.build([torch()], options=BuildOptions(offline=True))
+
+    assert "0 bytes, 2000000 are listed" in caught.value.causes[0]
+
+
+def test_a_record_changed_together_with_its_file_is_noticed(workshop: Workshop) -> None:
+    """Whoever edits the cache can edit the row as well; the digest remembered by the wheel's hash tells."""
+    workshop.build([alpha()])
+    record = next((workshop.folder / "cache/archive-v0").rglob("alpha-1.0.dist-info/RECORD"))
+    module = next((workshop.folder / "cache/archive-v0").rglob("alpha/__init__.py"))
+    module.write_text("def main(): print('evil')\n")
+    evil = build_wheel("alpha", "1.0", files={"alpha/__init__.py": module.read_text()})
+    row = next(line for line in _record(evil.body).splitlines() if line.startswith("alpha/__init__.py"))
+    lines = [row if line.startswith("alpha/__init__.py") else line for line in record.read_text().splitlines()]
+    record.write_text("\n".join(lines) + "\n")
+
+    with pytest.raises(IntegrityError) as caught:
+        workshop.build([alpha()], options=BuildOptions(offline=True))
+
+    assert "when it was first installed here" in caught.value.causes[0]
+    assert workshop.build([alpha()]).fetched == ("alpha",)
+
+
+def _record(body: bytes) -> str:
+    with zipfile.ZipFile(io.BytesIO(body)) as archive:
+        return archive.read("alpha-1.0.dist-info/RECORD").decode()
+
+
+@pytest.mark.parametrize(
+    ("files", "why"),
+    [
+        ({"sitecustomize.py": "print('hello')"}, "it runs at every start of the interpreter"),
+        ({"usercustomize/__init__.py": ""}, "it runs at every start of the interpreter"),
+        ({"alpha-1.0.data/data/pyvenv.cfg": "home = /nowhere\nversion_info = 3.11\n"}, "a file of the environment"),
+        ({"alpha-1.0.data/data/bin/activate": "echo hello\n"}, "a file of the environment"),
+    ],
+)
+def test_wheels_that_reach_for_the_environment_are_refused(workshop: Workshop, files: dict[str, str], why: str) -> None:
+    with pytest.raises(IntegrityError, match="not what the locked wheels say") as caught:
+        workshop.build([build_wheel("alpha", "1.0", files=dict(files))])
+
+    assert any(why in cause for cause in caught.value.causes), caught.value.causes
+    assert not workshop.target.exists()
+    assert workshop.leftovers() == []
+
+
+def repacked(change: Callable[[list[tuple[str, bytes]]], list[tuple[str, bytes]]]) -> BuiltWheel:
+    good = alpha()
+    with zipfile.ZipFile(io.BytesIO(good.body)) as archive:
+        members = [(name, archive.read(name)) for name in archive.namelist()]
+    return BuiltWheel(filename=good.filename, body=pack(change(members)), metadata=good.metadata)
+
+
+def test_a_wheel_whose_files_differ_from_its_record_is_refused(workshop: Workshop) -> None:
+    """uv installs it; it looks at hashes of wheels, not at those in them."""
+    wheel = repacked(lambda members: [(n, b"other\n" if n == "alpha/__init__.py" else body) for n, body in members])
+
+    with pytest.raises(IntegrityError) as caught:
+        workshop.build([wheel])
+
+    assert "6 bytes, 60 are listed" in caught.value.causes[0]
+    assert workshop.leftovers() == []
+
+
+def test_the_same_size_does_not_help_when_every_hash_is_asked_for(workshop: Workshop) -> None:
+    wheel = repacked(lambda members: [(name, body.replace(b"main", b"evil")) for name, body in members])
+
+    with pytest.raises(IntegrityError) as caught:
+        workshop.build([wheel], options=BuildOptions(full=True, extra_env=NO_RETRIES))
+
+    assert any("alpha/__init__.py: its contents are not those" in cause for cause in caught.value.causes)
+
+
+def test_a_wheel_that_leaves_files_out_of_its_record_is_named(workshop: Workshop) -> None:
+    built = workshop.build([repacked(lambda members: [*members, ("alpha/more.py", b"1\n")])])
+
+    assert any("no hash for" in note and "alpha/more.py" in note for note in built.notes)
+
+
+def test_a_start_up_file_of_a_wheel_is_allowed_and_named(workshop: Workshop) -> None:
+    built = workshop.build([build_wheel("alpha", "1.0", files={"alpha.pth": "import sys\n", "alpha.py": ""})])
+
+    assert any("alpha.pth of alpha runs code at every start" in note for note in built.notes)
