@@ -24,7 +24,7 @@ from gpuenv.environment.compiling import Indexes, Picked, Resolver, compile_clos
 from gpuenv.environment.single_source import Rules, SingleSourceIndex
 from gpuenv.environment.stubs import PLACEHOLDER_VERSION, parse_requirement, write_stub
 from gpuenv.errors import IntegrityError, NoFittingWheelError, UsageError, UvError
-from gpuenv.lock.audit import PYTORCH_HOSTS, audit, same_place
+from gpuenv.lock.audit import PYTORCH_HOSTS, audit, same_file
 from gpuenv.lock.making import local_path, package_of, redacted
 from gpuenv.lock.model import HashOrigin, Lock, LockedPackage, MachineTarget
 from gpuenv.lock.target import marker_environment
@@ -323,7 +323,7 @@ def _family_package(
 def _before(previous: Lock | None, name: str, url: str) -> LockedPackage | None:
     """The same file in an earlier lock: same place, not same name, for one name stands in several folders."""
     held = None if previous is None else previous.by_name.get(name)
-    return held if held is not None and same_place(held.location, url) else None
+    return held if held is not None and same_file(held.location, url) else None
 
 
 def _check_unchanged(package: LockedPackage, previous: Lock | None) -> None:

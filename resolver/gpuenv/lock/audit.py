@@ -7,6 +7,7 @@ of December 2022, when a dependency of the torch nightly was taken from the pack
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from urllib.parse import urlsplit
 
 from gpuenv.errors import IntegrityError
 from gpuenv.lock.making import host_of, local_path, redacted
@@ -78,6 +79,15 @@ def _fault(
 def same_place(one: str, other: str) -> bool:
     """Whether two URLs or paths name the same place; queries, fragments and credentials do not count."""
     return _bare(one) == _bare(other)
+
+
+def same_file(one: str, other: str) -> bool:
+    """Whether two places hold the same file: the same place, or the same path on two of PyTorch's hosts, which hold
+    copies of one another (its pages change between them: index-format, section 4)."""
+    if same_place(one, other):
+        return True
+    hosts = {host_of(one), host_of(other)}
+    return hosts <= set(PYTORCH_HOSTS) and urlsplit(one).path == urlsplit(other).path
 
 
 def _bare(location: str) -> str:

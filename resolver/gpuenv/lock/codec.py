@@ -60,6 +60,7 @@ def render(lock: Lock) -> str:
         "environments": [environment_marker(lock.inputs.target)],
         "requires-python": f"=={lock.inputs.target.python}.*",
         "created-by": "gpuenv",
+        "packages": None if lock.packages else [],
     }
     lines = [f"# {_one_line(lock.command)}", *toml.table(head), ""]
     lines += ["[tool.gpuenv]", *toml.table({"format": FORMAT, "command": lock.command}), ""]

@@ -1,0 +1,163 @@
+"""What is different between two locks, or between a lock and what is installed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from packaging.version import InvalidVersion, Version
+
+from gpuenv.lock.model import Lock, LockedPackage
+
+Kind = Literal["added", "removed", "changed", "replaced"]
+"""``replaced``: the same version, another file."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """One package that differs. ``before`` and ``after`` are versions, ``None`` where it is absent."""
+
+    name: str
+    kind: Kind
+    before: str | None
+    after: str | None
+    family: bool = False
+    detail: str = ""
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """The change as uv prints it: ``-`` before ``+``, ``~`` for another file of the same version."""
+        note = f" ({self.detail})" if self.detail else ""
+        if self.kind == "replaced":
+            return (f" ~ {self.name}=={self.after}{note}",)
+        gone = () if self.before is None else (f" - {self.name}=={self.before}",)
+        come = () if self.after is None else (f" + {self.name}=={self.after}",)
+        lines = [*gone, *come]
+        return (*lines[:-1], lines[-1] + note)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Diff:
+    """Every difference: packages by name, and what else of the locks differs (``variant: cu128 -> cu130``)."""
+
+    changes: tuple[Change, ...]
+    circumstances: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.changes)
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """Package changes, one line each side."""
+        return tuple(line for change in self.changes for line in change.lines)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Present:
+    """A distribution in an environment. ``by`` says who put it there, as far as that is known."""
+
+    name: str
+    version: str
+    by: str = ""
+
+
+def diff(before: Lock, after: Lock) -> Diff:
+    """What ``after`` changes. A diff is false where both lock the same files."""
+    olds, news = before.by_name, after.by_name
+    changes = [_change(olds.get(name), news.get(name)) for name in sorted(olds.keys() | news.keys())]
+    return Diff(
+        changes=tuple(change for change in changes if change is not None), circumstances=_circumstances(before, after)
+    )
+
+
+def diff_installed(lock: Lock, installed: Sequence[Present]) -> Diff:
+    """What an environment has that its lock does not say, and the other way round.
+
+    Versions are compared; files of the same version cannot be told apart by name.
+    """
+    locked, present = lock.by_name, {each.name: each for each in installed}
+    changes = []
+    for name in sorted(locked.keys() | present.keys()):
+        package, found = locked.get(name), present.get(name)
+        family = package is not None and package.family
+        if package is None and found is not None:
+            change = Change(name=name, kind="added", before=None, after=found.version, detail=found.by)
+        elif package is not None and found is None:
+            change = Change(name=name, kind="removed", before=package.version, after=None, family=family)
+        elif package is not None and found is not None and not same_version(package.version, found.version):
+            change = Change(
+                name=name,
+                kind="changed",
+                before=package.version,
+                after=found.version,
+                family=family,
+                detail=found.by,
+            )
+        else:
+            continue
+        changes.append(change)
+    return Diff(changes=tuple(changes))
+
+
+def same_version(one: str, other: str) -> bool:
+    """Whether two versions are equal (PEP 440), local part included."""
+    try:
+        return Version(one) == Version(other)
+    except InvalidVersion:
+        return one == other
+
+
+def _change(old: LockedPackage | None, new: LockedPackage | None) -> Change | None:
+    if old is None and new is not None:
+        return Change(name=new.name, kind="added", before=None, after=new.version, family=new.family)
+    if old is not None and new is None:
+        return Change(name=old.name, kind="removed", before=old.version, after=None, family=old.family)
+    assert old is not None
+    assert new is not None
+    if not same_version(old.version, new.version):
+        return Change(
+            name=new.name,
+            kind="changed",
+            before=old.version,
+            after=new.version,
+            family=new.family or old.family,
+            detail=_commits(old, new),
+        )
+    if old.sha256 != new.sha256:
+        return Change(
+            name=new.name,
+            kind="replaced",
+            before=old.version,
+            after=new.version,
+            family=new.family or old.family,
+            detail=f"{old.filename} -> {new.filename}"
+            if old.filename != new.filename
+            else "the file has other contents",
+        )
+    return None
+
+
+def _commits(old: LockedPackage, new: LockedPackage) -> str:
+    if old.git is None or new.git is None or old.git == new.git:
+        return ""
+    return f"commits {old.git[:10]}..{new.git[:10]}"
+
+
+def _circumstances(before: Lock, after: Lock) -> tuple[str, ...]:
+    pairs = (
+        ("accelerator", before.decision.accelerator, after.decision.accelerator),
+        ("channel", before.decision.channel, after.decision.channel),
+        ("driver", before.inputs.target.driver, after.inputs.target.driver),
+        ("knowledge", before.inputs.knowledge, after.inputs.knowledge),
+        ("machine", _machine(before), _machine(after)),
+        ("profile", before.inputs.profile, after.inputs.profile),
+        ("python", before.inputs.target.python, after.inputs.target.python),
+        ("source", before.decision.source, after.decision.source),
+        ("variant", before.decision.variant, after.decision.variant),
+    )
+    return tuple(f"{what}: {old or 'none'} -> {new or 'none'}" for what, old, new in pairs if old != new)
+
+
+def _machine(lock: Lock) -> str:
+    return f"{lock.inputs.target.os} {lock.inputs.target.arch}"

@@ -1,0 +1,104 @@
+"""Whether a machine may use a lock, and why not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from gpuenv.knowledge.base import Knowledge
+from gpuenv.knowledge.rules import Refusal, compare_drivers, serve
+from gpuenv.lock.making import glibc_of
+from gpuenv.lock.model import Lock
+from gpuenv.model.machine import Machine
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mismatch:
+    """Why a lock is not for a machine. ``found`` and ``locked`` are the two facts that do not go together."""
+
+    what: Literal["os", "arch", "libc", "gpu", "driver", "kernels", "cpu"]
+    sentence: str
+    locked: str
+    found: str
+
+
+def fits_machine(lock: Lock, machine: Machine, knowledge: Knowledge) -> Mismatch | None:
+    """Say why ``machine`` must not use the lock, ``None`` where it may. Only its GPUs in scope should be in it.
+
+    The machine need not be the one the lock was made on: what counts is that every GPU has code in the locked torch and
+    that its driver runs it. A CPU build that nobody wished for does not fit a machine with a GPU.
+    """
+    return _platform(lock, machine) or _accelerator(lock, machine, knowledge)
+
+
+def _platform(lock: Lock, machine: Machine) -> Mismatch | None:
+    target = lock.inputs.target
+    arch = "aarch64" if machine.os == "linux" and machine.arch == "arm64" else machine.arch
+    if machine.os != target.os:
+        return Mismatch(
+            what="os", sentence=f"made for {target.os}, this is {machine.os}", locked=target.os, found=machine.os
+        )
+    if arch != target.arch:
+        return Mismatch(what="arch", sentence=f"made for {target.arch}, this is {arch}", locked=target.arch, found=arch)
+    need, have = glibc_of(target.libc), glibc_of(machine.libc)
+    if need is not None and (have is None or have < need):
+        found = machine.libc or "no glibc"
+        return Mismatch(
+            what="libc", sentence=f"needs {target.libc}, this has {found}", locked=str(target.libc), found=found
+        )
+    return None
+
+
+def _accelerator(lock: Lock, machine: Machine, knowledge: Knowledge) -> Mismatch | None:
+    decision = lock.decision
+    if decision.accelerator == "cpu":
+        if decision.wish == "cpu" or not machine.gpus:
+            return None
+        names = ", ".join(gpu.name for gpu in machine.gpus)
+        return Mismatch(
+            what="cpu",
+            sentence=f"holds a CPU build, made where there was no GPU; this machine has {names}",
+            locked="cpu",
+            found=names,
+        )
+    if not machine.gpus or machine.driver is None:
+        found = "no NVIDIA GPU" if not machine.gpus else "no NVIDIA driver"
+        return Mismatch(
+            what="gpu", sentence=f"needs an NVIDIA GPU, this machine has {found}", locked=decision.variant, found=found
+        )
+    least, driver = decision.least_driver, machine.driver
+    if least is not None and compare_drivers(driver.version, least) < 0:
+        return Mismatch(
+            what="driver",
+            sentence=f"{decision.variant} needs driver {least} or newer, this has {driver.version} ({driver.source})",
+            locked=least,
+            found=driver.version,
+        )
+    return _kernels(lock, machine, knowledge)
+
+
+def _kernels(lock: Lock, machine: Machine, knowledge: Knowledge) -> Mismatch | None:
+    decision, driver = lock.decision, machine.driver
+    # Decided with the whole wheel at hand; the lock keeps only a part of what was known then. PTX is asked about again,
+    # because it depends on the driver.
+    native = {gpu.compute_capability for gpu in decision.gpus if gpu.support == "native"}
+    for gpu in machine.gpus:
+        if gpu.compute_capability in native:
+            continue
+        answer = serve(
+            gpu.compute_capability,
+            sass=decision.sass,
+            ptx=decision.ptx,
+            cuda=knowledge.cuda_of(decision.variant),
+            driver_cuda=None if driver is None else driver.cuda,
+            platform=knowledge.platform_of(machine.os, machine.arch),
+            rules=knowledge.code_rules,
+        )
+        if isinstance(answer, Refusal):
+            return Mismatch(
+                what="kernels",
+                sentence=f"torch {decision.torch} does not serve GPU {gpu.index} ({gpu.name}): {answer.detail}",
+                locked=" ".join((*decision.sass, *decision.ptx)),
+                found=str(gpu.compute_capability),
+            )
+    return None
