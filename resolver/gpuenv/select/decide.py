@@ -57,22 +57,21 @@ def _choose(hearing: Hearing) -> Decision | Questions | NoDecision:
     """Walk the candidates from the best on until one has its family."""
     companions = Companions(hearing.companions)
     for place, (_, outcome) in enumerate(hearing.standing):
-        if isinstance(outcome, Unknown):
-            if (limit := _reads_spent(hearing)) is not None:
-                refuse_torch(hearing, outcome.entry, limit)
-                continue
-            return _questions(hearing, outcome, companions)
         found = _family(hearing, outcome.entry, companions)
-        match found:
-            case family.Needed(questions=questions):
-                return Questions(items=questions)
-            case family.Missing(detail=detail):
-                refuse_torch(hearing, outcome.entry, Refusal("companion", detail))
-            case family.Found():
-                if not outcome.native and _nightly_left(hearing):
-                    _settle_rest(hearing, place)
-                    return nothing.only_ptx(hearing, outcome)
-                return _decision(hearing, place, outcome, found, companions)
+        if isinstance(found, family.Missing):
+            refuse_torch(hearing, outcome.entry, Refusal("companion", found.detail))
+            continue
+        if isinstance(outcome, Unknown):
+            if (limit := _reads_spent(hearing)) is None:
+                return Questions(items=(Question(wheel=outcome.entry.wheel, about=outcome.about),))
+            refuse_torch(hearing, outcome.entry, limit)
+            continue
+        if isinstance(found, family.Needed):
+            return Questions(items=found.questions)
+        if not outcome.native and _nightly_left(hearing):
+            _settle_rest(hearing, place)
+            return nothing.only_ptx(hearing, outcome)
+        return _decision(hearing, place, outcome, found, companions)
     _settle_rest(hearing, len(hearing.standing))
     return nothing.no_decision(hearing, wants_nightly=_nightly_left(hearing))
 
@@ -88,18 +87,13 @@ def _family(hearing: Hearing, entry: Entry, companions: Companions) -> family.Ou
     )
 
 
-def _questions(hearing: Hearing, outcome: Unknown, companions: Companions) -> Questions:
-    """What must be known of the best candidate: its own contents, and of its family, in one round."""
-    items = [Question(wheel=outcome.entry.wheel, about=outcome.about)]
-    found = _family(hearing, outcome.entry, companions)
-    if isinstance(found, family.Needed):
-        items.extend(found.questions)
-    return Questions(items=tuple(items))
-
-
 def _reads_spent(hearing: Hearing) -> Refusal | None:
     """The limit of reading: a page of 60 nightlies in which no wheel has the code is not read to its end."""
-    read = [entry for entry, refusal in hearing.judged if refusal.reason == "kernels" and hearing.facts.kernels(entry)]
+    read = {
+        entry.sibling_key
+        for entry, refusal in hearing.judged
+        if refusal.reason == "kernels" and hearing.facts.kernels(entry)
+    }
     if len(read) < hearing.case.request.most_reads:
         return None
     return Refusal("unknown-kernels", f"not read: {len(read)} newer wheels were read, and none has the code")

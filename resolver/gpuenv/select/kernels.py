@@ -34,10 +34,9 @@ class Served:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unknown:
-    """The wheel has to be read. ``native_possible``: nothing known speaks against machine code for every GPU."""
+    """The wheel has to be read before it can be judged."""
 
     entry: Entry
-    native_possible: bool
     about: Literal["kernels", "metadata"] = "kernels"
 
 
@@ -68,7 +67,7 @@ def examine(case: Case, entry: Entry, facts: Facts) -> Outcome:
     if contents.requires_dist is None and requires is not None:
         contents = replace(contents, requires_dist=requires)
     if read is not None and contents.requires_dist is None and _library_matters(case, known):
-        return Unknown(entry=known, native_possible=True, about="metadata")
+        return Unknown(entry=known, about="metadata")
     warnings = _disagreement(case, entry, read)
     return _serve(case, known, contents, warnings)
 
@@ -163,22 +162,28 @@ def _disagreement(case: Case, entry: Entry, read: WheelContents | None) -> tuple
     return (f"{found.filename}: the tables of this gpuenv say otherwise ({'; '.join(found.differences)})",)
 
 
-def _unknown(case: Case, entry: Entry) -> Unknown:
+def _unknown(case: Case, entry: Entry) -> Unknown | Refusal:
+    """Ask for the wheel, unless its CUDA alone rules it out: a toolkit cannot compile for a GPU it does not know."""
     cuda = case.knowledge.cuda_of(entry.variant) if entry.variant else None
-    if cuda is None or case.cpu:
-        return Unknown(entry=entry, native_possible=True)
-    possible = all(_can_compile(case, cuda, gpu.compute_capability) for gpu in case.gpus)
-    return Unknown(entry=entry, native_possible=possible)
+    for gpu in case.gpus:
+        first = _first_cuda(case, gpu.compute_capability)
+        if cuda and first and compare_versions(cuda, first) < 0:
+            code = code_of(gpu.compute_capability)
+            return Refusal("kernels", f"no code for {code}: CUDA {cuda} cannot compile it, CUDA {first} is the first")
+    return Unknown(entry=entry)
 
 
-def _can_compile(case: Case, cuda: str, capability: ComputeCapability) -> bool:
-    """Whether a toolkit knows machine code that runs on a capability: its own, or an older minor's."""
+def _first_cuda(case: Case, capability: ComputeCapability) -> str | None:
+    """The first toolkit whose machine code runs on a capability: its own, or that of an older minor."""
     firsts = [
-        first
+        case.knowledge.first_cuda_for(ComputeCapability(capability.major, minor))
         for minor in range(capability.minor + 1)
-        if (first := case.knowledge.first_cuda_for(ComputeCapability(capability.major, minor))) is not None
     ]
-    return not firsts or any(compare_versions(cuda, first) >= 0 for first in firsts)
+    oldest: str | None = None
+    for first in firsts:
+        if first is not None and (oldest is None or compare_versions(first, oldest) < 0):
+            oldest = first
+    return oldest
 
 
 def _library_matters(case: Case, entry: Entry) -> bool:

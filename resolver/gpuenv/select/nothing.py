@@ -68,12 +68,13 @@ def _find(hearing: Hearing) -> Finding:
     if not reached:
         return _no_platform(hearing)
     last = max(reached, key=_ORDER.index)
+    unread = [row for row in reached.get("unknown-kernels", ()) if row[0].wheel.url in case.unanswered]
     match last:
         case "companion":
             return _companion(hearing, reached[last])
-        case "unknown-kernels":
-            return _unknown(case, reached[last])
-        case "driver" | "kernels":
+        case "unknown-kernels" if unread or not reached.get("kernels"):
+            return _unknown(case, unread or reached[last])
+        case "driver" | "kernels" | "unknown-kernels":
             return _driver_or_kernels(hearing, reached)
         case "variant":
             return _variant(hearing, reached[last])

@@ -76,8 +76,8 @@ def rank(case: Case, outcome: Served | Unknown, ages: Ages) -> Rank:
 
 def _support(outcome: Served | Unknown) -> int:
     match outcome:
-        case Unknown(native_possible=possible):
-            return 0 if possible else 1
+        case Unknown():
+            return 0
         case Served(gpus=gpus) if any(gpu.by == "unknown" for gpu in gpus):
             return 2
         case Served(native=native):

@@ -133,13 +133,17 @@ def _newer_sentences(hearing: Hearing, chosen: Served) -> list[str]:
     mine = public_version(chosen.entry.wheel.version)
     newer: dict[str, list[tuple[Entry, Refusal]]] = {}
     for entry, refusal in hearing.judged:
-        same_channel = entry.wheel.channel == chosen.entry.wheel.channel
-        if refusal.reason in _TELLING and same_channel and public_version(entry.wheel.version) > mine:
+        if _comparable(entry, refusal, chosen.entry) and public_version(entry.wheel.version) > mine:
             newer.setdefault(entry.wheel.version.partition("+")[0], []).append((entry, refusal))
     versions = sorted(newer, key=public_version, reverse=True)[:_NEWER_TOLD]
-    return [
-        f"torch {version} is newer, but not for this machine ({_refusals(newer[version])})." for version in versions
-    ]
+    return [f"torch {each} is newer, but not for this machine ({_refusals(newer[each])})." for each in versions]
+
+
+def _comparable(entry: Entry, refusal: Refusal, chosen: Entry) -> bool:
+    """Whether a refused wheel differs from the chosen one in a way worth a sentence: not by Python, not by channel."""
+    same = entry.wheel.channel == chosen.wheel.channel and entry.tags.python == chosen.tags.python
+    told_elsewhere = refusal.reason == "companion" and entry.day is not None
+    return same and refusal.reason in _TELLING and not told_elsewhere
 
 
 def _same_release_sentences(hearing: Hearing, chosen: Served) -> list[str]:
@@ -150,7 +154,7 @@ def _same_release_sentences(hearing: Hearing, chosen: Served) -> list[str]:
     for entry, refusal in hearing.judged:
         other = hearing.case.knowledge.cuda_of(entry.variant or "")
         same = public_version(entry.wheel.version) == public_version(mine.wheel.version)
-        if same and refusal.reason in _TELLING and cuda and other and compare_versions(other, cuda) > 0:
+        if same and _comparable(entry, refusal, mine) and cuda and other and compare_versions(other, cuda) > 0:
             others.append((entry, refusal))
     return [f"Its builds for a newer CUDA do not do: {_refusals(others)}."] if others else []
 
@@ -229,8 +233,7 @@ def _moved_back(hearing: Hearing, chosen: Entry) -> list[str]:
     if not passed:
         return []
     days = "; ".join(f"{day_words(day)}: {detail}" for day, detail in sorted(passed.items(), reverse=True))
-    count = f"{len(passed)} day{'s' if len(passed) > 1 else ''}"
-    return [f"The set is of {day_words(chosen.day)}, {count} back, because it must be coherent ({days})."]
+    return [f"The set is of {day_words(chosen.day)}, the newest coherent day; passed over: {days}."]
 
 
 def _family_sentences(hearing: Hearing, found: family.Found) -> list[str]:
