@@ -12,7 +12,9 @@ from gpuenv.machine.smi import SmiGpu
 from gpuenv.model.machine import ComputeCapability, Gpu
 
 KERNEL_LIST = "/proc/driver/nvidia/gpus"
-REQUIRED = ("handle", "uuid", "name", "capability")
+DEAD = frozenset({8, 11, 15, 16})
+"""No power, no interrupts, lost, reset required (nvml.h): whatever else is known of the card, it cannot compute."""
+REQUIRED = ("handle", "uuid", "name", "capability", "values")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +99,9 @@ class _Facts:
 
     def gpu(self) -> Gpu | None:
         capability = self.capability()
-        dead = any(name in REQUIRED and failure.code in (8, 11, 15, 16) for name, failure in self.answer.failures)
+        dead = any(
+            name == "handle" or (name in REQUIRED and failure.code in DEAD) for name, failure in self.answer.failures
+        )
         if dead or not (self.uuid and self.name and capability):
             return None
         memory, mig = self.answer.memory_bytes, self.answer.mig

@@ -195,7 +195,7 @@ class _State:
             reason = failure if at == index else NvmlFailure(function="NVML", code=None, text=f"not asked: {failure}")
             failures.append(("handle", reason))
         elif not failures and not whole:
-            failures.append(("handle", NvmlFailure(function="NVML", code=None, text="gave implausible values")))
+            failures.append(("values", NvmlFailure(function="NVML", code=None, text="gave implausible values")))
         return replace(found, failures=tuple(sorted(failures, key=_by_name)))
 
 

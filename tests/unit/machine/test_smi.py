@@ -1,0 +1,74 @@
+"""nvidia-smi's query output, as drivers of different ages print it."""
+
+from __future__ import annotations
+
+import pytest
+
+from gpuenv.machine.smi import FIELDS, parse
+from gpuenv.machine.windows import DISPLAY_ADAPTERS, adapters, processor, smi_folders
+from gpuenv.model.machine import ComputeCapability
+
+ROW = "576.88, 0, GPU-a, 00000000:01:00.0, 32607, [N/A], 12.0, NVIDIA GeForce RTX 5090"
+
+
+def test_one_gpu() -> None:
+    answer = parse(ROW + "\n", code=0, path="nvidia-smi")
+
+    (gpu,) = answer.gpus
+    assert (answer.driver, answer.failure) == ("576.88", "")
+    assert (gpu.index, gpu.uuid, gpu.name) == (0, "GPU-a", "NVIDIA GeForce RTX 5090")
+    assert (gpu.compute_capability, gpu.memory_bytes, gpu.mig) == (ComputeCapability(12, 0), 32607 * 2**20, False)
+    assert gpu.bus == "00000000:01:00.0"
+
+
+def test_several_gpus_one_of_them_lost() -> None:
+    lost = "[GPU is lost], 1, [GPU is lost], [GPU is lost], [GPU is lost], [GPU is lost], [GPU is lost], [GPU is lost]"
+    mig = "576.88, 2, GPU-c, 00000000:03:00.0, 81559, Enabled, 9.0, NVIDIA H100 80GB HBM3"
+    answer = parse(f"{ROW}\n{lost}\n{mig}\n", code=0, path="nvidia-smi")
+
+    assert [gpu.uuid for gpu in answer.gpus] == ["GPU-a", None, "GPU-c"]
+    assert [gpu.mig for gpu in answer.gpus] == [False, False, True]
+
+
+def test_a_driver_that_does_not_know_every_field() -> None:
+    fields = [field for field in FIELDS if field not in ("compute_cap", "mig.mode.current")]
+    answer = parse("390.157, 0, GPU-a, 00000000:01:00.0, 11178, GTX, 1080", code=0, path="x", fields=fields)
+
+    assert answer.gpus[0].name == "GTX, 1080", "a comma in the last value belongs to it"
+    assert answer.gpus[0].compute_capability is None
+
+
+@pytest.mark.parametrize("memory", ["[N/A]", "Not Available", "0", ""])
+def test_memory_that_is_not_told(memory: str) -> None:
+    (gpu,) = parse(f"580.95.05, 0, GPU-a, 0, {memory}, [N/A], 12.1, NVIDIA GB10", code=0, path="x").gpus
+
+    assert gpu.memory_bytes is None
+
+
+@pytest.mark.parametrize(
+    ("stdout", "stderr", "code", "says"),
+    [
+        ("No devices were found\n", "", 0, "No devices were found"),
+        ("No devices were found\n", "", 6, "No devices were found"),
+        ("", "Failed to initialize NVML: Driver/library version mismatch\n", 18, "Failed to initialize NVML"),
+        ("", "", 255, "nvidia-smi ended with status 255"),
+        ("", "", 0, "nvidia-smi ended with status 0"),
+        (ROW, "Unable to determine the device handle", 15, "576.88"),
+    ],
+)
+def test_refusals_are_no_gpus(stdout: str, stderr: str, code: int, says: str) -> None:
+    answer = parse(stdout, stderr=stderr, code=code, path="x")
+
+    assert (answer.gpus, answer.driver, answer.code) == ((), None, code)
+    assert answer.failure.startswith(says)
+
+
+def test_windows_facts() -> None:
+    assert processor({"PROCESSOR_ARCHITECTURE": "x86", "PROCESSOR_ARCHITEW6432": "AMD64"}) == "AMD64"
+    assert smi_folders({"SYSTEMROOT": "D:\\W"})[0] == "D:\\W\\System32"
+    known = [
+        ("VEN_10DE&DEV_2B85&SUBSYS_1", DISPLAY_ADAPTERS.upper()),
+        ("VEN_10DE&DEV_22E8&SUBSYS_1", "{4d36e96c-e325-11ce-bfc1-08002be10318}"),
+        ("VEN_8086&DEV_4680&SUBSYS_2", DISPLAY_ADAPTERS),
+    ]
+    assert adapters(lambda: known) == ("VEN_10DE&DEV_2B85&SUBSYS_1",)
