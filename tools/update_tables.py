@@ -1,0 +1,285 @@
+"""Read wheels of torch on the default package index again, and compare or renew the tables.
+
+    python tools/update_tables.py                      # read what has no reading yet; show what would change
+    python tools/update_tables.py --all                # read one wheel of every version and platform
+    python tools/update_tables.py --force              # write kernels.toml, releases.toml, the tests' readings
+    python tools/update_tables.py --check --seed 7     # read ten wheels again; exit 1 where table and wheel disagree
+
+Only byte ranges are fetched: about 0.3 MB a new wheel, 1.3 MB an old one. The index is the one of pip's configuration.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import re
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from packaging.requirements import Requirement
+from packaging.version import Version
+from table_text import (
+    KNOWLEDGE,
+    PLATFORMS,
+    READINGS,
+    identity,
+    kernel_rows,
+    make_kernels,
+    make_readings,
+    make_releases,
+    reading_rows,
+    release_rows,
+    show_and_write,
+    variant_of_cuda,
+    version_key,
+)
+
+from gpuenv import knowledge
+from gpuenv.errors import GpuenvError
+from gpuenv.index.config import Place, ecosystem_index, plan_sources
+from gpuenv.index.http import Http
+from gpuenv.index.layout import read_package_index
+from gpuenv.index.wheelfile import WheelReading, read_contents
+from gpuenv.knowledge.names import cudnn_of
+from gpuenv.model.wheel import Wheel
+
+SOURCE = "wheel on the default package index, read by range requests: CUDAConfig.h"
+Rows = list[dict[str, Any]]  # Any: rows of the tables in the research's shape, which table_text owns
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--index", help="a package index; by default the one of pip's configuration")
+    parser.add_argument("--all", action="store_true", help="read every version and platform again")
+    parser.add_argument("--force", action="store_true", help="write; without it only the difference is shown")
+    parser.add_argument("--check", action="store_true", help="compare some wheels with the tables, write nothing")
+    parser.add_argument("--seed", type=int, default=1, help="chooses the wheels of --check (default %(default)s)")
+    parser.add_argument("--count", type=int, default=10, help="how many wheels --check reads (default %(default)s)")
+    options = parser.parse_args(arguments)
+    try:
+        with tempfile.TemporaryDirectory() as cache:
+            return run(options, Path(cache))
+    except GpuenvError as error:
+        print(f"error: {error.message}", *(f"cause: {cause}" for cause in error.causes), sep="\n", file=sys.stderr)
+        return error.exit_code
+
+
+def run(options: argparse.Namespace, cache: Path) -> int:
+    plan = plan_sources(
+        index=options.index,
+        environ=os.environ,
+        platform=sys.platform,
+        folder=Path.cwd(),
+        default_index_url=ecosystem_index,
+    )
+    if plan.default_index is None:
+        print("error: pip's configuration names no package index\nhint: --index URL", file=sys.stderr)
+        return 2
+    with Http(cache=cache, environ=os.environ, access=plan.access) as http:
+        if options.check:
+            return check(http, plan.default_index, seed=options.seed, count=options.count)
+        return update(http, plan.default_index, everything=options.all, force=options.force)
+
+
+def listed(http: Http, place: Place, project: str = "torch") -> tuple[Wheel, ...]:
+    listing = read_package_index(place, http, project)
+    return tuple(wheel for wheel in listing.wheels if wheel.yanked is None and not Version(wheel.version).is_prerelease)
+
+
+def check(http: Http, place: Place, *, seed: int, count: int) -> int:
+    """Read some of the wheels that the tables rest on once more."""
+    readings = [row for row in reading_rows(READINGS.read_text("utf-8")) if row["cuda"]]
+    by_name = {wheel.filename: wheel for wheel in listed(http, place)}
+    chosen = random.Random(seed).sample(readings, min(count, len(readings)))
+    wrong = 0
+    for row in sorted(chosen, key=lambda row: version_key(identity(row)[0])):
+        wheel = by_name.get(row["filename"])
+        if wheel is None:
+            print(f"GONE  {row['filename']}: the index lists it no more")
+            wrong += 1
+            continue
+        reading = read_contents(wheel.url, http=http, want=("kernels",), filename=wheel.filename)
+        problems = differences(row, wheel, reading)
+        wrong += bool(problems)
+        cost = f"{reading.requests} requests, {reading.bytes / 1e6:.2f} MB of {reading.size / 1e6:.0f} MB"
+        print(f"{'WRONG' if problems else 'ok':5} {wheel.filename} ({cost}){''.join(f'; {text}' for text in problems)}")
+    print(f"{len(chosen) - wrong} of {len(chosen)} wheels agree with the tables (seed {seed})")
+    return 1 if wrong else 0
+
+
+def differences(row: dict[str, Any], wheel: Wheel, reading: WheelReading) -> list[str]:  # Any: as above
+    found = knowledge.load().compare(wheel, reading.contents)
+    problems = list(found.differences) if found else []
+    flags = [*(reading.contents.sass or ()), *(reading.contents.ptx or ())]
+    if (reading.contents.cuda, flags) != (row["cuda"], row["header"].split()):
+        problems.append(f"read earlier: CUDA {row['cuda']}, {row['header']}")
+    if reading.contents.git != row["git"]:
+        problems.append(f"another build: git {reading.contents.git}, earlier {row['git']}")
+    return problems
+
+
+def update(http: Http, place: Place, *, everything: bool, force: bool) -> int:
+    """Read what is new, or everything, and lay the tables beside what they were."""
+    readings = reading_rows(READINGS.read_text("utf-8"))
+    releases = release_rows((KNOWLEDGE / "releases.toml").read_text("utf-8"))
+    kernels = kernel_rows((KNOWLEDGE / "kernels.toml").read_text("utf-8"), releases)
+    wheels = listed(http, place)
+    known = {identity(row): row["filename"] for row in readings}
+    oldest = min(version_key(version) for version, _ in known)
+    for key, wheel in sorted(representatives(wheels, known).items(), key=lambda item: version_key(item[0][0])):
+        if version_key(key[0]) < oldest or (key in known and not everything):
+            continue
+        reading = read_contents(wheel.url, http=http, filename=wheel.filename)
+        print(f"read {wheel.filename}: {reading.requests} requests, {reading.bytes / 1e6:.2f} MB", file=sys.stderr)
+        take(wheel, reading, readings, kernels, releases, wheels)
+    companions(http, place, releases)
+    return show_and_write(
+        {
+            KNOWLEDGE / "kernels.toml": make_kernels(kernels, releases),
+            KNOWLEDGE / "releases.toml": make_releases(releases, readings),
+            READINGS: make_readings(readings),
+        },
+        force=force,
+    )
+
+
+def representatives(wheels: Sequence[Wheel], known: dict[tuple[str, str], str]) -> dict[tuple[str, str], Wheel]:
+    """One wheel a version and platform: the one read before, else that of the middle Python."""
+    groups: dict[tuple[str, str], list[Wheel]] = {}
+    for wheel in wheels:
+        platform = knowledge.load().platform_of_filename(wheel.filename)
+        if platform in PLATFORMS:
+            groups.setdefault((wheel.version, platform), []).append(wheel)
+    chosen = {}
+    for key, group in groups.items():
+        group.sort(key=lambda wheel: python_key(wheel.filename))
+        before = [wheel for wheel in group if wheel.filename == known.get(key)]
+        chosen[key] = (before or [group[len(group) // 2]])[0]
+    return chosen
+
+
+def take(
+    wheel: Wheel, reading: WheelReading, readings: Rows, kernels: Rows, releases: Rows, wheels: Sequence[Wheel]
+) -> None:
+    """Put one reading into the rows of all three files."""
+    contents = reading.contents
+    requires = list(contents.requires_dist or ())
+    gpu = [text for text in requires if re.match(r"(pytorch-)?triton|nvidia-cudnn", text)] if contents.cuda else []
+    row = {
+        "filename": wheel.filename,
+        "size": reading.size,
+        "uploaded": (wheel.upload_time or "")[:10],
+        "version": f"{wheel.version}+{variant_of_cuda(contents.cuda)}",
+        "cuda": contents.cuda,
+        "git": contents.git,
+        "requires_python": contents.requires_python,
+        "header": " ".join([*(contents.sass or ()), *(contents.ptx or ())]),
+        "requires_gpu": gpu,
+    }
+    before = next((old for old in readings if old["filename"] == wheel.filename), None)
+    if before is None:
+        readings.append(row)
+    else:
+        before.update({key: row[key] for key in ("size", "cuda", "git", "header")})
+    _, platform = identity(row)
+    release = next((each for each in releases if each["torch"] == wheel.version), None)
+    if release is None:
+        release = new_release(wheel, contents.git or "", requires, wheels)
+        releases.append(release)
+    release["cuda"]["pypi"][platform] = variant_of_cuda(contents.cuda)
+    if not contents.cuda:
+        return
+    variant = variant_of_cuda(contents.cuda)
+    if variant not in release["cuda"]["all"][platform]:
+        release["cuda"]["all"][platform].append(variant)
+    set_kernels(kernels, wheel.version, variant, platform, row, release["pythons"][platform])
+
+
+def set_kernels(
+    kernels: Rows, torch: str, variant: str, platform: str, row: dict[str, Any], pythons: list[str]
+) -> None:
+    """Add a row, or correct the one there is: what was read goes before what was concluded."""
+    read = {
+        "archs": [flag for flag in row["header"].split() if flag.startswith("sm_")],
+        "ptx": [flag for flag in row["header"].split() if flag.startswith("compute_")],
+    }
+    key = (torch, variant, platform)
+    old = next((each for each in kernels if (each["torch"], each["cuda_variant"], each["platform"]) == key), None)
+    if old is not None and old["verified_from_wheel"] and {name: old[name] for name in read} == read:
+        return
+    facts = {
+        **read,
+        "verified_from_wheel": True,
+        "cudnn": cudnn_of(row["requires_gpu"]),
+        "published": "yes",
+        "confidence": "high",
+        "source": SOURCE,
+    }
+    if old is not None:
+        old.update(facts)
+    else:
+        kernels.append(
+            {"torch": torch, "cuda_variant": variant, "platform": platform, "python_tags": pythons, "note": None}
+            | facts
+        )
+
+
+def new_release(wheel: Wheel, git: str, requires: Sequence[str], wheels: Sequence[Wheel]) -> dict[str, Any]:
+    """A release the tables have not heard of, as far as the index tells."""
+    pythons: dict[str, list[str]] = {platform: [] for platform in PLATFORMS}
+    for other in sorted(wheels, key=lambda each: python_key(each.filename)):
+        platform = knowledge.load().platform_of_filename(other.filename)
+        tag = abi_tag(other.filename)
+        if other.version == wheel.version and platform in PLATFORMS and tag not in pythons[platform]:
+            pythons[platform].append(tag)
+    triton = next((text for text in map(Requirement, requires) if text.name in ("triton", "pytorch-triton")), None)
+    companions: dict[str, Any] = {"triton": f"{triton.name}{triton.specifier}" if triton else None}
+    if triton:
+        companions["triton_marker"] = str(triton.marker or "")
+    return {
+        "torch": wheel.version,
+        "uploaded": (wheel.upload_time or "")[:10],
+        "git": git,
+        "requires_python": wheel.requires_python or "",
+        "pythons": pythons,
+        "companions": companions,
+        "cuda": {"all": {platform: [] for platform in PLATFORMS}, "pypi": {}, "unconfirmed": None},
+        "notes": ["variants other than the default package index's were not looked at"],
+        "source": "default package index: listing and METADATA",
+    }
+
+
+def companions(http: Http, place: Place, releases: Rows) -> None:
+    """Give releases without companions those that pin them."""
+    bare = {row["torch"]: row for row in releases if not row["companions"].get("torchvision")}
+    if not bare:
+        return
+    for project in ("torchvision", "torchaudio"):
+        seen = {version for row in releases for version in row["companions"].get(project) or ()}
+        for wheel in {each.version: each for each in listed(http, place, project)}.values():
+            if wheel.version in seen or version_key(wheel.version) < max(map(version_key, seen)):
+                continue
+            reading = read_contents(wheel.url, http=http, want=("metadata",), filename=wheel.filename)
+            for requirement in map(Requirement, reading.contents.requires_dist or ()):
+                pinned = str(requirement.specifier).removeprefix("==")
+                if requirement.name == "torch" and pinned in bare:
+                    bare[pinned]["companions"].setdefault(project, []).append(wheel.version)
+
+
+def abi_tag(filename: str) -> str:
+    """``cp313t`` of a free-threaded wheel, ``cp312`` of any other."""
+    python, abi = filename.removesuffix(".whl").split("-")[-3:-1]
+    return abi if abi.startswith("cp") and abi.endswith("t") else python
+
+
+def python_key(filename: str) -> tuple[int, bool, str]:
+    tag = abi_tag(filename)
+    return int(re.sub(r"\D", "", tag) or 0), tag.endswith("t"), filename
+
+
+if __name__ == "__main__":
+    sys.exit(main())
