@@ -23,7 +23,7 @@ from packaging.utils import canonicalize_name
 from gpuenv.environment.compiling import Indexes, Picked, Resolver, compile_closure
 from gpuenv.environment.single_source import Rules, SingleSourceIndex
 from gpuenv.environment.stubs import PLACEHOLDER_VERSION, parse_requirement, write_stub
-from gpuenv.errors import IntegrityError, NoFittingWheelError, UsageError, UvError
+from gpuenv.errors import IndexUnreachableError, IntegrityError, NoFittingWheelError, UsageError, UvError
 from gpuenv.lock.audit import PYTORCH_HOSTS, audit, same_file
 from gpuenv.lock.making import local_path, package_of, redacted
 from gpuenv.lock.model import HashOrigin, Lock, LockedPackage, MachineTarget
@@ -208,12 +208,12 @@ def _iterate(
     for _ in range(_MOST_ROUNDS):
         try:
             picked = _compile(request, family, resolver, folder, index)
-        except UvError as error:
-            # Nobody was seen to need these, but uv, shown only a placeholder, found no way without them.
-            hidden = sorted(family.elsewhere - family.absent - set(family.wheels))
+        except (UvError, IndexUnreachableError) as error:
             if index is not None and index.forget_unreadable():
                 continue
-            if hidden:
+            # Nobody was seen to need these, but uv, shown only a placeholder, found no way without them.
+            hidden = sorted(family.elsewhere - family.absent - set(family.wheels))
+            if hidden and isinstance(error, UvError):
                 _look_for(request, family, hidden, source)
                 continue
             said = " ".join(error.causes)

@@ -133,7 +133,7 @@ class Fetcher:
                 failures = 1 if partial.size > before else failures + 1
                 if failures >= self.patience.attempts:
                     raise IndexUnreachableError(
-                        f"a download broke {failures} times: {redacted(url)}",
+                        f"a download broke ({failures} in a row): {redacted(url)}",
                         causes=(str(error), f"{partial.size} bytes are kept"),
                         hints=("run the same command again: it goes on where it stopped",),
                     ) from None
