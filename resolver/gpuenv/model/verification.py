@@ -51,6 +51,52 @@ class Training:
     samples_per_second: float
     final_loss: float
     peak_memory_bytes: int | None
+    mode: Literal["eager", "graph"] = "eager"
+    """``graph``: the same steps replayed as one CUDA graph."""
+    seed: int = 1
+    shortest_step_seconds: float | None = None
+    """The time that a step's arithmetic and memory traffic take at the card's stated limits."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Curve:
+    """A run of the small model beside its reference; ``largest`` is the largest difference at any step."""
+
+    device: str
+    precision: str
+    losses: tuple[float, ...]
+    reference: tuple[float, ...]
+    bound: float
+    largest: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Family:
+    """One kernel family in one type against double precision; ``error`` is ``None`` where it did not run (``note``)."""
+
+    device: str
+    family: str
+    type: str
+    error: float | None
+    bound: float
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rate:
+    """What a card reached. ``limit`` is what its maker states, ``None`` where that is not known."""
+
+    device: str
+    what: str
+    value: float
+    unit: str
+    limit: float | None = None
+    source: str = ""
+
+    @property
+    def share(self) -> float | None:
+        """The part of the limit that was reached."""
+        return self.value / self.limit if self.limit else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,3 +111,10 @@ class Report:
     log: tuple[str, ...]
     """What the payload said, line by line."""
     seconds: float
+    runs: tuple[Training, ...] = ()
+    """Every training run: ``training`` first, then its graph, then those of other GPUs."""
+    curves: tuple[Curve, ...] = ()
+    families: tuple[Family, ...] = ()
+    rates: tuple[Rate, ...] = ()
+    final_losses: tuple[tuple[int, float], ...] = ()
+    """Final loss by seed, on the first device."""

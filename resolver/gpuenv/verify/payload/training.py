@@ -44,9 +44,7 @@ def run(settings: dict[str, Any], channel: Channel) -> None:
     trained.start(channel)
     trained.steps(channel)
     if device != "cpu":
-        graph = Trainer(settings, device=device, seed=seeds[0])
-        graph.as_graph(channel)
-        del graph
+        _graph(settings, device, seeds[0], channel)
         for seed in seeds[1:]:
             other = Trainer(settings, device=device, seed=seed)
             channel.emit("seed", seed=seed, loss=other.silent())
@@ -54,6 +52,14 @@ def run(settings: dict[str, Any], channel: Channel) -> None:
     trained.profile(channel)
     del trained
     speed.measure(device, channel)
+
+
+def _graph(settings: dict[str, Any], device: str, seed: int, channel: Channel) -> None:
+    """Train as a graph; what cannot be captured is a finding, and the eager run stands."""
+    try:
+        Trainer(settings, device=device, seed=seed).as_graph(channel)
+    except Exception as error:  # capture fails with CUDA's, torch's and the allocator's own classes
+        channel.emit("graph-failed", message=f"{type(error).__name__}: {error}"[:1500])
 
 
 def _packages(settings: dict[str, Any], channel: Channel) -> None:

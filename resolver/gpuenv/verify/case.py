@@ -1,0 +1,148 @@
+"""Everything a judge may look at, and the words that judges share."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from packaging.version import InvalidVersion, Version
+
+from gpuenv.model.machine import ComputeCapability, Machine
+from gpuenv.model.profile import VerificationPlan
+from gpuenv.model.verification import Check, Status
+from gpuenv.verify.causes import DOCTOR, RECREATE, Cause, of_ending, of_words
+from gpuenv.verify.fatbin import DeviceCode
+from gpuenv.verify.installed import Installed
+from gpuenv.verify.limits import Limits
+from gpuenv.verify.reference import Reference
+from gpuenv.verify.runner import Ended
+from gpuenv.verify.seen import Seen
+from gpuenv.verify.values import Expected, ExpectedGpu
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """The evidence before the judges: promises, files, messages, endings."""
+
+    gpu: bool
+    plan: VerificationPlan
+    expected: Expected
+    machine: Machine
+    installed: Installed
+    seen: Seen
+    ended: tuple[Ended, ...]
+    environ: Mapping[str, str]
+    """The person's own variables, for causes; the payload got fewer."""
+    dropped: tuple[str, ...]
+    code: tuple[tuple[str, DeviceCode], ...]
+    """Device code by library name."""
+    limits: Limits
+    reference: Reference
+    seeds: tuple[int, ...] = (1,)
+    """The seeds of the training runs, the main one first."""
+
+    def ending(self, job: str) -> Ended | None:
+        """Return how a job ended, ``None`` for one that was not run."""
+        return next((item for item in self.ended if item.job == job), None)
+
+    def gpus(self) -> tuple[ExpectedGpu, ...]:
+        """Return the GPUs in scope: those of the lock, else all of the machine."""
+        if self.expected.gpus:
+            return self.expected.gpus
+        return tuple(
+            ExpectedGpu(uuid=gpu.uuid, compute_capability=gpu.compute_capability, index=gpu.index)
+            for gpu in self.machine.gpus
+        )
+
+    def trouble(self, job: str) -> tuple[str, Cause] | None:
+        """Return what kept a job from finishing, ``None`` where it finished or was not run."""
+        ended = self.ending(job)
+        if ended is None:
+            return None
+        if (cause := of_ending(ended)) is not None:
+            return f"the {job} process did not finish", cause
+        if (failed := self.seen.first("failed", job=job)) is not None:
+            words = f"{failed.text('kind')}: {failed.text('message')}"
+            return words[:400], of_words(words)
+        if self.seen.first("finished", job=job) is None:
+            words = "\n".join(ended.words[-20:])
+            return "the process ended before its end", of_words(words)
+        return None
+
+    def check(
+        self,
+        name: str,
+        title: str,
+        status: Status,
+        *,
+        seen: str,
+        expected: str,
+        cause: Cause | None = None,
+        seconds: float | None = None,
+    ) -> Check:
+        """Make a check; hints to create again name the profile."""
+        hint = cause.hint if cause else ""
+        if self.expected.profile and hint.startswith((RECREATE, "gpuenv lock", "gpuenv resolve")):
+            hint = f"{hint} --profile {self.expected.profile}"
+        if hint == DOCTOR:
+            hint = f"{DOCTOR} {self.installed.environment}"
+        return Check(
+            name=name,
+            title=title,
+            status=status,
+            seen=seen,
+            expected=expected,
+            cause=cause.cause if cause else "",
+            hint=hint,
+            seconds=seconds,
+        )
+
+    def verdict(
+        self, name: str, title: str, *, seen: str, expected: str, cause: Cause | None, seconds: float | None = None
+    ) -> Check:
+        """Make a check that failed if there is a cause, and passed if there is none."""
+        status: Status = "passed" if cause is None else "failed"
+        return self.check(name, title, status, seen=seen, expected=expected, cause=cause, seconds=seconds)
+
+    def not_run(self, name: str, title: str, *, expected: str, why: str) -> Check:
+        """Make the check that could not be asked. Never read as passed."""
+        return self.check(name, title, "not-applicable", seen=f"not run: {why}", expected=expected)
+
+
+def same_version(one: str, other: str) -> bool:
+    """Compare versions; a local label counts only where both have one (the default index's wheels have none).
+
+    >>> same_version("2.10.0", "2.10.0+cu128"), same_version("2.10.0+cu126", "2.10.0+cu128")
+    (True, False)
+    """
+    try:
+        left, right = Version(one), Version(other)
+    except InvalidVersion:
+        return one == other
+    same_local = left.local == right.local or left.local is None or right.local is None
+    return left.public == right.public and same_local
+
+
+def plain_uuid(text: str) -> str:
+    """Return a UUID without NVML's prefix, in lower case, as torch and the driver write it."""
+    low = text.lower()
+    return low.removeprefix("gpu-").removeprefix("mig-")
+
+
+def finite(value: float | None) -> bool:
+    """Say whether there is a number and it is one."""
+    return value is not None and math.isfinite(value)
+
+
+def capability(text: object) -> ComputeCapability | None:
+    """Read a capability that another process reported."""
+    try:
+        return ComputeCapability.parse(str(text))
+    except ValueError:
+        return None
+
+
+def gigabytes(count: float) -> str:
+    """Write bytes for a person."""
+    return f"{count / 1e9:.2f} GB"
