@@ -128,7 +128,7 @@ class Knowledge:
         """The build of a wheel: by the local version it carries, the folder it stands in, or the release's build on the
         default package index. ``None`` where these do not say, or contradict each other."""
         local = names.local(wheel.version)
-        by_name = local if local and (local == "cpu" or self.cuda_of(local)) else None
+        by_name = local if local and (local in ("cpu", wheel.variant) or self.cuda_of(local)) else None
         if local and by_name is None:
             return None
         by_folder = wheel.variant

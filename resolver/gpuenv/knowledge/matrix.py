@@ -109,7 +109,7 @@ def matrix(
 
 
 def capabilities_of(knowledge: Knowledge, text: str) -> tuple[ComputeCapability, ...]:
-    """Read ``--gpu``: a compute capability, a generation, or the name of a GPU; all it may mean where it is ambiguous.
+    """Read what a person calls a GPU: a compute capability, a generation, or the name of a GPU; all it may mean where it is ambiguous.
 
     Raises ``UsageError`` for what is none of these.
     """
@@ -122,7 +122,7 @@ def capabilities_of(knowledge: Knowledge, text: str) -> tuple[ComputeCapability,
     if not found:
         raise UsageError(
             f"no GPU is known by the name {text!r}",
-            hints=['gpuenv matrix --gpu "RTX 5090"', "gpuenv matrix --gpu Ampere", "gpuenv detect"],
+            hints=['gpuenv matrix "RTX 5090"', "gpuenv matrix Ampere", "gpuenv detect"],
         )
     return tuple(sorted(set(found)))
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 
 from gpuenv import knowledge
-from gpuenv.knowledge import DriverFloor
+from gpuenv.knowledge import DriverFloor, tables
 from gpuenv.knowledge.rules import compare_drivers
 from gpuenv.model.machine import ComputeCapability, Os
 
@@ -91,9 +94,27 @@ def test_older_than_all_branches_is_not_known() -> None:
     assert TABLES.driver_cuda("340.108", "linux") is None
 
 
-def test_every_toolkit_is_known_to_the_driver_it_came_with() -> None:
-    from gpuenv.knowledge import tables
+@pytest.fixture(name="table_with_another_toolkit")
+def fixture_table_with_another_toolkit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A CUDA 12.95 that came within branch 575, as 13.x updates may come within a long-lived branch."""
+    row = '{ cuda = "12.95", release = "GA", linux = "575.90.01", source = "made up" },'
+    text = (tables.FOLDER / "drivers.toml").read_text("utf-8")
+    (tmp_path / "drivers.toml").write_text(text.replace("toolkits = [", f"toolkits = [\n  {row}"))
+    monkeypatch.setattr(tables, "FOLDER", tmp_path)
+    tables.read.cache_clear()
+    yield
+    tables.read.cache_clear()
 
+
+@pytest.mark.usefixtures("table_with_another_toolkit")
+def test_a_toolkit_that_came_within_a_branch_counts_from_its_own_driver_on() -> None:
+    assert TABLES.driver_cuda("575.90.00", "linux") == "12.9"
+    assert TABLES.driver_cuda("575.90.01", "linux") == "12.95"
+    assert TABLES.driver_cuda("576.88", "windows") == "12.9"
+    assert TABLES.driver_cuda("580.65.06", "linux") == "13.0"
+
+
+def test_every_toolkit_is_known_to_the_driver_it_came_with() -> None:
     for row in tables.read("drivers")["toolkits"]:
         for os in ("linux", "windows"):
             if row.get(os):

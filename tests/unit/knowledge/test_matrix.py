@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -148,3 +149,9 @@ def test_value_is_json_and_folds_nothing() -> None:
     assert len(again["rows"]) == len(TABLES.kernels)
     assert again["rows"][0]["support"]["9.0"] == {"support": "native", "by": "sm_90", "doubtful": False}
     assert again["knowledge"] == TABLES.version
+
+
+def test_the_page_in_the_documentation_is_the_present_one() -> None:
+    """Renew it with ``gpuenv matrix --platform all --format markdown``, below its heading."""
+    page = Path(__file__).resolve().parents[3] / "docs" / "matrix.md"
+    assert page.read_text("utf-8").rstrip().endswith(to_markdown(matrix(TABLES)).rstrip())

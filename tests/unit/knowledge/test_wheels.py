@@ -101,6 +101,8 @@ def test_a_variant_or_platform_without_a_row_is_not_guessed() -> None:
         ("2.10.0+cu128", "cu126", None),
         ("2.10.0+cu117.with.pypi.cudnn", "cu117", None),
         ("2.10.0+cpu", "cpu", "cpu"),
+        ("2.10.0+rocm6.4", "rocm6.4", "rocm6.4"),
+        ("2.10.0+rocm6.4", None, None),
     ],
 )
 def test_build_is_told_by_version_and_folder(version: str, folder: str | None, expected: str | None) -> None:
