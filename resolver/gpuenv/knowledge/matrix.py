@@ -109,7 +109,7 @@ def matrix(
 
 
 def capabilities_of(knowledge: Knowledge, text: str) -> tuple[ComputeCapability, ...]:
-    """Read what a person calls a GPU: a compute capability, a generation, or the name of a GPU; all it may mean where it is ambiguous.
+    """Read what a person calls a GPU: a compute capability, a generation, or a name; all that an ambiguous one means.
 
     Raises ``UsageError`` for what is none of these.
     """
