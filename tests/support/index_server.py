@@ -460,6 +460,8 @@ class _Handler(BaseHTTPRequestHandler):
                 if fault.slow and self.server_index.stopping.wait(fault.slow):
                     break
                 self.wfile.write(out[start : start + (1024 if fault.slow else 1 << 20)])
+                if fault.slow:
+                    self.wfile.flush()
             self.wfile.flush()
         except (BrokenPipeError, ConnectionResetError):
             self.close_connection = True

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import io
 import re
+import struct
 import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -214,3 +215,24 @@ def _record(contents: Mapping[str, bytes], info: str) -> bytes:
         rows.append(f"{path},sha256={digest},{len(body)}")
     rows.append(f"{info}/RECORD,,")
     return ("\n".join(rows) + "\n").encode()
+
+
+def as_zip64(body: bytes) -> bytes:
+    """Rewrite an archive the way one over 4 GiB is written: zip64 end record, sizes and offsets in extra fields."""
+    place = body.rfind(b"PK\x05\x06")
+    _, _, _, _, count, size, start, _ = struct.unpack_from("<4s4H2LH", body, place)
+    entries, at = [], start
+    while at < start + size:
+        head = list(struct.unpack_from("<4s6H3L5H2L", body, at))
+        name_size, extra_size, comment_size = head[10], head[11], head[12]
+        name = body[at + 46 : at + 46 + name_size]
+        extra = struct.pack("<2H3Q", 1, 24, head[9], head[8], head[16])
+        at += 46 + name_size + extra_size + comment_size
+        head[8] = head[9] = head[16] = 0xFFFFFFFF
+        head[11], head[12] = len(extra), 0
+        entries.append(struct.pack("<4s6H3L5H2L", *head) + name + extra)
+    directory = b"".join(entries)
+    end64 = struct.pack("<4sQ2H2L4Q", b"PK\x06\x06", 44, 45, 45, 0, 0, count, count, len(directory), start)
+    locator = struct.pack("<4sLQL", b"PK\x06\x07", 0, start + len(directory), 1)
+    end = struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, 0xFFFF, 0xFFFF, 0xFFFFFFFF, 0xFFFFFFFF, 0)
+    return body[:start] + directory + end64 + locator + end

@@ -1,0 +1,121 @@
+"""index.config: the order of sources, and where each was configured."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gpuenv.errors import UsageError
+from gpuenv.index.config import PYTORCH_INDEX, SourcePlan, plan_sources
+
+CONF = {
+    "/etc/pip.conf": "[global]\nindex-url = https://corp.example/simple/\nfind-links = /srv/wheels\n"
+    "extra-index-url = https://extra.example/simple\ncert = /corp.pem\ntrusted-host = corp.example\ntimeout = 7\n"
+}
+
+
+def plan(
+    files: dict[str, str] | None = None,
+    environ: dict[str, str] | None = None,
+    *,
+    torch_index: str | None = None,
+    index: str | None = None,
+    find_links: tuple[str, ...] = (),
+    known: str | None = None,
+) -> SourcePlan:
+    return plan_sources(
+        torch_index=torch_index,
+        index=index,
+        find_links=find_links,
+        environ={"HOME": "/home/me", **(environ or {})},
+        platform="linux",
+        folder=Path("/project"),
+        read=lambda path: (files or {}).get(path.as_posix()),
+        default_index_url=lambda: known,
+    )
+
+
+def order(found: SourcePlan) -> list[tuple[str, str, str]]:
+    return [(place.kind, place.location, place.configured_by) for place in found.torch]
+
+
+def test_nothing_configured() -> None:
+    assert order(plan()) == [("pytorch", PYTORCH_INDEX, "default")]
+    assert plan().default_index is None
+
+
+def test_the_whole_order() -> None:
+    assert order(plan(CONF, find_links=("wheels",))) == [
+        ("find-links", "/project/wheels", "--find-links"),
+        ("pytorch", PYTORCH_INDEX, "default"),
+        ("find-links", "/srv/wheels", "/etc/pip.conf"),
+        ("package-index", "https://corp.example/simple", "/etc/pip.conf"),
+        ("package-index", "https://extra.example/simple", "/etc/pip.conf"),
+    ]
+
+
+def test_a_named_torch_index_is_the_only_one() -> None:
+    found = plan(CONF, torch_index="https://mirror.example/pytorch/", find_links=("wheels",))
+    assert order(found) == [
+        ("find-links", "/project/wheels", "--find-links"),
+        ("mirror", "https://mirror.example/pytorch", "--torch-index"),
+    ]
+    assert found.torch[1].only
+    assert found.default_index is not None  # the rest of the packages still comes from it
+
+
+def test_naming_pytorchs_own_index_keeps_its_kind() -> None:
+    assert plan(torch_index=PYTORCH_INDEX + "/").torch[0].kind == "pytorch"
+
+
+def test_a_folder_as_torch_index_becomes_an_address() -> None:
+    assert plan(torch_index="my mirror").torch[0].location == "file:///project/my%20mirror"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "origin"),
+    [
+        ({"index": "https://mine.example/simple"}, "--index"),
+        ({}, "PIP_INDEX_URL"),
+    ],
+)
+def test_default_index_by_precedence(arguments: dict[str, str], origin: str) -> None:
+    environ = {"PIP_INDEX_URL": "https://pip.example/simple", "UV_DEFAULT_INDEX": "https://uv.example/simple"}
+    found = plan(environ=environ, known="https://ecosystem.example/simple", **arguments)  # type: ignore[arg-type]
+    assert found.default_index is not None
+    assert found.default_index.configured_by == origin
+
+
+def test_uvs_variables_and_the_ecosystems_own() -> None:
+    found = plan(environ={"UV_DEFAULT_INDEX": "corp=https://uv.example/simple"}).default_index
+    assert found is not None
+    assert (found.location, found.configured_by) == ("https://uv.example/simple", "UV_DEFAULT_INDEX")
+    own = plan(known="https://ecosystem.example/simple").default_index
+    assert own is not None
+    assert own.configured_by == "default"
+
+
+def test_no_index_switches_indexes_off_and_says_so() -> None:
+    found = plan({"/etc/pip.conf": CONF["/etc/pip.conf"] + "no-index = true\n"}, known="https://e.example/simple")
+    assert order(found) == [("find-links", "/srv/wheels", "/etc/pip.conf")]
+    assert found.default_index is None
+    assert "no-index, /etc/pip.conf" in found.notes[0]
+
+
+def test_access_comes_from_pips_configuration() -> None:
+    access = plan(CONF, {"PIP_PROXY": "http://proxy.example:3128"}).access
+    assert (access.certificates, access.proxy, access.read_timeout) == ("/corp.pem", "http://proxy.example:3128", 7)
+    assert access.trusted_hosts == ("corp.example",)
+    assert any("corp.example" in note for note in plan(CONF).notes)
+
+
+def test_credentials_are_not_shown() -> None:
+    found = plan(index="https://me:canary@corp.example/simple", find_links=("https://me:canary@corp.example/links",))
+    assert "canary" not in "".join(place.shown for place in found.torch)
+
+
+@pytest.mark.parametrize("bad", [{"index": "corp.example/simple"}, {"find_links": ("ftp://x.example/",)}])
+def test_what_is_no_address_is_refused(bad: dict[str, str]) -> None:
+    with pytest.raises(UsageError):
+        plan(**bad)  # type: ignore[arg-type]
