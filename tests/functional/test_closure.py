@@ -253,3 +253,14 @@ def test_what_only_other_machines_need_is_not_looked_for_unless_a_package_needs_
     what = replace(what, decision=decision(torch, vision, others=("insists",)))
     with pytest.raises(NoFittingWheelError, match="a package needs triton, which the torch source does not have"):
         close(what, source, resolver(tmp_path / "b"))
+
+
+def test_a_cutoff_leaves_the_family_alone(
+    server: IndexServer, torch_server: IndexServer, source: Source, tmp_path: Path
+) -> None:
+    torch = source.add(torch_server, build_wheel("torch", "2.10.0+cu128", tag=TAG))
+    what = request(decision(torch), server, torch_server, exclude_newer="2026-01-03T00:00:00Z")
+    assert sorted(close(what, source, resolver(tmp_path))) == ["torch"]
+    # The loopback index says no upload times: with a cutoff, uv takes nothing from it rather than something newer.
+    with pytest.raises(UvError):
+        close(replace(what, decision=decision(torch, others=("numpy",))), source, resolver(tmp_path))

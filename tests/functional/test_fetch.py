@@ -167,6 +167,19 @@ def test_nothing_listens_and_offline(tmp_path: Path, server: IndexServer, sessio
         offline.fetch(download.url, filename=WHEEL.filename)
 
 
+def test_keeping_a_lock_fetches_each_wheel_once(tmp_path: Path, server: IndexServer, session: requests.Session) -> None:
+    numpy = build_wheel("numpy", "2.3.0")
+    download = Download(tmp_path / "store", server, session)
+    lock = lock_of(
+        package("torch", "2.10.0+cu128", url=download.url, sha256=WHEEL.sha256, size=len(WHEEL.body)),
+        package("numpy", "2.3.0", url=None, path=str(numpy.write(tmp_path)), sha256=numpy.sha256, size=None),
+    )
+    kept = download.fetcher.keep(lock)
+    assert download.fetcher.keep(lock) == kept
+    assert len(server.log) == 1
+    assert download.fetcher.store.missing(lock) == ()
+
+
 def test_an_export_carries_lock_wheels_and_instructions(tmp_path: Path) -> None:
     store = Store(tmp_path / "store")
     numpy = build_wheel("numpy", "2.3.0")

@@ -18,6 +18,7 @@ from gpuenv.environment.closure import Hashed
 from gpuenv.environment.store import Store, no_space, sha256_of
 from gpuenv.errors import IndexUnreachableError, IntegrityError, OfflineError
 from gpuenv.lock.making import local_path, redacted
+from gpuenv.lock.model import Lock
 from gpuenv.model.wheel import Wheel
 from gpuenv.report import Reporter, Task
 
@@ -90,6 +91,25 @@ class Fetcher:
         if not file.is_file():
             raise IndexUnreachableError(f"the wheel is gone: {file}")
         return Hashed(sha256=sha256_of(file), size=file.stat().st_size, origin="computed")
+
+    def keep(self, lock: Lock) -> tuple[Path, ...]:
+        """Bring every wheel of a lock into the store; those it holds are not fetched again.
+
+        Paths must be absolute (:func:`gpuenv.lock.places.anchored`). Raises what :meth:`fetch` and
+        :meth:`~gpuenv.environment.store.Store.add` raise.
+        """
+        kept: list[Path] = []
+        for package in lock.packages:
+            if package.url is not None:
+                done = self.fetch(package.url, filename=package.filename, sha256=package.sha256, size=package.size)
+                kept.append(done.path)
+                continue
+            file = Path(str(package.path))
+            held = self.store.get(package.sha256, package.filename)
+            if held is None and not file.is_file():
+                raise IndexUnreachableError(f"the wheel is gone: {file}", hints=("gpuenv lock --upgrade",))
+            kept.append(held or self.store.add(file, filename=package.filename, sha256=package.sha256))
+        return tuple(kept)
 
     def fetch(self, url: str, *, filename: str, sha256: str | None = None, size: int | None = None) -> Fetched:
         """Bring a wheel into the store, or find it there.
