@@ -243,3 +243,24 @@ def test_threads_share_one_client(server: IndexServer, tmp_path: Path) -> None:
     assert http.counters.requests == 4
     assert all(isinstance(answer, Answer) for answer in found)
     assert http.counters.bytes == server.sent()
+
+
+def test_a_cache_that_cannot_be_written_is_no_error(server: IndexServer, tmp_path: Path) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("not a folder", encoding="utf-8")
+    for _ in range(2):
+        answer = client(blocked).get(f"{server.torch_index}/torch/")
+        assert isinstance(answer, Answer)
+        assert not answer.kept
+
+
+def test_a_damaged_cache_is_asked_past(server: IndexServer, tmp_path: Path) -> None:
+    url = f"{server.torch_index}/torch/"
+    client(tmp_path).get(url)
+    for path in tmp_path.rglob("*"):
+        if path.is_file() and path.suffix != ".lock":
+            path.write_bytes(path.read_bytes()[:50])
+    answer = client(tmp_path).get(url)
+    assert isinstance(answer, Answer)
+    assert b"Links for torch" in answer.body
+    assert len(server.log) == 2

@@ -92,7 +92,7 @@ class Anchor:
     yanked: str | None = None
 
 
-@dataclass(slots=True)
+@dataclass
 class _File:
     """A wheel that can be asked for; ``row`` ones are built when asked."""
 
@@ -113,7 +113,7 @@ class _File:
     def metadata(self) -> bytes:
         return recording().metadata(self.row) if self.row is not None else self.built().metadata
 
-    @property
+    @cached_property
     def project(self) -> str:
         return normalize(self.key.rpartition("/")[2].partition("-")[0])
 

@@ -113,6 +113,7 @@ class Recording:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._metadata: dict[tuple[str | None, ...], bytes] = {}
 
     def on(
         self,
@@ -256,10 +257,15 @@ class Recording:
     # Bodies
 
     def metadata(self, row: Row) -> bytes:
-        """METADATA of the stand-in, without building the rest."""
-        known = self.requirements(row)
-        name = row.filename.partition("-")[0]
-        return render_metadata(name, row.version, requires=known.requires, requires_python=known.requires_python)
+        """METADATA of the stand-in, without building the rest. The Python tags of one build share it."""
+        key = (row.key.rpartition("/")[0], row.project, row.version, row.platform, row.first_seen, row.requires_python)
+        if key not in self._metadata:
+            known = self.requirements(row)
+            name = row.filename.partition("-")[0]
+            self._metadata[key] = render_metadata(
+                name, row.version, requires=known.requires, requires_python=known.requires_python
+            )
+        return self._metadata[key]
 
     def body(self, row: Row) -> BuiltWheel:
         """Build a stand-in for the wheel of a row."""

@@ -10,6 +10,7 @@ import struct
 import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 LINUX = "manylinux_2_28_x86_64"
@@ -70,6 +71,7 @@ class BuiltWheel:
         return path
 
 
+@lru_cache(maxsize=4096)
 def normalize(name: str) -> str:
     """PEP 503."""
     return re.sub(r"[-_.]+", "-", name).lower()

@@ -6,6 +6,8 @@ Imported only when something is asked for: requests and CacheControl cost more t
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
+from datetime import datetime
 from email.utils import formatdate
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,18 @@ class PageCache(FileCache):
 
     def __init__(self, folder: Path) -> None:
         super().__init__(str(folder), filemode=0o600, dirmode=0o700)
+
+    def get(self, key: str) -> bytes | None:
+        """Read what is kept; an entry that cannot be read is none."""
+        try:
+            return super().get(key)
+        except OSError:
+            return None
+
+    def set(self, key: str, value: bytes, expires: int | datetime | None = None) -> None:
+        """Keep an answer; where the disk refuses, the answer itself is still good."""
+        with suppress(OSError):
+            super().set(key, value, expires)
 
     def delete(self, key: str) -> None:
         """Keep: CacheControl deletes stale answers without an ETag before it knows whether the network works."""

@@ -21,12 +21,14 @@ _USEFUL = ("cu", "cpu")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listing:
-    """What one source offers of one project. ``failure`` is empty where it answered; ``notes`` are for ``-v``."""
+    """What one source offers of one project. ``failure`` is empty where it answered; ``notes`` are for ``-v``;
+    ``base`` is the folder of the channel that was asked, where it is not the source's own location."""
 
     project: str
     wheels: tuple[Wheel, ...]
     failure: str = ""
     notes: tuple[str, ...] = ()
+    base: str = ""
 
 
 def read_pytorch(
@@ -44,10 +46,11 @@ def read_pytorch(
     found = dict(zip(projects, answers, strict=True))
     pages = {project: page for project, page in found.items() if isinstance(page, Page)}
     if pages:
-        return [_listing(project, [pages[project]] if project in pages else [], place, channel) for project in projects]
+        found_in = {project: [pages[project]] if project in pages else [] for project in projects}
+        return [_listing(project, found_in[project], place, channel, base=base) for project in projects]
     gathered = _variant_pages(base, http, projects, variants)
     if gathered:
-        return [_listing(project, gathered, place, channel) for project in projects]
+        return [_listing(project, gathered, place, channel, base=base) for project in projects]
     refused = next(page for page in answers if isinstance(page, Absent))
     raise IndexUnreachableError(
         f"{redact(base)} is not an index that lists {', '.join(projects)}",
@@ -66,7 +69,7 @@ class _VariantPage:
 
 def _variant_pages(base: str, http: Http, projects: Sequence[str], variants: Sequence[str]) -> list[_VariantPage]:
     """Pages of a mirror without project pages at its root; empty where it has none of the known forms."""
-    listing = _page(http, f"{base}/")
+    listing = _perhaps(http, f"{base}/")
     if isinstance(listing, Page) and any(row.project in projects for row in listing.rows):
         last = folders_of(f"{base}/")[-1:]
         return [_VariantPage(listing, last[0] if last and is_variant(last[0]) else "")]
@@ -83,7 +86,7 @@ def _variant_pages(base: str, http: Http, projects: Sequence[str], variants: Seq
 
 def _one_variant(base: str, variant: str, http: Http, projects: Sequence[str]) -> list[Page]:
     """A variant's wheels: its own page where that lists wheels, else a page for each project below it."""
-    own = _page(http, f"{base}/{variant}/")
+    own = _perhaps(http, f"{base}/{variant}/")
     if isinstance(own, Page) and any(row.project in projects for row in own.rows):
         return [own]
     pages = [_page(http, f"{base}/{variant}/{project}/") for project in projects]
@@ -158,7 +161,18 @@ def _page(http: Http, url: str) -> Page | Absent:
         raise
 
 
-def _listing(project: str, pages: Sequence[Page | _VariantPage], place: Place, channel: Channel) -> Listing:
+def _perhaps(http: Http, url: str) -> Page | None:
+    """A page that need not be one: some mirrors show a program for browsers in place of their lists."""
+    try:
+        page = _page(http, url)
+    except PageFormatError:
+        return None
+    return page if isinstance(page, Page) else None
+
+
+def _listing(
+    project: str, pages: Sequence[Page | _VariantPage], place: Place, channel: Channel, *, base: str = ""
+) -> Listing:
     wheels: dict[str, Wheel] = {}
     skipped: list[str] = []
     for each in pages:
@@ -168,7 +182,8 @@ def _listing(project: str, pages: Sequence[Page | _VariantPage], place: Place, c
                 wheels.setdefault(row.url, to_wheel(row, kind=place.kind, channel=channel, variant=variant))
         skipped += [f"{skip.filename}: {skip.reason}" for skip in page.skipped if skip.filename.endswith(".whl")]
     failure = "" if wheels else "no page of it there" if not pages else "no wheel of it there"
-    return Listing(project=project, wheels=tuple(wheels.values()), failure=failure, notes=tuple(sorted(set(skipped))))
+    notes = tuple(sorted(set(skipped)))
+    return Listing(project=project, wheels=tuple(wheels.values()), failure=failure, notes=notes, base=base)
 
 
 def to_wheel(row: PageRow, *, kind: SourceKind, channel: Channel, variant: str = "") -> Wheel:

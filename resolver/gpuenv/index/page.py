@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from html import unescape
 from typing import Any
@@ -267,8 +266,3 @@ def _glimpse(text: str) -> str:
     shown = " ".join(words.split())[:80]
     printable = "".join(character for character in shown if character.isprintable())
     return f"“{printable}”" if printable else "it is empty"
-
-
-def names_of(rows: Iterable[PageRow]) -> frozenset[str]:
-    """The projects that rows belong to."""
-    return frozenset(row.project for row in rows)

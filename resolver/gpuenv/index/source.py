@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from gpuenv.errors import GpuenvError, IndexError_, IndexUnreachableError, OfflineError
+from gpuenv.index.access import redact
 from gpuenv.index.config import Place, SourcePlan
 from gpuenv.index.http import Http
 from gpuenv.index.layout import Listing, read_folder, read_package_index, read_page_of_links, read_pytorch
@@ -57,7 +58,11 @@ class Sources:
                     raise
                 self.errors += (error,)
                 failure = "; ".join([error.message, *error.causes[:1]])
-                catalog = Catalog(wheels=(), attempts=(_attempt(place, "", failure=failure),), snapshot=snapshot(()))
+                catalog = Catalog(
+                    wheels=(),
+                    attempts=(_attempt(place, Listing(project="", wheels=(), failure=failure)),),
+                    snapshot=snapshot(()),
+                )
             self.attempts += catalog.attempts
             yield catalog
 
@@ -112,13 +117,13 @@ def load_source(
     """
     voice = reporter or Silent()
     wanted = sorted(set(projects))
-    listings = _listings(place, http, wanted, sorted(set(channels)), variants)
+    listings = _listings(place, http, wanted, list(dict.fromkeys(channels)), variants)
     wheels: dict[tuple[str, str], Wheel] = {}
     attempts = []
     for listing in listings:
         for wheel in listing.wheels:
             wheels.setdefault((wheel.url, wheel.project), wheel)
-        attempts.append(_attempt(place, listing.project, failure=listing.failure, wheels=len(listing.wheels)))
+        attempts.append(_attempt(place, listing))
         for line in listing.notes:
             voice.detail(line)
         voice.detail(f"{listing.project}: {listing.failure or f'{len(listing.wheels)} wheels'} ({place.shown})")
@@ -193,12 +198,12 @@ def hash_local(wheel: Wheel) -> Wheel:
         raise IndexUnreachableError(f"{path} cannot be read", causes=[error.strerror or str(error)]) from None
 
 
-def _attempt(place: Place, project: str, *, failure: str = "", wheels: int = 0) -> Attempt:
+def _attempt(place: Place, listing: Listing) -> Attempt:
     return Attempt(
-        project=project,
+        project=listing.project,
         source=place.kind,
-        location=place.shown,
+        location=redact(listing.base) or place.shown,
         configured_by=place.configured_by,
-        failure=failure,
-        wheels=wheels,
+        failure=listing.failure,
+        wheels=len(listing.wheels),
     )
