@@ -10,6 +10,7 @@ import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
+from typing import cast
 
 from gpuenv import __version__
 from gpuenv.cli import parser as parsing
@@ -18,6 +19,7 @@ from gpuenv.cli.envelope import envelope, problem_of
 from gpuenv.cli.settings import Setting, merge, unknown_variables
 from gpuenv.commands.context import Context, Problem, Wishes
 from gpuenv.errors import GpuenvError, UsageError
+from gpuenv.model.profile import ChannelWish
 
 VERBS = (
     "detect",
@@ -25,7 +27,6 @@ VERBS = (
     "lock",
     "create",
     "verify",
-    "doctor",
     "inspect",
     "matrix",
     "profiles",
@@ -52,9 +53,7 @@ def main(argv: Sequence[str], *, environ: Mapping[str, str] | None = None) -> in
         outcome = verb.run(arguments, context)
         if as_json or getattr(arguments, "json", False):
             data = verb.data(outcome)
-            console.result(
-                envelope(command=command, exit_code=outcome.exit_code, data=data, problems=outcome.problems)
-            )
+            console.result(envelope(command=command, exit_code=outcome.exit_code, data=data, problems=outcome.problems))
         else:
             console.result("\n".join(verb.text(outcome)))
         for row in outcome.problems:
@@ -162,7 +161,7 @@ def _wishes(settings: Mapping[str, Setting]) -> Wishes:
         find_links=many("find-links"),
         python=text("python"),
         torch=text("torch"),
-        channel=channel if channel in ("stable", "nightly", "auto") else None,
+        channel=cast(ChannelWish | None, channel),  # one of the option's choices, checked when settings were merged
         variant=text("variant"),
         gpus=tuple(int(item) for item in numbers) if isinstance(numbers, tuple) else None,
         exclude_newer=text("exclude-newer"),

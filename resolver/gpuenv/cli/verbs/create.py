@@ -1,0 +1,66 @@
+"""Build a verified environment: detect, decide, lock, build, train in it, write the evidence."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gpuenv.cli.verbs.report import report_data, report_text
+from gpuenv.commands.context import Context
+
+if TYPE_CHECKING:
+    from gpuenv.commands.create import CreateOutcome
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("target", metavar="TARGET", type=Path, nargs="?", help="the folder (default: the profile's)")
+    parser.add_argument("--no-verify", action="store_true", help="build without proving it (for another machine)")
+    parser.add_argument(
+        "--evidence", type=Path, metavar="DIR", help="where the evidence goes (default: evidence/PROFILE)"
+    )
+
+
+def run(arguments: argparse.Namespace, context: Context) -> CreateOutcome:
+    from gpuenv.commands import create
+
+    options = create.CreateOptions(target=arguments.target, evidence=arguments.evidence, verify=not arguments.no_verify)
+    return create.run(context, options)
+
+
+def data(outcome: CreateOutcome) -> dict[str, object]:
+    decision = outcome.locked.lock.decision
+    return {
+        "profile": outcome.profile.name,
+        "environment": str(outcome.built.path),
+        "replaced": outcome.built.replaced,
+        "accelerator": decision.accelerator,
+        "python": outcome.built.marker.python,
+        "torch": decision.torch,
+        "variant": decision.variant,
+        "channel": decision.channel,
+        "lock": outcome.locked.shown,
+        "lock_written": outcome.locked.written,
+        "packages": [
+            {"name": each.name, "version": each.version, "sha256": each.sha256, "hash_origin": each.hash_origin}
+            for each in outcome.locked.lock.packages
+        ],
+        "because": list(decision.because),
+        "fetched": list(outcome.built.fetched),
+        "seconds": {name: round(value, 3) for name, value in outcome.built.seconds},
+        "verification": None if outcome.report is None else report_data(outcome.report),
+        "evidence": outcome.evidence_shown,
+    }
+
+
+def text(outcome: CreateOutcome) -> Iterator[str]:
+    decision = outcome.locked.lock.decision
+    if outcome.report is not None:
+        yield from report_text(outcome.report)
+    else:
+        yield "not verified: run `gpuenv verify` on the machine it is for"
+    what = "CPU build" if decision.accelerator == "cpu" else decision.variant
+    yield f"{outcome.built.path}: torch {decision.torch} ({what}), Python {outcome.built.marker.python}"
+    if outcome.evidence_shown is not None:
+        yield f"evidence: {outcome.evidence_shown}"

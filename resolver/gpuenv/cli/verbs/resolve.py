@@ -1,0 +1,71 @@
+"""Decide which wheels run natively on this machine, and say why; `--explain` shows every rejected candidate."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from gpuenv.commands.context import Context
+
+if TYPE_CHECKING:
+    from gpuenv.commands.resolve import ResolveOutcome
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--explain", action="store_true", help="show every rejected candidate, grouped by reason")
+
+
+def run(arguments: argparse.Namespace, context: Context) -> ResolveOutcome:
+    from gpuenv.commands import resolve
+
+    return resolve.run(context, explain=arguments.explain)
+
+
+def data(outcome: ResolveOutcome) -> dict[str, object]:
+    from gpuenv.select.present import decision_to_json, no_decision_to_json
+
+    if outcome.refused is not None:
+        return {"profile": outcome.profile.name, **no_decision_to_json(outcome.refused)}
+    assert outcome.decided is not None
+    decided = outcome.decided
+    return {
+        **decision_to_json(decided.decision),
+        "sources": [
+            {
+                "project": attempt.project,
+                "kind": attempt.source,
+                "location": attempt.location,
+                "configured_by": attempt.configured_by,
+                "failure": attempt.failure,
+                "wheels": attempt.wheels,
+            }
+            for attempt in decided.attempts
+        ],
+        "requests": decided.requests,
+        "bytes": decided.bytes,
+    }
+
+
+def text(outcome: ResolveOutcome) -> Iterator[str]:
+    from gpuenv.select.present import explain
+
+    if outcome.refused is not None:
+        if outcome.explain:
+            yield from explain(outcome.refused)
+        return
+    assert outcome.decided is not None
+    decided, decision = outcome.decided, outcome.decided.decision
+    for wheel in decision.packages:
+        yield f"{wheel.project} {wheel.version}"
+    yield f"  Python {decision.python}, {decision.channel}, {decision.variant}, from {decided.place.shown}"
+    for sentence in decision.because:
+        yield f"  {sentence}"
+    for warning in decision.warnings:
+        yield f"  warning: {warning}"
+    count = sum(row.wheels for row in decision.rejected)
+    if outcome.explain:
+        yield ""
+        yield from explain(decision)
+    elif count:
+        yield f"  {count} other wheels were rejected; `gpuenv resolve --explain` says why"

@@ -1,0 +1,117 @@
+"""Compare a lock with the world as it is now: the index, the tables, the profile, the machine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gpuenv import knowledge as tables
+from gpuenv.commands import deciding, locking
+from gpuenv.commands.context import Context
+from gpuenv.commands.locked import in_scope
+from gpuenv.commands.seeing import Seen
+from gpuenv.errors import GpuenvError, IndexError_, IndexUnreachableError, UsageError
+from gpuenv.index.http import Http
+from gpuenv.index.source import Sources
+from gpuenv.lock import check as rules
+from gpuenv.lock import making
+from gpuenv.lock.check import LinkState
+from gpuenv.lock.fit import fits_machine
+from gpuenv.lock.model import Lock, LockInputs
+from gpuenv.model.profile import Profile
+from gpuenv.model.wheel import Channel, Wheel
+
+if TYPE_CHECKING:
+    from gpuenv.commands.lock import OneLock
+
+
+def check(context: Context, *, seen: Seen, profile: Profile, path: Path, lock: Lock | None, shown: str) -> OneLock:
+    """Check one lock; nothing is written. The reasons are ordered, the gravest first."""
+    from gpuenv.commands.lock import OneLock
+
+    if lock is None:
+        raise UsageError(f"there is no {shown} to check", hints=(f"Make it: `gpuenv lock --profile {profile.name}`",))
+    rows, links = _listed(context, lock)
+    fresh = _fresh(context, seen, profile, lock)
+    now = _inputs_now(context, profile, lock)
+    verdict = rules.check(
+        lock,
+        rows=rows,
+        links=links,
+        now=now,
+        fresh=fresh,
+        mismatch=fits_machine(lock, in_scope(context, seen.machine), tables.load()),
+    )
+    for reason in verdict.reasons:
+        context.reporter.say(f"{shown}: {reason.sentence}")
+    if not verdict.reasons:
+        context.reporter.say(f"{shown} holds: {len(lock.packages)} packages, torch {lock.decision.torch}")
+    return OneLock(
+        profile=profile.name,
+        path=shown,
+        action="checked",
+        lock=lock,
+        change=verdict.replacement,
+        reasons=verdict.reasons,
+    )
+
+
+def _listed(context: Context, lock: Lock) -> tuple[tuple[Wheel, ...] | None, Mapping[str, LinkState]]:
+    """The rows that the lock's torch source lists now for what is locked, and how the links of vanished ones answer."""
+    plan = deciding.source_plan(context)
+    channel: Channel = lock.decision.channel
+    with deciding.open_http(context, plan) as http:
+        names = sorted(package.name for package in lock.packages if package.family or lock.decision.single_source)
+        sources = Sources(
+            plan,
+            http,
+            projects=names,
+            channels=(channel,),
+            variants=deciding.known_variants(tables.load()),
+            reporter=context.reporter,
+        )
+        for place, catalog in zip(plan.torch, sources, strict=False):
+            if place.kind == lock.decision.source and catalog.wheels:
+                rows = catalog.wheels
+                vanished = rules.unlisted(lock, rows)
+                return rows, {package.location: _link_state(http, package.location) for package in vanished}
+    return None, {}
+
+
+def _link_state(http: Http, location: str) -> LinkState:
+    """Ask for one byte of a wheel: does its link still answer?"""
+    if making.local_path(location) is not None:
+        return "answers" if Path(str(making.local_path(location))).is_file() else "gone"
+    try:
+        part = http.part(location, "bytes=0-0", limit=1)
+    except IndexUnreachableError as error:
+        refused = any(f"({status})" in cause for cause in error.causes for status in (403, 404, 410))
+        return "gone" if refused else "unknown"
+    except IndexError_:
+        return "unknown"
+    return "answers" if part.status in (200, 206) else "unknown"
+
+
+def _fresh(context: Context, seen: Seen, profile: Profile, lock: Lock) -> Lock | None:
+    """The lock that would be made now; ``None`` where none can, which the other reasons explain."""
+    try:
+        decided = deciding.decide(context, seen=seen, profile=profile)
+        wishes = locking.LockWishes(previous_text=None, single_source=lock.decision.single_source, command=lock.command)
+        return locking.make_lock(context, decided, wishes)
+    except GpuenvError as error:
+        context.reporter.warn(f"no lock can be made now: {error.message}")
+        return None
+
+
+def _inputs_now(context: Context, profile: Profile, lock: Lock) -> LockInputs:
+    """The inputs a new lock would have, as far as a lock is judged by them."""
+    return LockInputs(
+        profile=profile.name,
+        profile_digest=making.profile_digest(profile),
+        target=lock.inputs.target,
+        snapshot=lock.inputs.snapshot,
+        sources=lock.inputs.sources,
+        cutoff=context.wishes.exclude_newer,
+        knowledge=tables.load().version,
+    )

@@ -1,0 +1,273 @@
+"""From a machine and a profile to a decision: ask the sources in order, read what the tables do not know, decide.
+
+Sources are asked one after the other and only until one gives a decision. A source that cannot be used is said aloud
+and the next one is asked; it never changes *what* is wanted (a GPU machine does not get a CPU build because an index
+was down). Where no source gives a decision and one of them could not be used, that is the error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from gpuenv import knowledge as tables
+from gpuenv import select
+from gpuenv.commands.context import Context
+from gpuenv.commands.reading import Reader
+from gpuenv.commands.seeing import Seen
+from gpuenv.errors import GpuenvError, IndexError_, InterpreterError, MachineMismatchError, NoFittingWheelError
+from gpuenv.index.config import Place, SourcePlan, ecosystem_index, plan_sources
+from gpuenv.index.http import Http
+from gpuenv.index.source import Sources, load_source
+from gpuenv.knowledge import Knowledge
+from gpuenv.model.decision import Decision, NoDecision, Rejected
+from gpuenv.model.profile import Profile
+from gpuenv.model.wheel import Attempt, Catalog, Channel, WheelContents
+
+PREFERRED_PYTHONS = ("3.12", "3.13", "3.11", "3.14", "3.10", "3.15", "3.9", "3.8")
+"""For a machine that is not this one: the version most of the ecosystem has wheels for, then its neighbours."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decided:
+    """A decision with all that it follows from, and what it cost."""
+
+    seen: Seen
+    profile: Profile
+    request: select.Request
+    decision: Decision
+    catalog: Catalog
+    place: Place
+    plan: SourcePlan
+    contents: Mapping[str, WheelContents]
+    attempts: tuple[Attempt, ...]
+    requests: int
+    bytes: int
+
+
+class NothingFitsError(NoFittingWheelError):
+    """No source has a fitting wheel; carries the rejections for ``--explain``."""
+
+    def __init__(self, answer: NoDecision, *, causes: Sequence[str] = ()) -> None:
+        super().__init__(answer.summary, causes=(*answer.causes, *causes), hints=answer.hints)
+        self.answer = answer
+
+
+def source_plan(context: Context) -> SourcePlan:
+    """Put the sources in order: options, PyTorch's own, what pip's configuration names, the default index."""
+    import sys
+
+    wishes = context.wishes
+    return plan_sources(
+        torch_index=wishes.torch_index,
+        index=wishes.index,
+        find_links=wishes.find_links,
+        environ=context.environ,
+        platform=sys.platform,
+        folder=context.project,
+        default_index_url=ecosystem_index,
+    )
+
+
+def open_http(context: Context, plan: SourcePlan) -> Http:
+    """A client as the options and pip's configuration want it."""
+    return Http(
+        cache=context.cache / "http",
+        environ=context.environ,
+        access=plan.access,
+        offline=context.offline,
+        refresh=context.refresh,
+    )
+
+
+def check_fit(profile: Profile, seen: Seen, request: select.Request) -> None:
+    """Stop before any download where the profile is for another machine."""
+    mismatch = select.fits(profile, seen.machine, request)
+    if mismatch is not None:
+        raise MachineMismatchError(mismatch.message, hints=mismatch.hints)
+
+
+def request_of(context: Context, *, profile: Profile, seen: Seen) -> select.Request:
+    """Turn the options into the decision's request; the interpreters that can be had come first."""
+    wishes = context.wishes
+    return select.Request(
+        pythons=pythons(context, profile=profile, seen=seen),
+        torch=wishes.torch,
+        variant=wishes.variant,
+        channel=wishes.channel,
+        gpus=wishes.gpus,
+        exclude_newer=wishes.exclude_newer,
+        insist_unknown=wishes.allow_unknown_kernels,
+    )
+
+
+def pythons(context: Context, *, profile: Profile, seen: Seen) -> tuple[str, ...]:
+    """List the Python versions to decide among, best first: installed ones here, the usual ones for elsewhere."""
+    from packaging.specifiers import SpecifierSet
+
+    if context.wishes.python is not None:
+        return (context.wishes.python,)
+    wanted = SpecifierSet(profile.python or "")
+    if not seen.here:
+        return tuple(version for version in PREFERRED_PYTHONS if wanted.contains(version))
+    from gpuenv.environment.interpreters import find_interpreters, running_interpreter
+    from gpuenv.environment.uv import find_uv
+
+    uv = find_uv(context.environ, explicit=context.uv)
+    own = running_interpreter().minor
+    for downloads in (False, True):
+        found = find_interpreters(uv, cwd=context.project, reporter=context.reporter, downloads=downloads)
+        minors = dict.fromkeys([own, *(each.minor for each in found)])
+        fitting = tuple(minor for minor in minors if wanted.contains(minor))
+        if fitting:
+            return fitting
+    raise InterpreterError(
+        f"profile {profile.name} needs Python {profile.python}, and no such interpreter is installed",
+        hints=("Install one, for example with `uv python install`, or change the profile's `python`",),
+    )
+
+
+def decide(context: Context, *, seen: Seen, profile: Profile) -> Decided:
+    """Decide for a machine; raises :class:`NothingFitsError`, or the index error that kept a decision away."""
+    request = request_of(context, profile=profile, seen=seen)
+    check_fit(profile, seen, request)
+    plan = source_plan(context)
+    for note in plan.notes:
+        context.reporter.warn(note)
+    with open_http(context, plan) as http:
+        reader = Reader(context, http)
+        hearing = _Hearing(context=context, seen=seen, profile=profile, plan=plan, http=http, reader=reader)
+        return hearing.run(request)
+
+
+class _Hearing:
+    """One walk through the sources. ``turned_down`` collects what earlier sources offered in vain."""
+
+    def __init__(
+        self, *, context: Context, seen: Seen, profile: Profile, plan: SourcePlan, http: Http, reader: Reader
+    ) -> None:
+        self.context, self.seen, self.profile = context, seen, profile
+        self.plan, self.http, self.reader = plan, http, reader
+        self.knowledge = tables.load()
+        self.turned_down: list[NoDecision] = []
+        self.rejected: tuple[Rejected, ...] = ()
+        self.extra_attempts: list[Attempt] = []
+
+    def run(self, request: select.Request) -> Decided:
+        projects = family_of(self.profile, self.knowledge.family)
+        wish = request.channel or self.profile.channel
+        channels: tuple[Channel, ...] = ("nightly",) if wish == "nightly" else ("stable",)
+        sources = Sources(
+            self.plan,
+            self.http,
+            projects=projects,
+            channels=channels,
+            variants=known_variants(self.knowledge),
+            reporter=self.context.reporter,
+        )
+        for place, catalog in zip(self.plan.torch, sources, strict=False):
+            if not catalog.wheels:
+                self._say_failure(place, catalog)
+                continue
+            answer, catalog = self._settle(place, catalog, request, projects)
+            if isinstance(answer, Decision):
+                return self._decided(answer, catalog, request, place, (*sources.attempts, *self.extra_attempts))
+            self.turned_down.append(answer)
+            self.rejected += answer.rejected
+        raise self._failure(sources)
+
+    def _settle(
+        self, place: Place, catalog: Catalog, request: select.Request, projects: Sequence[str]
+    ) -> tuple[Decision | NoDecision, Catalog]:
+        """Decide on one source; wheels are read when they are asked about, nightlies loaded when only they help."""
+        return select.settle(
+            self.seen.machine,
+            self.profile,
+            catalog,
+            self.reader.facts,
+            request,
+            self.knowledge,
+            read=self.reader.read,
+            nightly=lambda: self._with_nightlies(place, catalog, projects),
+        )
+
+    def _with_nightlies(self, place: Place, catalog: Catalog, projects: Sequence[str]) -> Catalog:
+        from gpuenv.index.source import merge
+
+        self.context.reporter.say("No stable release fits; looking at nightlies")
+        try:
+            nightly = load_source(
+                place,
+                self.http,
+                projects=projects,
+                channels=("nightly",),
+                variants=known_variants(self.knowledge),
+                reporter=self.context.reporter,
+            )
+        except IndexError_ as error:
+            self.context.reporter.warn(f"nightlies of {place.shown} cannot be looked at: {error.message}")
+            return catalog
+        self.extra_attempts += nightly.attempts
+        return merge((catalog, nightly))
+
+    def _say_failure(self, place: Place, catalog: Catalog) -> None:
+        reasons = dict.fromkeys(attempt.failure for attempt in catalog.attempts if attempt.failure)
+        why = "; ".join(reasons) or "it lists no wheel of torch"
+        self.context.reporter.say(f"Asked {place.shown} ({place.configured_by}): {why}")
+
+    def _decided(
+        self,
+        decision: Decision,
+        catalog: Catalog,
+        request: select.Request,
+        place: Place,
+        attempts: tuple[Attempt, ...],
+    ) -> Decided:
+        counters = self.http.counters
+        return Decided(
+            seen=self.seen,
+            profile=self.profile,
+            request=request,
+            decision=replace(decision, rejected=(*decision.rejected, *self.rejected)),
+            catalog=catalog,
+            place=place,
+            plan=self.plan,
+            contents=dict(self.reader.facts),
+            attempts=attempts,
+            requests=counters.requests,
+            bytes=counters.bytes,
+        )
+
+    def _failure(self, sources: Sources) -> GpuenvError:
+        """Prefer "no wheel fits" when every source answered; an index that did not answer is the cause otherwise."""
+        if not self.turned_down:
+            return sources.nothing()
+        first = self.turned_down[0]
+        first = replace(first, rejected=self.rejected)
+        failed = [
+            f"{attempt.location} ({attempt.configured_by}) could not be asked: {attempt.failure}"
+            for attempt in sources.attempts
+            if attempt.failure and not attempt.project
+        ]
+        if failed and sources.errors:
+            error = sources.nothing()
+            return type(error)(
+                f"{first.summary}, and not every source could be asked",
+                causes=(*failed, *first.causes),
+                hints=(*error.hints, *first.hints),
+            )
+        return NothingFitsError(first)
+
+
+def known_variants(knowledge: Knowledge) -> tuple[str, ...]:
+    """Name the variants of the tables: the folders to try on a mirror that lists none."""
+    return tuple(sorted({"cpu", *(variant for _, variant, _ in knowledge.kernels)}))
+
+
+def family_of(profile: Profile, family: frozenset[str]) -> tuple[str, ...]:
+    """Name the projects of a profile that only the torch source may serve, sorted."""
+    from packaging.requirements import Requirement
+    from packaging.utils import canonicalize_name
+
+    names = {canonicalize_name(Requirement(text).name) for text in (*profile.packages, *profile.optional_packages)}
+    return tuple(sorted(names & family))

@@ -1,0 +1,65 @@
+"""What differs between two locks, or between a lock and an environment."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from gpuenv.commands import locking
+from gpuenv.commands.context import Context, Outcome
+from gpuenv.environment.drift import Change as Drift
+from gpuenv.environment.drift import drift
+from gpuenv.errors import UsageError
+from gpuenv.lock.diff import Diff, diff
+from gpuenv.lock.model import Lock
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DiffOutcome(Outcome):
+    """``locks`` for two locks, ``drifted`` for a lock and an environment; the other is ``None``."""
+
+    before: str
+    after: str
+    locks: Diff | None
+    drifted: tuple[Drift, ...] | None
+
+
+def run(context: Context, *, before: str, after: str) -> DiffOutcome:
+    """Compare. ``lock`` as a name means the lock of the profile in use; exit 1 where something differs."""
+    first, second = _thing(context, before), _thing(context, after)
+    if isinstance(first, Lock) and isinstance(second, Lock):
+        found = diff(first, second)
+        return DiffOutcome(before=before, after=after, locks=found, drifted=None, exit_code=1 if found else 0)
+    lock, environment = (first, second) if isinstance(first, Lock) else (second, first)
+    if not isinstance(lock, Lock) or isinstance(environment, Lock):
+        raise UsageError(
+            f"{before} and {after} are both environments: one of them must be a lock",
+            hints=("Run `gpuenv diff lock .venv-gpu`",),
+        )
+    changes = drift(
+        environment,
+        expected={package.name: package.version for package in lock.packages},
+        family=[package.name for package in lock.family],
+    )
+    return DiffOutcome(before=before, after=after, locks=None, drifted=changes, exit_code=1 if changes else 0)
+
+
+def _thing(context: Context, name: str) -> Lock | Path:
+    path = context.project / name
+    if name == "lock":
+        path = locking.lock_path(context, context.wishes.profile or _only_profile(context))
+    if path.is_dir():
+        return path
+    lock = locking.read_lock(path, shown=name)
+    if lock is None:
+        raise UsageError(
+            f"there is neither a lock nor an environment at {name}",
+            hints=("Name a pylock.*.toml file, `lock`, or the folder of an environment",),
+        )
+    return lock
+
+
+def _only_profile(context: Context) -> str:
+    """The profile of the lock in the project, where there is only one; else ``auto``."""
+    found = sorted((context.project / locking.FOLDER).glob("pylock.*.toml"))
+    return found[0].name.split(".")[1] if len(found) == 1 else "auto"

@@ -1,0 +1,73 @@
+"""Show what a wheel contains, from its path or URL, and what it cost to learn."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from gpuenv import knowledge as tables
+from gpuenv.commands import deciding
+from gpuenv.commands.context import Context, Outcome
+from gpuenv.errors import UsageError
+from gpuenv.index.names import NameFault, parse_name
+from gpuenv.index.wheelfile import Want, WheelReading, read_contents
+from gpuenv.knowledge import Disagreement
+from gpuenv.model.wheel import Wheel
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InspectOutcome(Outcome):
+    """``disagreement`` is set where a table row for this wheel says something else."""
+
+    project: str
+    version: str
+    filename: str
+    location: str
+    reading: WheelReading
+    disagreement: Disagreement | None
+
+
+def run(context: Context, *, location: str) -> InspectOutcome:
+    """Read a wheel by byte ranges. ``location`` is a URL or a path."""
+    plan = deciding.source_plan(context)
+    with deciding.open_http(context, plan) as http:
+        place, filename = _place(context, location)
+        name = parse_name(filename)
+        if isinstance(name, NameFault):
+            raise UsageError(f"{filename} is not the name of a wheel", causes=(name.reason,))
+        want: tuple[Want, ...] = ("kernels", "metadata") if name.project == "torch" else ("metadata",)
+        reading = read_contents(
+            place, http=http, want=want, filename=filename, allow_download=context.wishes.allow_download
+        )
+    wheel = Wheel(
+        project=name.project,
+        version=name.version,
+        filename=filename,
+        url=str(place),
+        source="find-links",
+        channel="stable",
+        variant=None,
+    )
+    known = reading.contents.sass is not None
+    return InspectOutcome(
+        project=name.project,
+        version=name.version,
+        filename=filename,
+        location=location,
+        reading=reading,
+        disagreement=tables.load().compare(wheel, reading.contents) if known else None,
+    )
+
+
+def _place(context: Context, location: str) -> tuple[str | Path, str]:
+    from urllib.parse import unquote, urlsplit
+
+    if "://" in location:
+        return location, unquote(urlsplit(location).path.rpartition("/")[2])
+    path = context.project / location
+    if not path.is_file():
+        raise UsageError(
+            f"there is no wheel at {location}",
+            hints=("Give a path or a URL of a .whl file; `gpuenv resolve --json` prints URLs",),
+        )
+    return path, path.name

@@ -1,0 +1,204 @@
+"""Write the lock of a profile, or say what would change and why."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from gpuenv import knowledge as tables
+from gpuenv import profile as profiles
+from gpuenv import select
+from gpuenv.commands import checking, deciding, locking
+from gpuenv.commands.context import Context, Outcome, Problem
+from gpuenv.commands.keeping import keep
+from gpuenv.commands.locked import in_scope, say_decision, still_meant
+from gpuenv.commands.machines import Class, classes, machine_for
+from gpuenv.commands.seeing import Seen, say_machine
+from gpuenv.errors import GpuenvError, UsageError
+from gpuenv.lock import codec
+from gpuenv.lock.check import Reason
+from gpuenv.lock.diff import Diff, diff
+from gpuenv.lock.fit import fits_machine
+from gpuenv.lock.model import Lock
+from gpuenv.lock.requirements import to_requirements
+from gpuenv.model.profile import Profile
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LockOptions:
+    """What `lock` takes beyond the common options."""
+
+    check: bool = False
+    upgrade: bool = False
+    upgrade_packages: tuple[str, ...] = ()
+    everything: bool = False
+    dry_run: bool = False
+    machines: tuple[Path, ...] = ()
+    keep: bool = False
+    single_source: bool = False
+    requirements: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OneLock:
+    """What happened to one lock. ``path`` is relative to the project; ``reasons`` are those of a check."""
+
+    profile: str
+    path: str
+    action: str
+    """``written``, ``unchanged``, ``would-write``, ``checked`` or ``failed``."""
+    lock: Lock | None = None
+    change: Diff | None = None
+    reasons: tuple[Reason, ...] = ()
+    problem: Problem | None = None
+    requirements: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LockOutcome(Outcome):
+    locks: tuple[OneLock, ...]
+    dry_run: bool
+    requests: int = 0
+
+
+def run(context: Context, options: LockOptions) -> LockOutcome:
+    """Lock one profile, or every one. One that fails does not keep the others from being locked."""
+    names = _profiles(context, options)
+    done: list[OneLock] = []
+    for name in names:
+        profile = profiles.load(name, project=context.project, user=context.config)
+        try:
+            done += _one_profile(context, profile, options)
+        except GpuenvError as error:
+            if len(names) == 1:
+                raise
+            problem = Problem(code=error.code, message=error.message, causes=error.causes, hints=error.hints)
+            context.reporter.say(f"{name}: {error.message}")
+            path = locking.lock_path(context, name).relative_to(context.project).as_posix()
+            done.append(OneLock(profile=name, path=path, action="failed", problem=problem))
+    problems = tuple(row.problem for row in done if row.problem is not None)
+    changed = options.check and any(row.reasons for row in done)
+    return LockOutcome(
+        locks=tuple(done),
+        dry_run=options.dry_run,
+        exit_code=1 if changed or problems else 0,
+        problems=(*problems, *(_outdated(row) for row in done if options.check and row.reasons)),
+    )
+
+
+def _profiles(context: Context, options: LockOptions) -> tuple[str, ...]:
+    if not options.everything:
+        return (context.wishes.profile or "auto",)
+    if context.wishes.profile is not None:
+        raise UsageError("--all and --profile do not go together", hints=("Leave one of them out",))
+    found = profiles.find_all(project=context.project, user=context.config)
+    # `auto` follows the machine it is run on: there is nothing to share in its lock.
+    return tuple(row.name for row in found if row.name != "auto")
+
+
+def _one_profile(context: Context, profile: Profile, options: LockOptions) -> list[OneLock]:
+    if options.machines:
+        found = classes(context, options.machines)
+        return [_one(context, each.seen, profile, options, each) for each in found]
+    seen = machine_for(context, profile, everything=options.everything)
+    return [_one(context, seen, profile, options, None)]
+
+
+def _one(context: Context, seen: Seen, profile: Profile, options: LockOptions, group: Class | None) -> OneLock:
+    name = profile.name if group is None else f"{profile.name}-{group.name}"
+    path = locking.lock_path(context, name)
+    shown = path.relative_to(context.project).as_posix()
+    say_machine(context, seen, profile)
+    request = select.Request(pythons=(), gpus=context.wishes.gpus, variant=context.wishes.variant)
+    deciding.check_fit(profile, seen, request)
+    before = locking.read_lock(path, shown=shown)
+    if options.check:
+        return checking.check(context, seen=seen, profile=profile, path=path, lock=before, shown=shown)
+    if before is not None and not _asked_to_change(options) and _holds(context, seen, profile, before):
+        context.reporter.say(f"Found up-to-date lockfile at: {shown}")
+        return _kept(context, options, OneLock(profile=profile.name, path=shown, action="unchanged", lock=before), None)
+    decided = deciding.decide(_kept_family(context, before, options), seen=seen, profile=profile)
+    say_decision(context, decided)
+    lock = locking.make_lock(
+        context,
+        decided,
+        locking.LockWishes(
+            previous=before,
+            previous_text=None if before is None or options.upgrade else _without(before, options.upgrade_packages),
+            single_source=options.single_source,
+            command=_command(context, decided, options),
+        ),
+    )
+    change = None if before is None else diff(before, lock)
+    row = OneLock(profile=profile.name, path=shown, action="would-write", lock=lock, change=change)
+    if options.dry_run:
+        return row
+    written = locking.write_lock(path, lock)
+    context.reporter.say(f"{'Wrote' if written else 'Unchanged:'} lockfile {shown}: {len(lock.packages)} packages")
+    return _kept(context, options, replace(row, action="written" if written else "unchanged"), decided)
+
+
+def _kept(context: Context, options: LockOptions, row: OneLock, decided: deciding.Decided | None) -> OneLock:
+    """Store the wheels, and write the requirements file, where that is asked for."""
+    assert row.lock is not None
+    profile = profiles.load(row.profile, project=context.project, user=context.config)
+    if options.keep or profile.keep:
+        plan = deciding.source_plan(context) if decided is None else decided.plan
+        keep(context, plan, row.lock)
+    if not options.requirements:
+        return row
+    path = (context.project / row.path).with_suffix(".txt")
+    path = path.with_name(path.name.replace("pylock.", "requirements."))
+    path.write_text(to_requirements(row.lock), encoding="utf-8", newline="\n")
+    context.reporter.say(f"Wrote {path.relative_to(context.project).as_posix()}")
+    return replace(row, requirements=path.relative_to(context.project).as_posix())
+
+
+def _asked_to_change(options: LockOptions) -> bool:
+    return options.upgrade or bool(options.upgrade_packages) or options.dry_run
+
+
+def _holds(context: Context, seen: Seen, profile: Profile, lock: Lock) -> bool:
+    if not still_meant(context, profile, lock):
+        return False
+    return fits_machine(lock, in_scope(context, seen.machine), tables.load()) is None
+
+
+def _kept_family(context: Context, before: Lock | None, options: LockOptions) -> Context:
+    """With ``--upgrade-package`` of something else, the family stays what it is."""
+    family = tables.load().family
+    if before is None or options.upgrade or not options.upgrade_packages or family & set(options.upgrade_packages):
+        return context
+    decision = before.decision
+    wishes = replace(
+        context.wishes,
+        torch=f"=={decision.torch}",
+        variant=decision.variant,
+        channel="nightly" if decision.channel == "nightly" else "stable",
+        python=before.inputs.target.python,
+    )
+    return replace(context, wishes=wishes)
+
+
+def _without(lock: Lock, names: Sequence[str]) -> str:
+    """The text of a lock without some packages: what uv does not see there it chooses anew."""
+    kept = tuple(package for package in lock.packages if package.name not in names)
+    return codec.render(replace(lock, packages=kept))
+
+
+def _command(context: Context, decided: deciding.Decided, options: LockOptions) -> str:
+    words = [locking.command_of(context, decided)]
+    words += ["--single-source"] if options.single_source else []
+    for path in options.machines:
+        words.append(f"--for {path.as_posix()}")
+    return " ".join(words)
+
+
+def _outdated(row: OneLock) -> Problem:
+    return Problem(
+        code="lock-outdated",
+        message=f"{row.path} does not hold any more",
+        causes=tuple(reason.sentence for reason in row.reasons),
+        hints=(f"See what would change: `gpuenv lock --profile {row.profile} --upgrade --dry-run`",),
+    )

@@ -1,0 +1,105 @@
+"""The lock a command works from: the one that stands there when it is still the answer, else a new one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from gpuenv import knowledge as tables
+from gpuenv import select
+from gpuenv.commands import deciding, locking
+from gpuenv.commands.context import Context
+from gpuenv.commands.deciding import Decided
+from gpuenv.commands.seeing import Seen, in_words
+from gpuenv.errors import MachineMismatchError
+from gpuenv.lock.fit import fits_machine
+from gpuenv.lock.making import profile_digest
+from gpuenv.lock.model import Lock
+from gpuenv.model.machine import Machine
+from gpuenv.model.profile import Profile
+from gpuenv.select.request import gpus_in_scope
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Locked:
+    """A lock in its file. ``decided`` is ``None`` where a lock that stood there was used."""
+
+    path: Path
+    shown: str
+    """The path relative to the project."""
+    lock: Lock
+    decided: Decided | None
+    written: bool
+
+
+def lock_for(context: Context, *, seen: Seen, profile: Profile) -> Locked:
+    """Use the lock of the profile where it still answers the profile, else decide and lock.
+
+    A lock that was made for another machine is refused with the reason, not replaced: it may be somebody's work.
+    """
+    path = locking.lock_path(context, profile.name)
+    shown = path.relative_to(context.project).as_posix()
+    lock = locking.read_lock(path, shown=shown)
+    if lock is not None and still_meant(context, profile, lock):
+        refuse_other_machine(lock, in_scope(context, seen.machine), shown=shown, profile=profile)
+        context.reporter.say(
+            f"Using lockfile {shown}: torch {lock.decision.torch} for Python {lock.inputs.target.python}"
+        )
+        return Locked(path=path, shown=shown, lock=lock, decided=None, written=False)
+    if lock is not None:
+        context.reporter.say(f"Lockfile {shown} was made for other wishes: locking again")
+    decided = deciding.decide(context, seen=seen, profile=profile)
+    say_decision(context, decided)
+    lock = locking.make_lock(context, decided, locking.LockWishes())
+    written = locking.write_lock(path, lock)
+    context.reporter.say(f"Wrote lockfile {shown}: {len(lock.packages)} packages")
+    return Locked(path=path, shown=shown, lock=lock, decided=decided, written=written)
+
+
+def still_meant(context: Context, profile: Profile, lock: Lock) -> bool:
+    """Tell whether profile and options still mean what the lock was made for."""
+    wishes, decision = context.wishes, lock.decision
+    if lock.inputs.profile_digest != profile_digest(profile):
+        return False
+    if wishes.python is not None and wishes.python != lock.inputs.target.python:
+        return False
+    if wishes.variant is not None and wishes.variant != decision.variant:
+        return False
+    if wishes.channel in ("stable", "nightly") and wishes.channel != decision.channel:
+        return False
+    if wishes.torch is not None:
+        from packaging.specifiers import SpecifierSet
+
+        return SpecifierSet(wishes.torch).contains(decision.torch, prereleases=True)
+    return True
+
+
+def in_scope(context: Context, machine: Machine) -> Machine:
+    """The machine with only the GPUs that count."""
+    from dataclasses import replace
+
+    gpus = gpus_in_scope(machine, select.Request(pythons=(), gpus=context.wishes.gpus))
+    return replace(machine, gpus=gpus)
+
+
+def refuse_other_machine(lock: Lock, machine: Machine, *, shown: str, profile: Profile) -> None:
+    """Raise where the lock is for another machine."""
+    mismatch = fits_machine(lock, machine, tables.load())
+    if mismatch is None:
+        return
+    raise MachineMismatchError(
+        f"{shown} {mismatch.sentence}",
+        causes=(f"locked for: {mismatch.locked}", f"found: {mismatch.found} ({in_words(machine)})"),
+        hints=(f"Lock for this machine: `gpuenv lock --profile {profile.name} --upgrade`",),
+    )
+
+
+def say_decision(context: Context, decided: Decided) -> None:
+    """Say what was chosen, the reasons, and what to expect."""
+    decision = decided.decision
+    names = " ".join(f"{wheel.project} {wheel.version}" for wheel in decision.packages)
+    context.reporter.say(f"Selected {names} for Python {decision.python} from {decided.place.shown}")
+    for sentence in decision.because:
+        context.reporter.say(f"  {sentence}")
+    for warning in decision.warnings:
+        context.reporter.warn(warning)

@@ -1,0 +1,200 @@
+"""From a decision to a lock: close the family over its requirements, record the five inputs, write or compare.
+
+A lock is a pure function of profile, machine target, index snapshot, cutoff time and knowledge version; this module
+collects the five, the rooms do the work.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from packaging.requirements import Requirement
+
+from gpuenv import knowledge as tables
+from gpuenv.commands.context import Context
+from gpuenv.commands.deciding import Decided, open_http
+from gpuenv.commands.keeping import fetcher
+from gpuenv.commands.reading import Reader
+from gpuenv.environment import closure
+from gpuenv.environment.compiling import Indexes, Resolver
+from gpuenv.environment.uv import Uv, find_uv
+from gpuenv.errors import IndexError_
+from gpuenv.index.http import Http
+from gpuenv.index.source import load_source
+from gpuenv.lock import codec, making
+from gpuenv.lock.model import Lock
+from gpuenv.model.wheel import Wheel, WheelContents
+from gpuenv.select.candidates import parse_entry
+from gpuenv.select.target import Refusal, Target
+
+FOLDER = "lockfiles"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LockWishes:
+    """How to lock. ``previous`` keeps its versions where they still fit, unless ``upgrade``."""
+
+    previous: Lock | None = None
+    previous_text: str | None = None
+    single_source: bool = False
+    command: str = ""
+
+
+def lock_path(context: Context, profile: str) -> Path:
+    """Where the lock of a profile stands, by name."""
+    return context.project / FOLDER / codec.lock_filename(profile)
+
+
+def read_lock(path: Path, *, shown: str) -> Lock | None:
+    """Read a lock that may not exist; ``shown`` is its name in error messages."""
+    if not path.is_file():
+        return None
+    return codec.parse(path.read_text(encoding="utf-8"), origin=shown)
+
+
+def make_lock(context: Context, decided: Decided, wishes: LockWishes) -> Lock:
+    """Resolve the closure of a decision and put everything into a lock. Writes nothing."""
+    uv = find_uv(context.environ, explicit=context.uv)
+    target = making.target_of(
+        decided.seen.machine,
+        python=decided.decision.python,
+        filenames=[wheel.filename for wheel in decided.decision.packages],
+    )
+    with open_http(context, decided.plan) as http:
+        source = _Source(context, decided, http)
+        packages = closure.resolve_closure(
+            closure.ClosureRequest(
+                decision=decided.decision,
+                target=target,
+                family=tables.load().family,
+                requirements=(*decided.profile.packages, *decided.profile.optional_packages),
+                indexes=_indexes(decided),
+                exclude_newer=context.wishes.exclude_newer,
+                previous=wishes.previous,
+                previous_text=wishes.previous_text,
+                single_source=wishes.single_source,
+                torch_hosts=_hosts(decided),
+            ),
+            source=source,
+            hash_of=source.hash_of,
+            resolver=_resolver(context, uv),
+        )
+    return Lock(
+        command=wishes.command or command_of(context, decided),
+        inputs=making.inputs_of(
+            decided.profile,
+            target,
+            snapshot=decided.catalog.snapshot,
+            sources=[decided.place.shown],
+            cutoff=context.wishes.exclude_newer,
+            knowledge=tables.load().version,
+        ),
+        decision=making.decision_of(decided.decision, decided.profile, single_source=wishes.single_source),
+        packages=packages,
+    )
+
+
+def command_of(context: Context, decided: Decided) -> str:
+    """The command that makes this lock again: the options that shaped it, nothing of this machine's folders."""
+    wishes = context.wishes
+    words = ["gpuenv", "lock", "--profile", decided.profile.name]
+    if wishes.machine is not None:
+        words += ["--machine", wishes.machine.as_posix()]
+    for name in ("torch_index", "index", "python", "torch", "channel", "variant", "exclude_newer"):
+        value = getattr(wishes, name)
+        if value is not None:
+            words += [f"--{name.replace('_', '-')}", making.redacted(str(value))]
+    for folder in wishes.find_links:
+        words += ["--find-links", making.redacted(folder)]
+    for number in wishes.gpus or ():
+        words += ["--gpu", str(number)]
+    return " ".join(f"'{word}'" if any(mark in word for mark in " <>=!*;") else word for word in words)
+
+
+def write_lock(path: Path, lock: Lock) -> bool:
+    """Write a lock in one step; ``False`` where the file says the same already."""
+    text = codec.render(lock)
+    if path.is_file() and path.read_text(encoding="utf-8") == text:
+        return False
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.new")
+    beside.write_text(text, encoding="utf-8", newline="\n")
+    beside.replace(path)
+    return True
+
+
+def _resolver(context: Context, uv: Uv) -> Resolver:
+    return Resolver(
+        uv=uv,
+        reporter=context.reporter,
+        interpreter=Path(sys.executable),
+        offline=context.offline,
+    )
+
+
+def _indexes(decided: Decided) -> Indexes:
+    plan = decided.plan
+    return Indexes(
+        default=plan.default_index.location if plan.default_index else None,
+        extra=tuple(place.location for place in plan.extra_indexes),
+        find_links=tuple(place.location for place in plan.find_links),
+    )
+
+
+def _hosts(decided: Decided) -> frozenset[str]:
+    from gpuenv.lock.audit import PYTORCH_HOSTS
+
+    own = {making.host_of(wheel.url) for wheel in decided.decision.packages if decided.place.kind == "mirror"}
+    return frozenset({*PYTORCH_HOSTS, *own})
+
+
+class _Source:
+    """The torch source of a decision, asked for what the closure needs beyond the decided wheels."""
+
+    def __init__(self, context: Context, decided: Decided, http: Http) -> None:
+        self._context, self._decided, self._http = context, decided, http
+        self._reader = Reader(context, http, facts=decided.contents)
+        self._knowledge = tables.load()
+
+    def listed(self, name: str) -> Sequence[Wheel]:
+        """Every row of a project on the decision's source and channel; none where it has no such page."""
+        held = [wheel for wheel in self._decided.catalog.wheels if wheel.project == name]
+        if held:
+            return held
+        try:
+            catalog = load_source(
+                self._decided.place, self._http, projects=[name], channels=[self._decided.decision.channel]
+            )
+        except IndexError_:
+            return ()
+        return catalog.wheels
+
+    def find(self, name: str, requirement: str) -> Wheel | None:
+        """The newest wheel of the decision's variant that meets ``requirement`` on the machine and its Python."""
+        decision = self._decided.decision
+        wanted = Requirement(requirement)
+        target = Target(self._decided.seen.machine, (decision.python,))
+        found = []
+        for wheel in self.listed(name):
+            entry = parse_entry(wheel, self._knowledge)
+            if entry is None or wheel.yanked is not None or wheel.variant not in (decision.variant, None):
+                continue
+            if not wanted.specifier.contains(entry.version, prereleases=True):
+                continue
+            if target.refuses_platform(entry.tags.platform) is not None:
+                continue
+            if isinstance(target.accepts_pythons(entry.tags.python, entry.tags.abi), Refusal):
+                continue
+            found.append((wheel.variant == decision.variant, entry.version, entry.build_tag, wheel.url, wheel))
+        return max(found, key=lambda row: row[:4])[4] if found else None
+
+    def contents(self, wheel: Wheel) -> WheelContents | None:
+        """METADATA of a wheel: known already, in its metadata file, or read out of it."""
+        return self._reader.metadata(wheel)
+
+    def hash_of(self, wheel: Wheel) -> closure.Hashed:
+        """Hash a wheel whose row has no hash: a local file is read, a remote one downloaded and kept."""
+        return fetcher(self._context, self._decided.plan).hash_of(wheel)

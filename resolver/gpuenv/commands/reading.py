@@ -1,0 +1,66 @@
+"""Answer the decision's questions about wheels, and remember the answers for this run and the next."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from gpuenv import knowledge as tables
+from gpuenv.commands.context import Context
+from gpuenv.errors import IndexError_, IntegrityError
+from gpuenv.index.facts import Facts
+from gpuenv.index.http import Http
+from gpuenv.index.learn import learn
+from gpuenv.model.decision import Question
+from gpuenv.model.wheel import Wheel, WheelContents
+
+
+class Reader:
+    """Reads wheels for one run. ``facts`` is what is known by URL: the decision's fourth argument."""
+
+    def __init__(self, context: Context, http: Http, *, facts: Mapping[str, WheelContents] | None = None) -> None:
+        self.facts: dict[str, WheelContents] = dict(facts or {})
+        self._context, self._http = context, http
+        self._memory = Facts(context.cache / "wheels")
+
+    def read(self, question: Question) -> WheelContents | str:
+        """Read what is asked for; a text is the reason why it could not be read."""
+        wheel = question.wheel
+        try:
+            learned = learn(
+                wheel,
+                question.about,
+                http=self._http,
+                facts=self._memory,
+                allow_download=self._context.wishes.allow_download,
+                reporter=self._context.reporter,
+            )
+        except (IndexError_, IntegrityError) as error:
+            reason = "; ".join([error.message, *error.causes[:1]])
+            self._context.reporter.warn(f"{wheel.filename} cannot be read: {reason}")
+            return reason
+        self.facts[wheel.url] = learned.contents
+        self._compare(wheel, learned.contents)
+        return learned.contents
+
+    def metadata(self, wheel: Wheel) -> WheelContents | None:
+        """What a wheel requires: known, or read now; ``None`` where it cannot be read."""
+        known = self.facts.get(wheel.url)
+        if known is not None and known.requires_dist is not None:
+            return known
+        try:
+            learned = learn(wheel, "metadata", http=self._http, facts=self._memory, reporter=self._context.reporter)
+        except IndexError_ as error:
+            self._context.reporter.detail(f"{wheel.filename}: {error.message}")
+            return None
+        self.facts[wheel.url] = learned.contents
+        return learned.contents
+
+    def _compare(self, wheel: Wheel, contents: WheelContents) -> None:
+        """Table and wheel never disagree in silence."""
+        if contents.sass is None:
+            return
+        disagreement = tables.load().compare(wheel, contents)
+        if disagreement is not None:
+            self._context.reporter.warn(
+                f"{wheel.filename}: the wheel and the tables disagree: " + "; ".join(disagreement.differences)
+            )

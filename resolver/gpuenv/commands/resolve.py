@@ -1,0 +1,45 @@
+"""Decide which wheels a machine gets, and why; build nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gpuenv import profile as profiles
+from gpuenv.commands import deciding
+from gpuenv.commands.context import Context, Outcome, Problem
+from gpuenv.commands.deciding import Decided, NothingFitsError
+from gpuenv.commands.seeing import Seen, say_machine, see
+from gpuenv.model.decision import NoDecision
+from gpuenv.model.profile import Profile
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResolveOutcome(Outcome):
+    """``decided`` or ``refused``, one of them; ``explain`` asks for every rejected candidate."""
+
+    seen: Seen
+    profile: Profile
+    decided: Decided | None
+    refused: NoDecision | None
+    explain: bool
+
+
+def run(context: Context, *, explain: bool) -> ResolveOutcome:
+    """Decide. Where nothing fits, the outcome still holds every rejection (exit 3)."""
+    seen = see(context)
+    profile = profiles.load(context.wishes.profile or "auto", project=context.project, user=context.config)
+    say_machine(context, seen, profile)
+    try:
+        decided = deciding.decide(context, seen=seen, profile=profile)
+    except NothingFitsError as error:
+        problem = Problem(code=error.code, message=error.message, causes=error.causes, hints=error.hints)
+        return ResolveOutcome(
+            seen=seen,
+            profile=profile,
+            decided=None,
+            refused=error.answer,
+            explain=explain,
+            exit_code=3,
+            problems=(problem,),
+        )
+    return ResolveOutcome(seen=seen, profile=profile, decided=decided, refused=None, explain=explain)

@@ -1,0 +1,79 @@
+"""Prove an environment that exists, by whatever tool it was made, and write the evidence."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from gpuenv import profile as profiles
+from gpuenv.commands import locking, verifying
+from gpuenv.commands.context import Context, Outcome, Problem
+from gpuenv.commands.seeing import Seen, see
+from gpuenv.environment.inspect import inspect
+from gpuenv.environment.marker import read_marker
+from gpuenv.errors import UsageError
+from gpuenv.lock.model import Lock
+from gpuenv.model.profile import Profile
+from gpuenv.model.verification import Check, Report
+from gpuenv.verify import baseline as baselines
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerifyOutcome(Outcome):
+    seen: Seen
+    environment: str
+    report: Report
+    evidence: str
+    compared: tuple[baselines.Comparison, ...] | None
+
+
+def run(context: Context, *, environment: Path | None, folder: Path | None, baseline: Path | None) -> VerifyOutcome:
+    """Verify; exit 1 when a check failed. With ``baseline`` the run is compared with an earlier one's evidence."""
+    if context.wishes.machine is not None:
+        raise UsageError("an environment is verified on this machine, not on one in a file")
+    seen = see(context)
+    name = context.wishes.profile
+    target = context.project / (environment or Path(profiles.load(name or "auto", **_places(context)).environment))
+    inspect(target)  # refuses what is no environment
+    profile, lock, lock_name = _lock_of(context, target, name)
+    old = baselines.read(context.project / baseline) if baseline is not None else None
+    out = context.project / (folder or Path("evidence") / f"verify-{target.name.strip('.')}")
+    proof = verifying.Proof(
+        context=context, seen=seen, profile=profile, lock=lock, lock_name=lock_name, folder=out, target=target
+    )
+    report = proof(target)
+    failed = [check for check in report.checks if check.status == "failed"]
+    return VerifyOutcome(
+        seen=seen,
+        environment=verifying.shown(target, context.project),
+        report=report,
+        evidence=verifying.shown(out, context.project),
+        compared=None if old is None else baselines.compare(old, report),
+        exit_code=0 if report.verdict == "passed" else 1,
+        problems=() if report.verdict == "passed" else (_problem(target, failed),),
+    )
+
+
+def _places(context: Context) -> dict[str, Path]:
+    return {"project": context.project, "user": context.config}
+
+
+def _lock_of(context: Context, target: Path, name: str | None) -> tuple[Profile, Lock | None, str]:
+    """The profile and lock an environment was built from, as its marker says; any other is described by ``auto``."""
+    marker = read_marker(target)
+    wanted = name or (marker.profile if marker is not None else "auto")
+    known = {row.name for row in profiles.find_all(**_places(context))}
+    profile = profiles.load(wanted if wanted in known or name is not None else "auto", **_places(context))
+    path = locking.lock_path(context, wanted)
+    shown = verifying.shown(path, context.project)
+    lock = locking.read_lock(path, shown=shown) if marker is not None or name is not None else None
+    return profile, lock, shown if lock is not None else ""
+
+
+def _problem(target: Path, failed: list[Check]) -> Problem:
+    return Problem(
+        code="verification-failed",
+        message=f"{target.name} did not prove itself: {', '.join(check.title for check in failed)}",
+        causes=tuple(f"{check.title}: {check.cause or check.seen}" for check in failed),
+        hints=tuple(dict.fromkeys(check.hint for check in failed if check.hint)),
+    )

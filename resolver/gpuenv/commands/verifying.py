@@ -1,0 +1,115 @@
+"""Prove an environment and write the evidence: the step that `create` and `verify` share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from gpuenv import knowledge as tables
+from gpuenv.commands.context import Context
+from gpuenv.commands.seeing import Seen
+from gpuenv.environment.inspect import EnvironmentFacts, inspect
+from gpuenv.lock.model import Lock
+from gpuenv.model.machine import Machine
+from gpuenv.model.profile import Profile
+from gpuenv.model.verification import Report
+from gpuenv.verify import evidence
+from gpuenv.verify.values import CardLimits, Expected, ExpectedGpu, ExpectedPackage
+from gpuenv.verify.verification import run_verification
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proof:
+    """A verification that is ready to run. Calling it with a folder runs it there and writes the evidence.
+
+    ``lock`` is ``None`` for an environment that gpuenv did not lock: then it is described, not compared.
+    """
+
+    context: Context
+    seen: Seen
+    profile: Profile
+    lock: Lock | None
+    lock_name: str
+    """The lock as evidence names it: relative to the project."""
+    folder: Path
+    """Where the evidence goes."""
+    target: Path
+    """The environment as a person knows it, while it may still be staged elsewhere."""
+
+    def __call__(self, environment: Path) -> Report:
+        machine = scope(self.context, self.seen.machine)
+        facts = inspect(environment)
+        expected = expected_of(self.lock, machine, facts, lock_name=self.lock_name, profile=self.profile.name)
+        report = run_verification(
+            environment,
+            plan=self.profile.verification,
+            accelerator=accelerator(self.lock, self.profile, machine),
+            expected=expected,
+            machine=machine,
+            environ=self.context.environ,
+            reporter=self.context.reporter,
+            card_limits=card_limits(machine),
+        )
+        write_evidence(self, environment, facts, report)
+        return report
+
+
+def accelerator(lock: Lock | None, profile: Profile, machine: Machine) -> evidence.Accelerator:
+    """What has to be proved: what the lock decided, else what the profile asks for on this machine."""
+    if lock is not None:
+        return lock.decision.accelerator
+    return "cpu" if profile.accelerator == "cpu" or not machine.gpus else "cuda"
+
+
+def scope(context: Context, machine: Machine) -> Machine:
+    """The machine with only the GPUs in scope."""
+    from gpuenv.commands.locked import in_scope
+
+    return in_scope(context, machine)
+
+
+def expected_of(
+    lock: Lock | None, machine: Machine, facts: EnvironmentFacts, *, lock_name: str, profile: str
+) -> Expected:
+    """What the environment must be: the lock's word where there is one."""
+    gpus = tuple(
+        ExpectedGpu(uuid=gpu.uuid, compute_capability=gpu.compute_capability, index=gpu.index) for gpu in machine.gpus
+    )
+    family = tables.load().family
+    if lock is None:
+        packages = tuple(
+            ExpectedPackage(project=each.name, version=None) for each in facts.packages if each.name in family
+        )
+        return Expected(gpus=gpus, packages=packages)
+    decision = lock.decision
+    cuda = "" if decision.accelerator == "cpu" else tables.load().cuda_of(decision.variant)
+    return Expected(
+        torch=decision.torch,
+        cuda=cuda,
+        gpus=gpus if decision.accelerator == "cuda" else (),
+        packages=tuple(ExpectedPackage(project=each.name, version=each.version) for each in lock.family),
+        lock=lock_name,
+        profile=profile,
+    )
+
+
+def card_limits(machine: Machine) -> tuple[CardLimits, ...]:
+    """What the machine's cards can do at most, as far as the tables know."""
+    found = []
+    for name in sorted({gpu.name for gpu in machine.gpus}):
+        limits = tables.load().card_limits(name)
+        if limits is not None:
+            found.append(
+                CardLimits(
+                    name=name.removeprefix("NVIDIA ").strip(),
+                    matmul_tflops=limits.bf16 or limits.fp16,
+                    memory_gigabytes_per_second=limits.memory_gb_s,
+                    source=limits.source,
+                )
+            )
+    return tuple(found)
+
+
+def shown(path: Path, project: Path) -> str:
+    """A path as a person wrote it: relative to the project where it is inside."""
+    return path.relative_to(project).as_posix() if path.is_relative_to(project) else str(path)
