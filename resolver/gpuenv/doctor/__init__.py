@@ -1,1 +1,1 @@
-"""doctor."""
+"""What is wrong with a machine or an environment, and the one command that mends it."""

@@ -1,0 +1,40 @@
+"""One thing the doctor looked at, and what came of it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+Severity = Literal["ok", "warning", "error"]
+"""``error``: torch will not use the GPU, or will fail. ``warning``: it works, and will surprise."""
+
+_ORDER: dict[Severity, int] = {"error": 0, "warning": 1, "ok": 2}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """``summary`` is one sentence without a final period, ``detail`` the facts it rests on with where they were read.
+    ``mend`` is the one command (or, where no command can, the one act) that mends it; empty where nothing needs to be
+    done."""
+
+    subject: str
+    severity: Severity
+    summary: str
+    detail: str = ""
+    mend: str = ""
+
+
+def worst_first(findings: list[Finding]) -> tuple[Finding, ...]:
+    """Errors, then warnings, then what is in order; within these as they were found."""
+    return tuple(sorted(findings, key=lambda finding: _ORDER[finding.severity]))
+
+
+def command_in(hint: str) -> str:
+    """The command inside a hint, or the hint itself where it holds none.
+
+    >>> command_in("Reboot: `sudo reboot`")
+    'sudo reboot'
+    """
+    match = re.search(r"`([^`]+)`", hint)
+    return match[1] if match else hint

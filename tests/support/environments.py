@@ -1,0 +1,90 @@
+"""Lays environments onto the disk as installers leave them: dist-info folders, RECORDs, torch's own files."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+from gpuenv.environment.marker import MarkedPackage, Marker, digest, write_marker
+
+PYTHON = "3.12.4"
+
+
+class Environment:
+    """An environment that grows by calls."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.base = path.parent / f"{path.name}-base"
+        self.site = path / "lib/python3.12/site-packages"
+        self.site.mkdir(parents=True)
+        (path / "bin").mkdir()
+        (self.base / "bin").mkdir(parents=True)
+        (self.base / "include/python3.12").mkdir(parents=True)
+        (self.base / "include/python3.12/Python.h").touch()
+        (path / "bin/python").write_text("")
+        (path / "bin/python").chmod(0o755)
+        (path / "pyvenv.cfg").write_text(f"home = {self.base / 'bin'}\nversion_info = {PYTHON}\n")
+        self.packages: list[MarkedPackage] = []
+
+    def install(
+        self, name: str, version: str, *, requires: Sequence[str] = (), files: dict[str, str] | None = None
+    ) -> Environment:
+        module = name.replace("-", "_")
+        info = f"{module}-{version}.dist-info"
+        metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+        metadata += "".join(f"Requires-Dist: {each}\n" for each in requires)
+        contents = {f"{module}/__init__.py": "", **(files or {}), f"{info}/METADATA": metadata}
+        contents[f"{info}/INSTALLER"] = "uv"
+        contents[f"{info}/WHEEL"] = "Wheel-Version: 1.0\n"
+        rows = []
+        for place, text in contents.items():
+            path = self.site / place
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+            hashed = base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).rstrip(b"=").decode()
+            rows.append(f"{place},sha256={hashed},{len(text.encode())}\n")
+        record = self.site / info / "RECORD"
+        record.write_text("".join(rows) + f"{info}/RECORD,,\n")
+        self.packages.append(
+            MarkedPackage(
+                name=name, version=version, record=digest(record), family=name.startswith(("torch", "triton"))
+            )
+        )
+        return self
+
+    def torch(
+        self,
+        version: str,
+        *,
+        cuda: str | None = None,
+        archs: Sequence[str] | None = (),
+        ptx: Sequence[str] = (),
+        hip: str | None = None,
+        requires: Sequence[str] = (),
+    ) -> Environment:
+        """``archs=None`` leaves out the header that tells them."""
+        text = f"__version__ = {version!r}\ncuda: str | None = {cuda!r}\ngit_version = 'abc'\nhip = {hip!r}\n"
+        files = {"torch/version.py": text}
+        if cuda is not None and archs is not None:
+            flags = [f"-gencode;arch=compute_{a},code=sm_{a}" for a in archs]
+            flags += [f"-gencode;arch=compute_{a},code=compute_{a}" for a in ptx]
+            files["torch/include/ATen/cuda/CUDAConfig.h"] = f'#define NVCC_FLAGS_EXTRA "{";".join(flags)}"\n'
+        return self.install("torch", version, requires=requires, files=files)
+
+    def marked(self, *, profile: str = "auto", lock: str = "0" * 64) -> Environment:
+        """Make it one of gpuenv's, as it stands now."""
+        marker = Marker(
+            gpuenv="0.1.0",
+            uv="0.12.0",
+            python=PYTHON,
+            profile=profile,
+            lock=lock,
+            lock_name=f"pylock.{profile}.toml",
+            created="2026-11-22T10:00:00Z",
+            packages=tuple(self.packages),
+        )
+        write_marker(self.path, marker)
+        return self

@@ -1,0 +1,387 @@
+"""Environments as people really have them, each with what is wrong and the command that mends it.
+
+The ids in the tests' names are those of the recorded threads (group and case) where one stands behind it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gpuenv import knowledge
+from gpuenv.doctor.environment import diagnose_environment
+from gpuenv.doctor.examination import examine
+from gpuenv.doctor.family import built_for, unmet_requirement, variant_in
+from gpuenv.doctor.finding import Finding
+from gpuenv.model.machine import ComputeCapability, Driver, Gpu, Machine
+from support.environments import Environment
+
+KNOWN = knowledge.load()
+TOOLS = {"CC": "/bin/sh"}
+BLACKWELL_WHEEL = ("75", "80", "86", "90", "100", "120")
+
+
+def machine(*capabilities: str, driver: str = "580.95.05", cuda: str | None = "13.0") -> Machine:
+    gpus = tuple(
+        Gpu(
+            index=index,
+            uuid=f"GPU-{index}",
+            name=f"NVIDIA Card {index}",
+            compute_capability=ComputeCapability.parse(capability),
+            memory_bytes=2**34,
+            mig=False,
+        )
+        for index, capability in enumerate(capabilities)
+    )
+    return Machine(
+        os="linux",
+        arch="x86_64",
+        libc="glibc 2.39",
+        wsl=False,
+        container=False,
+        driver=Driver(version=driver, cuda=cuda, source="nvml") if gpus else None,
+        gpus=gpus,
+    )
+
+
+@pytest.fixture
+def env(tmp_path: Path) -> Environment:
+    return Environment(tmp_path / ".venv-gpu")
+
+
+def sound(env: Environment) -> Environment:
+    env.torch(
+        "2.10.0+cu128",
+        cuda="12.8",
+        archs=BLACKWELL_WHEEL,
+        requires=[
+            'triton==3.6.0; platform_system == "Linux"',
+            "nvidia-cudnn-cu12==9.10.2.21",
+            'x; extra == "opt"',
+        ],
+    )
+    env.install("triton", "3.6.0").install("nvidia-cudnn-cu12", "9.10.2.21")
+    env.install("torchvision", "0.25.0+cu128", requires=["torch==2.10.0", "numpy"]).install("numpy", "2.1.0")
+    return env
+
+
+def judge(env: Environment, on: Machine | None = None, environ: dict[str, str] | None = None) -> tuple[Finding, ...]:
+    examination = examine(env.path, machine=on, environ=TOOLS if environ is None else environ)
+    return diagnose_environment(examination, knowledge=KNOWN)
+
+
+def wrong(findings: tuple[Finding, ...]) -> list[Finding]:
+    return [finding for finding in findings if finding.severity != "ok"]
+
+
+def the(findings: tuple[Finding, ...], subject: str) -> Finding:
+    (found,) = [finding for finding in wrong(findings) if finding.subject == subject]
+    return found
+
+
+def test_a_sound_environment_has_nothing_wrong(env: Environment) -> None:
+    findings = judge(sound(env).marked(), machine("12.0", "8.6"))
+
+    assert wrong(findings) == []
+    assert [finding.subject for finding in findings] == ["files", "torch", "GPU 0", "GPU 1", "family"]
+    said = [finding.summary for finding in findings]
+    assert said[0] == "5 packages, every file as recorded"
+    assert said[2] == "NVIDIA Card 0 (12.0) is served by sm_120"
+    assert said[4] == "torch 2.10.0+cu128, torchvision 0.25.0+cu128, triton 3.6.0 belong together"
+
+
+def test_a_cpu_build_on_a_gpu_machine(env: Environment) -> None:
+    """silent CPU build: pdm-cpu, conda-forge-cpu, mirror-cpu-only-win; pip overwrote GPU torch: liquid-audio-cpu"""
+    finding = the(judge(env.torch("2.3.1+cpu").marked(profile="ada"), machine("8.9")), "torch")
+
+    assert finding.severity == "error"
+    assert finding.summary == "torch 2.3.1+cpu is a CPU build, and this machine has NVIDIA Card 0"
+    assert finding.detail == "torch/version.py has no CUDA version, installed by uv"
+    assert finding.mend == "gpuenv create --profile ada"
+
+
+def test_a_cpu_build_that_was_asked_for(env: Environment) -> None:
+    assert wrong(judge(env.torch("2.3.1+cpu").marked(profile="cpu"), machine("8.9"))) == []
+
+
+def test_a_cpu_build_where_there_is_no_gpu(env: Environment) -> None:
+    assert wrong(judge(env.torch("2.3.1+cpu").marked(), machine())) == []
+
+
+def test_a_cuda_build_where_there_is_no_gpu(env: Environment) -> None:
+    finding = the(judge(sound(env).marked(), machine()), "torch")
+
+    assert (finding.severity, finding.mend) == ("warning", "gpuenv create --profile cpu")
+
+
+def test_a_rocm_build(env: Environment) -> None:
+    finding = the(judge(env.torch("2.9.0+rocm6.4", hip="6.4").marked(), machine("8.9")), "torch")
+
+    assert finding.severity == "error"
+    assert "AMD" in finding.summary
+
+
+@pytest.mark.parametrize(
+    ("capability", "archs", "cuda"),
+    [
+        ("6.1", ("75", "80", "86", "90", "100", "120"), "13.0"),  # wheel lacks sm_XX: pascal-1060-uvsync
+        ("12.0", ("50", "60", "70", "75", "80", "86", "90"), "12.6"),  # the evening that started it
+        ("11.0", ("80", "90", "100", "120"), "12.9"),  # Jetson: jetson-thor-vs-gb10
+    ],
+)
+def test_torch_without_code_for_the_card(env: Environment, capability: str, archs: tuple[str, ...], cuda: str) -> None:
+    findings = judge(env.torch("2.14.0", cuda=cuda, archs=archs).marked(profile="auto"), machine(capability))
+    finding = the(findings, "GPU 0")
+
+    assert finding.severity == "error"
+    assert f"has no code that runs on NVIDIA Card 0 ({capability})" in finding.summary
+    assert finding.mend == "gpuenv create --profile auto"
+
+
+def test_one_card_of_two_is_served(env: Environment) -> None:
+    findings = judge(sound(env).marked(), machine("12.0", "7.0"))
+
+    assert the(findings, "GPU 1").severity == "error"
+    assert findings[0].subject == "GPU 1", "errors come first"
+
+
+def test_ptx_alone_is_a_warning(env: Environment) -> None:
+    """PTX JIT slow first start: jit-rtx2080-mixed"""
+    env.torch("2.10.0", cuda="12.8", archs=("80",), ptx=("90",)).marked()
+    finding = the(judge(env, machine("12.0")), "GPU 0")
+
+    assert finding.severity == "warning"
+    assert finding.summary.startswith("NVIDIA Card 0 (12.0) is served by compute_90: ")
+
+
+def test_a_torch_that_does_not_tell_its_code(env: Environment) -> None:
+    finding = the(judge(env.torch("2.10.0", cuda="12.8", archs=None).marked(), machine("9.0")), "GPU 0")
+
+    assert (finding.severity, finding.mend) == ("warning", "gpuenv verify")
+
+
+def test_a_driver_that_is_too_old(env: Environment) -> None:
+    """driver too old: sky-nvjitlink-driver and others"""
+    env.torch("2.11.0", cuda="13.0", archs=("75", "80", "90")).marked()
+    finding = the(judge(env, machine("8.0", driver="535.161.08", cuda="12.2")), "driver")
+
+    assert finding.severity == "error"
+    assert finding.summary.startswith("driver 535.161.08 (nvml) is too old for CUDA 13.0, which needs 580")
+
+
+def test_companions_of_another_build(env: Environment) -> None:
+    """torch / torchvision mismatch: nms-cu126, nms-cuda-backend, sglang-stale-companions, uvsync-mixed-cuda"""
+    env.torch("2.10.0+cu128", cuda="12.8", archs=BLACKWELL_WHEEL)
+    env.install("torchvision", "0.25.0+cpu").install("torchaudio", "2.10.0+cu126").marked()
+    first, second = [finding for finding in wrong(judge(env, machine("9.0"))) if finding.subject == "family"]
+
+    assert first.summary == "torchaudio 2.10.0+cu126 is a build for cu126, torch 2.10.0+cu128 one for cu128"
+    assert second.summary == "torchvision 0.25.0+cpu is a build for cpu, torch 2.10.0+cu128 one for cu128"
+    assert (first.severity, first.mend) == ("error", "gpuenv create --profile auto")
+
+
+def test_cuda_companions_beside_a_cpu_torch(env: Environment) -> None:
+    env.torch("2.10.0+cpu").install("torchvision", "0.25.0+cu128").marked()
+
+    assert "torch 2.10.0+cpu one for cpu" in the(judge(env, machine()), "family").summary
+
+
+def test_builds_of_the_package_index_have_no_local_part(env: Environment) -> None:
+    env.torch("2.11.0", cuda="13.0", archs=("90",)).install(
+        "torchvision", "0.26.0", requires=["torch==2.11.0"]
+    ).marked()
+
+    assert wrong(judge(env, machine("9.0"))) == []
+
+
+def test_companions_of_another_release(env: Environment) -> None:
+    """torch / torchvision mismatch: nms-recurring; pip overwrote GPU torch: comfy-docker-xformers"""
+    env.torch("2.7.1+cu128", cuda="12.8", archs=BLACKWELL_WHEEL)
+    env.install("torchvision", "0.25.0+cu128", requires=["torch==2.10.0"]).marked()
+    finding = the(judge(env, machine("9.0")), "family")
+
+    assert finding.summary == "torchvision 0.25.0+cu128 asks for torch==2.10.0, and 2.7.1+cu128 is installed"
+
+
+def test_companions_of_another_day(env: Environment) -> None:
+    """nightly / companion mismatch"""
+    env.torch("2.11.0.dev20260102+cu128", cuda="12.8", archs=BLACKWELL_WHEEL)
+    env.install("torchvision", "0.26.0.dev20260103+cu128", requires=["torch==2.11.0.dev20260103"]).marked()
+
+    assert "and 2.11.0.dev20260102+cu128 is installed" in the(judge(env, machine("9.0")), "family").summary
+
+
+def test_triton_is_missing(env: Environment) -> None:
+    env.torch("2.10.0", cuda="12.8", archs=("90",), requires=['triton==3.6.0; platform_system == "Linux"']).marked()
+    finding = the(judge(env, machine("9.0")), "family")
+
+    assert (finding.severity, finding.summary) == ("warning", "torch 2.10.0 asks for triton==3.6.0, which is missing")
+
+
+def test_triton_of_another_release(env: Environment) -> None:
+    env.torch("2.10.0", cuda="12.8", archs=("90",), requires=["triton==3.6.0"]).install("triton", "3.5.1").marked()
+    finding = the(judge(env, machine("9.0")), "family")
+
+    assert (finding.severity, finding.detail) == ("error", "torch.compile needs it")
+
+
+def test_two_packages_hold_triton(env: Environment) -> None:
+    env.torch("2.10.0", cuda="12.8", archs=("90",)).install("triton", "3.6.0").install(
+        "pytorch-triton", "3.5.0"
+    ).marked()
+
+    assert "overwrite each other" in the(judge(env, machine("9.0")), "family").summary
+
+
+def test_cuda_libraries_are_missing_or_wrong(env: Environment) -> None:
+    env.torch("2.10.0", cuda="12.8", archs=("90",), requires=["nvidia-cudnn-cu12==9.10.2.21", "nvidia-nccl-cu12==2.27"])
+    finding = the(judge(env.install("nvidia-cudnn-cu12", "8.9.2.26").marked(), machine("9.0")), "family")
+
+    assert finding.severity == "error"
+    assert "nvidia-cudnn-cu12==9.10.2.21, and 8.9.2.26 is installed" in finding.summary
+    assert "nvidia-nccl-cu12==2.27, which is missing" in finding.summary
+
+
+def test_cuda_libraries_of_another_major_version(env: Environment) -> None:
+    sound(env).install("nvidia-cudnn-cu13", "9.15.0").install("nvidia-ml-py", "13.590.44").marked()
+    finding = the(judge(env, machine("9.0")), "family")
+
+    assert finding.severity == "warning"
+    assert finding.summary.endswith("left over from another: nvidia-cudnn-cu13 9.15.0")
+
+
+@pytest.mark.parametrize(
+    ("name", "version", "built"),
+    [
+        ("flash-attn", "2.8.3+cu12torch2.7cxx11abifalse", "2.7"),  # flash-localai-torch210
+        ("causal-conv1d", "1.5.0+cu11torch2.1cxx11abitrue", "2.1"),  # mamba-torch22
+        ("torch-scatter", "2.1.2+pt24cu121", "2.4"),
+    ],
+)
+def test_extensions_compiled_for_another_torch(env: Environment, name: str, version: str, built: str) -> None:
+    finding = the(judge(sound(env).install(name, version).marked(), machine("9.0")), "family")
+
+    assert finding.summary == f"{name} {version} was compiled for torch {built}, and torch 2.10.0+cu128 is installed"
+
+
+def test_extensions_compiled_for_this_torch(env: Environment) -> None:
+    env.torch("2.7.1+cu128", cuda="12.8", archs=("90",)).install(
+        "flash-attn", "2.8.3+cu12torch2.7cxx11abitrue"
+    ).marked()
+
+    assert wrong(judge(env, machine("9.0"))) == []
+
+
+def test_files_that_are_missing_or_changed(env: Environment) -> None:
+    sound(env).marked()
+    (env.site / "torch/__init__.py").unlink()
+    (env.site / "numpy/__init__.py").write_text("changed")
+    finding = the(judge(env, machine("9.0")), "files")
+
+    assert finding.severity == "error"
+    assert finding.summary == "2 files are missing or not what RECORD says, of numpy, torch"
+
+
+def test_code_that_runs_at_every_start(env: Environment) -> None:
+    sound(env).marked()
+    (env.site / "sitecustomize.py").write_text("import torch\n")
+
+    assert "sitecustomize.py runs at every start" in the(judge(env, machine("9.0")), "files").summary
+
+
+def test_an_interpreter_that_is_gone(env: Environment) -> None:
+    sound(env).marked()
+    (env.path / "bin/python").unlink()
+
+    assert the(judge(env, machine("9.0")), "files").summary == "the environment is broken: its interpreter is gone"
+
+
+def test_an_environment_that_gpuenv_did_not_build(env: Environment) -> None:
+    finding = the(judge(sound(env), machine("9.0")), "origin")
+
+    assert (finding.severity, finding.mend) == ("warning", "gpuenv create")
+
+
+def test_torch_was_replaced_after_the_build(env: Environment) -> None:
+    """pip overwrote GPU torch: xformers-ngc, comfy-docker-xformers; tool re-sync reverts GPU torch: uvrun-indextts"""
+    sound(env).marked()
+    for folder in env.site.glob("torch-*.dist-info"):
+        folder.rename(folder.with_name("torch-2.7.1+cu126.dist-info"))
+        (env.site / "torch-2.7.1+cu126.dist-info/INSTALLER").write_text("pip")
+    finding = the(judge(env, machine("9.0")), "drift")
+
+    assert finding.severity == "error"
+    assert "torch 2.10.0+cu128 became 2.7.1+cu126" in finding.summary
+    assert finding.detail.startswith("torch: by pip at ")
+
+
+def test_other_packages_may_change(env: Environment) -> None:
+    sound(env).marked()
+    env.install("requests", "2.32.0")
+    finding = the(judge(env, machine("9.0")), "drift")
+
+    assert finding.severity == "warning"
+    assert finding.summary == "1 package is not as in what it was built with: requests 2.32.0 was added"
+
+
+def test_a_lock_that_moved_on(env: Environment, tmp_path: Path) -> None:
+    lock = tmp_path / "pylock.auto.toml"
+    lock.write_text("changed")
+    examination = examine(sound(env).marked().path, environ=TOOLS, machine=machine("9.0"), lock_path=lock)
+    (finding,) = wrong(diagnose_environment(examination, knowledge=KNOWN))
+
+    assert finding.summary == "pylock.auto.toml has changed since this environment was built from it"
+
+
+def test_no_torch(env: Environment) -> None:
+    finding = the(judge(env.install("numpy", "2.0.0").marked(), machine("9.0")), "torch")
+
+    assert finding.severity == "error"
+
+
+def test_torch_compile_needs_a_compiler_and_headers(env: Environment) -> None:
+    """torch.compile / triton / ptxas: deepspeed-python-h"""
+    sound(env).marked()
+    (env.base / "include/python3.12/Python.h").unlink()
+    first, second = wrong(judge(env, machine("9.0"), environ={"PATH": ""}))
+
+    assert "there is no C compiler" in first.summary
+    assert (second.summary.partition(",")[0], second.mend) == ("Python.h is missing", "uv python install 3.12")
+
+
+def test_a_toolkit_of_another_major_version(env: Environment, tmp_path: Path) -> None:
+    """companion needs matching local toolkit: deepspeed-nvcc-mismatch"""
+    (tmp_path / "version.json").write_text('{"cuda": {"name": "CUDA SDK", "version": "11.7.1"}}')
+    findings = judge(sound(env).marked(), machine("9.0"), environ={**TOOLS, "CUDA_HOME": str(tmp_path)})
+
+    assert the(findings, "toolkit").mend == "unset CUDA_HOME"
+
+
+def test_every_wrong_finding_has_a_mend(env: Environment) -> None:
+    env.torch("2.10.0+cu128", cuda="12.8", archs=("90",), requires=["triton==3.6.0", "nvidia-nccl-cu12==2.27"])
+    env.install("torchvision", "0.25.0+cpu").install("nvidia-nccl-cu13", "2.28").install("flash-attn", "2+cu12torch2.7")
+    findings = wrong(judge(env, machine("12.0", driver="520.10", cuda="11.8"), environ={"PATH": ""}))
+
+    assert len(findings) >= 7
+    assert all(finding.mend for finding in findings)
+    assert not any(finding.summary.endswith(".") for finding in findings)
+
+
+def test_requirements_of_another_python_do_not_apply() -> None:
+    assert unmet_requirement('x; python_version < "3.9"', {}, python="3.12.1") is None
+    assert unmet_requirement('x; sys_platform == "win32"', {}, python="3.12.1", system="linux") is None
+    assert unmet_requirement("x>=1", {"x": "2"}, python="3.12.1") is None
+    assert unmet_requirement("!!", {}, python="3.12.1") is None
+
+
+def test_local_parts() -> None:
+    assert [variant_in(text) for text in ("1+cu128", "1+cpu.gitabc", "1+xpu", "1", "1+ubuntu1")] == [
+        "cu128",
+        "cpu",
+        "xpu",
+        None,
+        None,
+    ]
+    assert built_for("1.0+pt210cu128") == "2.10"
+    assert built_for("1.0+cu128") is None

@@ -1,0 +1,44 @@
+"""Variables of a session that change what torch loads or sees."""
+
+from __future__ import annotations
+
+import pytest
+
+from gpuenv.doctor.session import diagnose_session
+
+FOLDERS = {
+    "/usr/local/cuda/lib64": ["libcudart.so.12", "libnvJitLink.so.12", "libcublas.so.12", "libcusparse.so.12"],
+    "/opt/tool/lib": ["libtool.so"],
+}
+
+
+def listed(folder: str) -> list[str]:
+    return FOLDERS.get(folder, [])
+
+
+def test_a_clean_session() -> None:
+    assert diagnose_session({"PATH": "/bin", "LD_LIBRARY_PATH": "/opt/tool/lib:/nowhere:"}, names_in=listed) == ()
+
+
+@pytest.mark.parametrize("path", ["/opt/tool/lib:/usr/local/cuda/lib64", "/usr/local/cuda/lib64"])
+def test_a_system_cuda_before_the_wheels_own(path: str) -> None:
+    """system CUDA / LD_LIBRARY_PATH shadows wheel libs: nvjitlink-kaggle, -ragflow, -128, hpc-modules-jax"""
+    (finding,) = diagnose_session({"LD_LIBRARY_PATH": path}, names_in=listed)
+
+    assert finding.detail.startswith("/usr/local/cuda/lib64: libcublas.so.12, libcudart.so.12, libcusparse.so.12 …")
+    assert finding.mend == "unset LD_LIBRARY_PATH"
+
+
+def test_a_preloaded_library() -> None:
+    (finding,) = diagnose_session({"LD_PRELOAD": "/opt/a.so /opt/libcudart.so.11.0"}, names_in=listed)
+
+    assert finding.mend == "unset LD_PRELOAD"
+
+
+@pytest.mark.parametrize("variable", ["PYTHONPATH", "BNB_CUDA_VERSION", "PYTORCH_NVML_BASED_CUDA_CHECK"])
+def test_variables_that_surprise(variable: str) -> None:
+    """companion binary missing for CUDA: bnb-stale-env"""
+    (finding,) = diagnose_session({variable: "1"}, names_in=listed)
+
+    assert finding.mend == f"unset {variable}"
+    assert diagnose_session({variable: ""}, names_in=listed) == ()
