@@ -42,6 +42,17 @@ class Case:
     seeds: tuple[int, ...] = (1,)
     """The seeds of the training runs, the main one first."""
 
+    @property
+    def shown(self) -> str:
+        """The environment as a person names it."""
+        return self.expected.environment or self.installed.environment.name
+
+    def plain(self, text: str) -> str:
+        """Take this machine's folders out of a text: evidence is shown to others."""
+        text = text.replace(str(self.installed.environment), self.shown)
+        home = self.environ.get("HOME", "")
+        return text.replace(home, "~") if len(home) > 1 else text
+
     def ending(self, job: str) -> Ended | None:
         """Return how a job ended, ``None`` for one that was not run."""
         return next((item for item in self.ended if item.job == job), None)
@@ -86,15 +97,15 @@ class Case:
         if self.expected.profile and hint.startswith((RECREATE, "gpuenv lock", "gpuenv resolve")):
             hint = f"{hint} --profile {self.expected.profile}"
         if hint == DOCTOR:
-            hint = f"{DOCTOR} {self.installed.environment}"
+            hint = f"{DOCTOR} {self.shown}"
         return Check(
             name=name,
             title=title,
             status=status,
-            seen=seen,
-            expected=expected,
-            cause=cause.cause if cause else "",
-            hint=hint,
+            seen=self.plain(seen),
+            expected=self.plain(expected),
+            cause=self.plain(cause.cause) if cause else "",
+            hint=self.plain(hint),
             seconds=seconds,
         )
 

@@ -108,7 +108,7 @@ def _import_expectation(case: Case) -> str:
         words += f", CUDA {case.expected.cuda}"
     elif case.gpu:
         words += " built for CUDA"
-    return words + "".join(f", {item.project} {item.version or ''}".rstrip() for item in case.expected.packages)
+    return words + "".join(f", {item.project} {item.version or ''}".rstrip() for item in case.expected.companions)
 
 
 def _import_problems(case: Case, torch: Message, packages: tuple[Message, ...]) -> Iterator[Cause]:

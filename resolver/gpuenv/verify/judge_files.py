@@ -17,12 +17,12 @@ MAIN_LIBRARY = "libtorch_cuda"
 def installed(case: Case) -> Check:
     """Is what is installed what was locked, and still what the wheels put there?"""
     wanted = [f"torch {case.expected.torch}"] if case.expected.torch else ["torch"]
-    wanted += [f"{item.project} {item.version}" for item in case.expected.packages if item.version]
+    wanted += [f"{item.project} {item.version}" for item in case.expected.companions if item.version]
     expected = ", ".join(wanted) + ", each once, files as their RECORD says"
     problem = next(_installed_problems(case), None)
     there = [f"torch {case.installed.version_of('torch')}"] if case.installed.version_of("torch") else ["no torch"]
     there += [
-        f"{item.project} {case.installed.version_of(item.project) or 'missing'}" for item in case.expected.packages
+        f"{item.project} {case.installed.version_of(item.project) or 'missing'}" for item in case.expected.companions
     ]
     seen = f"{', '.join(there)}; {case.installed.compared:,} files compared with RECORD"
     title = "Installed packages"
@@ -46,7 +46,7 @@ def _installed_problems(case: Case) -> Iterator[Cause]:
     if there.torch_version and not same_version(found, there.torch_version):
         words = f"torch's metadata says {found} and its code {there.torch_version}: one was installed over the other"
         yield Cause(cause=words, hint=RECREATE)
-    for item in case.expected.packages:
+    for item in case.expected.companions:
         version = there.version_of(item.project)
         if version is None:
             yield Cause(cause=f"{item.project} is locked and not installed", hint=RECREATE)

@@ -63,7 +63,7 @@ def _final_losses(case: Case, first: float | None) -> tuple[tuple[int, float], .
 
 
 def _facts(case: Case) -> tuple[tuple[str, str], ...]:
-    facts = {"environment": case.installed.environment.name, "python": case.installed.python_version}
+    facts = {"environment": case.shown, "python": case.installed.python_version}
     for item in case.installed.distributions:
         facts[f"package {item.project}"] = item.version
     for library, code in case.code:
@@ -88,7 +88,7 @@ def _facts(case: Case) -> tuple[tuple[str, str], ...]:
     for ended in case.ended:
         facts[f"seconds {ended.job}"] = f"{ended.seconds:.1f}"
     facts["reference curve"] = f"{len(case.reference.losses)} steps, language {case.reference.language[:16]}"
-    return tuple(sorted(facts.items()))
+    return tuple((name, case.plain(value)) for name, value in sorted(facts.items()))
 
 
 def _log(case: Case) -> tuple[str, ...]:
@@ -100,7 +100,7 @@ def _log(case: Case) -> tuple[str, ...]:
     for ended in case.ended:
         lines.append(f"          {ended.job:<12} ended: {ended.ending} {ended.status} after {ended.seconds:.1f} s")
         lines += [f"          {ended.job:<12} stderr: {line}" for line in ended.words[-40:]]
-    return tuple(lines[:LARGEST_LOG])
+    return tuple(case.plain(line) for line in lines[:LARGEST_LOG])
 
 
 def _short(value: object) -> str:

@@ -45,6 +45,13 @@ class Expected:
     lock: str | None = None
     """Where the lock lies, relative to the project, for the evidence."""
     profile: str | None = None
+    environment: str | None = None
+    """The environment as a person names it, where it is verified in a staging folder; for sentences and evidence."""
+
+    @property
+    def companions(self) -> tuple[ExpectedPackage, ...]:
+        """The packages beside torch itself."""
+        return tuple(item for item in self.packages if item.project != "torch")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

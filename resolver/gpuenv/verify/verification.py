@@ -124,7 +124,7 @@ def run_verification(
         environ=environ,
         dropped=dropped(environ),
         code=_device_code(there) if room.gpu else (),
-        limits=limits.load(more=tuple(card_limits)),
+        limits=limits.of_cards(card_limits),
         reference=reference.load(),
         seeds=SEEDS,
     )
@@ -177,7 +177,7 @@ def _training_job(room: _Room, plan: VerificationPlan, expected: Expected, name:
         # What is timed waits until nothing else computes; one GPU does not disturb another.
         waits=True,
         uuids=uuids,
-        packages=[(item.project, item.module) for item in expected.packages] if name == "training" else [],
+        packages=[(item.project, item.module) for item in expected.companions] if name == "training" else [],
         model=plan.model,
         precision=plan.precision,
         batch_size=plan.batch_size,

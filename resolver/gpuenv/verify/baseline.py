@@ -1,0 +1,165 @@
+"""Compares a verification with an earlier one: slower, other driver, other wheels, other verdicts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from gpuenv.errors import ConfigurationError
+
+SLOWER = 0.85
+"""A rate below this share of the earlier one is worse; less varies from run to run on an idle machine."""
+HIGHER_LOSS = 0.15
+
+Change = Literal["better", "worse", "changed"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """One thing that is not as it was. ``what`` is stable enough to group by (``driver``, ``package torch``)."""
+
+    what: str
+    before: str
+    after: str
+    change: Change
+
+
+def read(path: Path) -> dict[str, object]:
+    """Read an ``evidence.json``. Raises :class:`ConfigurationError` for anything else."""
+    try:
+        value = json.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be read", causes=(str(error),)) from error
+    except ValueError as error:
+        raise ConfigurationError(f"{path} is not JSON", causes=(str(error),)) from error
+    schema = value.get("schema") if isinstance(value, dict) else None
+    if not isinstance(schema, dict) or schema.get("name") != "gpuenv-evidence":
+        raise ConfigurationError(
+            f"{path} is not evidence of gpuenv", hints=("gpuenv verify --baseline EVIDENCE/evidence.json",)
+        )
+    if schema.get("version") != "1":
+        raise ConfigurationError(f"{path} is evidence of version {schema.get('version')}, this gpuenv reads version 1")
+    assert isinstance(value, dict)
+    return value
+
+
+def compare(old: Mapping[str, object], new: Mapping[str, object]) -> tuple[Difference, ...]:
+    """Return every difference that matters, the worse ones first, each group by name."""
+    found = [
+        *_plain(old, new),
+        *_packages(old, new),
+        *_checks(old, new),
+        *_rates(old, new),
+        *_runs(old, new),
+    ]
+    order = {"worse": 0, "changed": 1, "better": 2}
+    return tuple(sorted(found, key=lambda item: (order[item.change], item.what)))
+
+
+def _plain(old: Mapping[str, object], new: Mapping[str, object]) -> Iterator[Difference]:
+    if old.get("verdict") != new.get("verdict"):
+        change: Change = "worse" if new.get("verdict") == "failed" else "better"
+        yield _difference("verdict", old.get("verdict"), new.get("verdict"), change)
+    if old.get("accelerator") != new.get("accelerator"):
+        change = "worse" if new.get("accelerator") == "cpu" else "better"
+        yield _difference("accelerator", old.get("accelerator"), new.get("accelerator"), change)
+    before, after = _table(old, "machine"), _table(new, "machine")
+    if (one := _driver(before)) != (other := _driver(after)):
+        yield _difference("driver", one, other, "changed")
+    if (one := _gpus(before)) != (other := _gpus(after)):
+        yield _difference("gpus", one, other, "changed")
+
+
+def _packages(old: Mapping[str, object], new: Mapping[str, object]) -> Iterator[Difference]:
+    before, after = _table(old, "facts"), _table(new, "facts")
+    names = {name for name in (*before, *after) if name.startswith("package ") or name == "python"}
+    for name in sorted(names):
+        if before.get(name) != after.get(name):
+            yield _difference(name, before.get(name), after.get(name), "changed")
+
+
+def _checks(old: Mapping[str, object], new: Mapping[str, object]) -> Iterator[Difference]:
+    rank = {"passed": 0, "not-applicable": 1, "warned": 2, "failed": 3}
+    before = {str(row.get("name")): str(row.get("status")) for row in _rows(old, "checks")}
+    after = {str(row.get("name")): str(row.get("status")) for row in _rows(new, "checks")}
+    for name in sorted(before.keys() | after.keys()):
+        one, other = before.get(name), after.get(name)
+        if one != other:
+            change: Change = "changed"
+            if one is not None and other is not None:
+                change = "worse" if rank.get(other, 3) > rank.get(one, 3) else "better"
+            yield _difference(f"check {name}", one, other, change)
+
+
+def _rates(old: Mapping[str, object], new: Mapping[str, object]) -> Iterator[Difference]:
+    def by_name(value: Mapping[str, object]) -> dict[str, tuple[float, str]]:
+        return {
+            f"{row.get('what')} on {row.get('device')}": (number, str(row.get("unit")))
+            for row in _rows(value, "rates")
+            if (number := _number(row.get("value"))) is not None
+        }
+
+    before, after = by_name(old), by_name(new)
+    for name in sorted(before.keys() & after.keys()):
+        yield from _rate(name, before[name][0], after[name][0], after[name][1])
+
+
+def _runs(old: Mapping[str, object], new: Mapping[str, object]) -> Iterator[Difference]:
+    def key(row: Mapping[str, object]) -> str:
+        device = str(row.get("device")).split(" ", maxsplit=1)[0]
+        return f"{row.get('model')} {row.get('mode')} {row.get('precision')} on {device}"
+
+    before = {key(row): row for row in _rows(old, "runs")}
+    after = {key(row): row for row in _rows(new, "runs")}
+    for name in sorted(before.keys() & after.keys()):
+        rates = [_number(run[name].get("samples_per_second")) for run in (before, after)]
+        if rates[0] is not None and rates[1] is not None:
+            yield from _rate(f"training {name}", rates[0], rates[1], "samples/s")
+        losses = [_number(run[name].get("final_loss")) for run in (before, after)]
+        if losses[0] is not None and losses[1] is not None and not losses[1] - losses[0] <= HIGHER_LOSS:
+            yield _difference(f"final loss {name}", f"{losses[0]:.3f}", f"{losses[1]:.3f}", "worse")
+
+
+def _rate(name: str, before: float, after: float, unit: str) -> Iterator[Difference]:
+    if before <= 0:
+        return
+    share = after / before
+    if share < SLOWER or share > 1 / SLOWER:
+        change: Change = "worse" if share < SLOWER else "better"
+        words = f"{after:.4g} {unit} ({share:.0%})"
+        yield Difference(what=name, before=f"{before:.4g} {unit}", after=words, change=change)
+
+
+def _difference(what: str, before: object, after: object, change: Change) -> Difference:
+    return Difference(what=what, before=_word(before), after=_word(after), change=change)
+
+
+def _word(value: object) -> str:
+    return "none" if value is None else str(value)
+
+
+def _driver(machine: Mapping[str, object]) -> str:
+    driver = machine.get("driver")
+    return str(driver.get("version")) if isinstance(driver, dict) else "none"
+
+
+def _gpus(machine: Mapping[str, object]) -> str:
+    names = sorted(f"{row.get('name')} {row.get('uuid')}" for row in _rows(machine, "gpus"))
+    return ", ".join(names) or "none"
+
+
+def _table(value: Mapping[str, object], key: str) -> Mapping[str, object]:
+    found = value.get(key)
+    return found if isinstance(found, dict) else {}
+
+
+def _rows(value: Mapping[str, object], key: str) -> list[Mapping[str, object]]:
+    found = value.get(key)
+    return [row for row in found if isinstance(row, dict)] if isinstance(found, list) else []
+
+
+def _number(value: object) -> float | None:
+    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None

@@ -1,0 +1,113 @@
+"""Writes the evidence folder: the same findings for a person to read and for a program to compare."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+from gpuenv.model.machine import Machine
+from gpuenv.model.verification import Report
+from gpuenv.verify import evidence_page, evidence_text
+
+Accelerator = Literal["cuda", "cpu"]
+SCHEMA = {"name": "gpuenv-evidence", "version": "1"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class About:
+    """The circumstances of a verification, as values: writing them twice gives the same bytes."""
+
+    created: str
+    """When it was run, RFC 3339, UTC."""
+    gpuenv: str
+    """gpuenv's version."""
+    command: str
+    """What to type to repeat it."""
+    environment: str
+    """The environment as a person names it, relative to the project where it is inside."""
+    profile: str | None = None
+    lock: str | None = None
+    """Where the lock lies, relative to the evidence folder where it is reachable that way: it becomes a link."""
+    lock_sha256: str | None = None
+    because: tuple[str, ...] = ()
+    """The sentences of the decision."""
+    uv: str | None = None
+
+
+def write(folder: Path, *, report: Report, machine: Machine, about: About, smi_text: str) -> tuple[Path, ...]:
+    """Write the eight files, replacing older ones, and return their paths, the page to open first.
+
+    Every file of a CPU run says CPU. Same arguments, same bytes. Raises ``OSError`` where the folder cannot be written.
+    """
+    text = evidence_text.Text(report=report, machine=machine, about=about)
+    value = to_json(report=report, machine=machine, about=about)
+    contents = {
+        "README.md": text.readme(),
+        "env_info.txt": text.env_info(),
+        "torch_version.txt": text.torch_version(),
+        "cuda_check.txt": text.cuda_check(),
+        "nvidia_smi.txt": text.nvidia_smi(smi_text),
+        "training_log.txt": text.training_log(),
+        "evidence.json": json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n",
+        "report.html": evidence_page.page(text),
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in contents.items():
+        (folder / name).write_text(content, "utf-8")
+    return tuple(folder / name for name in contents)
+
+
+def to_json(*, report: Report, machine: Machine, about: About) -> dict[str, object]:
+    """Return the whole of the evidence as JSON values; numbers that are none become words (``"nan"``)."""
+    gpus = [
+        {
+            "index": gpu.index,
+            "uuid": gpu.uuid,
+            "name": gpu.name,
+            "compute_capability": str(gpu.compute_capability),
+            "memory_bytes": gpu.memory_bytes,
+            "mig": gpu.mig,
+        }
+        for gpu in machine.gpus
+    ]
+    driver = machine.driver
+    made: dict[str, object] = {
+        "schema": SCHEMA,
+        "verdict": report.verdict,
+        "accelerator": report.accelerator,
+        "ran_on": "GPU" if report.accelerator == "cuda" else "CPU",
+        "about": asdict(about),
+        "machine": {
+            "os": machine.os,
+            "arch": machine.arch,
+            "libc": machine.libc,
+            "wsl": machine.wsl,
+            "container": machine.container,
+            "driver": {"version": driver.version, "cuda": driver.cuda, "source": driver.source} if driver else None,
+            "gpus": gpus,
+        },
+        "checks": [asdict(check) for check in report.checks],
+        "runs": [asdict(run) for run in report.runs],
+        "final_losses": [{"seed": seed, "loss": loss} for seed, loss in report.final_losses],
+        "curves": [asdict(curve) for curve in report.curves],
+        "families": [asdict(family) for family in report.families],
+        "rates": [asdict(rate) | {"share": rate.share} for rate in report.rates],
+        "facts": dict(report.facts),
+        "seconds": report.seconds,
+    }
+    plain = _plain(made)
+    assert isinstance(plain, dict)
+    return plain
+
+
+def _plain(value: object) -> object:
+    """Make tuples lists and numbers that JSON cannot hold words."""
+    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
+        return str(value)
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    return value
