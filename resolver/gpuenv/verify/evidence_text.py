@@ -135,7 +135,7 @@ class Text:
     def env_info(self) -> str:
         """Machine, environment and every fact with its source."""
         lines = self._head("Machine and environment")
-        lines += _columns(self.hardware()) + [""] + _columns(self.software()) + [""]
+        lines += [*_columns(self.hardware()), "", *_columns(self.software()), ""]
         if self.machine.sources:
             lines += ["How the machine's facts were learned", *_columns(self.machine.sources), ""]
         lines += ["Facts of the verification", *_columns(self.report.facts)]
@@ -182,9 +182,8 @@ class Text:
             lines += [*_columns(run_rows(run)), "", *_step_lines(run), ""]
         for curve in self.report.curves:
             where = "CPU" if curve.device == "cpu" else curve.device
-            lines += [
-                f"Small model on the Markov language, {curve.precision} on {where}: step, loss, reference, difference"
-            ]
+            lines += [f"Small model on the Markov language, {curve.precision} on {where}: in nats"]
+            lines.append("step        loss   reference   difference")
             for step, (loss, reference) in enumerate(zip(curve.losses, curve.reference, strict=False), start=1):
                 lines.append(f"{step:4d}  {number(loss, 7):>10}  {reference:10.7f}  {number(loss - reference, 7):>11}")
             lines.append("")
