@@ -66,10 +66,9 @@ def examine(case: Case, entry: Entry, facts: Facts) -> Outcome:
     requires = facts.requires(entry)
     if contents.requires_dist is None and requires is not None:
         contents = replace(contents, requires_dist=requires)
-    if read is not None and contents.requires_dist is None and _library_matters(case, known):
-        return Unknown(entry=known, about="metadata")
-    warnings = _disagreement(case, entry, read)
-    return _serve(case, known, contents, warnings)
+    outcome = _serve(case, known, contents, _disagreement(case, entry, read))
+    unread = read is not None and contents.requires_dist is None and _library_matters(case, known)
+    return Unknown(entry=known, about="metadata") if unread and isinstance(outcome, Served) else outcome
 
 
 def _with_build(case: Case, entry: Entry, contents: WheelContents) -> Entry | Refusal:

@@ -67,11 +67,13 @@ def _find(hearing: Hearing) -> Finding:
         reached.setdefault(refusal.reason, []).append((entry, refusal))
     if not reached:
         return _no_platform(hearing)
+    # A companion decided the matter only for a torch that would have served; one that was never read is no such.
+    served = [row for row in reached.pop("companion", ()) if _serves(hearing, row[0], case.gpus)]
+    if served or not reached:
+        return _companion(hearing, served or [row for row in hearing.judged if row[1].reason == "companion"])
     last = max(reached, key=_ORDER.index)
     unread = [row for row in reached.get("unknown-kernels", ()) if row[0].wheel.url in case.unanswered]
     match last:
-        case "companion":
-            return _companion(hearing, reached[last])
         case "unknown-kernels" if unread or not reached.get("kernels"):
             return _unknown(case, unread or reached[last])
         case "driver" | "kernels" | "unknown-kernels":

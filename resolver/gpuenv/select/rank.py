@@ -29,7 +29,8 @@ class Rank(NamedTuple):
     compatibility: int
     """0: the driver knows the variant's own CUDA. 1: minor-version compatibility carries it."""
     cuda: tuple[int, ...]
-    """CUDA of the variant, newest first (negated)."""
+    """CUDA of the variant. Among those the driver knows, the newest first (negated). Among those it does not know, the
+    oldest first: the nearest to the driver leaves the least to what minor-version compatibility excludes."""
     python: int
     """Place of the interpreter in the request."""
     source: int
@@ -65,7 +66,7 @@ def rank(case: Case, outcome: Served | Unknown, ages: Ages) -> Rank:
         age=ages.of(entry),
         doubt=int(isinstance(outcome, Served) and outcome.doubtful),
         compatibility=int(not full),
-        cuda=tuple(-int(part) for part in cuda.split(".")) if cuda else (),
+        cuda=tuple((-int(part) if full else int(part)) for part in cuda.split(".")) if cuda else (),
         python=case.target.pythons.index(entry.pythons[0]),
         source=_SOURCES.index(entry.wheel.source),
         build=(-entry.build_tag[0], entry.build_tag[1]),

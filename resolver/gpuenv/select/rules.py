@@ -231,14 +231,10 @@ def _driver_verdict(case: Case, variant: str) -> DriverVerdict:
     cuda = case.knowledge.cuda_of(variant)
     floor = case.knowledge.driver_floor(variant, case.driver_os)
     if floor is None:
-        refusal = Refusal(
-            "driver", f"it is not known which driver CUDA {cuda} needs (no table row, no rule for its major)"
-        )
+        refusal = Refusal("driver", f"no table and no rule tells which driver CUDA {cuda} needs")
         return DriverVerdict(floor=None, full=False, refusal=refusal)
     if driver is None:
-        refusal = Refusal(
-            "driver", f"needs driver {floor.minimum} ({floor.source}); this machine's driver is not known"
-        )
+        refusal = Refusal("driver", f"needs driver {floor.minimum} ({floor.source}); the driver here is not known")
         return DriverVerdict(floor=floor, full=False, refusal=None if case.request.insist_unknown else refusal)
     if not _reaches(case, driver.version, floor.minimum):
         detail = f"needs driver {floor.minimum} ({floor.source}); found {driver.version} ({driver.source})"

@@ -1,0 +1,191 @@
+"""Scenarios: a machine, an index, a wish, and what is right. One file each; its name is the test's.
+
+``[machine]``: driver, cuda, capabilities, names, os, arch, libc, wsl. ``[profile]``: ``name`` of a bundled one, or its
+fields. ``[request]``: fields of :class:`gpuenv.select.Request`. ``[index]``: ``recorded`` (a day, with ``channels`` and
+``variants`` to narrow it) and rows: ``[index.torch]`` stable, ``[index.nightly.torch]``, ``[index.package-index.torch]``,
+``[index.find-links.torch]``; a row is a version and its tags. ``[wheels."torch 9.1.0+cu128"]`` says what is inside
+(``sass``, ``ptx``, ``cuda``, ``requires``, or ``unreadable``); a torch of the rows that has no such table holds what its
+variant usually holds, a companion requires torch of its index. ``[expected]``: facts of the answer, see ``_check``.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gpuenv.knowledge import load
+from gpuenv.model.decision import Decision, NoDecision, Question
+from gpuenv.model.wheel import Catalog, Wheel, WheelContents
+from gpuenv.profile import read_profile
+from gpuenv.select import settle
+from gpuenv.select.candidates import label
+from support.choosing import machine, profile, read_recorded, recorded, request, wheel
+
+HERE = Path(__file__).parent
+PROFILES = HERE.parents[1] / "profiles"
+SOURCES = {"package-index": "package-index", "find-links": "find-links", "mirror": "mirror"}
+USUAL = {
+    "cu11": "sm_50 sm_60 sm_70 sm_75 sm_80 sm_86 sm_90",
+    "cu126": "sm_50 sm_60 sm_70 sm_75 sm_80 sm_86 sm_90",
+    "cu12": "sm_75 sm_80 sm_86 sm_90 sm_100 sm_120",
+    "cu": "sm_75 sm_80 sm_86 sm_90 sm_100 sm_120",
+}
+Answer = Decision | NoDecision
+
+
+@pytest.mark.parametrize("path", sorted(HERE.glob("*.toml")), ids=lambda path: path.stem)
+def test_scenario(path: Path) -> None:
+    scenario = tomllib.loads(path.read_text(encoding="utf-8"))
+    assert set(scenario) <= {"description", "case", "machine", "profile", "request", "index", "wheels", "expected"}
+    asked: list[Question] = []
+    answer, catalog = _answer(scenario, asked)
+    _check(answer, scenario["expected"], asked)
+    wheels = len(answer.accepted) if isinstance(answer, Decision) else 0
+    assert wheels + sum(row.wheels for row in answer.rejected) == len({each.url for each in catalog.wheels})
+
+
+def _answer(scenario: dict[str, Any], asked: list[Question]) -> tuple[Answer, Catalog]:
+    inside = {**scenario.get("wheels", {})}
+
+    def read(question: Question) -> WheelContents | str:
+        asked.append(question)
+        return _read(question, inside)
+
+    stable = Catalog(wheels=tuple(_wheels(scenario["index"], nightly=False)))
+    everything = Catalog(wheels=tuple(_wheels(scenario["index"], nightly=True)))
+    wish = dict(scenario.get("profile", {}))
+    if "name" in wish:
+        chosen = read_profile(PROFILES / f"{wish['name']}.toml", origin=f"bundled:{wish['name']}")
+    else:
+        chosen = profile(**{key.replace("-", "_"): _frozen(value) for key, value in wish.items()})
+    on = machine(*scenario["machine"].pop("capabilities", ()), **_driverless(scenario["machine"]))
+    wanted = {key.replace("-", "_"): _frozen(value) for key, value in scenario.get("request", {}).items()}
+    nightly_first = (wanted.get("channel") or chosen.channel) == "nightly"
+    return settle(
+        on,
+        chosen,
+        everything if nightly_first else stable,
+        {},
+        request(**wanted),
+        load(),
+        read=read,
+        nightly=lambda: everything,
+    )
+
+
+def _driverless(table: dict[str, Any]) -> dict[str, Any]:
+    return {**table, "driver": None} if table.get("driver", "") in ("", "none") else table
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _wheels(index: dict[str, Any], *, nightly: bool) -> list[Wheel]:
+    found: list[Wheel] = []
+    if "recorded" in index:
+        channels = tuple(index.get("channels", ("stable", "nightly")))
+        offered = tuple(each for each in channels if nightly or each != "nightly")
+        variants = tuple(index["variants"]) if "variants" in index else None
+        found += recorded(index["recorded"], channels=offered, variants=variants).wheels
+    for project, rows in index.items():
+        if project in ("recorded", "channels", "variants"):
+            continue
+        if project == "nightly":
+            if nightly:
+                found += [each for name, inner in rows.items() for each in _rows(name, inner, channel="nightly")]
+        elif project in SOURCES:
+            found += [each for name, inner in rows.items() for each in _rows(name, inner, source=SOURCES[project])]
+        else:
+            found += _rows(project, rows)
+    return found
+
+
+def _rows(project: str, rows: dict[str, list[str]], **values: Any) -> list[Wheel]:
+    found = []
+    for version, tags in rows.items():
+        number, _, folder = version.partition(" ")
+        extra = {"variant": folder} if folder else {}
+        found += [wheel(project, number, tag=tag, **{**values, **extra}) for tag in tags]
+    return found
+
+
+def _read(question: Question, inside: dict[str, dict[str, Any]]) -> WheelContents | str:
+    """Answer from the scenario, else from the recording, else with the usual."""
+    given = inside.get(label(question.wheel)) or inside.get(f"{question.wheel.project} {question.wheel.version}")
+    if given is not None:
+        if "unreadable" in given:
+            return str(given["unreadable"])
+        cuda = load().cuda_of(question.wheel.variant or question.wheel.version.partition("+")[2])
+        return WheelContents(
+            cuda=given.get("cuda", cuda),
+            sass=tuple(given["sass"].split()) if "sass" in given else None,
+            ptx=tuple(given.get("ptx", "").split()) if "sass" in given else None,
+            requires_dist=tuple(given.get("requires", ())) if question.about == "metadata" else None,
+            detail="scenario",
+        )
+    answer = read_recorded(question)
+    if not isinstance(answer, str):
+        return answer
+    return _usual(question)
+
+
+def _usual(question: Question) -> WheelContents:
+    if question.about == "metadata":
+        return WheelContents(requires_dist=("numpy",), origin="metadata", detail="scenario")
+    variant = question.wheel.variant or question.wheel.version.partition("+")[2]
+    sass = next((codes for start, codes in USUAL.items() if variant.startswith(start)), "")
+    return WheelContents(cuda=load().cuda_of(variant) or "", sass=tuple(sass.split()), ptx=(), detail="scenario")
+
+
+def _check(answer: Answer, expected: dict[str, Any], asked: list[Question]) -> None:
+    said = dict(expected)
+    rejected = {(row.candidate, row.reason) for row in answer.rejected}
+    for candidate, reason in said.pop("rejected", {}).items():
+        assert (candidate, reason) in rejected, sorted(row for row in rejected if row[0] == candidate)
+    if "questions" in said:
+        assert len(asked) == said.pop("questions"), [(each.about, each.wheel.filename) for each in asked]
+    if said.pop("nothing", False):
+        assert isinstance(answer, NoDecision), answer
+        _check_nothing(answer, said)
+        return
+    assert isinstance(answer, Decision), answer
+    _check_decision(answer, said)
+
+
+def _check_nothing(answer: NoDecision, said: dict[str, Any]) -> None:
+    for text in _list(said.pop("summary", [])):
+        assert text in answer.summary
+    for text in _list(said.pop("causes", [])):
+        assert text in "\n".join(answer.causes)
+    for text in _list(said.pop("hints", [])):
+        assert text in "\n".join(answer.hints)
+    assert not said, f"unknown keys: {said}"
+
+
+def _check_decision(answer: Decision, said: dict[str, Any]) -> None:
+    versions = {each.project: each.version for each in answer.packages}
+    for text in _list(said.pop("because", [])):
+        assert text in "\n".join(answer.because)
+    for text in _list(said.pop("warnings", [])):
+        assert text in "\n".join(answer.warnings)
+    if said.pop("no-warnings", False):
+        assert not answer.warnings
+    if "variant" in said:
+        assert answer.variant in _list(said.pop("variant"))
+    if "support" in said:
+        assert {gpu.support for gpu in answer.gpus} == {said.pop("support")}
+    for key in ("channel", "python", "accelerator", "source"):
+        if key in said:
+            assert getattr(answer, key) == said.pop(key)
+    for project in said.pop("without", []):
+        assert project not in versions
+    for project, version in said.items():
+        assert versions[project] == version
+
+
+def _list(value: str | list[str]) -> list[str]:
+    return [value] if isinstance(value, str) else value
