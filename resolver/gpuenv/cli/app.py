@@ -27,6 +27,7 @@ VERBS = (
     "lock",
     "create",
     "verify",
+    "doctor",
     "inspect",
     "matrix",
     "profiles",

@@ -76,7 +76,7 @@ def make_lock(context: Context, decided: Decided, wishes: LockWishes) -> Lock:
                 previous=wishes.previous,
                 previous_text=wishes.previous_text,
                 single_source=wishes.single_source,
-                torch_hosts=_hosts(decided),
+                torch_hosts=_hosts(decided, single_source=wishes.single_source),
             ),
             source=source,
             hash_of=source.hash_of,
@@ -144,10 +144,15 @@ def _indexes(decided: Decided) -> Indexes:
     )
 
 
-def _hosts(decided: Decided) -> frozenset[str]:
+def _hosts(decided: Decided, *, single_source: bool) -> frozenset[str]:
+    """Hosts that serve the torch index and nothing else.
+
+    A mirror's host counts only where everything has to come from it: a company's server often holds a mirror of
+    PyTorch's index and one of the package index side by side.
+    """
     from gpuenv.lock.audit import PYTORCH_HOSTS
 
-    own = {making.host_of(wheel.url) for wheel in decided.decision.packages if decided.place.kind == "mirror"}
+    own = {making.host_of(wheel.url) for wheel in decided.decision.packages} if single_source else set()
     return frozenset({*PYTORCH_HOSTS, *own})
 
 

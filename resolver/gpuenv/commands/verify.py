@@ -24,7 +24,7 @@ class VerifyOutcome(Outcome):
     environment: str
     report: Report
     evidence: str
-    compared: tuple[baselines.Comparison, ...] | None
+    compared: tuple[baselines.Difference, ...] | None
 
 
 def run(context: Context, *, environment: Path | None, folder: Path | None, baseline: Path | None) -> VerifyOutcome:
@@ -48,7 +48,7 @@ def run(context: Context, *, environment: Path | None, folder: Path | None, base
         environment=verifying.shown(target, context.project),
         report=report,
         evidence=verifying.shown(out, context.project),
-        compared=None if old is None else baselines.compare(old, report),
+        compared=None if old is None else baselines.compare(old, baselines.read(out / "evidence.json")),
         exit_code=0 if report.verdict == "passed" else 1,
         problems=() if report.verdict == "passed" else (_problem(target, failed),),
     )

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import os
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Literal
 
+from gpuenv import __version__
 from gpuenv import knowledge as tables
 from gpuenv.commands.context import Context
 from gpuenv.commands.seeing import Seen
 from gpuenv.environment.inspect import EnvironmentFacts, inspect
+from gpuenv.errors import NoSpaceError
 from gpuenv.lock.model import Lock
 from gpuenv.model.machine import Machine
-from gpuenv.model.profile import Profile
+from gpuenv.model.profile import Profile, VerificationPlan
 from gpuenv.model.verification import Report
 from gpuenv.verify import evidence
 from gpuenv.verify.values import CardLimits, Expected, ExpectedGpu, ExpectedPackage
@@ -40,25 +45,32 @@ class Proof:
         machine = scope(self.context, self.seen.machine)
         facts = inspect(environment)
         expected = expected_of(self.lock, machine, facts, lock_name=self.lock_name, profile=self.profile.name)
+        device = accelerator(self.lock, self.profile, machine)
         report = run_verification(
             environment,
-            plan=self.profile.verification,
-            accelerator=accelerator(self.lock, self.profile, machine),
+            plan=plan_for(self.profile, device),
+            accelerator=device,
             expected=expected,
             machine=machine,
             environ=self.context.environ,
             reporter=self.context.reporter,
             card_limits=card_limits(machine),
         )
-        write_evidence(self, environment, facts, report)
+        write_evidence(self, report)
         return report
 
 
-def accelerator(lock: Lock | None, profile: Profile, machine: Machine) -> evidence.Accelerator:
+def accelerator(lock: Lock | None, profile: Profile, machine: Machine) -> Literal["cuda", "cpu"]:
     """What has to be proved: what the lock decided, else what the profile asks for on this machine."""
     if lock is not None:
         return lock.decision.accelerator
     return "cpu" if profile.accelerator == "cpu" or not machine.gpus else "cuda"
+
+
+def plan_for(profile: Profile, device: Literal["cuda", "cpu"]) -> VerificationPlan:
+    """The profile's plan; on a CPU the large model becomes the small one, which takes seconds instead of minutes."""
+    plan = profile.verification
+    return replace(plan, model="gpt2-small", precision="fp32") if device == "cpu" and plan.model == "gpt2" else plan
 
 
 def scope(context: Context, machine: Machine) -> Machine:
@@ -113,3 +125,44 @@ def card_limits(machine: Machine) -> tuple[CardLimits, ...]:
 def shown(path: Path, project: Path) -> str:
     """A path as a person wrote it: relative to the project where it is inside."""
     return path.relative_to(project).as_posix() if path.is_relative_to(project) else str(path)
+
+
+def write_evidence(proof: Proof, report: Report) -> None:
+    """Write the evidence of a run, whatever its verdict."""
+    from gpuenv.environment.marker import digest
+    from gpuenv.environment.uv import find_uv
+    from gpuenv.machine.smi import snapshot
+
+    context, lock = proof.context, proof.lock
+    path = context.project / proof.lock_name if proof.lock_name else None
+    there = path is not None and path.is_file()
+    about = evidence.About(
+        created=datetime.now(UTC).isoformat(timespec="seconds").removesuffix("+00:00") + "Z",
+        gpuenv=__version__,
+        command=_command(proof),
+        environment=shown(proof.target, context.project),
+        profile=proof.profile.name,
+        lock=Path(os.path.relpath(path, proof.folder)).as_posix() if there and path is not None else None,
+        lock_sha256=digest(path) if there and path is not None else None,
+        because=lock.decision.because if lock is not None else (),
+        uv=find_uv(context.environ, explicit=context.uv).version,
+    )
+    try:
+        evidence.write(
+            proof.folder,
+            report=report,
+            machine=proof.seen.machine,
+            about=about,
+            smi_text=snapshot(context.environ),
+        )
+    except OSError as error:
+        raise NoSpaceError(
+            f"the evidence cannot be written to {shown(proof.folder, context.project)}",
+            causes=(error.strerror or str(error),),
+            hints=("Name another folder with --evidence",),
+        ) from error
+
+
+def _command(proof: Proof) -> str:
+    words = ["gpuenv", "verify", shown(proof.target, proof.context.project)]
+    return " ".join([*words, "--profile", proof.profile.name] if proof.lock is not None else words)

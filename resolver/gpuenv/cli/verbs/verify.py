@@ -40,12 +40,12 @@ def data(outcome: VerifyOutcome) -> dict[str, object]:
         "evidence": outcome.evidence,
         "baseline": None
         if compared is None
-        else [{"what": row.what, "before": row.before, "after": row.after, "verdict": row.verdict} for row in compared],
+        else [{"what": row.what, "before": row.before, "after": row.after, "change": row.change} for row in compared],
     }
 
 
 def text(outcome: VerifyOutcome) -> Iterator[str]:
     yield from report_text(outcome.report)
     for row in outcome.compared or ():
-        yield f"{row.verdict:<8} {row.what}: {row.before} -> {row.after}"
+        yield f"{row.change:<8} {row.what}: {row.before} -> {row.after}"
     yield f"evidence: {outcome.evidence}"

@@ -1,0 +1,50 @@
+"""Say what is wrong with this machine or an environment, and the one command that mends it."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gpuenv.commands.context import Context
+
+if TYPE_CHECKING:
+    from gpuenv.commands.doctor import DoctorOutcome
+
+_WORDS = {"ok": "ok", "warning": "warning", "error": "ERROR"}
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("environment", metavar="ENV", type=Path, nargs="?", help="the folder (default: the profile's)")
+
+
+def run(arguments: argparse.Namespace, context: Context) -> DoctorOutcome:
+    from gpuenv.commands import doctor
+
+    return doctor.run(context, environment=arguments.environment)
+
+
+def data(outcome: DoctorOutcome) -> dict[str, object]:
+    return {
+        "environment": outcome.environment,
+        "findings": [
+            {
+                "subject": each.subject,
+                "severity": each.severity,
+                "summary": each.summary,
+                "detail": each.detail,
+                "mend": each.mend or None,
+            }
+            for each in outcome.findings
+        ],
+    }
+
+
+def text(outcome: DoctorOutcome) -> Iterator[str]:
+    for each in outcome.findings:
+        yield f"{_WORDS[each.severity]:<8} {each.subject}: {each.summary}"
+        if each.detail and each.severity != "ok":
+            yield f"{'':<8}   {each.detail}"
+        if each.mend and each.severity != "ok":
+            yield f"{'':<8}   mend: {each.mend}"

@@ -1,0 +1,83 @@
+"""Say what is wrong with this machine, this session and an environment, and the one command that mends each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypedDict
+
+from gpuenv import knowledge as tables
+from gpuenv import profile as profiles
+from gpuenv.commands import locking
+from gpuenv.commands.context import Context, Outcome
+from gpuenv.commands.verifying import shown
+from gpuenv.doctor.environment import diagnose_environment
+from gpuenv.doctor.examination import examine
+from gpuenv.doctor.finding import Finding, worst_first
+from gpuenv.doctor.machine import diagnose_machine
+from gpuenv.doctor.session import diagnose_session
+from gpuenv.environment.marker import read_marker
+from gpuenv.environment.target import is_ours
+from gpuenv.errors import UsageError
+from gpuenv.lock.model import Lock
+from gpuenv.machine import detect
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DoctorOutcome(Outcome):
+    """Findings, the worst first. ``environment`` is ``None`` where there is none to look at."""
+
+    environment: str | None
+    findings: tuple[Finding, ...]
+
+
+def run(context: Context, *, environment: Path | None) -> DoctorOutcome:
+    """Diagnose; exit 1 where something is wrong enough that torch will not use the GPU, or fail."""
+    if context.wishes.machine is not None:
+        raise UsageError("the doctor looks at this machine, not at one in a file")
+    detection = detect.detect(environ=context.environ)
+    findings = list(diagnose_machine(detection, knowledge=tables.load(), environ=context.environ))
+    findings += diagnose_session(context.environ)
+    target = _target(context, environment)
+    if target is not None:
+        findings += _environment(context, target, detection)
+    wrong = any(finding.severity == "error" for finding in findings)
+    return DoctorOutcome(
+        environment=None if target is None else shown(target, context.project),
+        findings=worst_first(findings),
+        exit_code=1 if wrong else 0,
+    )
+
+
+def _target(context: Context, environment: Path | None) -> Path | None:
+    """The environment that was named, else the profile's where it exists."""
+    if environment is not None:
+        return context.project / environment
+    profile = profiles.load(context.wishes.profile or "auto", project=context.project, user=context.config)
+    target = context.project / profile.environment
+    return target if target.is_dir() else None
+
+
+def _environment(context: Context, target: Path, detection: detect.Detection) -> tuple[Finding, ...]:
+    examination = examine(
+        target,
+        environ=context.environ,
+        machine=None if detection.problem is not None else detection.machine,
+        **_lock_of(context, target),
+    )
+    return diagnose_environment(examination, knowledge=tables.load())
+
+
+class _Locked(TypedDict, total=False):
+    lock: Lock
+    lock_path: Path
+
+
+def _lock_of(context: Context, target: Path) -> _Locked:
+    """The lock an environment of ours was built from, where it still stands in the project."""
+    marker = read_marker(target) if is_ours(target) else None
+    if marker is None:
+        return {}
+    path = context.project / locking.FOLDER / marker.lock_name
+    lock = locking.read_lock(path, shown=f"{locking.FOLDER}/{marker.lock_name}")
+    return {} if lock is None else {"lock": lock, "lock_path": path}
