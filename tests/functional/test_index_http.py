@@ -217,7 +217,7 @@ def test_a_page_that_was_none_is_not_kept(server: IndexServer, tmp_path: Path) -
 
 
 def test_a_permanent_redirect_is_followed_and_not_kept(server: IndexServer, tmp_path: Path) -> None:
-    server.fault("/whl/torch/", Fault(redirect="/whl/nightly/torch/", times=1))
+    server.fault("/whl/torch/", Fault(redirect="/whl/nightly/torch/", status=301, times=1))
     http = client(tmp_path)
     first = http.get(f"{server.torch_index}/torch/")
     assert isinstance(first, Answer)

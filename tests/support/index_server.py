@@ -20,76 +20,22 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import html
 import re
 import threading
 import time
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Collection
+from dataclasses import dataclass
 from functools import cached_property
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Self
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
+from support.index_pages import Anchor, render_package_page, render_project_list, render_project_page
 from support.recorded import UPLOAD_TIME_SINCE, Row, recording
+from support.serving import LOGIN_PAGE, Fault, LoopbackServer, Request, handler_for
 from support.wheels import BuiltWheel, normalize
 
-LOGIN_PAGE = (
-    b"<!DOCTYPE html><html><head><title>Sign in</title></head><body><form><input name=user></form></body></html>"
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """One request as it was answered. ``sent`` counts body bytes."""
-
-    method: str
-    path: str
-    range: str | None
-    status: int
-    sent: int
-    headers: dict[str, str] = field(default_factory=dict)
-
-
-@dataclass(slots=True, kw_only=True)
-class Fault:
-    """What goes wrong on a path. With ``times`` only that often, then the path works. Options may be combined.
-
-    ``status`` answers with that status; ``body`` replaces the body (``LOGIN_PAGE``, garbage); ``truncate`` announces
-    the whole length and closes after that many bytes; ``no_ranges`` ignores Range (200, whole body); ``wrong_range``
-    sends 206 with other bytes and an honest Content-Range; ``lying_range`` sends other bytes under the asked range;
-    ``unsatisfiable`` answers 416 to any range; ``stall`` waits that many seconds before the first byte (until the
-    server stops at most); ``slow`` waits that long before each KiB; ``drop`` closes without an answer; ``redirect``
-    points elsewhere; ``only_ranges`` applies the fault to range requests alone.
-    """
-
-    status: int | None = None
-    body: bytes | None = None
-    content_type: str | None = None
-    truncate: int | None = None
-    no_ranges: bool = False
-    wrong_range: bool = False
-    lying_range: bool = False
-    unsatisfiable: bool = False
-    stall: float = 0.0
-    slow: float = 0.0
-    drop: bool = False
-    redirect: str | None = None
-    headers: dict[str, str] = field(default_factory=dict)
-    times: int | None = None
-    only_ranges: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Anchor:
-    """A row of a page."""
-
-    key: str
-    sha256: str | None
-    metadata_sha256: str | None
-    upload_time: str | None = None
-    yanked: str | None = None
+__all__ = ["LOGIN_PAGE", "Anchor", "Fault", "IndexServer", "Request", "render_project_page"]
 
 
 @dataclass
@@ -118,33 +64,6 @@ class _File:
         return normalize(self.key.rpartition("/")[2].partition("-")[0])
 
 
-def render_project_page(project: str, anchors: Iterable[Anchor]) -> str:
-    """PyTorch's project page, by the rules of its generator."""
-    lines = ["<!DOCTYPE html>", "<html>", "  <body>", f"    <h1>Links for {project}</h1>"]
-    for anchor in sorted(anchors, key=lambda anchor: anchor.key):
-        name = anchor.key.rpartition("/")[2]
-        attributes = [
-            f'href="/{anchor.key.replace("+", "%2B")}' + (f'#sha256={anchor.sha256}"' if anchor.sha256 else '"')
-        ]
-        if anchor.metadata_sha256:
-            attributes.append(f'data-dist-info-metadata="sha256={anchor.metadata_sha256}"')
-            attributes.append(f'data-core-metadata="sha256={anchor.metadata_sha256}"')
-        if anchor.upload_time:
-            attributes.append(f'data-upload-time="{anchor.upload_time}"')
-        if anchor.yanked is not None:
-            attributes.append(f'data-yanked="{html.escape(anchor.yanked)}"')
-        lines.append(f"    <a {' '.join(attributes)}>{name}</a><br/>")
-    return "\n".join([*lines, "  </body>", "</html>", "<!--TIMESTAMP 1752070396-->"])
-
-
-def render_project_list(names: Iterable[str]) -> str:
-    """PyTorch's list of projects (and, at its root, of folders)."""
-    links = [f'    <a href="{name}/">{name}</a><br/>' for name in sorted(names)]
-    return "\n".join(
-        ["<!DOCTYPE html>", "<html>", "  <body>", *links, "  </body>", "</html>", "<!--TIMESTAMP 1752070396-->"]
-    )
-
-
 class IndexServer:
     """The server; a context manager. Everything may be added while it runs."""
 
@@ -159,8 +78,7 @@ class IndexServer:
         self._faults: list[tuple[str, Fault]] = []
         self._lock = threading.Lock()
         self.stopping = threading.Event()
-        self._server = ThreadingHTTPServer(("127.0.0.1", port), _handler_for(self))
-        self._server.daemon_threads = True
+        self._server = LoopbackServer(("127.0.0.1", port), handler_for(self))
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
 
     def __enter__(self) -> Self:
@@ -371,7 +289,7 @@ class IndexServer:
         wheels = self._packages.get(parts[1], {})
         if len(parts) == 2 and wheels:
             if path not in self._pages:
-                self._pages[path] = _package_page(parts[1], wheels.values()).encode()
+                self._pages[path] = render_package_page(parts[1], wheels.values()).encode()
             headers = {
                 "ETag": f'"{hashlib.md5(self._pages[path]).hexdigest()}"',
                 "Cache-Control": "max-age=600, public",
@@ -382,115 +300,6 @@ class IndexServer:
             return 404, b"404 Not Found", "text/plain", {}
         body = wheel.metadata if parts[-1].endswith(".metadata") else wheel.body
         return 200, body, "application/octet-stream", {"Cache-Control": "max-age=365000000, immutable"}
-
-
-def _package_page(project: str, wheels: Iterable[BuiltWheel]) -> str:
-    lines = []
-    for wheel in sorted(wheels, key=lambda wheel: wheel.filename):
-        python = f' data-requires-python="{html.escape(wheel.requires_python)}"' if wheel.requires_python else ""
-        name = wheel.filename.replace("+", "%2B")
-        lines.append(
-            f'<a href="/simple/{project}/{name}#sha256={wheel.sha256}"{python} '
-            f'data-core-metadata="sha256={wheel.metadata_sha256}">{wheel.filename}</a><br />'
-        )
-    head = '<!DOCTYPE html>\n<html>\n<head><meta name="pypi:repository-version" content="1.4"></head>\n<body>\n'
-    return head + f"<h1>Links for {project}</h1>\n" + "\n".join(lines) + "\n</body>\n</html>\n"
-
-
-def _handler_for(index: IndexServer) -> type[BaseHTTPRequestHandler]:
-    class Handler(_Handler):
-        server_index = index
-
-    return Handler
-
-
-class _Handler(BaseHTTPRequestHandler):
-    server_index: IndexServer
-    protocol_version = "HTTP/1.1"
-    wbufsize = 1 << 16
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Say nothing: the log is a list."""
-
-    def do_HEAD(self) -> None:
-        self.do_GET()
-
-    def do_GET(self) -> None:
-        index = self.server_index
-        path = urlsplit(self.path).path
-        wanted = self.headers.get("Range")
-        fault = index.take_fault(path, ranged=wanted is not None)
-        if fault.stall and index.stopping.wait(fault.stall):
-            self.close_connection = True
-            return
-        if fault.drop:
-            self._note(path, 0, 0)
-            self.close_connection = True
-            return
-        if fault.redirect is not None:
-            self._send(path, 302, b"", "text/html", {"Location": fault.redirect}, fault)
-            return
-        status, body, kind, headers = index.answer(path)
-        if fault.status is not None:
-            status, body = fault.status, f"<html><body><h1>{fault.status}</h1></body></html>".encode()
-        if fault.body is not None:
-            body = fault.body
-        if status == 200 and headers.get("ETag") and self.headers.get("If-None-Match") == headers["ETag"]:
-            status, body = 304, b""
-        if status == 200 and wanted and not path.endswith("/"):
-            status, body, more = _cut(body, wanted, fault)
-            headers = {**headers, **more}
-        self._send(path, status, body, fault.content_type or kind, headers, fault)
-
-    def _send(self, path: str, status: int, body: bytes, kind: str, headers: dict[str, str], fault: Fault) -> None:
-        self.send_response(status)
-        self.send_header("Content-Type", kind)
-        self.send_header("Content-Length", str(len(body)))
-        if not fault.no_ranges and not path.endswith("/"):
-            self.send_header("Accept-Ranges", "bytes")
-        for name, value in {**headers, **fault.headers}.items():
-            self.send_header(name, value)
-        self.end_headers()
-        out = b"" if self.command == "HEAD" else body if fault.truncate is None else body[: fault.truncate]
-        self._note(path, status, len(out))
-        if fault.truncate is not None:
-            self.close_connection = True
-        try:
-            for start in range(0, len(out), 1024 if fault.slow else 1 << 20):
-                if fault.slow and self.server_index.stopping.wait(fault.slow):
-                    break
-                self.wfile.write(out[start : start + (1024 if fault.slow else 1 << 20)])
-                if fault.slow:
-                    self.wfile.flush()
-            self.wfile.flush()
-        except (BrokenPipeError, ConnectionResetError):
-            self.close_connection = True
-
-    def _note(self, path: str, status: int, sent: int) -> None:
-        headers = {name.lower(): value for name, value in self.headers.items()}
-        self.server_index.log.append(Request(self.command, path, self.headers.get("Range"), status, sent, headers))
-
-
-def _cut(body: bytes, wanted: str, fault: Fault) -> tuple[int, bytes, dict[str, str]]:
-    """Answer a range request (one range; RFC 9110 §14), or as the fault wants it."""
-    if fault.no_ranges:
-        return 200, body, {}
-    size = len(body)
-    match = re.fullmatch(r"bytes=(\d*)-(\d*)", wanted)
-    if fault.unsatisfiable or match is None or match.groups() == ("", ""):
-        return 416, b"", {"Content-Range": f"bytes */{size}"}
-    if match[1]:
-        first, last = int(match[1]), min(int(match[2]) if match[2] else size - 1, size - 1)
-    else:
-        first, last = max(size - int(match[2]), 0), size - 1
-    if first > last:
-        return 416, b"", {"Content-Range": f"bytes */{size}"}
-    part = body[first : last + 1]
-    if fault.wrong_range:
-        first, last, part = 0, len(part) - 1, body[: len(part)]
-    if fault.lying_range:
-        part = bytes(byte ^ 0x55 for byte in part)
-    return 206, part, {"Content-Range": f"bytes {first}-{last}/{size}"}
 
 
 def main() -> None:

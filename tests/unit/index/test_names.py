@@ -22,6 +22,7 @@ HOST = "https://download.pytorch.org"
         ("/whl/cu126_full/torch-2.8.0-cp310-cp310-linux_x86_64.whl", "cu126_full", None),
         ("/whl/rocm6.4/torch-2.8.0-cp310-cp310-linux_x86_64.whl", "rocm6.4", None),
         ("/mirror/cu128/torch/torch-2.8.0-cp310-cp310-linux_x86_64.whl", "cu128", None),
+        ("/cpu/whl/torch-2.8.0-cp310-cp310-linux_x86_64.whl", None, None),
         ("/home/cuda/wheels/torch-2.8.0%2Bcu128-cp310-cp310-linux_x86_64.whl", None, None),
     ],
 )

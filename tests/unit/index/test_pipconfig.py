@@ -53,10 +53,10 @@ def test_variables_win_over_files() -> None:
 
 
 def test_pip_config_file_and_the_environments_own() -> None:
-    files = {"/opt/env/pip.conf": "[global]\nindex-url = https://env.example\n"}
-    assert configuration(files, {"VIRTUAL_ENV": "/opt/env"}).get("index-url")
+    files = {"/srv/env/pip.conf": "[global]\nindex-url = https://env.example\n"}
+    assert configuration(files, {"VIRTUAL_ENV": "/srv/env"}).get("index-url")
     files["/named.conf"] = "[global]\nindex-url = https://named.example\n"
-    found = configuration(files, {"VIRTUAL_ENV": "/opt/env", "PIP_CONFIG_FILE": "/named.conf"})
+    found = configuration(files, {"VIRTUAL_ENV": "/srv/env", "PIP_CONFIG_FILE": "/named.conf"})
     assert found.get("index-url") == Setting("https://named.example", "/named.conf")
 
 

@@ -113,6 +113,13 @@ def test_a_member_is_unpacked_and_checked() -> None:
         unpack(member, bytes(damaged))
 
 
+def test_a_changed_byte_of_a_stored_member_is_noticed() -> None:
+    body = pack([("a.txt", b"harmless")])
+    member = next(walk(directory_of(body)))[0]
+    with pytest.raises(ZipFault, match="damaged"):
+        unpack(member, body.replace(b"harmless", b"harmful!", 1))
+
+
 def bomb(**changes: int) -> tuple[Member, bytes]:
     data = zlib.compress(b"\0" * (4 * 1024 * 1024))[2:-4]
     body = pack([("a.txt", b"")])
