@@ -21,13 +21,14 @@ from gpuenv.errors import (
     UvError,
 )
 
-_USERINFO = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*://)[^\s/@'\"`]+@")
+# Bounded on all sides: uv may print megabytes without a space, and these run over every line.
+_USERINFO = re.compile(r"(?<![A-Za-z0-9+.-])(?P<scheme>[A-Za-z][A-Za-z0-9+.-]{0,20}://)[^\s/'\"`]{1,500}@")
 _SECRET_QUERY = re.compile(
-    r"(?i)([?&][^=&\s]*(?:token|secret|password|signature|credential|apikey|api_key)[^=&\s]*=)[^&\s'\"`)]+"
+    r"(?i)([?&][^=&?\s]{0,60}(?:token|secret|password|signature|credential|api_?key)[^=&?\s]{0,60}=)[^&\s'\"`)]+"
 )
 _COLOUR = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 _URL = re.compile(r"https?://[^\s`'\"<>)]+")
-_PACKAGE = re.compile(r"Failed to (?:download|fetch|read|install|build)(?: wheel)?:? `(?P<package>[^`]+)`")
+_PACKAGE = re.compile(r"[Ff]ailed to (?:download|fetch|read|install|build)(?: wheel)?:? `(?P<package>[^`]+)`")
 _STATUS = re.compile(r"HTTP status (?:client|server) error \((?P<status>\d{3})[^)]*\)")
 
 _CAUSE_LINES = 12
@@ -46,7 +47,13 @@ class _Sign:
 # Order matters: a failed download names its URL and a "failed to fetch" whatever the reason was, so reasons come first.
 _SIGNS = (
     _Sign(
-        words=("hash mismatch", "hashes mismatch", "size mismatch", "does not match the expected size", "wrong size"),
+        words=("no space left on device", "disk quota exceeded", "file too large", "not enough space on the disk"),
+        error=NoSpaceError,
+        message="there is no space left for the environment or uv's cache",
+        hints=("free some space, or move the cache: GPUENV_CACHE_DIR=/a/larger/disk",),
+    ),
+    _Sign(
+        words=("hash mismatch", "size mismatch", "the server advertised", "exceeds the expected size"),
         error=IntegrityError,
         message="a download is not the file that was locked",
         hints=(
@@ -66,12 +73,6 @@ _SIGNS = (
         error=IntegrityError,
         message="a download is not a whole wheel",
         hints=("see whether the index still has the file that was locked: gpuenv lock --check",),
-    ),
-    _Sign(
-        words=("no space left on device", "disk quota exceeded", "file too large", "not enough space on the disk"),
-        error=NoSpaceError,
-        message="there is no space left for the environment or uv's cache",
-        hints=("free some space, or move the cache: GPUENV_CACHE_DIR=/a/larger/disk",),
     ),
     _Sign(
         words=(
