@@ -37,6 +37,8 @@ from support.wheels import BuiltWheel, normalize
 
 __all__ = ["LOGIN_PAGE", "Anchor", "Fault", "IndexServer", "Request", "render_project_page"]
 
+FROZEN = ("cpu-cxx11-abi", "cpu_pypi_pkg")  # as seen on 2026-05-19: their own pages answer, the root's leaves them out
+
 
 @dataclass
 class _File:
@@ -263,9 +265,9 @@ class IndexServer:
 
     @staticmethod
     def _in_variant(key: str, root: str, variant: str) -> bool:
-        """A channel's root lists everything, a variant's page its own folder and what lies at the root."""
+        """A root lists everything but frozen folders, a variant's page its folder and what lies at the root."""
         folder = key.removeprefix(root).rpartition("/")[0]
-        return not variant or folder in ("", variant)
+        return folder in ("", variant) if variant else folder not in FROZEN
 
     def _anchor(self, file: _File) -> Anchor:
         row = file.row
