@@ -55,7 +55,7 @@ def read_pytorch(
     raise IndexUnreachableError(
         f"{redact(base)} is not an index that lists {', '.join(projects)}",
         causes=[f"it answers {refused.status} for each of their pages, and has no folders of variants"],
-        hints=["give the folder that holds <project>/ or cu128/, as https://download.pytorch.org/whl does"],
+        hints=["give the folder that holds <project>/ or <variant>/, as https://download.pytorch.org/whl does"],
     )
 
 
