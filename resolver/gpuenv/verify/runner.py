@@ -160,7 +160,9 @@ def _hear(one: _Running, line: bytes, on_message: Callable[[Message], None]) -> 
     except (ValueError, KeyError, TypeError, AttributeError):
         one.words.append(f"not an event: {line[:200]!r}")
         return
-    one.heard, one.last, one.waiting = time.monotonic(), message.event, message.event == "waiting"
+    one.heard, one.waiting = time.monotonic(), message.event == "waiting"
+    if message.event != "warning":
+        one.last = message.event
     on_message(message)
 
 

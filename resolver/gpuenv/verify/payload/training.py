@@ -14,7 +14,7 @@ import torch
 
 from . import devices, speed
 from .channel import Channel
-from .gpt import SHAPES, Shape, initial, loss
+from .gpt import SHAPES, Shape, initial, loss, low_precision
 from .language import arithmetic_samples
 
 LENGTH = 256
@@ -191,7 +191,8 @@ class Trainer:
         """Return the loss of one batch, under autocast where bf16 is used."""
         kind = "cuda" if self.gpu else "cpu"
         with torch.autocast(kind, dtype=torch.bfloat16, enabled=self.bf16):
-            return loss(self.shape, self.parameters, rows[:, :-1], rows[:, 1:])
+            weights = low_precision(self.shape, self.parameters) if self.bf16 else self.parameters
+            return loss(self.shape, weights, rows[:, :-1], rows[:, 1:])
 
     def step(self, number: int, rows: Any) -> Any:
         """Do optimizer step ``number`` (from 0); the loss stays on the device."""
@@ -238,7 +239,7 @@ class Trainer:
         begin = time.perf_counter()
         for number, rows in enumerate(self.batches):
             start = time.perf_counter()
-            value = float(self.step(number, rows).item())
+            value = float(self.step(number, rows))
             devices.synchronize(torch, self.device)
             channel.emit(
                 "step",
@@ -337,7 +338,9 @@ class Trainer:
         except Exception as error:  # CUPTI fails in many ways; the parent says what it means
             channel.emit("profile", message=f"{type(error).__name__}: {error}", kernels=0)
             return
-        kernels = [(name, micros) for name, micros, cpu in found if not cpu and not name.startswith(("Mem", "aten::"))]
+        # Beside kernels the device's records hold copies and the marks of Python ranges ("Optimizer.step#AdamW.step").
+        marks = ("Mem", "aten::")
+        kernels = [(name, us) for name, us, cpu in found if not cpu and not name.startswith(marks) and "#" not in name]
         operators = [name for name, _, cpu in found if cpu and name.startswith("aten::")]
         channel.emit(
             "profile",
