@@ -2,9 +2,9 @@
 
     python tools/cases_to_scenarios.py CASES.json tests/scenarios
 
-A case is a report by a person, so that it seldom names everything. ``FILLED`` holds what was added to each one: the day
-of the index that fits the report, a driver of the branch that was current, a capability of the card. What is expected is
-taken from the case alone, never from what gpuenv answers; nothing is left out in silence: a case without a row is printed.
+A case is a report by a person, so that it seldom names everything. ``FILLED`` holds what was added to each one: the
+day of the index that fits the report, a driver of the branch that was current, a capability of the card. What is
+expected is taken from the case alone, never from what gpuenv answers. A case without a row here is printed.
 """
 
 from __future__ import annotations
@@ -92,9 +92,11 @@ FILLED: dict[str, dict[str, Any]] = {
     "p100-kaggle": {"driver": "580.95.05", "day": "2026-03-15"},
     "pascal-uv-backend-auto": {"driver": "570.124.06", "day": "2025-09-01"},
     "thor-ptxas-vllm": {"driver": "580.95.05", "capabilities": ["12.1"], "day": "2025-12-02"},
-    "jetson-conda-sm87": {"driver": "540.4.0", "day": "2025-12-02", "nothing": {"summary": "no wheel has code for sm_87"}},
+    "jetson-conda-sm87": {"driver": "540.4.0", "day": "2025-12-02", "request": {"channel": "stable"},
+                          "nothing": {"summary": "no wheel has code for sm_87"}},
     "jetson-thor-vs-gb10": {"day": "2025-12-02", "right": ["cu130"]},
-    "jetson-orin-jp5": {"driver": "none", "day": "2024-10-08", "nothing": {"summary": "driver of this machine is not known"}},
+    "jetson-orin-jp5": {"driver": "none", "day": "2024-10-08",
+                        "nothing": {"summary": "driver of this machine is not known"}},
     "conda-forge-cpu": {"driver": "570.124.06", "capabilities": ["8.0"], "day": "2025-07-20", "right": CUDA_BUILDS},
     "driver-too-old-cu130-ci": {"driver": "570.124.06", "capabilities": ["8.6"], "day": "2025-10-20",
                                 "request": {"channel": "nightly"}},
@@ -149,8 +151,8 @@ FILLED: dict[str, dict[str, Any]] = {
     "deepspeed-mii-117": {"driver": "515.65.01", "capabilities": ["8.6"], "day": "2024-10-08"},
     "torchao-skip-cpp": {"driver": "572.83", "capabilities": ["12.0"], "day": "2025-07-20",
                          "request": {"torch": "==2.7.1"}},
-    "torchao-skip-comfy": {"driver": "576.88", "capabilities": ["12.0"], "day": "2025-12-02", "machine": {"os": "windows"},
-                           "request": {"torch": "==2.8.0"}},
+    "torchao-skip-comfy": {"driver": "576.88", "capabilities": ["12.0"], "day": "2025-12-02",
+                           "machine": {"os": "windows"}, "request": {"torch": "==2.8.0"}},
     "sglang-stale-companions": {"driver": "580.95.05", "day": "2026-05-19"},
     "nanowm-ampere-blackwell": {"driver": "570.124.06", "capabilities": ["8.6", "12.0"], "day": "2025-07-20",
                                 "request": {"torch": "==2.7.1"}},

@@ -2,10 +2,11 @@
 
 ``[machine]``: driver, cuda, capabilities, names, os, arch, libc, wsl. ``[profile]``: ``name`` of a bundled one, or its
 fields. ``[request]``: fields of :class:`gpuenv.select.Request`. ``[index]``: ``recorded`` (a day, with ``channels`` and
-``variants`` to narrow it) and rows: ``[index.torch]`` stable, ``[index.nightly.torch]``, ``[index.package-index.torch]``,
-``[index.find-links.torch]``; a row is a version and its tags. ``[wheels."torch 9.1.0+cu128"]`` says what is inside
-(``sass``, ``ptx``, ``cuda``, ``requires``, or ``unreadable``); a torch of the rows that has no such table holds what its
-variant usually holds, a companion requires torch of its index. ``[expected]``: facts of the answer, see ``_check``.
+``variants`` to narrow it) and rows: ``[index.torch]`` (stable), ``[index.nightly.torch]``,
+``[index.package-index.torch]``, ``[index.find-links.torch]``; a row is a version, a folder where the version does not
+tell it, and its tags. ``[wheels."torch 9.1.0+cu128"]`` says what is inside (``sass``, ``ptx``, ``cuda``, ``requires``,
+or ``unreadable``); without such a table a torch holds what its variant usually holds, a companion requires no torch.
+``[expected]``: facts of the answer, see ``_check``.
 """
 
 from __future__ import annotations
@@ -54,8 +55,9 @@ def _answer(scenario: dict[str, Any], asked: list[Question]) -> tuple[Answer, Ca
         asked.append(question)
         return _read(question, inside)
 
-    stable = Catalog(wheels=tuple(_wheels(scenario["index"], nightly=False)))
-    everything = Catalog(wheels=tuple(_wheels(scenario["index"], nightly=True)))
+    def offer(*, nightly: bool) -> Catalog:
+        return Catalog(wheels=tuple(_wheels(scenario["index"], nightly=nightly)))
+
     wish = dict(scenario.get("profile", {}))
     if "name" in wish:
         chosen = read_profile(PROFILES / f"{wish['name']}.toml", origin=f"bundled:{wish['name']}")
@@ -67,12 +69,12 @@ def _answer(scenario: dict[str, Any], asked: list[Question]) -> tuple[Answer, Ca
     return settle(
         on,
         chosen,
-        everything if nightly_first else stable,
+        offer(nightly=nightly_first),
         {},
         request(**wanted),
         load(),
         read=read,
-        nightly=lambda: everything,
+        nightly=lambda: offer(nightly=True),
     )
 
 

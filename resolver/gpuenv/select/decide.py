@@ -13,7 +13,7 @@ from gpuenv.select import family, nothing, rules, words
 from gpuenv.select.candidates import Entry
 from gpuenv.select.docket import Docket
 from gpuenv.select.family import Companions
-from gpuenv.select.hearing import Hearing, distinct, hear, refuse_torch
+from gpuenv.select.hearing import Hearing, distinct, hear, refuse_torch, sift
 from gpuenv.select.kernels import Served, Unknown
 from gpuenv.select.prepare import prepare
 from gpuenv.select.request import Mismatch, Request, fits
@@ -42,8 +42,7 @@ def decide(
     if mismatch is not None:
         return _mismatched(mismatch, catalog)
     case, wishes = prepare(machine, profile, request, knowledge)
-    hearing = hear(case, profile, wishes, catalog, facts)
-    return _choose(hearing)
+    return choose(hear(case, profile, wishes, sift(case, catalog), facts))
 
 
 def _mismatched(mismatch: Mismatch, catalog: Catalog) -> NoDecision:
@@ -53,7 +52,7 @@ def _mismatched(mismatch: Mismatch, catalog: Catalog) -> NoDecision:
     return NoDecision(summary=mismatch.message, causes=(), hints=mismatch.hints, rejected=docket.rejected())
 
 
-def _choose(hearing: Hearing) -> Decision | Questions | NoDecision:
+def choose(hearing: Hearing) -> Decision | Questions | NoDecision:
     """Walk the candidates from the best on until one has its family."""
     companions = Companions(hearing.companions)
     for place, (_, outcome) in enumerate(hearing.standing):

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
 
 from gpuenv.model.decision import Accepted, Reason, Rejected
 from gpuenv.model.wheel import Wheel
@@ -13,12 +12,16 @@ from gpuenv.select.target import Refusal
 _DETAILS_SHOWN = 6
 
 
-@dataclass(slots=True)
 class Docket:
-    """Verdicts by wheel. A second verdict on the same wheel is a mistake of ours, so it raises."""
+    """Verdicts by wheel. A second verdict on the same wheel is a mistake of ours, so it raises.
 
-    _refusals: dict[str, tuple[Wheel, Refusal]] = field(default_factory=dict)
-    _accepted: dict[str, tuple[Wheel, int, str]] = field(default_factory=dict)
+    ``refused`` are verdicts given before, by the rules that need no reading; they are read out with the rest.
+    """
+
+    def __init__(self, refused: Sequence[tuple[Wheel, Refusal]] = ()) -> None:
+        self._before = refused
+        self._refusals: dict[str, tuple[Wheel, Refusal]] = {}
+        self._accepted: dict[str, tuple[Wheel, int, str]] = {}
 
     def refuse(self, wheel: Wheel, refusal: Refusal) -> None:
         """Enter a refusal."""
@@ -35,7 +38,7 @@ class Docket:
             raise AssertionError(f"second verdict on {wheel.url}")
 
     def has(self, wheel: Wheel) -> bool:
-        """Whether a wheel has its verdict."""
+        """Whether a wheel that passed the rules has its verdict."""
         return wheel.url in self._refusals or wheel.url in self._accepted
 
     def accepted(self) -> tuple[Accepted, ...]:
@@ -46,7 +49,7 @@ class Docket:
     def rejected(self) -> tuple[Rejected, ...]:
         """The refused wheels, one row a candidate and reason, newest version first."""
         groups: dict[tuple[str, Reason], list[tuple[Wheel, Refusal]]] = {}
-        for wheel, refusal in self._refusals.values():
+        for wheel, refusal in (*self._before, *self._refusals.values()):
             groups.setdefault((label(wheel), refusal.reason), []).append((wheel, refusal))
         order = sorted(groups)
         order.sort(key=lambda key: _newness(groups[key][0][0]), reverse=True)

@@ -35,38 +35,55 @@ class Hearing:
     """Torch wheels of this platform that a rule about channel, version, build, driver or code refused."""
 
 
-def hear(case: Case, profile: Profile, wishes: Wishes, catalog: Catalog, facts: Mapping[str, WheelContents]) -> Hearing:
-    """Put every wheel before the rules, and every torch wheel that is left before the kernel rule."""
-    docket = Docket()
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sifted:
+    """A catalog after the rules that need no reading. It holds for any facts: a second round need not repeat it."""
+
+    entries: Mapping[str, Entry]
+    """Every wheel whose name can be read, by URL."""
+    passed: tuple[Entry, ...]
+    refused: tuple[tuple[Wheel, Refusal], ...]
+    nightly: bool
+
+
+def sift(case: Case, catalog: Catalog) -> Sifted:
+    """Put every wheel of a catalog before the rules."""
+    entries: dict[str, Entry] = {}
     passed: list[Entry] = []
-    judged: list[tuple[Entry, Refusal]] = []
-    read: dict[str, Entry] = {}
+    refused: list[tuple[Wheel, Refusal]] = []
     for wheel in distinct(catalog.wheels):
         entry = parse_entry(wheel, case.knowledge)
         if entry is None:
-            docket.refuse(wheel, Refusal("platform", "its name holds no readable version and tags"))
+            refused.append((wheel, Refusal("platform", "its name holds no readable version and tags")))
             continue
-        if wheel.url in facts:
-            read[wheel.url] = entry
+        entries[wheel.url] = entry
         said = rules.judge(case, entry)
-        if isinstance(said, Entry):
+        if isinstance(said, Refusal):
+            refused.append((wheel, said))
+        else:
             passed.append(said)
-            continue
-        docket.refuse(wheel, said)
-        if wheel.project == "torch" and said.reason not in ("platform", "libc", "excluded"):
-            judged.append((entry, said))
+    nightly = any(wheel.channel == "nightly" for wheel in catalog.wheels)
+    return Sifted(entries=entries, passed=tuple(passed), refused=tuple(refused), nightly=nightly)
+
+
+def hear(case: Case, profile: Profile, wishes: Wishes, sifted: Sifted, facts: Mapping[str, WheelContents]) -> Hearing:
+    """Put every torch wheel that is left before the kernel rule, and rank those that pass."""
     hearing = Hearing(
         case=case,
         profile=profile,
         wishes=wishes,
-        facts=Facts(facts, read),
-        docket=docket,
-        companions=[entry for entry in passed if entry.wheel.project != "torch"],
-        nightly=any(wheel.channel == "nightly" for wheel in catalog.wheels),
+        facts=Facts(facts, sifted.entries),
+        docket=Docket(sifted.refused),
+        companions=[entry for entry in sifted.passed if entry.wheel.project != "torch"],
+        nightly=sifted.nightly,
         standing=[],
-        judged=judged,
+        judged=[
+            (sifted.entries[wheel.url], refusal)
+            for wheel, refusal in sifted.refused
+            if wheel.project == "torch" and refusal.reason not in ("platform", "libc", "excluded")
+        ],
     )
-    _examine(hearing, [entry for entry in passed if entry.wheel.project == "torch"])
+    _examine(hearing, [entry for entry in sifted.passed if entry.wheel.project == "torch"])
     return hearing
 
 
@@ -101,5 +118,6 @@ def _examine(hearing: Hearing, torch: Sequence[Entry]) -> None:
 
 
 def refuse_torch(hearing: Hearing, entry: Entry, refusal: Refusal) -> None:
+    """Enter the refusal of a torch wheel, for the docket and for the words."""
     hearing.docket.refuse(entry.wheel, refusal)
     hearing.judged.append((entry, refusal))

@@ -10,8 +10,10 @@ from gpuenv.model.decision import Decision, NoDecision, Question, Questions
 from gpuenv.model.machine import Machine
 from gpuenv.model.profile import Profile
 from gpuenv.model.wheel import Catalog, WheelContents
-from gpuenv.select.decide import decide
-from gpuenv.select.request import Request
+from gpuenv.select.decide import choose, decide
+from gpuenv.select.hearing import Sifted, hear, sift
+from gpuenv.select.prepare import prepare
+from gpuenv.select.request import Request, fits
 
 Read = Callable[[Question], WheelContents | str]
 """Answers a question with what the wheel holds, or with the reason why it could not be read."""
@@ -33,20 +35,27 @@ def settle(
     ``nightly`` loads a catalog that holds the nightly pages too; it is called at most once, and only where stable
     wheels do not suffice and the profile allows nightlies. Ends: every question is put once.
     """
+    if fits(profile, machine, request) is not None:
+        answer = decide(machine, profile, catalog, facts, request, knowledge)
+        assert isinstance(answer, NoDecision)
+        return answer, catalog
     known = dict(facts)
     unanswered = dict(request.unanswered)
+    sifted: Sifted | None = None
     while True:
         current = replace(request, unanswered=tuple(sorted(unanswered.items())))
-        answer = decide(machine, profile, catalog, known, current, knowledge)
-        match answer:
+        case, wishes = prepare(machine, profile, current, knowledge)
+        sifted = sifted or sift(case, catalog)
+        said = choose(hear(case, profile, wishes, sifted, known))
+        match said:
             case Questions(items=items):
                 for question in items:
                     _learn(question, read(question), known, unanswered)
             case NoDecision(wants_nightly=True) if nightly is not None and not request.nightly_offered:
-                catalog = nightly()
+                catalog, sifted = nightly(), None
                 request = replace(request, nightly_offered=True)
             case _:
-                return answer, catalog
+                return said, catalog
 
 
 def _learn(

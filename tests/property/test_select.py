@@ -1,0 +1,272 @@
+"""Laws of the decision, each quoted above the test that holds it."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from packaging.requirements import Requirement
+from packaging.version import Version
+
+from gpuenv.knowledge import load
+from gpuenv.knowledge.rules import compare_drivers, compare_versions
+from gpuenv.model.decision import Decision, NoDecision, Question
+from gpuenv.model.machine import ComputeCapability, Machine
+from gpuenv.model.wheel import Catalog, Wheel, WheelContents
+from gpuenv.select import decide, settle
+from gpuenv.select.candidates import label
+from gpuenv.select.present import decision_to_json, explain
+from support.choosing import catalog, machine, profile, request, wheel
+
+CAPABILITIES = ("5.0", "6.1", "7.0", "7.5", "8.0", "8.6", "8.9", "9.0", "10.0", "12.0")
+CODES = ("50", "60", "70", "75", "80", "86", "90", "100", "120")
+VARIANTS = ("cu118", "cu126", "cu128", "cu129", "cu130", "cu132")
+VERSIONS = ("9.0.0", "9.1.0", "9.2.0")
+PYTHONS = ("cp311", "cp312")
+PLATFORMS = ("manylinux_2_28_x86_64", "manylinux_2_28_aarch64", "win_amd64")
+DRIVERS = (
+    "450.51.06", "450.80.02", "470.82.01", "520.61.05", "525.60.12", "525.60.13", "535.104.05", "550.54.15",
+    "560.35.03",
+    "570.26", "570.124.06", "575.57.08", "580.65.05", "580.65.06", "580.95.05", "590.48.01", "595.71.05", "610.43.02",
+)  # fmt: skip
+TORCH = profile(channel="stable")
+FAMILY = profile(packages=("torch", "torchvision"), channel="stable")
+
+laws = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+@st.composite
+def offers(draw: st.DrawFn) -> tuple[Catalog, dict[str, WheelContents]]:
+    """A page of wheels of torch and torchvision, and what is inside each."""
+    wheels: list[Wheel] = []
+    facts: dict[str, WheelContents] = {}
+    builds = st.tuples(st.sampled_from(VERSIONS), st.sampled_from(VARIANTS))
+    for version, variant in draw(st.lists(builds, min_size=1, max_size=6, unique=True)):
+        sass = draw(st.lists(st.sampled_from(_codes(variant)), min_size=1, max_size=5, unique=True))
+        ptx = draw(st.lists(st.sampled_from(_codes(variant)), max_size=1))
+        pins = draw(st.sampled_from(VERSIONS))
+        inside = WheelContents(
+            cuda=load().cuda_of(variant),
+            sass=tuple(f"sm_{code}" for code in sorted(sass, key=int)),
+            ptx=tuple(f"compute_{code}" for code in ptx),
+            requires_dist=(),
+        )
+        for python in draw(st.lists(st.sampled_from(PYTHONS), min_size=1, unique=True)):
+            tag = f"{python}-{python}-{draw(st.sampled_from(PLATFORMS))}"
+            torch = wheel("torch", f"{version}+{variant}", tag=tag)
+            vision = wheel("torchvision", f"90.{version[2]}.0+{variant}", tag=tag)
+            wheels += [torch, vision]
+            facts[torch.url] = inside
+            facts[vision.url] = WheelContents(requires_dist=(f"torch=={draw(st.sampled_from([version, pins]))}",))
+    return catalog(dict.fromkeys(wheels)), facts
+
+
+def _codes(variant: str) -> list[str]:
+    """What the toolkit of a variant can compile for: a wheel with other code cannot be."""
+    cuda = load().cuda_of(variant) or ""
+    firsts = {code: load().first_cuda_for(ComputeCapability.parse(f"{code[:-1]}.{code[-1]}")) or "" for code in CODES}
+    return [code for code, first in firsts.items() if compare_versions(first, cuda) <= 0]
+
+
+capabilities = st.lists(st.sampled_from(CAPABILITIES), min_size=1, max_size=3)
+drivers = st.sampled_from(DRIVERS)
+
+
+def answer(
+    on: Machine, offer: tuple[Catalog, dict[str, WheelContents]], wish: object = TORCH, **values: object
+) -> Decision | NoDecision:
+    said = decide(on, wish, offer[0], offer[1], request(**values), load())  # type: ignore[arg-type] # a Profile
+    assert isinstance(said, Decision | NoDecision)
+    return said
+
+
+def accepted(said: Decision | NoDecision) -> set[tuple[str, str]]:
+    if isinstance(said, NoDecision):
+        return set()
+    return {(row.candidate, row.detail) for row in said.accepted if row.candidate.startswith("torch ")}
+
+
+def text(said: Decision | NoDecision) -> str:
+    shown = decision_to_json(said) if isinstance(said, Decision) else {"summary": said.summary}
+    return json.dumps([shown, explain(said)], ensure_ascii=False)
+
+
+def runs_natively(capability: str, sass: tuple[str, ...]) -> bool:
+    """The rule of major and minor by itself, written a second time (no suffixes, no embedded chips here)."""
+    major, minor = map(int, capability.split("."))
+    codes = [divmod(int(code.removeprefix("sm_")), 10) for code in sass]
+    return any(code[0] == major and code[1] <= minor for code in codes)
+
+
+@laws
+@given(offers(), capabilities, drivers)
+def test_the_chosen_wheel_has_code_for_every_gpu_and_a_driver_that_runs_it(
+    offer: tuple[Catalog, dict[str, WheelContents]], gpus: list[str], driver: str
+) -> None:
+    """ "The chosen wheel has code for every GPU in scope and a driver that runs it." """
+    said = answer(machine(*gpus, driver=driver), offer)
+    if isinstance(said, NoDecision):
+        return
+    inside = offer[1][said.packages[0].url]
+    assert len(said.gpus) == len(gpus)
+    for gpu in said.gpus:
+        native = runs_natively(str(gpu.compute_capability), inside.sass or ())
+        assert (gpu.support == "native") is native
+        assert gpu.by in ((inside.sass if native else inside.ptx) or ())
+    floor = load().driver_floor(said.variant, "linux")
+    assert floor is not None
+    assert compare_drivers(driver, floor.minimum) >= 0
+    if any(gpu.support == "ptx" for gpu in said.gpus):
+        assert said.driver is not None
+        assert said.driver.full
+
+
+@laws
+@given(offers(), capabilities, drivers)
+def test_every_wheel_gets_exactly_one_verdict(
+    offer: tuple[Catalog, dict[str, WheelContents]], gpus: list[str], driver: str
+) -> None:
+    """ "Every wheel gets exactly one verdict", counted candidate by candidate; a refusal says why."""
+    said = answer(machine(*gpus, driver=driver), offer, FAMILY)
+    verdicts = Counter[str]()
+    for row in said.rejected:
+        verdicts[row.candidate] += row.wheels
+        assert row.detail
+    if isinstance(said, Decision):
+        verdicts.update(row.candidate for row in said.accepted)
+    assert verdicts == Counter(label(each) for each in offer[0].wheels)
+
+
+@laws
+@given(offers(), capabilities, drivers, st.randoms(use_true_random=False))
+def test_order_of_pages_and_files_does_not_matter(
+    offer: tuple[Catalog, dict[str, WheelContents]], gpus: list[str], driver: str, chance: random.Random
+) -> None:
+    """ "Order of pages and files does not matter": the answer is the same, byte for byte."""
+    wheels = list(offer[0].wheels)
+    chance.shuffle(wheels)
+    facts = dict(chance.sample(sorted(offer[1].items(), key=lambda item: item[0]), len(offer[1])))
+    on = machine(*gpus, driver=driver)
+    assert text(answer(on, offer, FAMILY)) == text(answer(on, (catalog(wheels + wheels[:3]), facts), FAMILY))
+
+
+@laws
+@given(offers(), capabilities, drivers, drivers)
+def test_a_newer_driver_never_loses_a_candidate(
+    offer: tuple[Catalog, dict[str, WheelContents]], gpus: list[str], one: str, other: str
+) -> None:
+    """ "A newer driver never loses a candidate." """
+    older, newer = sorted((one, other), key=lambda driver: [int(part) for part in driver.split(".")])
+    before = accepted(answer(machine(*gpus, driver=older), offer))
+    assert before <= accepted(answer(machine(*gpus, driver=newer), offer))
+
+
+@laws
+@given(offers(), capabilities, st.sampled_from(CAPABILITIES), drivers)
+def test_adding_a_gpu_never_adds_a_candidate(
+    offer: tuple[Catalog, dict[str, WheelContents]], gpus: list[str], more: str, driver: str
+) -> None:
+    """ "Adding a GPU never adds one." """
+    few = accepted(answer(machine(*gpus, driver=driver), offer))
+    assert accepted(answer(machine(*gpus, more, driver=driver), offer)) <= few
+
+
+@laws
+@given(offers(), capabilities, drivers)
+def test_narrowing_to_one_gpu_is_a_machine_with_that_gpu(
+    offer: tuple[Catalog, dict[str, WheelContents]], gpus: list[str], driver: str
+) -> None:
+    """``--gpu N``: the GPUs out of scope do not count."""
+    on = machine(*gpus, driver=driver)
+    alone = replace(on, gpus=on.gpus[-1:])
+    assert accepted(answer(on, offer, gpus=(len(gpus) - 1,))) == accepted(answer(alone, offer))
+
+
+@laws
+@given(offers(), capabilities, drivers)
+def test_the_order_of_preference_is_kept(
+    offer: tuple[Catalog, dict[str, WheelContents]], gpus: list[str], driver: str
+) -> None:
+    """ "Native SASS on all GPUs before PTX; newest torch; then the newest variant the driver fully supports before one
+    that needs minor-version compatibility." """
+    said = answer(machine(*gpus, driver=driver), offer)
+    if isinstance(said, NoDecision):
+        return
+    keys = [(not native, _negative(version), not full) for native, version, full in _merits(said, offer, gpus, driver)]
+    assert keys == sorted(keys)
+
+
+def _merits(
+    said: Decision, offer: tuple[Catalog, dict[str, WheelContents]], gpus: list[str], driver: str
+) -> Iterator[tuple[bool, Version, bool]]:
+    """Of each accepted torch, best first: native on all GPUs, release, known to the driver."""
+    inside = {label(each): offer[1][each.url] for each in offer[0].wheels if each.project == "torch"}
+    knows = Version(load().driver_cuda(driver, "linux") or "0")
+    for row in said.accepted:
+        project, _, version = row.candidate.partition(" ")
+        if project == "torch":
+            contents = inside[row.candidate]
+            native = all(runs_natively(each, contents.sass or ()) for each in gpus)
+            yield native, Version(Version(version).public), knows >= Version(contents.cuda or "0")
+
+
+def _negative(version: Version) -> tuple[int, ...]:
+    return tuple(-part for part in version.release)
+
+
+@laws
+@given(offers(), capabilities, drivers)
+def test_the_family_is_one_decision(
+    offer: tuple[Catalog, dict[str, WheelContents]], gpus: list[str], driver: str
+) -> None:
+    """ "All from one variant and one channel, mutually consistent by their own metadata." """
+    said = answer(machine(*gpus, driver=driver), offer, FAMILY)
+    if isinstance(said, NoDecision):
+        return
+    torch, vision = said.packages
+    assert (torch.project, vision.project) == ("torch", "torchvision")
+    assert (torch.variant, torch.channel, torch.source) == (vision.variant, vision.channel, vision.source)
+    (pin,) = offer[1][vision.url].requires_dist or ()
+    assert Requirement(pin).specifier.contains(torch.version)
+
+
+@laws
+@given(offers(), capabilities, drivers)
+def test_reading_only_what_is_needed_decides_as_reading_everything(
+    offer: tuple[Catalog, dict[str, WheelContents]], gpus: list[str], driver: str
+) -> None:
+    """Unread wheels are asked for one by one; the choice is that of full knowledge, and no question is put twice."""
+    asked: list[Question] = []
+
+    def read(question: Question) -> WheelContents:
+        asked.append(question)
+        return offer[1][question.wheel.url]
+
+    on = machine(*gpus, driver=driver)
+    lazy, _ = settle(on, FAMILY, offer[0], {}, request(most_reads=1000), load(), read=read)
+    full = answer(on, offer, FAMILY)
+    assert len({(each.wheel.url, each.about) for each in asked}) == len(asked)
+    assert type(lazy) is type(full)
+    if isinstance(lazy, Decision) and isinstance(full, Decision):
+        assert _worth(lazy) == _worth(full)
+
+
+def _worth(said: Decision) -> tuple[str, ...]:
+    return (said.python, said.variant, *(each.url for each in said.packages))
+
+
+@pytest.mark.parametrize("wish", [TORCH, FAMILY], ids=["torch", "family"])
+@laws
+@given(offer=offers(), gpus=capabilities, driver=drivers)
+def test_the_same_question_has_the_same_answer(
+    wish: object, offer: tuple[Catalog, dict[str, WheelContents]], gpus: list[str], driver: str
+) -> None:
+    """ "Same inputs, same answer, byte for byte." """
+    on = machine(*gpus, driver=driver)
+    assert text(answer(on, offer, wish)) == text(answer(on, offer, wish))
