@@ -101,6 +101,20 @@ def test_without_a_hash_or_a_validator_it_starts_anew(
     assert [entry.range for entry in server.log] == [None, None]
 
 
+def test_a_file_that_was_written_again_meanwhile_is_never_patched_together(
+    tmp_path: Path, server: IndexServer, session: requests.Session
+) -> None:
+    server.fault(PATH, Fault(truncate=600_000))
+    download = Download(tmp_path, server, session, attempts=1)
+    with pytest.raises(IndexUnreachableError):
+        download.get()
+    server.heal()
+    again = build_wheel("torch", "2.10.0+cu128", files={"torch/big.bin": bytes(range(255, -1, -1)) * 4096})
+    server.add(again, folder="cu128")
+    assert len(again.body) == len(WHEEL.body)
+    assert download.fetcher.fetch(download.url, filename=WHEEL.filename).sha256 == again.sha256
+
+
 @pytest.mark.parametrize("fault", [Fault(no_ranges=True), Fault(wrong_range=True), Fault(unsatisfiable=True)])
 def test_servers_that_cannot_go_on(
     fault: Fault, tmp_path: Path, server: IndexServer, session: requests.Session

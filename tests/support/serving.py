@@ -117,6 +117,8 @@ class _Handler(BaseHTTPRequestHandler):
             body = fault.body
         if status == 200 and headers.get("ETag") and self.headers.get("If-None-Match") == headers["ETag"]:
             status, body = 304, b""
+        if self.headers.get("If-Range") not in (None, headers.get("ETag"), headers.get("Last-Modified")):
+            wanted = None  # another version of the file: the whole of it (RFC 9110, 13.1.5)
         if status == 200 and wanted and not path.endswith("/"):
             status, body, more = _cut(body, wanted, fault)
             headers = {**headers, **more}
