@@ -127,6 +127,22 @@ class Workshop:
             options=options or BuildOptions(extra_env=NO_RETRIES),
         )
 
+    def build_from_nowhere(self, wheels: Sequence[BuiltWheel]) -> Built:
+        """Lock wheels that the server has not, and build."""
+        lock_path, lock = self.lock(wheels)
+        self.server.files.clear()
+        return build(
+            lock_path,
+            lock,
+            target=self.target,
+            python=running_interpreter(),
+            uv=self.uv,
+            state=self.folder / "state",
+            cache=self.folder / "cache",
+            reporter=self.told,
+            options=BuildOptions(extra_env=NO_RETRIES),
+        )
+
     def look(self) -> Compared:
         """Compare the environment at the target with the RECORDs in it, and its set with itself."""
         site = site_packages(self.target)

@@ -23,8 +23,8 @@ Kind = Literal[
 STARTUP = frozenset({"sitecustomize.py", "usercustomize.py", "sitecustomize", "usercustomize"})
 """Run at every start of the interpreter, before anything that could check them."""
 
-KNOWN_PTH = frozenset({"distutils-precedence.pth"})
-"""``.pth`` files with code that installers put there themselves."""
+KNOWN = frozenset({"distutils-precedence.pth", "_virtualenv.pth", "_virtualenv.py"})
+"""Files beside the packages that the makers of environments put there themselves, without listing them."""
 
 LATER_SECONDS = 2.0
 """A file changed this much later than its wheel's metadata was unpacked is hashed: somebody edited it in the cache."""
@@ -228,12 +228,10 @@ def _startup(environment: Path, path: str, package: str, notes: list[str]) -> It
     if not name.endswith(".pth"):
         yield Difference(kind="startup", package=package, path=path, detail="it runs at every start of the interpreter")
         return
-    if not _has_code(environment / path):
-        return
-    if package or name in KNOWN_PTH:
+    if not package and name not in KNOWN:
+        yield Difference(kind="startup", package="", path=path, detail="no wheel lists it, and it acts at every start")
+    elif _has_code(environment / path):
         notes.append(f"{path} of {package or 'the environment'} runs code at every start of the interpreter")
-    else:
-        yield Difference(kind="startup", package="", path=path, detail="no wheel lists it, and it runs at every start")
 
 
 def _has_code(path: Path) -> bool:
@@ -260,7 +258,7 @@ def _unlisted(
             yield from _bare_difference(environment, path, entry, bare)
         elif _runs_at_start(path, prefix):
             yield from _startup(environment, path, "", notes)
-        elif (bare is None and not path.startswith(prefix)) or path == ".lock":
+        elif path == ".lock" or (bare is None and (not path.startswith(prefix) or path[len(prefix) :] in KNOWN)):
             continue
         elif not (compiled and "/__pycache__/" in path):
             yield Difference(kind="unlisted", package="", path=path, detail="no wheel of the lock lists it")

@@ -1,0 +1,54 @@
+"""Builds one environment in a process of its own, so that tests can interrupt and kill it.
+
+``python -m support.build_driver FOLDER URL VERSION [VERIFY-SECONDS]``: the wheels are ``alpha`` and ``torch`` of that
+version, the target is ``FOLDER/project/.venv-gpu``. Ends 0, or 130 when interrupted. A line on stdout tells each step:
+``building``, ``verifying``, ``built``.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+
+from gpuenv.environment.build import BuildOptions, build
+from gpuenv.environment.interpreters import running_interpreter
+from gpuenv.environment.uv import find_uv
+from gpuenv.model.verification import Report
+from gpuenv.report import Silent
+from support.locked import make_lock, write_lock
+from support.workshop import alpha, torch
+
+
+def main(folder: Path, url: str, version: str, pause: float) -> None:
+    wheels = [alpha(version), torch(version)]
+    lock = make_lock(wheels, base=url)
+    path = write_lock(folder / f"pylock.{version.replace('.', '-')}.toml", wheels, base=url)
+
+    def verify(environment: Path) -> Report:
+        print("verifying", flush=True)
+        time.sleep(pause)
+        return Report(verdict="passed", accelerator="cpu", checks=(), training=None, facts=(), log=(), seconds=pause)
+
+    print("building", flush=True)
+    build(
+        path,
+        lock,
+        target=folder / "project/.venv-gpu",
+        python=running_interpreter(),
+        uv=find_uv(os.environ),
+        state=folder / "state",
+        cache=folder / "cache",
+        reporter=Silent(),
+        verify=verify if pause else None,
+        options=BuildOptions(extra_env={"UV_HTTP_RETRIES": "0"}),
+    )
+    print("built", flush=True)
+
+
+if __name__ == "__main__":
+    try:
+        main(Path(sys.argv[1]), sys.argv[2], sys.argv[3], float(sys.argv[4]) if len(sys.argv) > 4 else 0.0)
+    except KeyboardInterrupt:
+        sys.exit(130)

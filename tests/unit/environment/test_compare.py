@@ -1,0 +1,156 @@
+"""The comparison over trees made by hand: what passes, and each way not to."""
+
+from __future__ import annotations
+
+import io
+import os
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from gpuenv.environment.compare import Bare, compare, look_at_bare
+from gpuenv.environment.records import check_records
+from gpuenv.environment.tree import distributions, site_packages
+from support.wheels import BuiltWheel, build_wheel
+
+SITE = "lib/python3.12/site-packages"
+
+
+def install(environment: Path, wheel: BuiltWheel) -> None:
+    site = environment / SITE
+    with zipfile.ZipFile(io.BytesIO(wheel.body)) as archive:
+        archive.extractall(site)
+    (next(site.glob(f"{wheel.filename.split('-')[0]}-*.dist-info")) / "INSTALLER").write_text("hand")
+    with next(site.glob(f"{wheel.filename.split('-')[0]}-*.dist-info/RECORD")).open("a") as record:
+        record.write(f"{wheel.filename.split('-')[0]}-{wheel.version}.dist-info/INSTALLER,,4\n")
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> Path:
+    (tmp_path / SITE).mkdir(parents=True)
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "pyvenv.cfg").write_text("home = /usr/bin\n")
+    (tmp_path / "bin/python").symlink_to("/usr/bin/python3")
+    return tmp_path
+
+
+@pytest.fixture
+def bare(environment: Path) -> Bare:
+    return look_at_bare(environment)
+
+
+def kinds(environment: Path, bare: Bare | None, *, full: bool = False, compiled: bool = False) -> list[str]:
+    compared = compare(environment, expected={"alpha": "1.0"}, bare=bare, full=full, compiled=compiled)
+    return [each.kind for each in compared.differences]
+
+
+def module(environment: Path) -> Path:
+    return environment / SITE / "alpha/__init__.py"
+
+
+def edit(path: Path, text: str, *, later: float) -> None:
+    before = path.stat()
+    path.write_text(text)
+    os.utime(path, (before.st_atime, before.st_mtime + later))
+
+
+def test_what_a_wheel_brings_is_right(environment: Path, bare: Bare) -> None:
+    install(environment, build_wheel("alpha", "1.0"))
+
+    compared = compare(environment, expected={"alpha": "1.0"}, bare=bare, full=True)
+
+    assert compared.differences == ()
+    assert len(compared.notes) == 1
+    assert "has no hash" in compared.notes[0]
+    assert compared.hashed == 3
+
+
+def by_hand(change: Callable[[Path], object], kind: str, *, full: bool = False) -> tuple[object, ...]:
+    return change, kind, full
+
+
+@pytest.mark.parametrize(
+    ("change", "kind", "full"),
+    [
+        by_hand(lambda env: module(env).unlink(), "missing"),
+        by_hand(lambda env: module(env).write_text("x"), "size"),
+        by_hand(lambda env: edit(module(env), "__version__ = '6.6'\n", later=60), "hash"),
+        by_hand(lambda env: edit(module(env), "__version__ = '6.6'\n", later=0), "hash", full=True),
+        by_hand(lambda env: (module(env).unlink(), module(env).symlink_to("/etc/passwd")), "link"),
+        by_hand(lambda env: (env / SITE / "alpha/evil.py").write_text(""), "unlisted"),
+        by_hand(lambda env: (env / "evil").write_text(""), "unlisted"),
+        by_hand(lambda env: (env / SITE / "sitecustomize.py").write_text(""), "startup"),
+        by_hand(lambda env: (env / SITE / "usercustomize.cpython-312-x86_64-linux-gnu.so").write_text(""), "startup"),
+        by_hand(lambda env: (env / SITE / "evil.pth").write_text("x\nimport os; os.abort()\n"), "startup"),
+        by_hand(lambda env: (env / "pyvenv.cfg").write_text("home = /usr/evi\n"), "overwritten"),
+        by_hand(lambda env: (env / "pyvenv.cfg").unlink(), "overwritten"),
+        by_hand(lambda env: ((env / "bin/python").unlink(), (env / "bin/python").symlink_to("/evil")), "overwritten"),
+        by_hand(lambda env: (env / SITE / "alpha-1.0.dist-info/INSTALLER").unlink(), "broken"),
+        by_hand(lambda env: (env / SITE / "alpha-1.0.dist-info").rename(env / SITE / "alpha-1.1.dist-info"), "set"),
+        by_hand(lambda env: install(env, build_wheel("beta", "1.0")), "set"),
+    ],
+)
+def test_each_way_not_to_be(
+    environment: Path, bare: Bare, change: Callable[[Path], object], kind: str, full: bool
+) -> None:
+    install(environment, build_wheel("alpha", "1.0"))
+    assert kinds(environment, bare, full=full) == []
+
+    change(environment)
+
+    assert kind in kinds(environment, bare, full=full)
+
+
+def test_a_row_that_leaves_the_environment(environment: Path, bare: Bare) -> None:
+    install(environment, build_wheel("alpha", "1.0"))
+    with (environment / SITE / "alpha-1.0.dist-info/RECORD").open("a") as record:
+        record.write("../../../../../etc/passwd,,\n")
+
+    assert kinds(environment, bare) == ["outside"]
+
+
+def test_bytecode_is_no_damage_where_it_is_expected(environment: Path, bare: Bare) -> None:
+    install(environment, build_wheel("alpha", "1.0"))
+    cache = environment / SITE / "alpha/__pycache__/__init__.cpython-312.pyc"
+    cache.parent.mkdir()
+    cache.write_text("")
+
+    assert kinds(environment, bare) == ["unlisted"]
+    assert kinds(environment, None, compiled=True) == []
+
+
+def test_a_path_without_code_is_allowed_only_when_listed(environment: Path, bare: Bare) -> None:
+    install(environment, build_wheel("alpha", "1.0", files={"alpha.pth": "./more\n", "alpha/__init__.py": ""}))
+    assert kinds(environment, bare) == []
+
+    (environment / SITE / "other.pth").write_text("./more\n")
+    assert kinds(environment, bare) == ["startup"]
+
+
+def test_two_wheels_may_share_a_file_and_are_named_when_they_differ(environment: Path, bare: Bare) -> None:
+    install(environment, build_wheel("alpha", "1.0", files={"shared/__init__.py": "1\n"}))
+    install(environment, build_wheel("beta", "1.0", files={"shared/__init__.py": "other\n"}))
+
+    compared = compare(environment, expected={"alpha": "1.0", "beta": "1.0"}, bare=bare)
+
+    assert compared.differences == ()
+    assert any("listed by alpha and beta with different contents" in note for note in compared.notes)
+
+
+def test_a_record_is_remembered_by_its_wheel(environment: Path, tmp_path: Path) -> None:
+    install(environment, build_wheel("alpha", "1.0"))
+    site = site_packages(environment)
+    assert site is not None
+    state = tmp_path / "state"
+
+    def check(wheel: str) -> list[str]:
+        return [each.kind for each in check_records(distributions(environment, site), {"alpha": wheel}, state=state)]
+
+    assert check("a" * 64) == []
+    assert check("a" * 64) == []
+    record = site / "alpha-1.0.dist-info/RECORD"
+    record.write_text(record.read_text().replace("sha256=", "sha256=A", 1))
+    assert check("a" * 64) == ["record"]
+    assert check("b" * 64) == []
