@@ -213,7 +213,7 @@ class _Hearing:
     def _say_failure(self, place: Place, catalog: Catalog) -> None:
         reasons = dict.fromkeys(attempt.failure for attempt in catalog.attempts if attempt.failure)
         why = "; ".join(reasons) or "it lists no wheel of torch"
-        self.context.reporter.say(f"Asked {place.shown} ({place.configured_by}): {why}")
+        self.context.reporter.say(f"Asked {place.words} for torch: {why}")
 
     def _decided(
         self,

@@ -98,7 +98,7 @@ def say_decision(context: Context, decided: Decided) -> None:
     """Say what was chosen, the reasons, and what to expect."""
     decision = decided.decision
     names = " ".join(f"{wheel.project} {wheel.version}" for wheel in decision.packages)
-    context.reporter.say(f"Selected {names} for Python {decision.python} from {decided.place.shown}")
+    context.reporter.say(f"Selected {names} for Python {decision.python} from {decided.place.words}")
     for sentence in decision.because:
         context.reporter.say(f"  {sentence}")
     for warning in decision.warnings:

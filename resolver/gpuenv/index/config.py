@@ -32,6 +32,11 @@ class Place:
         """The location as a person may see it."""
         return redact(self.location)
 
+    @property
+    def words(self) -> str:
+        """The location and where it was configured: ``https://download.pytorch.org/whl (default)``."""
+        return f"{self.shown} ({self.configured_by})"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourcePlan:

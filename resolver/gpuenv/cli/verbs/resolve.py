@@ -58,7 +58,7 @@ def text(outcome: ResolveOutcome) -> Iterator[str]:
     decided, decision = outcome.decided, outcome.decided.decision
     for wheel in decision.packages:
         yield f"{wheel.project} {wheel.version}"
-    yield f"  Python {decision.python}, {decision.channel}, {decision.variant}, from {decided.place.shown}"
+    yield f"  Python {decision.python}, {decision.channel}, {decision.variant}, from {decided.place.words}"
     for sentence in decision.because:
         yield f"  {sentence}"
     for warning in decision.warnings:
