@@ -264,3 +264,14 @@ def test_a_cutoff_leaves_the_family_alone(
     # The loopback index says no upload times: with a cutoff, uv takes nothing from it rather than something newer.
     with pytest.raises(UvError):
         close(replace(what, decision=decision(torch, others=("numpy",))), source, resolver(tmp_path))
+
+
+def test_of_several_wheels_of_a_version_the_best_for_the_target_is_locked(
+    server: IndexServer, torch_server: IndexServer, source: Source, tmp_path: Path
+) -> None:
+    torch, vision = blackwell(source, torch_server)
+    for tag in ("manylinux2014_x86_64.manylinux_2_17_x86_64", "manylinux_2_27_x86_64.manylinux_2_28_x86_64"):
+        server.add_package(build_wheel("pillow", "11.3.0", tag=f"cp312-cp312-{tag}"))
+    what = request(decision(torch, vision, others=("pillow",)), server, torch_server)
+    found = close(what, source, resolver(tmp_path))
+    assert found["pillow"].filename == "pillow-11.3.0-cp312-cp312-manylinux_2_27_x86_64.manylinux_2_28_x86_64.whl"

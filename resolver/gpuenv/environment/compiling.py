@@ -14,6 +14,7 @@ from gpuenv.environment.uv import Uv
 from gpuenv.errors import IntegrityError, MachineError, UvError
 from gpuenv.lock.making import glibc_of, without_credentials
 from gpuenv.lock.model import MachineTarget, filename_of, is_sha256
+from gpuenv.lock.target import best_wheel
 from gpuenv.report import Reporter
 
 DEADLINE = 900.0
@@ -128,19 +129,23 @@ def compile_closure(
     )
     if done.returncode != 0:
         raise translate(done.stderr, doing="uv pip compile")
-    return read_answer(answer.read_text(encoding="utf-8"))
+    return read_answer(answer.read_text(encoding="utf-8"), target)
 
 
-def read_answer(text: str) -> tuple[Picked, ...]:
-    """Read the pylock that uv wrote: one wheel a package, or a file we handed in."""
+def read_answer(text: str, target: MachineTarget) -> tuple[Picked, ...]:
+    """Read the pylock that uv wrote: the wheels of each package, or a file we handed in.
+
+    uv lists every wheel of a version that the target can use (one for manylinux2014 and one for manylinux_2_28, say);
+    the best of them is taken.
+    """
     try:
         packages = Pylock.from_dict(tomllib.loads(text)).packages
     except (tomllib.TOMLDecodeError, PylockValidationError) as error:
         raise UvError("uv wrote a lock that PEP 751 does not know", causes=(str(error),)) from None
-    return tuple(_picked(package) for package in packages)
+    return tuple(_picked(package, target) for package in packages)
 
 
-def _picked(package: Package) -> Picked:
+def _picked(package: Package, target: MachineTarget) -> Picked:
     if package.version is None:
         raise UvError(f"uv resolved {package.name} without a version", causes=("a folder or a repository was given",))
     version = str(package.version)
@@ -155,10 +160,10 @@ def _picked(package: Package) -> Picked:
             size=None,
             upload_time=None,
         )
-    wheels = list(package.wheels or ())
-    if len(wheels) != 1:
-        raise UvError(f"uv locked {len(wheels)} wheels of {package.name} {version}; exactly one was asked for")
-    wheel = wheels[0]
+    wheels = {wheel.filename: wheel for wheel in package.wheels or ()}
+    if not wheels:
+        raise UvError(f"uv locked no wheel of {package.name} {version}")
+    wheel = wheels[best_wheel(sorted(wheels), target)]
     sha256 = wheel.hashes.get("sha256", "")
     if not is_sha256(sha256):
         raise IntegrityError(

@@ -1,7 +1,13 @@
-"""The machine a lock is for, as markers see it (PEP 508), whatever machine this is."""
+"""The machine a lock is for, as markers and tags see it (PEP 508, PEP 425), whatever machine this is."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from packaging.tags import Tag, compatible_tags, cpython_tags, mac_platforms
+from packaging.utils import InvalidWheelFilename, parse_wheel_filename
+
+from gpuenv.lock.making import glibc_of
 from gpuenv.lock.model import MachineTarget
 
 _SYSTEMS = {
@@ -11,6 +17,8 @@ _SYSTEMS = {
 }
 _MACHINES = {("windows", "x86_64"): "AMD64", ("windows", "aarch64"): "ARM64", ("windows", "arm64"): "ARM64"}
 _MACHINES |= {("macos", "aarch64"): "arm64", ("linux", "arm64"): "aarch64"}
+_MACOS = (14, 0)
+"""The macOS a lock is made for: the one PyTorch's wheels for Apple silicon ask for."""
 
 
 def platform_machine(target: MachineTarget) -> str:
@@ -42,3 +50,50 @@ def environment_marker(target: MachineTarget) -> str:
     values = marker_environment(target)
     names = ("sys_platform", "platform_machine", "implementation_name")
     return " and ".join(f"{name} == '{values[name]}'" for name in names)
+
+
+def best_wheel(filenames: Sequence[str], target: MachineTarget) -> str:
+    """The one of several wheels of a package that an installer would take on the target.
+
+    More specific tags before general ones, a newer manylinux before an older (PEP 425, "Use"), a higher build number
+    before a lower; a file no tag of the target fits comes last. Ends in the name: the answer is always the same.
+    """
+    ranks = {tag: rank for rank, tag in enumerate(target_tags(target))}
+
+    def order(filename: str) -> tuple[int, tuple[int, ...], str]:
+        try:
+            _, _, build, tags = parse_wheel_filename(filename)
+        except InvalidWheelFilename:
+            return len(ranks), (), filename
+        rank = min((ranks[tag] for tag in tags if tag in ranks), default=len(ranks))
+        return rank, (-build[0],) if build else (0,), filename
+
+    return min(filenames, key=order)
+
+
+def target_tags(target: MachineTarget) -> tuple[Tag, ...]:
+    """Tags a wheel may have on the target, best first."""
+    major, minor = (int(part) for part in target.python.split(".")[:2])
+    platforms = _platforms(target)
+    return (
+        *cpython_tags((major, minor), platforms=platforms),
+        *compatible_tags((major, minor), interpreter=f"cp{major}{minor}", platforms=platforms),
+    )
+
+
+def _platforms(target: MachineTarget) -> list[str]:
+    machine = platform_machine(target)
+    match target.os:
+        case "windows":
+            return [f"win_{machine.lower()}"]
+        case "macos":
+            return list(mac_platforms(_MACOS, machine))
+        case "linux":
+            floor = glibc_of(target.libc) or (2, 17)
+            names = [f"manylinux_{floor[0]}_{number}_{machine}" for number in range(floor[1], 4, -1)]
+            legacy = {17: "manylinux2014", 12: "manylinux2010", 5: "manylinux1"}
+            for number, alias in legacy.items():
+                modern = f"manylinux_2_{number}_{machine}"
+                if modern in names:
+                    names.insert(names.index(modern) + 1, f"{alias}_{machine}")
+            return [*names, f"linux_{machine}"]
