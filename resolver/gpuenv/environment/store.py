@@ -223,12 +223,12 @@ In this folder, with uv:
     uv venv --python {target.python} .venv-gpu
     VIRTUAL_ENV=.venv-gpu uv pip sync --offline --require-hashes {filename}
 
-With gpuenv, which also verifies that the GPU does the work:
-
-    gpuenv create --offline --lock {filename}
-
 With pip alone:
 
     python{target.python} -m venv .venv-gpu
     .venv-gpu/bin/python -m pip install --no-index --no-deps --require-hashes -r requirements.txt
+
+Then prove that the GPU does the work, where gpuenv is installed:
+
+    gpuenv verify .venv-gpu
 """
