@@ -54,7 +54,8 @@ def no_code(work: Path) -> Wrong:
     real = site_packages(torch_environment()) / "torch" / "lib" / "libtorch_cuda.so"
     copy = work / "libtorch_cuda.so"
     shutil.copy(real, copy)
-    rewrite_architectures(copy, keep=lambda architecture: architecture // 10 != machine().gpus[0].compute_capability[0])
+    major = machine().gpus[0].compute_capability.major
+    rewrite_architectures(copy, keep=lambda architecture: architecture // 10 != major)
     environment = altered_environment(work / "env", torch_environment(), libraries={"libtorch_cuda.so": copy})
     return Wrong("native-code", "no code for", environment=environment)
 

@@ -20,9 +20,9 @@ from .language import arithmetic_samples
 LENGTH = 256
 RATE = 6e-4
 BETAS = (0.9, 0.95)
-RAMP = 4
+RAMP = 6
 LARGEST_NORM = 1.0
-"""The rate rises over four steps and gradients are clipped: from random weights the full rate at once makes the loss
+"""The rate rises over six steps and gradients are clipped: from random weights the full rate at once makes the loss
 jump to 5 or 9 now and then, on correct kernels, and a check must not fail by luck of the seed."""
 WARM = 3
 """Steps not counted in the rate: the first ones load kernels and fill the allocator."""
