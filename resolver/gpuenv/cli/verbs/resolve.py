@@ -59,13 +59,14 @@ def text(outcome: ResolveOutcome) -> Iterator[str]:
     for wheel in decision.packages:
         yield f"{wheel.project} {wheel.version}"
     yield f"  Python {decision.python}, {decision.channel}, {decision.variant}, from {decided.place.words}"
+    if outcome.explain:
+        yield ""
+        yield from explain(decision)
+        return
     for sentence in decision.because:
         yield f"  {sentence}"
     for warning in decision.warnings:
         yield f"  warning: {warning}"
     count = sum(row.wheels for row in decision.rejected)
-    if outcome.explain:
-        yield ""
-        yield from explain(decision)
-    elif count:
+    if count:
         yield f"  {count} other wheels were rejected; `gpuenv resolve --explain` says why"
