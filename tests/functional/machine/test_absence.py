@@ -74,7 +74,17 @@ def test_a_container_that_was_not_given_the_gpu(tmp_path: Path) -> None:
 
 
 def test_a_container_on_a_host_whose_bus_is_hidden(tmp_path: Path) -> None:
-    assert problem_of(Tree(tmp_path).module().docker()).kind == "container-without-gpu"
+    assert problem_of(Tree(tmp_path / "none").module().docker()).kind == "container-without-gpu"
+    assert problem_of(Tree(tmp_path / "empty").bus().module().docker()).kind == "container-without-gpu"
+
+
+@pytest.mark.parametrize(("code", "kind"), [(18, "version-mismatch"), (4, "no-permission"), (15, "gpu-lost")])
+def test_codes_that_only_a_driver_with_a_card_gives(tmp_path: Path, code: int, kind: str) -> None:
+    """Nothing else on the machine points to a card: still no reason to believe that there is none."""
+    problem = look(Tree(tmp_path / "root").bus(), FakeMachine(faults={INIT: code}).environ(tmp_path / "driver")).problem
+
+    assert problem is not None
+    assert problem.kind == kind
 
 
 @pytest.mark.parametrize("code", [9, 12, 17, 999])

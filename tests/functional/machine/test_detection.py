@@ -280,11 +280,18 @@ def test_a_library_that_cannot_be_loaded(tree: Tree, libraries: Path, content: b
 
 
 def test_what_the_library_prints_does_not_disturb(tree: Tree, libraries: Path) -> None:
-    noise = '["fact", "driver", null, "1.1"]\nNVRM: hello\n'
+    noise = '["fact", "name", 7, "ghost"]\nNVRM: hello\n'
+    quiet, loud = (look(tree, FakeMachine(noise=text).environ(libraries)) for text in ("", noise))
 
-    assert look(tree, FakeMachine(noise=noise).environ(libraries)).machine.driver == Driver(
-        version="570.86.10", cuda="12.8", source="nvml"
-    )
+    assert loud == quiet
+
+
+def test_nvidia_smi_is_not_asked_after_a_hang(tree: Tree, libraries: Path, tmp_path: Path) -> None:
+    environ = FakeMachine(faults={INIT: "hang"}).environ(libraries)
+    smi(libraries, f": > {tmp_path}/asked")
+
+    assert look(tree, environ, timeout=1.0).problem is not None
+    assert not (tmp_path / "asked").exists()
 
 
 def test_a_container_with_the_utility_capability_only(tree: Tree, libraries: Path) -> None:

@@ -251,6 +251,12 @@ def test_cuda_libraries_of_another_major_version(env: Environment) -> None:
     assert finding.summary.endswith("left over from another: nvidia-cudnn-cu13 9.15.0")
 
 
+def test_cuda_libraries_that_somebody_asks_for_are_not_left_over(env: Environment) -> None:
+    sound(env).install("nvidia-tool-cu13", "1.0").install("tool", "1.0", requires=["nvidia-tool-cu13>=1"]).marked()
+
+    assert wrong(judge(env, machine("9.0"))) == []
+
+
 @pytest.mark.parametrize(
     ("name", "version", "built"),
     [
