@@ -71,18 +71,11 @@ def mig_empty(names: tuple[str, ...]) -> DriverProblem:
 
 
 def library_missing(evidence: Evidence) -> DriverProblem:
+    """libnvidia-ml was not found, or not loaded: by what else the machine shows, each cause has its own remedy."""
     host, answer, remains = evidence.host, evidence.answer, evidence.remains
     loader = (f"the loader says: {answer.loader}",) if answer.loader else ()
     if host is None:
-        return DriverProblem(
-            kind="library-missing",
-            summary="Windows lists an NVIDIA display adapter, but the driver's nvml.dll cannot be loaded",
-            causes=traces(evidence),
-            hints=(
-                "Install NVIDIA's driver for the card (or remove the entry of a card that is gone)",
-                "If the CPU is what you want: `gpuenv create --profile cpu`",
-            ),
-        )
+        return _missing_on_windows(evidence)
     if answer.loader and not re.search(r"cannot open shared object|No such file", answer.loader):
         return DriverProblem(
             kind="library-broken",
@@ -106,22 +99,35 @@ def library_missing(evidence: Evidence) -> DriverProblem:
     if host.module is None and not host.container and not host.wsl:
         return _not_installed(host, evidence)
     module = f" of the loaded kernel module {host.module.version} ({host.module.source})" if host.module else ""
-    hints: tuple[str, ...] = (
-        f"Install the user-space part of driver {host.module.version if host.module else ''}".rstrip()
-        + " (Ubuntu: the libnvidia-compute package of the same branch)",
-    )
-    if host.container:
-        hints = (
-            "Start the container through the NVIDIA Container Toolkit, which mounts the library: "
-            "`docker run --gpus all IMAGE`",
-        )
-    if host.wsl:
-        hints = ("Update the NVIDIA driver in Windows, then restart WSL: `wsl --shutdown`",)
     return DriverProblem(
         kind="library-missing",
         summary=f"the user-space library{module} is missing: libnvidia-ml.so.1 was not found",
         causes=(*loader, *traces(evidence)[:4]),
-        hints=hints,
+        hints=(_bring_library(host),),
+    )
+
+
+def _bring_library(host: Host) -> str:
+    if host.wsl:
+        return "Update the NVIDIA driver in Windows, then restart WSL: `wsl --shutdown`"
+    if host.container:
+        return (
+            "Start the container through the NVIDIA Container Toolkit, which mounts the library: "
+            "`docker run --gpus all IMAGE`"
+        )
+    driver = f"driver {host.module.version}" if host.module else "the driver"
+    return f"Install the user-space part of {driver} (Ubuntu: the libnvidia-compute package of the same branch)"
+
+
+def _missing_on_windows(evidence: Evidence) -> DriverProblem:
+    return DriverProblem(
+        kind="library-missing",
+        summary="Windows lists an NVIDIA display adapter, but the driver's nvml.dll cannot be loaded",
+        causes=traces(evidence),
+        hints=(
+            "Install NVIDIA's driver for the card (or remove the entry of a card that is gone)",
+            "If the CPU is what you want: `gpuenv create --profile cpu`",
+        ),
     )
 
 
