@@ -100,7 +100,11 @@ FILLED: dict[str, dict[str, Any]] = {
     "conda-forge-cpu": {"driver": "570.124.06", "capabilities": ["8.0"], "day": "2025-07-20", "right": CUDA_BUILDS},
     "driver-too-old-cu130-ci": {"driver": "570.124.06", "capabilities": ["8.6"], "day": "2025-10-20",
                                 "request": {"channel": "nightly"}},
-    "p100-410": {"day": "2024-10-08", "nothing": {"summary": "driver 410.104", "hints": "Install NVIDIA driver"}},
+    "p100-410": {
+        "day": "2024-10-08", "request": {"pythons": ["3.8"]}, "profile": {"packages": ["torch"]},
+        "wheels": {"torch 1.7.1+cu92": {"sass": "sm_37 sm_50 sm_60 sm_61 sm_70", "cuda": "9.2"}},
+        "rejected": {"torch 1.7.1+cu101": "driver"},
+    },
     "umd-vllm-studio": {"day": "2026-02-15"},
     "umd-mistralrs": {"day": "2026-02-15"},
     "flash-282-torch26": {"driver": "550.54.15", "capabilities": ["8.0"], "day": "2025-07-20",

@@ -84,14 +84,13 @@ def _with_build(case: Case, entry: Entry, contents: WheelContents) -> Entry | Re
 
 
 def _serve(case: Case, entry: Entry, contents: WheelContents, warnings: tuple[str, ...]) -> Served | Refusal:
-    platform = case.knowledge.platform_of(case.machine.os, case.machine.arch)
     served: list[GpuSupport] = []
     lost: list[tuple[Gpu, str]] = []
     said = list(warnings)
     doubtful = False
     for gpu in case.gpus:
         answer = case.knowledge.serve(
-            entry.wheel, contents, gpu.compute_capability, driver_cuda=case.driver_cuda, platform=platform
+            entry.wheel, contents, gpu.compute_capability, driver_cuda=case.driver_cuda, platform=case.platform
         )
         if isinstance(answer, Support) and answer.support == "ptx":
             answer = _libraries_lack(case, contents, gpu, answer) or answer

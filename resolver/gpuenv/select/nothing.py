@@ -10,6 +10,7 @@ from packaging.version import Version
 from gpuenv.knowledge.rules import code_of, compare_versions
 from gpuenv.model.decision import NoDecision, Reason
 from gpuenv.model.machine import Gpu
+from gpuenv.model.profile import Profile
 from gpuenv.select import kernels
 from gpuenv.select.candidates import Entry, label, public_version
 from gpuenv.select.hearing import Hearing
@@ -81,7 +82,7 @@ def _find(hearing: Hearing) -> Finding:
         case "variant":
             return _variant(hearing, reached[last])
         case "python" | "abi":
-            return _python(case, [entry for entry, _ in hearing.judged])
+            return _python(case, hearing.profile, [entry for entry, _ in hearing.judged])
         case _:
             return _version(hearing, last, reached[last])
 
@@ -107,12 +108,16 @@ def _no_platform(hearing: Hearing) -> Finding:
     )
 
 
-def _python(case: Case, entries: Sequence[Entry]) -> Finding:
-    offered = sorted(
-        {entry.tags.python for entry in entries if entry.tags.python.startswith("cp3")}, key=lambda t: int(t[3:])
-    )
+def _python(case: Case, profile: Profile, entries: Sequence[Entry]) -> Finding:
+    tags = {entry.tags.python for entry in entries if entry.tags.python.startswith("cp3")}
+    offered = sorted(tags, key=lambda tag: int(tag[3:]))
     names = join([f"3.{tag[3:]}" for tag in offered])
-    asked = join([*case.target.pythons]) or "any interpreter that the profile allows"
+    if not case.target.pythons:
+        wanted = f"the profile wants Python {profile.python}" if profile.python else "no interpreter was offered"
+        return Finding(
+            summary=f"{wanted}, and the interpreters to choose from are {join(case.request.pythons) or 'none'}"
+        )
+    asked = join(case.target.pythons)
     return Finding(
         summary=f"no torch wheel is for Python {asked}",
         causes=(f"there are wheels for Python {names}",) if names else (),
@@ -177,7 +182,7 @@ def _unknown(case: Case, rows: Sequence[tuple[Entry, Refusal]]) -> Finding:
     return Finding(
         summary=f"no wheel is known to have code for {kinds(case.gpus)}, and {len(rows)} could not be read",
         causes=tuple(f"{name}: {detail}" for name, detail in sorted(details.items(), reverse=True))[:_CAUSES],
-        hints=("Add `--insist-unknown` to accept what cannot be established",),
+        hints=("Add `--allow-unknown-kernels` to accept what cannot be established",),
     )
 
 
@@ -218,7 +223,7 @@ def _driver(hearing: Hearing, entries: Sequence[Entry], *, sure: bool) -> Findin
     if case.machine.driver is None:
         return Finding(
             summary="the driver of this machine is not known, so that no CUDA build can be said to run",
-            hints=("Name the driver in the machine file, or add `--insist-unknown`",),
+            hints=("Name the driver in the machine file, or add `--allow-unknown-kernels`",),
         )
     lowest = min(_numbers(floor.minimum) for floor in floors.values())
     easiest = max(
@@ -271,11 +276,10 @@ def _kernels(hearing: Hearing, rows: Sequence[tuple[Entry, Refusal]]) -> Finding
 
 def _kernel_hints(case: Case, gpus: Sequence[Gpu]) -> tuple[str, ...]:
     """A build that is known to have the code, and that this machine's driver runs."""
-    platform = case.knowledge.platform_of(case.machine.os, case.machine.arch)
     known = [
         row
         for row in case.knowledge.kernels.values()
-        if row.platform == platform
+        if row.platform == case.platform
         and all(code_of(gpu.compute_capability) in row.sass for gpu in gpus)
         and judge_driver(case, row.variant).refusal is None
     ]

@@ -60,6 +60,14 @@ class Case:
         """The system whose driver numbers count: inside WSL the driver is the Windows host's, and numbered so."""
         return "windows" if self.machine.wsl else self.machine.os
 
+    @property
+    def platform(self) -> str:
+        """The tables' name of the machine's platform; a made-up one where torch is not built for it."""
+        try:
+            return self.knowledge.platform_of(self.machine.os, self.machine.arch)
+        except ValueError:
+            return f"{self.machine.os}_{self.machine.arch}"
+
 
 Rule = Callable[[Case, Entry], Refusal | Entry | None]
 """Refuses the entry, or hands on a better-known one, or has nothing to say."""

@@ -179,3 +179,20 @@ def test_nothing_offered() -> None:
     said = decide(H100, profile(), catalog([]), {}, request(), load())
     assert isinstance(said, NoDecision)
     assert said.summary == "no source offers a torch wheel"
+
+
+def test_a_profile_that_allows_no_interpreter_at_hand_says_so() -> None:
+    wish = profile(python="==3.12.*", channel="stable")
+    said = decide(H100, wish, catalog([wheel("torch", "2.14.0+cu130")]), {}, request(pythons=("3.11",)), load())
+    assert isinstance(said, NoDecision)
+    assert said.summary == "the profile wants Python ==3.12.*, and the interpreters to choose from are 3.11"
+
+
+def test_a_platform_without_torch_is_refused_not_a_crash() -> None:
+    on = machine("8.9", driver="580.97", os="windows", arch="aarch64")
+    folder = wheel("torch", "9.0.0", tag="cp312-cp312-win_arm64", source="find-links")
+    offer = catalog([folder, wheel("torch", "2.14.0+cu130", tag="cp312-cp312-win_amd64")])
+    facts = {folder.url: WheelContents(cuda="13.0", sass=("sm_90",), ptx=())}
+    said = decide(on, profile(channel="stable"), offer, facts, request(), load())
+    assert isinstance(said, NoDecision)
+    assert "no wheel has code for sm_89" in said.summary
