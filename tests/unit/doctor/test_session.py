@@ -8,7 +8,7 @@ from gpuenv.doctor.session import diagnose_session
 
 FOLDERS = {
     "/usr/local/cuda/lib64": ["libcudart.so.12", "libnvJitLink.so.12", "libcublas.so.12", "libcusparse.so.12"],
-    "/opt/tool/lib": ["libtool.so"],
+    "/usr/share/tool/lib": ["libtool.so"],
 }
 
 
@@ -17,10 +17,10 @@ def listed(folder: str) -> list[str]:
 
 
 def test_a_clean_session() -> None:
-    assert diagnose_session({"PATH": "/bin", "LD_LIBRARY_PATH": "/opt/tool/lib:/nowhere:"}, names_in=listed) == ()
+    assert diagnose_session({"PATH": "/bin", "LD_LIBRARY_PATH": "/usr/share/tool/lib:/nowhere:"}, names_in=listed) == ()
 
 
-@pytest.mark.parametrize("path", ["/opt/tool/lib:/usr/local/cuda/lib64", "/usr/local/cuda/lib64"])
+@pytest.mark.parametrize("path", ["/usr/share/tool/lib:/usr/local/cuda/lib64", "/usr/local/cuda/lib64"])
 def test_a_system_cuda_before_the_wheels_own(path: str) -> None:
     """system CUDA / LD_LIBRARY_PATH shadows wheel libs: nvjitlink-kaggle, -ragflow, -128, hpc-modules-jax"""
     (finding,) = diagnose_session({"LD_LIBRARY_PATH": path}, names_in=listed)
@@ -30,7 +30,7 @@ def test_a_system_cuda_before_the_wheels_own(path: str) -> None:
 
 
 def test_a_preloaded_library() -> None:
-    (finding,) = diagnose_session({"LD_PRELOAD": "/opt/a.so /opt/libcudart.so.11.0"}, names_in=listed)
+    (finding,) = diagnose_session({"LD_PRELOAD": "/usr/lib/a.so /usr/lib/libcudart.so.11.0"}, names_in=listed)
 
     assert finding.mend == "unset LD_PRELOAD"
 
