@@ -9,7 +9,6 @@ from gpuenv.environment.fetch import Fetcher, requests_opener
 from gpuenv.environment.store import Store
 from gpuenv.index.access import certificates_for, proxy_for
 from gpuenv.index.config import SourcePlan
-from gpuenv.lock.making import local_path
 from gpuenv.lock.model import Lock
 
 
@@ -46,14 +45,9 @@ def keep(context: Context, plan: SourcePlan, lock: Lock) -> int:
 
     A wheel is compared with the lock's hash while it arrives: a store never holds anything else under that hash.
     """
-    store, bring = open_store(context), fetcher(context, plan)
-    lacking = store.missing(lock)
-    for package in lacking:
-        path = local_path(package.location)
-        if path is None:
-            bring.fetch(package.location, filename=package.filename, sha256=package.sha256, size=package.size)
-        else:
-            store.add(Path(path), filename=package.filename, sha256=package.sha256)
-    have = len(lock.packages) - len(lacking)
-    context.reporter.say(f"Kept {len(lock.packages)} wheels in the store ({len(lacking)} new, {have} there already)")
-    return len(lacking)
+    store = open_store(context)
+    lacking = len(store.missing(lock))
+    fetcher(context, plan).keep(lock)
+    have = len(lock.packages) - lacking
+    context.reporter.say(f"Kept {len(lock.packages)} wheels in the store ({lacking} new, {have} there already)")
+    return lacking
