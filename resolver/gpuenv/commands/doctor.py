@@ -10,6 +10,7 @@ from gpuenv import knowledge as tables
 from gpuenv import profile as profiles
 from gpuenv.commands import locking
 from gpuenv.commands.context import Context, Outcome
+from gpuenv.commands.seeing import complete
 from gpuenv.commands.verifying import shown
 from gpuenv.doctor.environment import diagnose_environment
 from gpuenv.doctor.examination import examine
@@ -62,7 +63,7 @@ def _environment(context: Context, target: Path, detection: detect.Detection) ->
     examination = examine(
         target,
         environ=context.environ,
-        machine=None if detection.problem is not None else detection.machine,
+        machine=None if detection.problem is not None else complete(detection.machine),
         **_lock_of(context, target),
     )
     return diagnose_environment(examination, knowledge=tables.load())

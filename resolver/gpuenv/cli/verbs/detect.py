@@ -48,8 +48,8 @@ def text(outcome: DetectOutcome) -> Iterator[str]:
         yield row("driver's CUDA", machine.driver.cuda or "unknown", "driver.cuda")
     if not machine.gpus:
         yield row("NVIDIA GPUs", "none", "gpus")
-    for gpu in machine.gpus:
-        at = f"gpus[{gpu.index}]"
+    for place, gpu in enumerate(machine.gpus):
+        at = f"gpus[{place}]"
         yield row(f"GPU {gpu.index}", gpu.name, f"{at}.name")
         yield row("  compute capability", gpu.compute_capability, f"{at}.compute_capability")
         if gpu.memory_bytes is not None:
