@@ -68,10 +68,12 @@ def _find(hearing: Hearing) -> Finding:
         reached.setdefault(refusal.reason, []).append((entry, refusal))
     if not reached:
         return _no_platform(hearing)
-    # A companion decided the matter only for a torch that would have served; one that was never read is no such.
-    served = [row for row in reached.pop("companion", ()) if _serves(hearing, row[0], case.gpus)]
-    if served or not reached:
-        return _companion(hearing, served or [row for row in hearing.judged if row[1].reason == "companion"])
+    # A companion decided the matter for a torch that would have served. One that was never read is no such, but it came
+    # further than every wheel that was refused for its name.
+    alone = reached.pop("companion", [])
+    served = [row for row in alone if _serves(hearing, row[0], case.gpus)]
+    if served or (alone and not reached.keys() & {"driver", "kernels", "unknown-kernels"}):
+        return _companion(hearing, served or alone)
     last = max(reached, key=_ORDER.index)
     unread = [row for row in reached.get("unknown-kernels", ()) if row[0].wheel.url in case.unanswered]
     match last:
