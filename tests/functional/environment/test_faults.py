@@ -231,6 +231,20 @@ def test_nothing_that_uv_started_outlives_the_deadline(tmp_path: Path) -> None:
     assert not alive(int((tmp_path / "pid").read_text()))
 
 
+def test_nothing_that_uv_started_outlives_ctrl_c(tmp_path: Path) -> None:
+    """Ctrl-C reaches Python wherever it waits; here it is raised where progress is looked at."""
+    uv = own_uv(tmp_path, f"sleep 987 &\necho $! > {tmp_path}/pid\nsleep 987")
+
+    def interrupt(written: int) -> None:
+        if (tmp_path / "pid").exists():
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        uv.run(["pip", "sync"], cwd=tmp_path, deadline=20, reporter=Silent(), on_progress=interrupt)
+
+    assert not alive(int((tmp_path / "pid").read_text()))
+
+
 def test_uvs_own_words_are_kept(tmp_path: Path) -> None:
     uv = own_uv(tmp_path, "echo 'error: the moon is full' >&2\nexit 2")
     heard: list[str] = []

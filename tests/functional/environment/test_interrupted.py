@@ -26,7 +26,7 @@ def start(workshop: Workshop, version: str, pause: float = 0.0) -> subprocess.Po
         cwd=TESTS,
         stdout=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONPATH": str(TESTS)},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(TESTS), os.environ.get("PYTHONPATH", "")])},
     )
 
 
@@ -162,6 +162,8 @@ def test_two_builds_at_once_take_turns(workshop: Workshop) -> None:
 
     assert [finish(first), finish(second)] == [0, 0]
 
+    events = (workshop.folder / "events").read_text().splitlines()
+    assert events in (sorted(events), sorted(events, key=lambda each: (-float(each.split()[0]), each)))
     marker = read_marker(workshop.target)
     assert marker is not None
     assert len({each.version for each in marker.packages}) == 1
