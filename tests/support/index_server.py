@@ -51,6 +51,7 @@ class _File:
     upload_time: str | None = None
     offer_metadata: bool = True
     yanked: str | None = None
+    listed: bool = True
 
     def built(self) -> BuiltWheel:
         if self.wheel is None:
@@ -137,6 +138,16 @@ class IndexServer:
     def remove(self, key: str) -> None:
         """Take one wheel away by its key (``cu128/torch-….whl``)."""
         del self._files[f"whl/{key}"]
+        self._pages.clear()
+
+    def hide(self, *keys: str) -> None:
+        """Leave files out of every page while their links still answer, as the real index does with old nightlies.
+
+        Without ``keys`` everything that stands here now is hidden.
+        """
+        for name, file in self._files.items():
+            if not keys or name.removeprefix("whl/") in keys:
+                file.listed = False
         self._pages.clear()
 
     def clear(self) -> None:
@@ -236,7 +247,7 @@ class IndexServer:
             files = [
                 file
                 for file in self._files.values()
-                if file.key.rpartition("/")[0].removeprefix("whl").strip("/") == folder
+                if file.listed and file.key.rpartition("/")[0].removeprefix("whl").strip("/") == folder
             ]
             return render_project_page(folder, map(self._anchor, files)) if files and folder else None
         channel, variant = (
@@ -245,7 +256,7 @@ class IndexServer:
             else ("", folder)
         )
         root = f"whl/{channel}/" if channel else "whl/"
-        here = [file for file in self._files.values() if self._channel(file.key) == channel]
+        here = [file for file in self._files.values() if file.listed and self._channel(file.key) == channel]
         folders = {file.key.removeprefix(root).rpartition("/")[0] for file in here} - {""}
         if variant in folders or not variant:
             names = {file.project for file in here if self._in_variant(file.key, root, variant)}

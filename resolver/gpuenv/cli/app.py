@@ -51,7 +51,8 @@ def main(argv: Sequence[str], *, environ: Mapping[str, str] | None = None) -> in
         console = _console(arguments, world)
         context = _context(arguments, world, console)
         verb = modules[arguments.command]
-        outcome = verb.run(arguments, context)
+        with context.network:
+            outcome = verb.run(arguments, context)
         if as_json or getattr(arguments, "json", False):
             data = verb.data(outcome)
             console.result(envelope(command=command, exit_code=outcome.exit_code, data=data, problems=outcome.problems))

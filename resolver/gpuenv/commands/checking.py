@@ -61,21 +61,21 @@ def _listed(context: Context, lock: Lock) -> tuple[tuple[Wheel, ...] | None, Map
     """The rows that the lock's torch source lists now for what is locked, and how the links of vanished ones answer."""
     plan = deciding.source_plan(context)
     channel: Channel = lock.decision.channel
-    with deciding.open_http(context, plan) as http:
-        names = sorted(package.name for package in lock.packages if package.family or lock.decision.single_source)
-        sources = Sources(
-            plan,
-            http,
-            projects=names,
-            channels=(channel,),
-            variants=deciding.known_variants(tables.load()),
-            reporter=context.reporter,
-        )
-        for place, catalog in zip(plan.torch, sources, strict=False):
-            if place.kind == lock.decision.source and catalog.wheels:
-                rows = catalog.wheels
-                vanished = rules.unlisted(lock, rows)
-                return rows, {package.location: _link_state(http, package.location) for package in vanished}
+    http = deciding.open_http(context, plan)
+    names = sorted(package.name for package in lock.packages if package.family or lock.decision.single_source)
+    sources = Sources(
+        plan,
+        http,
+        projects=names,
+        channels=(channel,),
+        variants=deciding.known_variants(tables.load()),
+        reporter=context.reporter,
+    )
+    for place, catalog in zip(plan.torch, sources, strict=False):
+        if place.kind == lock.decision.source and catalog.wheels:
+            rows = catalog.wheels
+            vanished = rules.unlisted(lock, rows)
+            return rows, {package.location: _link_state(http, package.location) for package in vanished}
     return None, {}
 
 

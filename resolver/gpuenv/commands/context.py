@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from gpuenv.commands.network import Network
 from gpuenv.model.profile import ChannelWish
 from gpuenv.report import Reporter
 
@@ -47,6 +48,7 @@ class Context:
     refresh: bool = False
     uv: Path | None = None
     store: Path | None = None
+    network: Network = field(default_factory=Network)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

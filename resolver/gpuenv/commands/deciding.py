@@ -70,8 +70,8 @@ def source_plan(context: Context) -> SourcePlan:
 
 
 def open_http(context: Context, plan: SourcePlan) -> Http:
-    """A client as the options and pip's configuration want it."""
-    return Http(
+    """The run's client, as the options and pip's configuration want it. It is shared: do not close it."""
+    return context.network.client(
         cache=context.cache / "http",
         environ=context.environ,
         access=plan.access,
@@ -134,10 +134,10 @@ def decide(context: Context, *, seen: Seen, profile: Profile) -> Decided:
     plan = source_plan(context)
     for note in plan.notes:
         context.reporter.warn(note)
-    with open_http(context, plan) as http:
-        reader = Reader(context, http)
-        hearing = _Hearing(context=context, seen=seen, profile=profile, plan=plan, http=http, reader=reader)
-        return hearing.run(request)
+    http = open_http(context, plan)
+    reader = Reader(context, http)
+    hearing = _Hearing(context=context, seen=seen, profile=profile, plan=plan, http=http, reader=reader)
+    return hearing.run(request)
 
 
 class _Hearing:

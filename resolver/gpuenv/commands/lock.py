@@ -54,6 +54,11 @@ class OneLock:
     problem: Problem | None = None
     requirements: str = ""
 
+    @property
+    def is_broken(self) -> bool:
+        """Whether a file is not what was locked: that is nothing to update over."""
+        return any(reason.kind == "row-changed" for reason in self.reasons)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LockOutcome(Outcome):
@@ -78,12 +83,13 @@ def run(context: Context, options: LockOptions) -> LockOutcome:
             path = locking.lock_path(context, name).relative_to(context.project).as_posix()
             done.append(OneLock(profile=name, path=path, action="failed", problem=problem))
     problems = tuple(row.problem for row in done if row.problem is not None)
-    changed = options.check and any(row.reasons for row in done)
+    problems += tuple(_broken(row) if row.is_broken else _outdated(row) for row in done if row.reasons)
+    broken = any(problem.code == "integrity" for problem in problems)
     return LockOutcome(
         locks=tuple(done),
         dry_run=options.dry_run,
-        exit_code=1 if changed or problems else 0,
-        problems=(*problems, *(_outdated(row) for row in done if options.check and row.reasons)),
+        exit_code=5 if broken else 1 if problems else 0,
+        problems=problems,
     )
 
 
@@ -193,6 +199,15 @@ def _command(context: Context, decided: deciding.Decided, options: LockOptions) 
     for path in options.machines:
         words.append(f"--for {path.as_posix()}")
     return " ".join(words)
+
+
+def _broken(row: OneLock) -> Problem:
+    return Problem(
+        code="integrity",
+        message=f"{row.path} locks a file that its index now describes as another",
+        causes=tuple(reason.sentence for reason in row.reasons),
+        hints=("Compare with a second machine; where the new file is right, delete the lock and lock again",),
+    )
 
 
 def _outdated(row: OneLock) -> Problem:

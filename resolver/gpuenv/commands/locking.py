@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from packaging.requirements import Requirement
 
@@ -26,6 +26,7 @@ from gpuenv.index.http import Http
 from gpuenv.index.source import load_source
 from gpuenv.lock import codec, making
 from gpuenv.lock.model import Lock
+from gpuenv.lock.places import anchored, near
 from gpuenv.model.wheel import Wheel, WheelContents
 from gpuenv.select.candidates import parse_entry
 from gpuenv.select.target import Refusal, Target
@@ -52,7 +53,8 @@ def read_lock(path: Path, *, shown: str) -> Lock | None:
     """Read a lock that may not exist; ``shown`` is its name in error messages."""
     if not path.is_file():
         return None
-    return codec.parse(path.read_text(encoding="utf-8"), origin=shown)
+    lock = codec.parse(path.read_text(encoding="utf-8"), origin=shown)
+    return anchored(lock, PurePosixPath(path.parent.absolute().as_posix()))
 
 
 def make_lock(context: Context, decided: Decided, wishes: LockWishes) -> Lock:
@@ -63,25 +65,24 @@ def make_lock(context: Context, decided: Decided, wishes: LockWishes) -> Lock:
         python=decided.decision.python,
         filenames=[wheel.filename for wheel in decided.decision.packages],
     )
-    with open_http(context, decided.plan) as http:
-        source = _Source(context, decided, http)
-        packages = closure.resolve_closure(
-            closure.ClosureRequest(
-                decision=decided.decision,
-                target=target,
-                family=tables.load().family,
-                requirements=(*decided.profile.packages, *decided.profile.optional_packages),
-                indexes=_indexes(decided),
-                exclude_newer=context.wishes.exclude_newer,
-                previous=wishes.previous,
-                previous_text=wishes.previous_text,
-                single_source=wishes.single_source,
-                torch_hosts=_hosts(decided, single_source=wishes.single_source),
-            ),
-            source=source,
-            hash_of=source.hash_of,
-            resolver=_resolver(context, uv),
-        )
+    source = _Source(context, decided, open_http(context, decided.plan))
+    packages = closure.resolve_closure(
+        closure.ClosureRequest(
+            decision=decided.decision,
+            target=target,
+            family=tables.load().family,
+            requirements=(*decided.profile.packages, *decided.profile.optional_packages),
+            indexes=_indexes(decided),
+            exclude_newer=context.wishes.exclude_newer,
+            previous=wishes.previous,
+            previous_text=wishes.previous_text,
+            single_source=wishes.single_source,
+            torch_hosts=_hosts(decided, single_source=wishes.single_source),
+        ),
+        source=source,
+        hash_of=source.hash_of,
+        resolver=_resolver(context, uv),
+    )
     return Lock(
         command=wishes.command or command_of(context, decided),
         inputs=making.inputs_of(
@@ -115,8 +116,9 @@ def command_of(context: Context, decided: Decided) -> str:
 
 
 def write_lock(path: Path, lock: Lock) -> bool:
-    """Write a lock in one step; ``False`` where the file says the same already."""
-    text = codec.render(lock)
+    """Write a lock in one step, wheels inside the project by relative path; ``False`` where nothing changes."""
+    folder = PurePosixPath(path.parent.absolute().as_posix())
+    text = codec.render(near(lock, folder, project=folder.parent))
     if path.is_file() and path.read_text(encoding="utf-8") == text:
         return False
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -132,6 +134,7 @@ def _resolver(context: Context, uv: Uv) -> Resolver:
         reporter=context.reporter,
         interpreter=Path(sys.executable),
         offline=context.offline,
+        refresh=context.refresh,
     )
 
 

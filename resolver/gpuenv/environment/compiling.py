@@ -56,6 +56,8 @@ class Resolver:
     """Any Python that runs: uv asks one about itself even when it resolves for another machine."""
     cache: Path | None = None
     offline: bool = False
+    refresh: bool = False
+    """Ask again, with validators, for what uv has kept."""
     deadline: float = DEADLINE
     extra_env: Mapping[str, str] = field(default_factory=dict)
 
@@ -119,6 +121,8 @@ def compile_closure(
         args += ["--exclude-newer", exclude_newer]
     if resolver.offline:
         args.append("--offline")
+    elif resolver.refresh:
+        args.append("--refresh")
     done = resolver.uv.run(
         args,
         cwd=folder,

@@ -77,7 +77,8 @@ class Counters:
 class Http:
     """A client for the pages, metadata files and wheels of indexes. A context manager; safe to use from threads.
 
-    ``offline`` answers from the cache alone, however old. ``refresh`` asks for every page again, with validators.
+    ``offline`` answers from the cache alone, however old. ``refresh`` asks for every page again, with validators, and
+    once: what this client itself has just asked for is young enough.
     """
 
     def __init__(
@@ -102,6 +103,7 @@ class Http:
         self._lock = Lock()
         self._sessions: tuple[Session, Session] | None = None
         self._dead: dict[str, IndexUnreachableError] = {}
+        self._refreshed: set[str] = set()
 
     def __enter__(self) -> Self:
         return self
@@ -127,9 +129,11 @@ class Http:
         """
         if url.startswith("file:"):
             return read_local(url)
-        age = str(_FOREVER) if self.offline else "0" if self.refresh else None
+        again = self.refresh and url not in self._refreshed
+        age = str(_FOREVER) if self.offline else "0" if again else None
         headers = {"Accept": accept} | ({"Cache-Control": f"max-age={age}"} if age is not None else {})
         response, body = self._ask(url, headers, limit=limit + 1, keep=True)
+        self._refreshed.add(url)
         if response.status_code in (403, 404, 410):
             return Absent(url=redact(url), status=response.status_code)
         if len(body) > limit:
@@ -173,6 +177,7 @@ class Http:
         from gpuenv.index.keep import PageCache
 
         PageCache(self._folder).forget(split_credentials(url)[0])
+        self._refreshed.discard(url)
 
     # How it is asked
 
