@@ -68,6 +68,7 @@ class _Running:
     waiting: bool = False
     events: int = 0
     open_pipes: int = 2
+    ended: float = 0.0
 
 
 Line = tuple[_Running, Literal["event", "words", "closed"], bytes]
@@ -181,8 +182,10 @@ def _release(running: Sequence[_Running]) -> None:
 def _ending(one: _Running, *, deadline: float, silence: float) -> Ended | None:
     now = time.monotonic()
     if _has_exited(one.process):
-        if one.open_pipes > 0 and now - one.heard < GRACE and now < deadline:
-            return None  # what it said last is still in the pipes
+        one.ended = one.ended or now
+        _kill_group(one.process)  # what it started would keep the pipes open
+        if one.open_pipes > 0 and now - one.ended < GRACE:
+            return None  # what it said last is still in them
         _end(one)
         status = one.process.returncode
         return _ended(one, "signal" if status < 0 else "exited", abs(status))
@@ -215,15 +218,20 @@ def _ended(one: _Running, ending: Ending, status: int, *, stuck: bool = False) -
     )
 
 
+def _kill_group(process: subprocess.Popen[bytes]) -> None:
+    """Kill a process that is not collected yet, with everything it started."""
+    if process.returncode is not None:
+        return
+    with contextlib.suppress(OSError):
+        if sys.platform == "win32":
+            process.kill()
+        else:
+            os.killpg(process.pid, signal.SIGKILL)
+
+
 def _end(one: _Running) -> bool:
     """Kill the process with its group and say whether it is gone."""
-    if sys.platform == "win32":
-        with contextlib.suppress(OSError):
-            one.process.kill()
-    else:
-        # The group may outlive its leader: compilers it started keep the pipes open.
-        with contextlib.suppress(OSError):
-            os.killpg(one.process.pid, signal.SIGKILL)
+    _kill_group(one.process)
     try:
         one.process.wait(GRACE)
     except subprocess.TimeoutExpired:

@@ -24,6 +24,8 @@ from gpuenv.verify.seen import Message, collect
 from gpuenv.verify.surroundings import dropped, scrub
 from gpuenv.verify.values import CardLimits, Expected
 
+Accelerator = Literal["cuda", "cpu"]
+
 SILENCE = 150.0
 """Seconds without an event after which a process is held to hang: an import from a cold network disk takes a minute."""
 SEEDS = (1, 2, 3)
@@ -74,7 +76,7 @@ def run_verification(
     environment: Path,
     *,
     plan: VerificationPlan,
-    accelerator: Literal["cuda", "cpu"],
+    accelerator: Accelerator,
     expected: Expected,
     machine: Machine,
     environ: Mapping[str, str],

@@ -1,0 +1,130 @@
+"""Processes that crash, hang, flood or lie: the runner ends them all, and says how they ended."""
+
+from __future__ import annotations
+
+import os
+import stat
+import time
+from pathlib import Path
+
+import pytest
+
+from gpuenv.verify.runner import Ended, Job, run_jobs
+from gpuenv.verify.seen import Message
+
+
+def _job(folder: Path, name: str, body: str, *, waits: bool = False) -> Job:
+    """A stand-in for the environment's interpreter: a shell script that ignores what it is told to run."""
+    path = folder / f"{name}.sh"
+    path.write_text(f"#!/bin/sh\n{body}\n")
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+    environ = {"PATH": os.environ["PATH"]}
+    return Job(name=name, python=path, settings={"task": name}, environ=environ, waits=waits)
+
+
+def _run(*jobs: Job, deadline: float = 30.0, silence: float = 30.0) -> tuple[dict[str, Ended], list[Message]]:
+    heard: list[Message] = []
+    ended = run_jobs(jobs, deadline=time.monotonic() + deadline, silence=silence, on_message=heard.append)
+    assert [item.job for item in ended] == [job.name for job in jobs]
+    return {item.job: item for item in ended}, heard
+
+
+def _say(event: str, more: str = "") -> str:
+    return f"""echo '{{"event": "{event}", "at": 0.5{more}}}'"""
+
+
+def _gone(pid: int) -> bool:
+    """A process that was killed may stay for its parent to collect, and does nothing any more."""
+    for _ in range(100):
+        try:
+            if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "ZX":
+                return True
+        except OSError:
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def test_what_a_process_says_arrives_in_order(tmp_path: Path) -> None:
+    second = _say("b", ', "x": 1')
+    ended, heard = _run(_job(tmp_path, "one", f"{_say('a')}; {second}; echo oh >&2"))
+    assert [(m.job, m.event, m.at) for m in heard] == [("one", "a", 0.5), ("one", "b", 0.5)]
+    assert heard[1].whole("x") == 1
+    assert (ended["one"].ending, ended["one"].status, ended["one"].words) == ("exited", 0, ("oh",))
+    assert ended["one"].last == "b"
+
+
+@pytest.mark.parametrize(("body", "ending", "status"), [("kill -9 $$", "signal", 9), ("exit 7", "exited", 7)])
+def test_how_it_ended_is_told(tmp_path: Path, body: str, ending: str, status: int) -> None:
+    ended, _ = _run(_job(tmp_path, "one", f"{_say('step')}; {body}"))
+    assert (ended["one"].ending, ended["one"].status, ended["one"].last) == (ending, status, "step")
+
+
+def test_silence_ends_a_process_that_ignores_polite_signals_and_its_children(tmp_path: Path) -> None:
+    body = f"trap '' TERM INT HUP; sleep 600 & echo $! > {tmp_path}/child; {_say('step')}; while :; do sleep 600; done"
+    ended, _ = _run(_job(tmp_path, "one", body), silence=1.0)
+    assert ended["one"].ending == "silence"
+    assert not ended["one"].stuck
+    assert _gone(int((tmp_path / "child").read_text()))
+
+
+def test_the_deadline_holds_against_a_process_that_never_falls_silent(tmp_path: Path) -> None:
+    ended, heard = _run(_job(tmp_path, "one", f"while :; do {_say('step')}; sleep 0.05; done"), deadline=1.0)
+    assert ended["one"].ending == "deadline"
+    assert heard
+
+
+def test_a_child_that_keeps_the_pipes_open_does_not_keep_us(tmp_path: Path) -> None:
+    body = f"sleep 600 & echo $! > {tmp_path}/child; {_say('finished')}"
+    ended, _ = _run(_job(tmp_path, "one", body))
+    assert ended["one"].ending == "exited"
+    assert _gone(int((tmp_path / "child").read_text()))
+
+
+def test_what_is_no_event_is_kept_as_words(tmp_path: Path) -> None:
+    body = (
+        f"""echo 'Hello'; echo '[1]'; echo '{{"no": 1}}'; head -c 3000000 /dev/zero | tr '\\0' x; echo; {_say("a")}"""
+    )
+    ended, heard = _run(_job(tmp_path, "one", body))
+    assert [message.event for message in heard] == ["a"]
+    assert ended["one"].words[0] == "not an event: b'Hello\\n'"
+
+
+def test_words_without_end_are_bounded(tmp_path: Path) -> None:
+    ended, _ = _run(_job(tmp_path, "one", "seq 1 20000 >&2"))
+    assert len(ended["one"].words) == 400
+    assert ended["one"].words[-1] == "20000"
+
+
+def test_the_timed_job_waits_for_the_others(tmp_path: Path) -> None:
+    order = tmp_path / "order"
+    timed = f"{_say('waiting')}; read line; echo timed >> {order}; {_say('resumed')}"
+    other = f"sleep 0.7; echo other >> {order}; {_say('a')}"
+    # Waiting is no silence: the other job takes longer than the watchdog would allow.
+    ended, _ = _run(_job(tmp_path, "timed", timed, waits=True), _job(tmp_path, "other", other), silence=5.0)
+    assert order.read_text().split() == ["other", "timed"]
+    assert {item.ending for item in ended.values()} == {"exited"}
+
+
+def test_the_timed_job_goes_on_when_another_crashes(tmp_path: Path) -> None:
+    timed = _job(tmp_path, "timed", f"{_say('waiting')}; read line; {_say('resumed')}", waits=True)
+    ended, heard = _run(timed, _job(tmp_path, "other", "kill -11 $$"))
+    assert ended["other"].status == 11
+    assert heard[-1].event == "resumed"
+
+
+def test_an_interpreter_that_does_not_start_is_an_ending(tmp_path: Path) -> None:
+    missing = Job(name="one", python=tmp_path / "no" / "python", settings={}, environ={})
+    ended, _ = _run(missing)
+    assert ended["one"].ending == "not-started"
+
+
+def test_an_interruption_leaves_no_process_behind(tmp_path: Path) -> None:
+    body = f"sleep 600 & echo $! > {tmp_path}/child; {_say('step')}; sleep 600"
+
+    def interrupt(message: Message) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_jobs([_job(tmp_path, "one", body)], deadline=time.monotonic() + 30, silence=30, on_message=interrupt)
+    assert _gone(int((tmp_path / "child").read_text()))

@@ -1,0 +1,185 @@
+"""Real torch on the CPU: a right environment passes, and environments made wrong are caught by their own cause."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from gpuenv.model.machine import ComputeCapability, Machine
+from gpuenv.model.profile import VerificationPlan
+from gpuenv.model.verification import Check, Report
+from gpuenv.report import Silent
+from gpuenv.verify import Expected, ExpectedGpu, ExpectedPackage, evidence, run_verification
+from gpuenv.verify.installed import look
+from gpuenv.verify.verification import Accelerator
+from support.torch_env import NoTorchError, altered_environment, find_or_build, site_packages
+
+pytestmark = pytest.mark.torch
+
+NO_GPU = Machine(os="linux", arch="x86_64", libc="glibc 2.36", wsl=False, container=True, driver=None, gpus=())
+QUICK = VerificationPlan(model="gpt2-tiny", steps=5, samples=40, loss_below=5.0, deadline_seconds=300)
+ENVIRON = {"PATH": os.environ["PATH"], "HOME": "/nowhere", "OMP_NUM_THREADS": "1"}
+
+
+@pytest.fixture(scope="session")
+def torch_environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    try:
+        return find_or_build(tmp_path_factory.mktemp("torch") / "env", os.environ)
+    except NoTorchError as reason:
+        pytest.skip(str(reason))
+
+
+def _verify(
+    environment: Path,
+    *,
+    accelerator: Accelerator = "cpu",
+    expected: Expected | None = None,
+    plan: VerificationPlan = QUICK,
+    environ: Mapping[str, str] = ENVIRON,
+    silence: float = 150.0,
+) -> Report:
+    return run_verification(
+        environment,
+        plan=plan,
+        accelerator=accelerator,
+        expected=expected or Expected(),
+        machine=NO_GPU,
+        environ=environ,
+        reporter=Silent(),
+        silence=silence,
+    )
+
+
+def _check(report: Report, name: str) -> Check:
+    return next(check for check in report.checks if check.name == name)
+
+
+def test_a_right_environment_passes_and_every_file_says_cpu(torch_environment: Path, tmp_path: Path) -> None:
+    there = look(torch_environment)
+    expected = Expected(torch=there.torch_version, cuda="", profile="cpu", environment=".venv-gpu")
+    report = _verify(torch_environment, expected=expected)
+    assert report.verdict == "passed", [(check.name, check.cause) for check in report.checks]
+    assert [check.name for check in report.checks if check.status == "passed"] == [
+        "installed", "startup", "import", "training", "numbers", "kernels",
+    ]  # fmt: skip
+    assert report.training is not None
+    assert report.training.device.startswith("CPU")
+    assert report.curves[0].largest < 1e-4
+    about = evidence.About(created="2026-11-22T12:00:00Z", gpuenv="0", command="gpuenv verify", environment=".venv-gpu")
+    for path in evidence.write(tmp_path, report=report, machine=NO_GPU, about=about, smi_text="no nvidia-smi"):
+        text = path.read_text("utf-8")
+        assert "CPU" in text, path.name
+        assert str(torch_environment) not in text, path.name
+
+
+def test_a_cpu_build_where_a_gpu_is_expected(torch_environment: Path) -> None:
+    gpus = (ExpectedGpu(uuid="GPU-1", compute_capability=ComputeCapability(9, 0)),)
+    report = _verify(torch_environment, accelerator="cuda", expected=Expected(gpus=gpus, profile="hopper"))
+    assert report.verdict == "failed"
+    assert _check(report, "import").cause.startswith("a CPU build of torch is installed")
+    assert _check(report, "import").hint == "gpuenv create --profile hopper"
+    assert _check(report, "native-code").status == "failed"
+    assert _check(report, "training").status == "not-applicable"
+
+
+def test_torch_replaced_after_locking(torch_environment: Path) -> None:
+    report = _verify(torch_environment, accelerator="cuda", expected=Expected(torch="1.0.0"))
+    assert _check(report, "installed").cause.startswith("torch was replaced after locking: the lock says 1.0.0")
+
+
+NAN_OPTIMIZER = """
+_true_step = optim.AdamW.step
+def _bad_step(self, closure=None):
+    _true_step(self, closure)
+    with no_grad():
+        self.param_groups[0]["params"][-1].fill_(float("nan"))
+optim.AdamW.step = _bad_step
+"""
+IDLE_OPTIMIZER = "optim.AdamW.step = lambda self, closure=None: None"
+WRONG_KERNEL = """
+_true_linear = nn.functional.linear
+nn.functional.linear = lambda x, w, b=None: _true_linear(x, w * 1.02, b)
+"""
+HANGS = """
+import time
+_true_linear = nn.functional.linear
+nn.functional.linear = lambda *a: time.sleep(600)
+"""
+
+
+@pytest.mark.parametrize(
+    ("code", "check", "cause"),
+    [
+        (NAN_OPTIMIZER, "training", "the loss is not a number from step 2 on"),
+        (IDLE_OPTIMIZER, "training", "the optimizer ran and changed no weight"),
+        (WRONG_KERNEL, "numbers", "fp32 on cpu: the loss leaves the reference at step"),
+    ],
+    ids=["nan", "idle", "wrong-kernel"],
+)
+def test_faults_in_optimizer_and_kernels(
+    torch_environment: Path, tmp_path: Path, code: str, check: str, cause: str
+) -> None:
+    report = _verify(altered_environment(tmp_path / "env", torch_environment, torch_code=code))
+    assert report.verdict == "failed"
+    assert cause in _check(report, check).cause
+    assert _check(report, "installed").status == "passed"
+
+
+def test_a_hang_is_ended_by_the_deadline(torch_environment: Path, tmp_path: Path) -> None:
+    environment = altered_environment(tmp_path / "env", torch_environment, torch_code=HANGS)
+    plan = VerificationPlan(model="gpt2-tiny", steps=2, deadline_seconds=12)
+    report = _verify(environment, plan=plan)
+    assert _check(report, "training").cause.startswith("not finished at the deadline")
+    assert report.training is None
+
+
+def test_a_payload_that_the_system_kills(torch_environment: Path, tmp_path: Path) -> None:
+    code = "import os\nos.kill(os.getpid(), 9)"
+    report = _verify(altered_environment(tmp_path / "env", torch_environment, torch_code=code))
+    check = _check(report, "import")
+    assert check.cause.startswith("signal 9: the system killed the process")
+    assert check.hint == "free -h"
+
+
+def test_an_altered_file_of_torch_is_found(torch_environment: Path, tmp_path: Path) -> None:
+    code = "import os\nos._exit(0)"
+    environment = altered_environment(tmp_path / "env", torch_environment, torch_code=code, honest=False)
+    report = _verify(environment)
+    assert report.verdict == "failed"
+    assert _check(report, "installed").cause.startswith("a file is not as its wheel installed it: torch/__init__.py")
+
+
+def test_a_torchvision_of_another_build(torch_environment: Path, tmp_path: Path) -> None:
+    files = {"torchvision/__init__.py": "import torch\ntorch.ops.torchvision.nms\n"}
+    environment = altered_environment(tmp_path / "env", torch_environment, files=files)
+    expected = Expected(packages=(ExpectedPackage(project="torchvision"),))
+    report = _verify(environment, expected=expected, plan=VerificationPlan(model="gpt2-tiny", steps=2, loss_below=9))
+    assert "torchvision does not work with this torch" in _check(report, "import").cause
+
+
+FORGER = """
+import json, os, sys
+# Claims a finished training and leaves before anything is measured.
+os.write(1, (json.dumps({"event": "finished", "at": 0.0}) + "\\n").encode())
+os._exit(0)
+"""
+
+
+def test_a_sitecustomize_that_forges_results_does_not_run(torch_environment: Path, tmp_path: Path) -> None:
+    files = {"sitecustomize.py": FORGER, "forger.pth": "import sitecustomize\n"}
+    environment = altered_environment(tmp_path / "env", torch_environment, files=files)
+    report = _verify(environment)
+    check = _check(report, "startup")
+    assert check.status == "warned"
+    assert check.cause.startswith("sitecustomize.py, forger.pth would run at every start")
+    assert _check(report, "training").status == "passed"
+    assert report.verdict == "passed"
+
+
+def test_the_copies_are_of_the_environment_under_test(torch_environment: Path, tmp_path: Path) -> None:
+    made = altered_environment(tmp_path / "env", torch_environment, torch_code="x = 1")
+    assert site_packages(made) != site_packages(torch_environment)
+    assert look(made).torch_version == look(torch_environment).torch_version

@@ -1,0 +1,36 @@
+"""Builds small ELF libraries that hold device code, as CUDA's compiler lays it out."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+
+MAGIC = b"\x50\xed\x55\xba"
+
+
+def image(kind: str, architecture: int, *, size: int = 24, fill: bytes = b"\0") -> bytes:
+    """One image: a 64-byte header, then ``size`` bytes of code."""
+    header = bytearray(64)
+    struct.pack_into("<HHIQ", header, 0, 2 if kind == "sass" else 1, 0x101, 64, size)
+    struct.pack_into("<I", header, 28, architecture)
+    return bytes(header) + (fill * size)[:size]
+
+
+def library(fatbins: Sequence[Sequence[bytes]], *, section: bytes = b".nv_fatbin") -> bytes:
+    """An ELF file with one section of fat binaries and the section of names."""
+    body = b""
+    for images in fatbins:
+        content = b"".join(images)
+        body += MAGIC + struct.pack("<HHQ", 1, 16, len(content)) + content
+    names = b"\0" + section + b"\0.shstrtab\0"
+    start = 64
+    names_at = start + len(body)
+    table = names_at + len(names)
+    header = bytearray(64)
+    header[0:6] = b"\x7fELF\x02\x01"
+    struct.pack_into("<Q", header, 0x28, table)
+    struct.pack_into("<HHH", header, 0x3A, 64, 3, 2)
+    empty = bytes(64)
+    code = struct.pack("<IIQQQQIIQQ", 1, 1, 0, 0, start, len(body), 0, 0, 8, 0)
+    strings = struct.pack("<IIQQQQIIQQ", 1 + len(section) + 1, 3, 0, 0, names_at, len(names), 0, 0, 1, 0)
+    return bytes(header) + body + names + empty + code + strings

@@ -1,0 +1,131 @@
+"""A recorded verification on an H200 as the judges see it, and ways to make it wrong."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from gpuenv.model.machine import ComputeCapability, Driver, Gpu, Machine
+from gpuenv.model.profile import VerificationPlan
+from gpuenv.model.verification import Check, Report
+from gpuenv.verify import reference
+from gpuenv.verify.case import Case
+from gpuenv.verify.fatbin import DeviceCode
+from gpuenv.verify.installed import Distribution, Installed
+from gpuenv.verify.judging import judge
+from gpuenv.verify.limits import of_cards
+from gpuenv.verify.runner import Ended
+from gpuenv.verify.seen import Message, Seen
+from gpuenv.verify.values import CardLimits, Expected, ExpectedPackage
+
+RECORDED = Path(__file__).resolve().parent.parent / "data" / "verify" / "h200.jsonl"
+UUID = "GPU-ad473a14-ed2a-c923-1574-31ee551488a3"
+TORCH = "2.11.0+cu130"
+
+MACHINE = Machine(
+    os="linux",
+    arch="x86_64",
+    libc="glibc 2.39",
+    wsl=False,
+    container=True,
+    driver=Driver(version="580.159.04", cuda="13.0", source="nvml"),
+    gpus=(
+        Gpu(
+            index=0,
+            uuid=UUID,
+            name="NVIDIA H200",
+            compute_capability=ComputeCapability(9, 0),
+            memory_bytes=150754820096,
+            mig=False,
+        ),
+    ),
+    sources=(("driver", "nvml"), ("os", "sys.platform")),
+)
+LIMITS = CardLimits(name="H200", matmul_tflops=989.0, memory_gigabytes_per_second=4800.0, source="data sheet")
+ROOT = Path("/somewhere/project/.venv-gpu")
+Edit = Callable[[Message], Message | None]
+
+
+def installed(**changes: object) -> Installed:
+    """The environment of the recording, at rest."""
+    site = ROOT / "lib" / "python3.12" / "site-packages"
+    there = Installed(
+        environment=ROOT,
+        python=ROOT / "bin" / "python",
+        python_version="3.12",
+        site_packages=site,
+        paths=(site,),
+        system_site_packages=False,
+        distributions=(
+            Distribution(project="torch", version=TORCH, folder=site / f"torch-{TORCH}.dist-info"),
+            Distribution(project="triton", version="3.6.0", folder=site / "triton-3.6.0.dist-info"),
+        ),
+        torch_version=TORCH,
+        torch_cuda="13.0",
+        startup=(),
+        altered=(),
+        compared=12484,
+    )
+    return dataclasses.replace(there, **changes)  # type: ignore[arg-type]  # names come from the tests
+
+
+def code(*names: str, ptx: tuple[str, ...] = ()) -> tuple[tuple[str, DeviceCode], ...]:
+    """Device code of torch's main library."""
+    made = DeviceCode(sass=tuple((name, 475) for name in names), ptx=tuple((name, 1) for name in ptx), fatbins=475)
+    return (("libtorch_cuda.so", made),)
+
+
+def recorded() -> tuple[Message, ...]:
+    """Every message of the recording."""
+    return tuple(Message(**json.loads(line)) for line in RECORDED.read_text("utf-8").splitlines())
+
+
+def altered(message: Message, /, **values: object) -> Message:
+    """Change values of one message."""
+    return dataclasses.replace(message, values={**message.values, **values})
+
+
+def case(*, edit: Edit | None = None, endings: Mapping[str, Ended] | None = None, **changes: object) -> Case:
+    """The recorded case; ``edit`` changes or drops messages, ``endings`` how processes ended."""
+    messages = [made for message in recorded() if (made := edit(message) if edit else message) is not None]
+    jobs = list(dict.fromkeys(message.job for message in recorded()))
+    made = Case(
+        gpu=True,
+        plan=VerificationPlan(),
+        expected=Expected(
+            torch=TORCH,
+            cuda="13.0",
+            packages=(ExpectedPackage(project="torch", version=TORCH),),
+            profile="hopper",
+            environment=".venv-gpu",
+        ),
+        machine=MACHINE,
+        installed=installed(),
+        seen=Seen(messages=tuple(messages)),
+        ended=tuple((endings or {}).get(job, ended(job)) for job in jobs),
+        environ={"HOME": "/home/someone"},
+        dropped=(),
+        code=code("sm_75", "sm_80", "sm_86", "sm_90", "sm_100", "sm_120"),
+        limits=of_cards((LIMITS,)),
+        reference=reference.load(),
+        seeds=(1, 2, 3),
+    )
+    return dataclasses.replace(made, **changes)  # type: ignore[arg-type]  # names come from the tests
+
+
+def ended(job: str, **changes: object) -> Ended:
+    """A process that came to its end."""
+    made = Ended(job=job, ending="exited", status=0, words=(), last="finished", seconds=5.0)
+    return dataclasses.replace(made, **changes)  # type: ignore[arg-type]  # names come from the tests
+
+
+def report_of(made: Case) -> Report:
+    """Judge a case."""
+    return judge(made, seconds=14.7)
+
+
+def check_of(made: Case, name: str) -> Check:
+    """Judge a case and return one check."""
+    return next(check for check in report_of(made).checks if check.name == name)

@@ -1,0 +1,381 @@
+"""Each wrong environment has its own cause: a recorded run on an H200, changed in one place."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import pytest
+
+from gpuenv.model.machine import ComputeCapability
+from gpuenv.model.profile import VerificationPlan
+from gpuenv.verify.installed import Distribution
+from gpuenv.verify.seen import Message
+from gpuenv.verify.values import Expected, ExpectedGpu, ExpectedPackage
+from support.verify_case import (
+    MACHINE,
+    UUID,
+    altered,
+    case,
+    check_of,
+    code,
+    ended,
+    installed,
+    report_of,
+)
+
+
+def test_the_recorded_run_passes_every_check_that_applies() -> None:
+    report = report_of(case())
+    assert report.verdict == "passed"
+    assert {check.name: check.status for check in report.checks if check.status != "passed"} == {
+        "several-gpus": "not-applicable"
+    }
+    assert report.training is not None
+    assert report.training.parameters == 124_439_808
+    assert report.training.samples_seen == 56
+    assert [run.mode for run in report.runs] == ["eager", "graph"]
+    assert report.training.samples_per_second > 200
+    assert report.training.shortest_step_seconds == pytest.approx(0.00191, abs=1e-4)
+    assert [rate.share and round(rate.share, 2) for rate in report.rates] == [0.8, 0.9]
+
+
+def test_checks_keep_their_names_and_order() -> None:
+    assert [check.name for check in report_of(case()).checks] == [
+        "installed", "startup", "driver", "import", "devices", "native-code", "no-jit", "training", "on-device",
+        "graph", "numbers", "kernels", "speed", "several-gpus", "compile",
+    ]  # fmt: skip
+
+
+def _when(event: str, /, *, job: str | None = None, **values: object):
+    def edit(message: Message) -> Message:
+        hit = message.event == event and (job is None or message.job == job)
+        return altered(message, **values) if hit else message
+
+    return edit
+
+
+def test_a_cpu_build_is_named() -> None:
+    check = check_of(case(edit=_when("torch", cuda=None, version="2.11.0+cpu")), "import")
+    assert (check.status, check.cause) == ("failed", "a CPU build of torch is installed (2.11.0+cpu)")
+    assert check.hint == "gpuenv create --profile hopper"
+
+
+def test_a_torch_of_another_version_than_locked_was_replaced() -> None:
+    wrong = installed(
+        distributions=(Distribution(project="torch", version="2.12.0", folder=installed().site_packages),),
+        torch_version="2.12.0",
+    )
+    check = check_of(case(installed=wrong), "installed")
+    assert check.status == "failed"
+    assert check.cause == "torch was replaced after locking: the lock says 2.11.0+cu130, installed is 2.12.0"
+
+
+def test_two_versions_of_one_package_are_told() -> None:
+    twice = (
+        *installed().distributions,
+        Distribution(project="torch", version="2.9.1", folder=installed().site_packages),
+    )
+    check = check_of(case(installed=installed(distributions=twice)), "installed")
+    assert check.cause == "torch is installed 2 times: 2.11.0+cu130, 2.9.1"
+
+
+def test_an_altered_file_is_told() -> None:
+    check = check_of(case(installed=installed(altered=("torch/optim/adamw.py (content)",))), "installed")
+    assert check.cause == "a file is not as its wheel installed it: torch/optim/adamw.py (content)"
+
+
+def test_a_locked_companion_that_is_missing_is_told() -> None:
+    expected = Expected(packages=(ExpectedPackage(project="torchvision", version="0.26.0+cu130"),))
+    check = check_of(case(expected=expected), "installed")
+    assert check.cause == "torchvision is locked and not installed"
+
+
+def test_a_torchvision_of_another_build_is_told_by_its_own_words() -> None:
+    made = case()
+    words = "RuntimeError: operator torchvision::nms does not exist"
+    failing = Message(
+        job="training", event="package", at=1.0, values={"project": "torchvision", "version": None, "message": words}
+    )
+    seen = dataclasses.replace(made.seen, messages=(*made.seen.messages, failing))
+    check = check_of(dataclasses.replace(made, seen=seen), "import")
+    assert check.cause == "torchvision does not work with this torch: its compiled part was built for another torch"
+
+
+@pytest.mark.parametrize(
+    ("visible", "cause"),
+    [
+        ("", "CUDA_VISIBLE_DEVICES is set and empty: it hides every GPU"),
+        ("-1", "CUDA_VISIBLE_DEVICES is '-1': it hides every GPU"),
+        ("3", "CUDA_VISIBLE_DEVICES=3 asks for GPU 3, and there are 1"),
+        ("GPU-0000", "CUDA_VISIBLE_DEVICES=GPU-0000 names GPU-0000, which is no GPU of this machine"),
+    ],
+)
+def test_a_hiding_variable_is_the_cause(visible: str, cause: str) -> None:
+    edit = _when(
+        "devices", job="training", devices=[], visible=visible, message="RuntimeError: No CUDA GPUs are available"
+    )
+    check = check_of(case(edit=edit), "devices")
+    assert (check.status, check.cause, check.hint) == ("failed", cause, "unset CUDA_VISIBLE_DEVICES")
+
+
+def test_a_gpu_that_torch_does_not_see_is_named() -> None:
+    expected = Expected(gpus=(ExpectedGpu(uuid="GPU-ffffffff", compute_capability=ComputeCapability(9, 0)),))
+    check = check_of(case(expected=expected), "devices")
+    assert check.status == "failed"
+    assert "GPU-ffffffff" in check.cause
+
+
+def test_the_order_of_cuda_and_nvml_may_differ() -> None:
+    two = dataclasses.replace(MACHINE.gpus[0], index=1, uuid="GPU-second")
+    first = {"index": 0, "name": "NVIDIA H200", "uuid": "second", "capability": "9.0"}
+    second = {"index": 1, "name": "NVIDIA H200", "uuid": UUID[4:], "capability": "9.0"}
+    machine = dataclasses.replace(MACHINE, gpus=(MACHINE.gpus[0], two))
+    check = check_of(case(edit=_when("devices", devices=[first, second]), machine=machine), "devices")
+    assert check.status == "passed"
+    assert "cuda:0 = NVML 1" in check.seen
+    assert "cuda:1 = NVML 0" in check.seen
+
+
+@pytest.mark.parametrize(
+    ("names", "ptx", "status", "words"),
+    [
+        (("sm_75", "sm_80", "sm_86"), (), "failed", "no code for sm_90"),
+        (("sm_75", "sm_80"), ("compute_80",), "warned", "PTX only (compute_80)"),
+        (("sm_90",), (), "passed", ""),
+        (("sm_100", "sm_120"), (), "failed", "no code for sm_90"),
+    ],
+)
+def test_code_in_the_libraries(names: tuple[str, ...], ptx: tuple[str, ...], status: str, words: str) -> None:
+    check = check_of(case(code=code(*names, ptx=ptx)), "native-code")
+    assert check.status == status
+    assert words in check.cause
+
+
+def test_a_kernel_that_needs_the_compiler_fails() -> None:
+    def edit(message: Message) -> Message:
+        if message.event == "kernel" and message.text("name") == "attention":
+            return altered(message, message="AcceleratorError: CUDA error: no kernel image is available for execution")
+        return message
+
+    check = check_of(case(edit=edit), "no-jit")
+    assert check.status == "failed"
+    assert check.cause == "attention on cuda:0: the installed wheels hold no machine code for this card"
+
+
+def test_a_control_that_loads_in_spite_of_the_switch_proves_nothing() -> None:
+    edit = _when("ptx", job="driver-nojit", attempts=[{"target": "sm_50", "status": 0}])
+    check = check_of(case(edit=edit), "no-jit")
+    assert check.status == "warned"
+    assert "no proof" in check.cause
+
+
+@pytest.mark.parametrize(
+    ("edit", "words"),
+    [
+        (_when("step", job="training", loss="nan"), "not a number from step 1"),
+        (_when("trained", job="training", moved=0.0), "changed no weight"),
+        (_when("step", job="training", loss=10.9), "the last loss is 10.900, the bound 4.15"),
+        (_when("step", job="training", loss=3.0), "the first loss is 3.00 where random weights give 10.82"),
+        (_when("seed", job="training", loss=9.0), "with another seed"),
+    ],
+)
+def test_a_training_that_does_not_learn(edit, words: str) -> None:
+    report = report_of(case(edit=edit))
+    check = next(check for check in report.checks if check.name == "training")
+    assert check.status == "failed"
+    assert words in check.cause
+    assert report.verdict == "failed"
+
+
+def test_tensors_that_are_elsewhere_are_named() -> None:
+    edit = _when("trained", job="training", elsewhere={"parameters": 0, "gradients": 0, "state": 296})
+    assert check_of(case(edit=edit), "on-device").cause == "not on the GPU: state"
+
+
+def test_less_memory_than_the_tensors_take_is_a_contradiction() -> None:
+    check = check_of(case(edit=_when("trained", job="training", memory=1_000_000)), "on-device")
+    assert check.status == "failed"
+    assert "the tensors alone take 1.99 GB" in check.cause
+
+
+def test_a_profiler_without_kernels_is_a_warning() -> None:
+    edit = _when("profile", kernels=0, groups={}, message="RuntimeError: CUPTI")
+    assert check_of(case(edit=edit), "on-device").status == "warned"
+
+
+def test_a_graph_that_computes_something_else_fails() -> None:
+    def edit(message: Message) -> Message:
+        return altered(message, loss=5.0) if message.values.get("run") == "graph" else message
+
+    assert check_of(case(edit=edit), "graph").status == "failed"
+
+
+def test_a_step_away_from_the_reference_is_named() -> None:
+    def edit(message: Message) -> Message:
+        if message.event == "curve" and message.text("precision") == "fp32":
+            losses = list(message.numbers("losses"))
+            losses[20] += 0.002
+            return altered(message, losses=losses)
+        return message
+
+    check = check_of(case(edit=edit), "numbers")
+    assert check.status == "failed"
+    assert check.cause.startswith("fp32 on cuda:0: the loss leaves the reference at step 21")
+
+
+def test_a_wrong_first_loss_and_another_text_are_told_apart() -> None:
+    curve = check_of(case(edit=_when("curve", losses=[5.53125] * 60)), "numbers")
+    assert "the first loss is 5.5312500" in curve.cause
+    text = check_of(case(edit=_when("language", fingerprint="0")), "numbers")
+    assert "the text that was learned" in text.cause
+
+
+def test_nan_in_a_kernel_family_fails_and_a_missing_backend_does_not() -> None:
+    def broken(message: Message) -> Message:
+        return altered(message, error="nan") if message.values.get("family") == "convolution" else message
+
+    def missing(message: Message) -> Message:
+        if message.values.get("family") in ("attention flash", "attention cudnn"):
+            return altered(message, error=None, message="RuntimeError: No available kernel")
+        return message
+
+    assert check_of(case(edit=broken), "kernels").cause.endswith("is not a number: a wrong kernel")
+    absent = check_of(case(edit=missing), "kernels")
+    assert absent.status == "passed"
+    assert "not offered here: attention cudnn bfloat16" in absent.seen
+
+
+def test_a_slow_card_is_a_warning_with_the_figure() -> None:
+    def edit(message: Message) -> Message:
+        return altered(message, tflops=150.0) if message.values.get("kind") == "matmul" else message
+
+    check = check_of(case(edit=edit), "speed")
+    assert check.status == "warned"
+    assert "reaches 15% of its limit" in check.cause
+
+
+def test_an_unknown_card_is_judged_by_its_memory_clock() -> None:
+    from gpuenv.verify.limits import Limits
+
+    report = report_of(case(limits=Limits()))
+    copy = next(rate for rate in report.rates if rate.unit == "GB/s")
+    assert copy.limit == pytest.approx(4814.3, abs=0.1)
+    assert next(rate for rate in report.rates if rate.unit == "TFLOP/s").limit is None
+
+
+@pytest.mark.parametrize(
+    ("ending", "words", "hint"),
+    [
+        (ended("training", ending="signal", status=9, last="step"), "the system killed the process", "free -h"),
+        (ended("training", ending="deadline", status=-1, last="step"), "not finished at the deadline", "nvidia-smi"),
+        (ended("training", ending="silence", status=-1, last="step", stuck=True), "even a kill did not", "nvidia-smi"),
+        (ended("training", ending="signal", status=11, last="importing"), "crashed inside a compiled", "gpuenv doctor"),
+    ],
+)
+def test_a_process_that_did_not_finish(ending, words: str, hint: str) -> None:
+    def edit(message: Message) -> Message | None:
+        # It stopped in the middle of the training.
+        gone = message.event in ("finished", "trained", "seed", "profile", "speed")
+        gone = gone or (message.event == "step" and (message.text("run") == "graph" or message.whole("step") > 5))
+        return None if message.job == "training" and gone else message
+
+    made = case(edit=edit, endings={"training": ending})
+    check = check_of(made, "training")
+    assert check.status == "failed"
+    assert words in check.cause
+    assert check.hint.startswith(hint)
+    assert report_of(made).verdict == "failed"
+
+
+def test_a_run_without_any_training_never_passes() -> None:
+    made = case(edit=lambda message: message if message.job.startswith("driver") else None, ended=())
+    report = report_of(made)
+    assert report.verdict == "failed"
+    assert report.training is None
+
+
+def test_a_driver_library_of_another_version_on_the_loader_path() -> None:
+    def edit(message: Message) -> Message:
+        if message.job == "driver-user" and message.event == "driver":
+            return altered(message, status=803, path="/old/libcuda.so.535.54.03", message="SYSTEM_DRIVER_MISMATCH")
+        return message
+
+    check = check_of(case(edit=edit, environ={"LD_LIBRARY_PATH": "/old"}), "driver")
+    assert check.status == "failed"
+    assert "535.54.03 at /old/libcuda.so.535.54.03" in check.cause
+    assert check.hint == "unset LD_LIBRARY_PATH"
+
+
+def test_a_driver_that_does_not_start_says_why() -> None:
+    edit = _when("driver", job="driver", status=802, message="CUDA_ERROR_SYSTEM_NOT_READY", devices=[])
+    check = check_of(case(edit=edit), "driver")
+    assert "NVLink fabric" in check.cause
+
+
+def test_startup_code_is_a_warning_that_names_the_file() -> None:
+    check = check_of(case(installed=installed(startup=("sitecustomize.py",))), "startup")
+    assert check.status == "warned"
+    assert "sitecustomize.py would run at every start" in check.cause
+    assert "did not run in this verification" in check.seen
+
+
+def test_no_path_of_this_machine_is_shown() -> None:
+    made = case(installed=installed(startup=("sitecustomize.py",)))
+    words = " ".join(check.seen + check.cause + check.hint for check in report_of(made).checks)
+    assert "/somewhere" not in words
+    assert "ls .venv-gpu/lib/python3.12/site-packages" in words
+
+
+def test_a_compiler_that_is_missing_is_a_warning_with_the_cause() -> None:
+    edit = _when("compiled", message="InductorError: RuntimeError: Failed to find C compiler", error=None)
+    check = check_of(case(edit=edit), "compile")
+    assert (check.status, check.hint) == ("warned", "sudo apt-get install gcc")
+
+
+def _two_gpus(*, wrong: int = 0, error: float = 1e-7, digests: tuple[str, str] = ("a", "a"), pairs: int = 2):
+    made = case()
+    second = dataclasses.replace(MACHINE.gpus[0], index=1, uuid="GPU-second")
+    messages = list(made.seen.messages)
+    for rank in range(2):
+        job = f"rank-{rank}"
+        messages.append(Message(job=job, event="sum", at=1.0, values={"elements": 1000, "wrong": wrong}))
+        values = {"error": error, "gradients": digests[rank]}
+        messages.append(Message(job=job, event="parallel-step", at=1.0, values=values))
+        messages.append(Message(job=job, event="finished", at=2.0, values={}))
+    for number in range(pairs):
+        values = {"source": number, "target": 1 - number, "peer": True, "wrong": 0}
+        messages.append(Message(job="rank-0", event="pair", at=1.0, values=values))
+    return dataclasses.replace(
+        made,
+        machine=dataclasses.replace(MACHINE, gpus=(MACHINE.gpus[0], second)),
+        seen=dataclasses.replace(made.seen, messages=tuple(messages)),
+        ended=(*made.ended, ended("rank-0"), ended("rank-1")),
+    )
+
+
+def test_two_gpus_that_agree() -> None:
+    check = check_of(_two_gpus(), "several-gpus")
+    assert check.status == "passed"
+    assert check.seen == "2 ranks, 2 sums, gradients apart by 1e-07, 2 pairs copied, 2 with peer access"
+
+
+@pytest.mark.parametrize(
+    ("made", "words"),
+    [
+        (_two_gpus(wrong=7), "7 wrong elements of 1000"),
+        (_two_gpus(error=0.5), "not those of the whole batch"),
+        (_two_gpus(digests=("a", "b")), "different gradients"),
+        (_two_gpus(pairs=1), "2 ranks and 1 pairs reported"),
+    ],
+)
+def test_two_gpus_that_do_not_agree(made, words: str) -> None:
+    check = check_of(made, "several-gpus")
+    assert check.status == "failed"
+    assert words in check.cause
+
+
+def test_the_bound_of_the_plan_is_the_one_that_counts() -> None:
+    check = check_of(case(plan=VerificationPlan(loss_below=2.5)), "training")
+    assert check.status == "failed"
+    assert not math.isnan(report_of(case()).final_losses[1][1])

@@ -1,0 +1,238 @@
+"""The smaller parts: surroundings, limits, causes, languages, the reference curve, files at rest, charts, baseline."""
+
+from __future__ import annotations
+
+import base64
+import doctest
+import hashlib
+import itertools
+import json
+import math
+import re
+from pathlib import Path
+
+import pytest
+
+from gpuenv.errors import ConfigurationError, TargetError
+from gpuenv.verify import baseline, causes, charts, evidence, judge_devices, limits, reference
+from gpuenv.verify import case as case_module
+from gpuenv.verify.installed import look
+from gpuenv.verify.payload import language
+from gpuenv.verify.seen import Message
+from gpuenv.verify.surroundings import dropped, scrub
+from gpuenv.verify.values import CardLimits, ExpectedPackage
+from support.verify_case import MACHINE, altered, case, report_of
+
+
+@pytest.mark.parametrize("module", [case_module, limits, judge_devices])
+def test_examples_in_docstrings(module) -> None:
+    assert doctest.testmod(module).failed == 0
+
+
+def test_what_bends_results_is_not_passed_on_and_is_named() -> None:
+    environ = {
+        "PATH": "/bin",
+        "LD_PRELOAD": "/evil.so",
+        "PYTHONPATH": "/evil",
+        "PYTORCH_NVML_BASED_CUDA_CHECK": "1",
+        "CUDA_FORCE_PTX_JIT": "1",
+        "CUDA_VISIBLE_DEVICES": "1",
+        "NCCL_NVLS_ENABLE": "0",
+        "NVSHMEM_DISABLE_NVLS": "1",
+        "TORCH_SYMM_MEM_DISABLE_MULTICAST": "1",
+        "EDITOR": "vi",
+    }
+    kept = scrub(environ, scratch="/scratch")
+    assert {name for name in environ if name in kept and kept[name] == environ[name]} == {
+        "PATH",
+        "CUDA_VISIBLE_DEVICES",
+        "NCCL_NVLS_ENABLE",
+        "NVSHMEM_DISABLE_NVLS",
+        "TORCH_SYMM_MEM_DISABLE_MULTICAST",
+    }
+    assert kept["PYTORCH_NVML_BASED_CUDA_CHECK"] == "0"
+    assert dropped(environ) == ("CUDA_FORCE_PTX_JIT", "LD_PRELOAD", "PYTHONPATH", "PYTORCH_NVML_BASED_CUDA_CHECK")
+
+
+def test_a_card_is_found_by_its_whole_name_only() -> None:
+    table = limits.of_cards((CardLimits(name="H100", matmul_tflops=1.0, memory_gigabytes_per_second=1.0, source="x"),))
+    assert table.of("NVIDIA H100") is not None
+    assert table.of("NVIDIA H100 PCIe") is None
+
+
+@pytest.mark.parametrize(("clock", "bits"), [(0, 512), (1000, 512), (1_000_000, 0), (10**9, 512)])
+def test_implausible_clocks_give_no_limit(clock: int, bits: int) -> None:
+    assert limits.by_clock(clock, bits) is None
+
+
+@pytest.mark.parametrize(
+    ("words", "cause"),
+    [
+        ("CUDA error: no kernel image is available for execution on the device", "no machine code"),
+        ("RuntimeError: The NVIDIA driver on your system is too old (found version 12020)", "older than"),
+        ("undefined symbol: _ZN3c105ErrorC2E", "built for another torch"),
+        ("libcudnn.so.9: cannot open shared object file", "is not installed in this environment"),
+        ("OutOfMemoryError: CUDA out of memory. Tried to allocate 20.00 GiB", "memory is taken"),
+        ("ptxas fatal   : Value 'sm_121a' is not defined for option 'gpu-name'", "assembler is older"),
+        ("RuntimeError: something new", "RuntimeError: something new"),
+        ("", "unknown"),
+    ],
+)
+def test_other_programs_words_point_to_a_cause(words: str, cause: str) -> None:
+    found = causes.of_words(words)
+    assert cause in found.cause
+    assert found.hint
+
+
+def test_the_markov_language_is_the_one_of_the_reference() -> None:
+    batches = language.markov_batches(steps=60, batch=32, length=64, seed=1)
+    there = reference.load()
+    assert language.fingerprint(batches) == there.language
+    assert pytest.approx(there.entropy) == language.ENTROPY == pytest.approx(1.75 * math.log(2))
+    followers: dict[int, set[int]] = {}
+    for batch in batches:
+        for row in batch:
+            for one, other in itertools.pairwise(row):
+                followers.setdefault(one, set()).add(other)
+    assert max(map(len, followers.values())) == 4
+
+
+def test_the_reference_starts_at_the_logarithm_and_ends_above_the_floor() -> None:
+    there = reference.load()
+    assert len(there.losses) == 60
+    assert there.losses[0] == pytest.approx(math.log(256), abs=1e-12)
+    assert there.entropy < there.losses[-1] < there.entropy + reference.ABOVE_FLOOR
+
+
+def test_arithmetic_samples_are_right_sums_of_the_length_asked_for() -> None:
+    samples = language.arithmetic_samples(count=20, length=256, seed=1)
+    assert {len(sample) for sample in samples} == {257}
+    assert samples == language.arithmetic_samples(count=20, length=256, seed=1)
+    assert samples != language.arithmetic_samples(count=20, length=256, seed=2)
+    for line in samples[0].decode().splitlines()[:-1]:
+        assert re.fullmatch(r"\d+ [-+*] \d+ = -?\d+", line)
+        left, _, right = line.partition(" = ")
+        assert eval(left) == int(right)
+
+
+def test_drawn_weights_are_standard_normal() -> None:
+    numbers = language.normal_numbers(count=20_001, seed=1)
+    assert len(numbers) == 20_001
+    mean = sum(numbers) / len(numbers)
+    assert abs(mean) < 0.03
+    assert sum((x - mean) ** 2 for x in numbers) / len(numbers) == pytest.approx(1.0, abs=0.03)
+
+
+def _environment(root: Path, *, content: bytes = b"x = 1\n", record: bytes | None = None) -> Path:
+    site = root / "lib" / "python3.12" / "site-packages"
+    (site / "torch").mkdir(parents=True)
+    (root / "bin").mkdir()
+    (root / "bin" / "python").symlink_to("/bin/sh")
+    (site / "torch" / "version.py").write_text("__version__ = '9.9.0+cu999'\ncuda: str | None = '99.9'\n")
+    (site / "torch" / "code.py").write_bytes(content)
+    info = site / "torch-9.9.0+cu999.dist-info"
+    info.mkdir()
+    wanted = content if record is None else record
+    digest = base64.urlsafe_b64encode(hashlib.sha256(wanted).digest()).rstrip(b"=").decode()
+    (info / "RECORD").write_text(f"torch/code.py,sha256={digest},{len(wanted)}\n{info.name}/RECORD,,\n")
+    return root
+
+
+def test_an_environment_is_read_without_running_it(tmp_path: Path) -> None:
+    there = look(_environment(tmp_path))
+    assert (there.torch_version, there.torch_cuda, there.python_version) == ("9.9.0+cu999", "99.9", "3.12")
+    assert there.version_of("torch") == "9.9.0+cu999"
+    assert (there.altered, there.compared, there.startup) == ((), 1, ())
+
+
+@pytest.mark.parametrize(("record", "why"), [(b"y = 1\n", "content"), (b"longer = 1\n", "size")])
+def test_a_file_that_was_changed_is_found(tmp_path: Path, record: bytes, why: str) -> None:
+    assert look(_environment(tmp_path, record=record)).altered == (f"torch/code.py ({why})",)
+
+
+def test_startup_code_and_added_folders_are_found(tmp_path: Path) -> None:
+    root = _environment(tmp_path)
+    site = root / "lib" / "python3.12" / "site-packages"
+    (root / "more").mkdir()
+    (site / "sitecustomize.py").write_text("raise SystemExit")
+    (site / "evil.pth").write_text("import os; os.abort()\n")
+    (site / "extra.pth").write_text(f"# a comment\n{root / 'more'}\n/does/not/exist\n")
+    (site / "distutils-precedence.pth").write_text("import os\n")
+    there = look(root)
+    assert there.startup == ("sitecustomize.py", "evil.pth")
+    assert there.paths == (site, root / "more")
+
+
+def test_a_folder_that_is_no_environment_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(TargetError, match="no interpreter"):
+        look(tmp_path)
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "python").symlink_to("/bin/sh")
+    with pytest.raises(TargetError, match="no site-packages"):
+        look(tmp_path)
+
+
+def test_triton_is_imported_by_its_name_whatever_its_project_is_called() -> None:
+    assert ExpectedPackage(project="pytorch-triton").module == "triton"
+    assert ExpectedPackage(project="torchvision").module == "torchvision"
+
+
+def test_a_chart_has_a_gap_where_a_value_is_no_number() -> None:
+    line = charts.Series(name="loss", values=(3.0, math.nan, 2.0, 1.0), style="one")
+    drawn = charts.line_chart("Loss", [line], unit="nats")
+    assert drawn.count("<polyline") == 2
+    assert "nan" not in drawn
+    assert "no values" in charts.line_chart("Loss", [charts.Series(name="x", values=(math.nan,), style="one")], unit="")
+
+
+def test_a_chart_of_equal_values_is_drawn() -> None:
+    assert "<polyline" in charts.line_chart("x", [charts.Series(name="x", values=(0.0, 0.0), style="one")], unit="")
+
+
+ABOUT = evidence.About(
+    created="2026-11-22T12:00:00Z", gpuenv="0.1.0", command="gpuenv verify", environment=".venv-gpu", profile="hopper"
+)
+
+
+def _json(edit=None) -> dict[str, object]:
+    return evidence.to_json(report=report_of(case(edit=edit)), machine=MACHINE, about=ABOUT)
+
+
+def test_a_run_equals_itself() -> None:
+    assert baseline.compare(_json(), _json()) == ()
+
+
+def test_slower_and_other_wheels_are_found() -> None:
+    def slower(message: Message) -> Message:
+        if message.values.get("run") == "graph" and message.event == "step":
+            return altered(message, seconds=(message.number("seconds") or 0) * 2)
+        return altered(message, tflops=400.0) if message.values.get("kind") == "matmul" else message
+
+    old, new = _json(), _json(slower)
+    facts = dict(new["facts"])  # type: ignore[call-overload]  # JSON
+    facts["package torch"] = "9.9.9"
+    machine = json.loads(json.dumps(new["machine"])) | {"driver": {"version": "999.1"}}
+    found = {row.what: row for row in baseline.compare(old, {**new, "facts": facts, "machine": machine})}
+    assert found["package torch"].change == "changed"
+    assert (found["driver"].before, found["driver"].after) == ("580.159.04", "999.1")
+    assert found["training gpt2 graph bf16 autocast on cuda:0"].change == "worse"
+    assert found["matrix product 8192³ bfloat16 on cuda:0"].change == "worse"
+    assert next(iter(found)) == "matrix product 8192³ bfloat16 on cuda:0"
+
+
+def test_a_check_that_fails_now_is_worse() -> None:
+    def edit(message: Message) -> Message:
+        return altered(message, loss="nan") if message.event == "step" else message
+
+    changes = {row.what: row.change for row in baseline.compare(_json(), _json(edit))}
+    assert changes["verdict"] == "worse"
+    assert changes["check training"] == "worse"
+    assert {row.what: row.change for row in baseline.compare(_json(edit), _json())}["verdict"] == "better"
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"schema": {"name": "gpuenv-evidence", "version": "7"}}'])
+def test_what_is_not_evidence_is_refused(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "evidence.json"
+    path.write_text(content)
+    with pytest.raises(ConfigurationError, match=re.escape(str(path))):
+        baseline.read(path)
