@@ -112,6 +112,7 @@ def build(
         sweep(job.target, reporter)
         check_target(target)
         with staging(job.target) as stage:
+            _warn_of_copies(job, stage)
             job.clock.lap("prepare")
             environment, compared, fetched = _filled(job, stage)
             marker = _finish(job, environment, compared)
@@ -175,6 +176,14 @@ class _Job:
             on_stderr=arrivals.hear if arrivals else None,
             on_progress=arrivals.written if arrivals else None,
             stall=self.options.stall,
+        )
+
+
+def _warn_of_copies(job: _Job, stage: Path) -> None:
+    """Hard links end at the edge of a file system: gigabytes are copied then, and take their room twice."""
+    if job.cache is not None and job.options.free(job.cache).device != job.options.free(stage).device:
+        job.reporter.warn(
+            f"uv's cache ({job.cache}) is on another file system than {job.target.path}: files are copied, not linked"
         )
 
 

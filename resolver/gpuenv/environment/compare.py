@@ -93,18 +93,10 @@ def compare(
         return _nothing("broken", "it has no site-packages folder")
     entries = walk(environment)
     found = distributions(environment, site)
-    differences = list(_set_differences(found, expected))
-    differences += [
-        Difference(kind="broken", package=each.name, path=each.info, detail=each.problem)
-        for each in found
-        if each.problem
-    ]
+    differences = [*_set_differences(found, expected), *_broken(found)]
     owners, shared = _owners(found)
     prefix = site.relative_to(environment).as_posix() + "/"
-    notes = [
-        f"{path} is listed by {' and '.join(names)} with different contents" for path, names in sorted(shared.items())
-    ]
-    notes += list(_unhashed(found))
+    notes = [*_differing_owners(shared), *_unhashed(found)]
     doubtful: list[tuple[str, Distribution, Row]] = []
     for path, (dist, row) in owners.items():
         difference = _listed_difference(entries.get(path), path, dist, row, sized=path not in shared)
@@ -126,6 +118,17 @@ def compare(
         files=len(entries),
         hashed=len(doubtful),
     )
+
+
+def _broken(found: Iterable[Distribution]) -> Iterable[Difference]:
+    for each in found:
+        if each.problem:
+            yield Difference(kind="broken", package=each.name, path=each.info, detail=each.problem)
+
+
+def _differing_owners(shared: Mapping[str, list[str]]) -> Iterable[str]:
+    for path, names in sorted(shared.items()):
+        yield f"{path} is listed by {' and '.join(names)} with different contents"
 
 
 def _unhashed(found: Iterable[Distribution]) -> Iterable[str]:

@@ -75,7 +75,7 @@ def require_space(
 
 def _hints(what: str, path: Path) -> tuple[str, ...]:
     if what == "uv's cache":
-        return ("remove what is not used: uv cache prune", "or move the cache: GPUENV_CACHE_DIR=/a/larger/disk")
+        return ("remove what is not used: uv cache prune", "or move the cache: UV_CACHE_DIR=/a/larger/disk")
     return (f"free some space, see: df -h {path}",)
 
 

@@ -61,17 +61,19 @@ def check_target(path: Path) -> Target:
         aim = real.readlink()
         raise TargetError(
             f"{path} is a symbolic link to {aim}, and gpuenv replaces no links",
-            hints=(f"name the folder itself: --env {aim}", f"or remove the link: rm {path}"),
+            hints=(f"name the folder itself: gpuenv create {aim}", f"or remove the link: rm {path}"),
         )
     if not stat.S_ISDIR(mode):
-        raise TargetError(f"{path} is a file, not an environment", hints=("choose another folder with --env",))
+        raise TargetError(
+            f"{path} is a file, not an environment", hints=("choose another folder: gpuenv create OTHER",)
+        )
     if is_ours(real) or not any(real.iterdir()):
         return Target(path=real, exists=True)
     what = "an environment that gpuenv did not build" if (real / "pyvenv.cfg").is_file() else "not an environment"
     raise TargetError(
         f"{path} is {what}; it was left as it is",
         causes=(f"it holds no readable {MARKER}",),
-        hints=("choose another folder with --env", f"or move it away yourself: mv {path} {path}.old"),
+        hints=("choose another folder: gpuenv create OTHER", f"or move it away yourself: mv {path} {path}.old"),
     )
 
 
@@ -85,7 +87,7 @@ def is_ours(folder: Path) -> bool:
 
 def _real_parent(path: Path) -> Path:
     if path.name in ("", ".."):
-        raise TargetError(f"{path} cannot be an environment", hints=("name the folder itself with --env",))
+        raise TargetError(f"{path} cannot be an environment", hints=("name the folder itself: gpuenv create FOLDER",))
     try:
         parent = path.parent.resolve(strict=True)
     except FileNotFoundError:
@@ -107,10 +109,12 @@ def _check_parent(parent: Path, *, shown: Path) -> None:
         if others_write and facts.st_uid != os.geteuid():
             raise TargetError(
                 f"anyone may replace files in {parent}, and it is not yours: {shown} would not be safe there",
-                hints=(f"chmod o-w {parent}", "or choose a folder of your own with --env"),
+                hints=(f"chmod o-w {parent}", "or choose a folder of your own: gpuenv create FOLDER"),
             )
     if not os.access(parent, os.W_OK | os.X_OK):
-        raise TargetError(f"no permission to write in {parent}", hints=("choose a folder of your own with --env",))
+        raise TargetError(
+            f"no permission to write in {parent}", hints=("choose a folder of your own: gpuenv create FOLDER",)
+        )
 
 
 @contextlib.contextmanager

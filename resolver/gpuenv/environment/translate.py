@@ -50,7 +50,7 @@ _SIGNS = (
         words=("no space left on device", "disk quota exceeded", "file too large", "not enough space on the disk"),
         error=NoSpaceError,
         message="there is no space left for the environment or uv's cache",
-        hints=("free some space, or move the cache: GPUENV_CACHE_DIR=/a/larger/disk",),
+        hints=("free some space, or move the cache: UV_CACHE_DIR=/a/larger/disk",),
     ),
     _Sign(
         words=("hash mismatch", "size mismatch", "the server advertised", "exceeds the expected size"),
