@@ -95,7 +95,7 @@ _true_step = optim.AdamW.step
 def _bad_step(self, closure=None):
     _true_step(self, closure)
     with no_grad():
-        self.param_groups[0]["params"][-1].fill_(float("nan"))
+        self.param_groups[0]["params"][-1].fill_(nan)
 optim.AdamW.step = _bad_step
 """
 IDLE_OPTIMIZER = "optim.AdamW.step = lambda self, closure=None: None"
@@ -130,7 +130,7 @@ def test_faults_in_optimizer_and_kernels(
 
 def test_a_hang_is_ended_by_the_deadline(torch_environment: Path, tmp_path: Path) -> None:
     environment = altered_environment(tmp_path / "env", torch_environment, torch_code=HANGS)
-    plan = VerificationPlan(model="gpt2-tiny", steps=2, deadline_seconds=12)
+    plan = VerificationPlan(model="gpt2-tiny", steps=2, deadline_seconds=8)
     report = _verify(environment, plan=plan)
     assert _check(report, "training").cause.startswith("not finished at the deadline")
     assert report.training is None

@@ -108,7 +108,7 @@ def _bad_step(self, closure=None):
     with no_grad():
         for group in self.param_groups:
             for tensor in group["params"]:
-                tensor.mul_(float("nan"))
+                tensor.mul_(nan)
     return result
 optim.AdamW.step = _bad_step
 """

@@ -8,14 +8,13 @@ from __future__ import annotations
 import base64
 import csv
 import hashlib
+import json
 import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-
-WISH = "torch>=2.6"
 
 
 class NoTorchError(Exception):
@@ -29,20 +28,22 @@ def find_or_build(folder: Path, environ: Mapping[str, str]) -> Path:
     """
     if named := environ.get("GPUENV_TEST_TORCH_ENV"):
         return Path(named)
-    python = folder / "bin" / "python"
-    steps = (
-        [sys.executable, "-m", "venv", str(folder)],
-        # Looked at before anything is fetched: on most indexes the newest torch is a CUDA build.
-        [str(python), "-m", "pip", "install", "-q", "--dry-run", "--no-deps", "--report", str(folder / "r.json"), WISH],
-        [str(python), "-m", "pip", "install", "-q", "--only-binary", ":all:", WISH],
-    )
-    for number, step in enumerate(steps):
-        done = subprocess.run(step, capture_output=True, text=True, timeout=600, check=False)
-        if done.returncode != 0:
-            raise NoTorchError(f"{' '.join(step[1:4])} failed: {done.stderr.strip()[-500:]}")
-        if number == 1 and "cpu" not in (folder / "r.json").read_text("utf-8").partition("metadata")[0]:
-            raise NoTorchError("pip offers no CPU build of torch here (name one by GPUENV_TEST_TORCH_ENV)")
+    python, report = folder / "bin" / "python", folder / "report.json"
+    pip = [str(python), "-m", "pip", "install", "-q"]
+    _run([sys.executable, "-m", "venv", str(folder)])
+    # Only the folders that pip is configured with: an index would offer the newest CUDA build.
+    _run([*pip, "--dry-run", "--no-deps", "--no-index", "--report", str(report), "torch"])
+    version = json.loads(report.read_text("utf-8"))["install"][0]["metadata"]["version"]
+    if "cpu" not in version:
+        raise NoTorchError(f"pip offers torch {version} here, no CPU build (name one by GPUENV_TEST_TORCH_ENV)")
+    _run([*pip, "--only-binary", ":all:", f"torch=={version}"])
     return folder
+
+
+def _run(command: list[str]) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
+    if done.returncode != 0:
+        raise NoTorchError(f"no CPU build of torch: {' '.join(command[1:4])} failed: {done.stderr.strip()[-500:]}")
 
 
 def site_packages(environment: Path) -> Path:
