@@ -166,8 +166,13 @@ class Facts:
         return next(found, None)
 
     def requires(self, entry: Entry) -> tuple[str, ...] | None:
-        """Requires-Dist as read, where it was."""
-        return next((each.requires_dist for each in self._of(entry) if each.requires_dist is not None), None)
+        """Requires-Dist as read from this very wheel.
+
+        No sibling speaks for it: the wheels of one nightly are built by a job a Python, each against the newest torch
+        of its hour, so that one version can carry several pins (docs/nightlies.md).
+        """
+        contents = self._contents.get(entry.wheel.url)
+        return None if contents is None else contents.requires_dist
 
     def _of(self, entry: Entry) -> list[WheelContents]:
         urls = [entry.wheel.url, *self._siblings.get(entry.sibling_key, ())]
