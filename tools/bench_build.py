@@ -17,6 +17,8 @@ import threading
 import time
 from pathlib import Path
 
+from packaging.utils import canonicalize_name
+
 from gpuenv.environment.build import Built, build
 from gpuenv.environment.interpreters import running_interpreter
 from gpuenv.environment.uv import Uv, find_uv
@@ -113,7 +115,7 @@ def make_lock(path: Path, wheels: list[Path], base: str) -> tuple[Path, Lock]:
         size = wheel.stat().st_size
         packages.append(
             LockedPackage(
-                name=name.lower().replace("_", "-"), version=version, filename=wheel.name, url=url, sha256=digest,
+                name=canonicalize_name(name), version=version, filename=wheel.name, url=url, sha256=digest,
                 size=size, hash_origin="computed", source="find-links", family=name == "torch",
             )
         )  # fmt: skip
