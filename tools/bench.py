@@ -1,7 +1,7 @@
 """Measure what the budgets in docs/architecture.md are about. Prints, asserts nothing.
 
-    make bench                  start-up and detection
-    make bench ARGS=--build     also a build from a lock with a warm cache against bare uv
+    make bench                                   start-up and detection
+    python tools/bench_build.py WHEEL ...        a build from a lock with a warm cache against bare uv
 """
 
 from __future__ import annotations
@@ -12,11 +12,10 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 REPEAT = 11
-ROOT = Path(__file__).parents[1]
 
 
 def wall(command: Sequence[str], *, cwd: Path | None = None) -> float:
@@ -62,18 +61,10 @@ def detection() -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--build", action="store_true", help="also build from a lock with a warm cache")
-    arguments = parser.parse_args()
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     print(f"{os.cpu_count()} cores, Python {sys.version.split()[0]}, {REPEAT} runs each")
-    steps: list[Callable[[], None]] = [start_up, detection]
-    if arguments.build:
-        sys.path.insert(0, str(ROOT / "tests"))
-        from support.bench_build import build
-
-        steps.append(lambda: build(row))
-    for step in steps:
-        step()
+    start_up()
+    detection()
 
 
 if __name__ == "__main__":

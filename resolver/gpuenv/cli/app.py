@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import ModuleType
-from typing import cast
+from types import FrameType, ModuleType
+from typing import NoReturn, cast
 
 from gpuenv import __version__
 from gpuenv.cli import parser as parsing
@@ -40,6 +42,9 @@ _BUG, _INTERRUPTED = 70, 130
 def main(argv: Sequence[str], *, environ: Mapping[str, str] | None = None) -> int:
     """Run gpuenv with ``argv`` and return the exit code. The only place that reads the process's environment."""
     world = dict(os.environ) if environ is None else dict(environ)
+    # `kill` and a container's stop end a build as Ctrl-C does: what is half-built is removed.
+    with contextlib.suppress(ValueError):  # in a thread other than the main one
+        signal.signal(signal.SIGTERM, _interrupt)
     as_json = "--json" in argv or world.get("GPUENV_JSON", "").lower() in ("1", "true", "yes", "on")
     command = next((word for word in argv if word in VERBS), "")
     console = Console(environ=world)
@@ -71,6 +76,10 @@ def main(argv: Sequence[str], *, environ: Mapping[str, str] | None = None) -> in
         return 0
     except Exception as error:
         return _bug(console, error, as_json=as_json, command=command)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
+    raise KeyboardInterrupt
 
 
 def _verbs() -> dict[str, ModuleType]:

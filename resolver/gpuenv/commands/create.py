@@ -98,6 +98,7 @@ def _build(context: Context, locked: Locked, target: Path, proof: verifying.Proo
             offline=context.offline,
             sync_from=_from_store(context, locked),
             python_downloads=python.path is None,
+            extra_env=deciding.uv_environment(context, deciding.source_plan(context)),
         ),
     )
     context.reporter.say(

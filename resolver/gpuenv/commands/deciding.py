@@ -80,6 +80,18 @@ def open_http(context: Context, plan: SourcePlan) -> Http:
     )
 
 
+def uv_environment(context: Context, plan: SourcePlan) -> dict[str, str]:
+    """What of pip's configuration uv has to be told: it reads none of it. The person's own variables win."""
+    found: dict[str, str] = {}
+    if plan.access.certificates and not context.environ.get("SSL_CERT_FILE"):
+        found["SSL_CERT_FILE"] = plan.access.certificates
+    if plan.access.proxy:
+        for name in ("HTTPS_PROXY", "HTTP_PROXY"):
+            if not (context.environ.get(name) or context.environ.get(name.lower())):
+                found[name] = plan.access.proxy
+    return found
+
+
 def check_fit(profile: Profile, seen: Seen, request: select.Request) -> None:
     """Stop before any download where the profile is for another machine."""
     mismatch = select.fits(profile, seen.machine, request)
