@@ -97,7 +97,9 @@ def _fresh(context: Context, seen: Seen, profile: Profile, lock: Lock) -> Lock |
     """The lock that would be made now; ``None`` where none can, which the other reasons explain."""
     try:
         decided = deciding.decide(context, seen=seen, profile=profile)
-        wishes = locking.LockWishes(previous_text=None, single_source=lock.decision.single_source, command=lock.command)
+        wishes = locking.LockWishes(
+            previous=lock, tentative=True, single_source=lock.decision.single_source, command=lock.command
+        )
         return locking.make_lock(context, decided, wishes)
     except GpuenvError as error:
         context.reporter.warn(f"no lock can be made now: {error.message}")

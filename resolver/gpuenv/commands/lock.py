@@ -132,6 +132,7 @@ def _one(context: Context, seen: Seen, profile: Profile, options: LockOptions, g
         locking.LockWishes(
             previous=before,
             previous_text=None if before is None or options.upgrade else _without(before, options.upgrade_packages),
+            tentative=options.dry_run,
             single_source=options.single_source,
             command=_command(context, decided, options),
         ),

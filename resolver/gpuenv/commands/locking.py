@@ -6,16 +6,17 @@ collects the five, the rooms do the work.
 
 from __future__ import annotations
 
+import hashlib
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from packaging.requirements import Requirement
 
 from gpuenv import knowledge as tables
 from gpuenv.commands.context import Context
-from gpuenv.commands.deciding import Decided, open_http
+from gpuenv.commands.deciding import Decided, open_http, uv_environment
 from gpuenv.commands.keeping import fetcher
 from gpuenv.commands.reading import Reader
 from gpuenv.environment import closure
@@ -25,6 +26,7 @@ from gpuenv.errors import IndexError_
 from gpuenv.index.http import Http
 from gpuenv.index.source import load_source
 from gpuenv.lock import codec, making
+from gpuenv.lock.audit import same_file
 from gpuenv.lock.model import Lock
 from gpuenv.lock.places import anchored, near
 from gpuenv.model.wheel import Wheel, WheelContents
@@ -36,10 +38,15 @@ FOLDER = "lockfiles"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LockWishes:
-    """How to lock. ``previous`` keeps its versions where they still fit, unless ``upgrade``."""
+    """How to lock. ``previous`` is the lock that stands there: what it hashed is not downloaded again, and must not have
+    changed. ``previous_text`` keeps its versions where they still fit; ``None`` lets them move.
+
+    A ``tentative`` lock is made to be compared or shown, never written: no wheel is downloaded to learn its hash.
+    """
 
     previous: Lock | None = None
     previous_text: str | None = None
+    tentative: bool = False
     single_source: bool = False
     command: str = ""
 
@@ -65,7 +72,7 @@ def make_lock(context: Context, decided: Decided, wishes: LockWishes) -> Lock:
         python=decided.decision.python,
         filenames=[wheel.filename for wheel in decided.decision.packages],
     )
-    source = _Source(context, decided, open_http(context, decided.plan))
+    source = _Source(context, decided, open_http(context, decided.plan), wishes)
     packages = closure.resolve_closure(
         closure.ClosureRequest(
             decision=decided.decision,
@@ -81,7 +88,7 @@ def make_lock(context: Context, decided: Decided, wishes: LockWishes) -> Lock:
         ),
         source=source,
         hash_of=source.hash_of,
-        resolver=_resolver(context, uv),
+        resolver=_resolver(context, uv, decided),
     )
     return Lock(
         command=wishes.command or command_of(context, decided),
@@ -128,12 +135,13 @@ def write_lock(path: Path, lock: Lock) -> bool:
     return True
 
 
-def _resolver(context: Context, uv: Uv) -> Resolver:
+def _resolver(context: Context, uv: Uv, decided: Decided) -> Resolver:
     return Resolver(
         uv=uv,
         reporter=context.reporter,
         interpreter=Path(sys.executable),
         offline=context.offline,
+        extra_env=uv_environment(context, decided.plan),
         refresh=context.refresh,
     )
 
@@ -162,8 +170,8 @@ def _hosts(decided: Decided, *, single_source: bool) -> frozenset[str]:
 class _Source:
     """The torch source of a decision, asked for what the closure needs beyond the decided wheels."""
 
-    def __init__(self, context: Context, decided: Decided, http: Http) -> None:
-        self._context, self._decided, self._http = context, decided, http
+    def __init__(self, context: Context, decided: Decided, http: Http, wishes: LockWishes) -> None:
+        self._context, self._decided, self._http, self._wishes = context, decided, http, wishes
         self._reader = Reader(context, http, facts=decided.contents)
         self._knowledge = tables.load()
 
@@ -200,9 +208,25 @@ class _Source:
         return max(found, key=lambda row: row[:4])[4] if found else None
 
     def contents(self, wheel: Wheel) -> WheelContents | None:
-        """METADATA of a wheel: known already, in its metadata file, or read out of it."""
-        return self._reader.metadata(wheel)
+        """METADATA of a wheel: known already, in its metadata file, or read out of it. Of a torch nightly its commit too:
+        two of them are told apart by nothing else."""
+        contents = self._reader.metadata(wheel)
+        if contents is not None and contents.git is None and (wheel.project, wheel.channel) == ("torch", "nightly"):
+            return replace(contents, git=self._reader.commit(wheel))
+        return contents
 
     def hash_of(self, wheel: Wheel) -> closure.Hashed:
-        """Hash a wheel whose row has no hash: a local file is read, a remote one downloaded and kept."""
+        """Hash a wheel whose row has no hash: as it was locked before, else a local file is read, and a remote one
+        downloaded and kept."""
+        previous = self._wishes.previous
+        before = None if previous is None else previous.by_name.get(wheel.project)
+        if before is not None and before.url is not None and same_file(before.url, wheel.url):
+            return closure.Hashed(sha256=before.sha256, size=before.size or 0, origin=before.hash_origin)
+        if self._wishes.tentative and making.local_path(wheel.url) is None:
+            return closure.Hashed(sha256=_not_known(wheel), size=wheel.size or 0, origin="first-download")
         return fetcher(self._context, self._decided.plan).hash_of(wheel)
+
+
+def _not_known(wheel: Wheel) -> str:
+    """A stand-in for the hash of a tentative lock; no file has it."""
+    return hashlib.sha256(f"not known: {wheel.url}".encode()).hexdigest()

@@ -55,6 +55,15 @@ class Reader:
         self.facts[wheel.url] = learned.contents
         return learned.contents
 
+    def commit(self, wheel: Wheel) -> str | None:
+        """torch's git commit, read out of the wheel; ``None`` where it cannot be read."""
+        try:
+            learned = learn(wheel, "kernels", http=self._http, facts=self._memory, reporter=self._context.reporter)
+        except (IndexError_, IntegrityError) as error:
+            self._context.reporter.detail(f"{wheel.filename}: {error.message}")
+            return None
+        return learned.contents.git
+
     def _compare(self, wheel: Wheel, contents: WheelContents) -> None:
         """Table and wheel never disagree in silence."""
         if contents.sass is None:
