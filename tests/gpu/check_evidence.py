@@ -22,7 +22,8 @@ def lines_of(value: dict[str, Any], *, within: float | None, gpus: int) -> Itera
     yield value["verdict"] == "passed", f"verdict: {value['verdict']}"
     for name in ("devices", "native-code", "no-jit", "training", "on-device", "graph", "numbers", "kernels", "compile"):
         yield checks[name]["status"] == "passed", f"{name}: {checks[name]['status']}: {checks[name]['seen']}"
-    eager, graph = runs["eager"], runs["graph"]
+    absent = {"samples_per_second": 0.0, "peak_memory_bytes": 0}
+    eager, graph = runs.get("eager", absent), runs.get("graph", absent)
     rate = eager["samples_per_second"]
     yield rate >= 200, f"step by step at least 200 samples/s: {rate:.1f}"
     rate = graph["samples_per_second"]

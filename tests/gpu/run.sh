@@ -28,8 +28,8 @@ for _ in $(seq 100); do [ -f "$work/port" ] && break; sleep 0.1; done
 base=http://127.0.0.1:$(cat "$work/port")
 
 # A clean run must not lean on what this host's image sets.
-unset LD_LIBRARY_PATH CUDA_HOME TORCH_CUDA_ARCH_LIST PYTHONPATH PIP_CONFIG_FILE UV_INDEX_URL || true
-export UV_PYTHON_DOWNLOADS=never NO_COLOR=1
+unset LD_LIBRARY_PATH CUDA_HOME TORCH_CUDA_ARCH_LIST PYTHONPATH UV_INDEX_URL || true
+export PIP_CONFIG_FILE=/dev/null UV_PYTHON_DOWNLOADS=never NO_COLOR=1
 mkdir "$work/project"
 cd "$work/project"
 sources=(--torch-index "$base/whl" --index "$base/simple" --no-progress)
