@@ -43,8 +43,9 @@ def add_night(
     variant: str = "cpu",
     requires: tuple[str, ...] = ("filelock",),
 ) -> None:
-    """Put the nightlies of a day (``20260101``) on the index. ``without`` leaves one project out; ``pins`` is the day of
-    the torch that the companions ask for."""
+    """Put the nightlies of a day (``20260101``) on the index.
+
+    ``without`` leaves one project out; ``pins`` is the day of the torch that the companions ask for."""
     folder = f"nightly/{variant}"
     torch = torch_wheel(TORCH.format(day), variant, tag=TAG, requires=requires, git=day.ljust(40, "a"))
     pin = f"torch=={TORCH.format(pins or day)}"

@@ -38,8 +38,8 @@ FOLDER = "lockfiles"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LockWishes:
-    """How to lock. ``previous`` is the lock that stands there: what it hashed is not downloaded again, and must not have
-    changed. ``previous_text`` keeps its versions where they still fit; ``None`` lets them move.
+    """How to lock. ``previous`` is the lock that stands there: what it hashed is not downloaded again, and must not
+    have changed. ``previous_text`` keeps its versions where they still fit; ``None`` lets them move.
 
     A ``tentative`` lock is made to be compared or shown, never written: no wheel is downloaded to learn its hash.
     """
@@ -208,8 +208,8 @@ class _Source:
         return max(found, key=lambda row: row[:4])[4] if found else None
 
     def contents(self, wheel: Wheel) -> WheelContents | None:
-        """METADATA of a wheel: known already, in its metadata file, or read out of it. Of a torch nightly its commit too:
-        two of them are told apart by nothing else."""
+        """METADATA of a wheel: known already, in its metadata file, or read out of it. Of a torch nightly its commit
+        too: two of them are told apart by nothing else."""
         contents = self._reader.metadata(wheel)
         if contents is not None and contents.git is None and (wheel.project, wheel.channel) == ("torch", "nightly"):
             return replace(contents, git=self._reader.commit(wheel))

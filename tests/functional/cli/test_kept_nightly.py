@@ -52,8 +52,8 @@ def person(tmp_path: Path, index: IndexServer) -> Person:
 def packages(person: Person) -> dict[str, str]:
     """Name and version of what stands in the environment."""
     folders = person.project.glob(".venv-gpu/lib/python*/site-packages/*.dist-info")
-    names = (folder.name.removesuffix(".dist-info").split("-") for folder in folders)
-    return {name: version for name, version in names}
+    names = [folder.name.removesuffix(".dist-info").partition("-") for folder in folders]
+    return {name: version for name, _, version in names}
 
 
 def test_the_vanished_wheels_and_what_replaces_them_are_named(person: Person, index: IndexServer) -> None:
