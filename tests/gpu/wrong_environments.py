@@ -123,13 +123,13 @@ def hung_device(work: Path) -> Wrong:
 _true_loss = nn.functional.cross_entropy
 def _slow_loss(logits, targets):
     if logits.is_cuda:
-        for _ in range(40):
+        for _ in range(20):
             cuda._sleep(2_000_000_000)
     return _true_loss(logits, targets)
 nn.functional.cross_entropy = _slow_loss
 """
     environment = altered_environment(work / "env", torch_environment(), torch_code=code)
-    return Wrong("training", "hung device", environment=environment, silence=20.0)
+    return Wrong("training", "hung device", environment=environment, silence=12.0)
 
 
 def other_driver(work: Path) -> Wrong:
