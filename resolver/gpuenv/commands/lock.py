@@ -13,8 +13,8 @@ from gpuenv.commands import checking, deciding, locking
 from gpuenv.commands.context import Context, Outcome, Problem
 from gpuenv.commands.keeping import keep
 from gpuenv.commands.locked import in_scope, say_decision, still_meant
-from gpuenv.commands.machines import Class, classes, machine_for
-from gpuenv.commands.seeing import Seen, say_machine
+from gpuenv.commands.machines import Class, classes, with_reference
+from gpuenv.commands.seeing import Seen, say_machine, see
 from gpuenv.errors import GpuenvError, UsageError
 from gpuenv.lock import codec
 from gpuenv.lock.check import Reason
@@ -107,8 +107,9 @@ def _one_profile(context: Context, profile: Profile, options: LockOptions) -> li
     if options.machines:
         found = classes(context, options.machines)
         return [_one(context, each.seen, profile, options, each) for each in found]
-    seen = machine_for(context, profile, everything=options.everything)
-    return [_one(context, seen, profile, options, None)]
+    if options.everything:
+        context = with_reference(context, profile)
+    return [_one(context, see(context), profile, options, None)]
 
 
 def _one(context: Context, seen: Seen, profile: Profile, options: LockOptions, group: Class | None) -> OneLock:

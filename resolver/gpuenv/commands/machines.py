@@ -27,12 +27,12 @@ class Class:
     members: tuple[str, ...]
 
 
-def machine_for(context: Context, profile: Profile, *, everything: bool) -> Seen:
-    """The machine a profile is locked for. With ``--all`` a profile's reference machine comes before this one."""
+def with_reference(context: Context, profile: Profile) -> Context:
+    """With ``--all`` a profile is locked for its reference machine, where it has one and no other was named."""
     reference = REFERENCE / f"{profile.name}.json"
-    if everything and context.wishes.machine is None and (context.project / reference).is_file():
-        return see(replace(context, wishes=replace(context.wishes, machine=reference)))
-    return see(context)
+    if context.wishes.machine is None and (context.project / reference).is_file():
+        return replace(context, wishes=replace(context.wishes, machine=reference))
+    return context
 
 
 def classes(context: Context, files: Sequence[Path]) -> tuple[Class, ...]:

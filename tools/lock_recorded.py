@@ -1,0 +1,221 @@
+"""The repository's own locks, made from PyTorch's index as it was recorded: lockfiles/pylock.<profile>.toml.
+
+    python tools/lock_recorded.py             write them, and say in lockfiles/README.md which there are and why
+    python tools/lock_recorded.py --check     make them again and compare; exit 1 with the difference
+
+This is ``gpuenv lock --all --single-source`` with one thing exchanged: the HTTP client answers from the recording
+(``tests/data/index``), so that the pages are those of one recorded day under their real addresses, and nothing leaves
+the machine. What the wheels require comes from ``proven.json`` and is handed over as facts by the wheels' own hash;
+what is not in there cannot be read, as if the network were cut. So every file of a lock is a recorded row with the hash
+that PyTorch's index stated for it, which is checked once more here, apart from gpuenv.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import unquote
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "tests"))
+
+from gpuenv.commands import lock as locking  # noqa: E402 # the folder of the recording has to be on the path first
+from gpuenv.commands.context import Context  # noqa: E402
+from gpuenv.commands.network import Network  # noqa: E402
+from gpuenv.errors import IndexUnreachableError  # noqa: E402
+from gpuenv.index.access import Access  # noqa: E402
+from gpuenv.index.facts import Facts  # noqa: E402
+from gpuenv.index.http import PAGE_LIMIT, PAGE_TYPES, Absent, Answer, Http, Part  # noqa: E402
+from gpuenv.lock.codec import lock_filename, parse  # noqa: E402
+from gpuenv.lock.model import Lock  # noqa: E402
+from gpuenv.model.wheel import Wheel, WheelContents  # noqa: E402
+from gpuenv.report import Silent  # noqa: E402
+from support.index_pages import Anchor, render_project_page  # noqa: E402
+from support.recorded import Row, recording  # noqa: E402
+
+DAY = "2025-04-22"
+HOST = "https://download.pytorch.org"
+LOCKS = ROOT / "lockfiles"
+README = LOCKS / "README.md"
+BEGIN, END = "<!-- locks: begin -->", "<!-- locks: end -->"
+
+
+class RecordedHttp(Http):
+    """Answers for PyTorch's host as it stood on the recorded day; for anything else there is no network."""
+
+    def get(self, url: str, *, accept: str = PAGE_TYPES, limit: int = PAGE_LIMIT) -> Answer | Absent:
+        parts = url.removeprefix(f"{HOST}/whl/").strip("/").split("/")
+        if not url.startswith(f"{HOST}/whl/") or not url.endswith("/") or len(parts) != 1:
+            return Absent(url=url, status=403)
+        rows = _stable_rows(parts[0])
+        if not rows:
+            return Absent(url=url, status=403)
+        anchors = [
+            Anchor(
+                key=f"whl/{row.key}",
+                sha256=row.sha256 if row.listed_hash else None,
+                metadata_sha256=row.metadata_sha256,
+            )
+            for row in rows
+        ]
+        return Answer(url=url, body=render_project_page(parts[0], anchors).encode(), content_type="text/html")
+
+    def part(self, url: str, wanted: str, *, limit: int) -> Part:
+        raise IndexUnreachableError("the bodies of the wheels were not recorded", causes=(url,))
+
+    @contextmanager
+    def stream(self, url: str) -> Iterator[tuple[int | None, Iterator[bytes]]]:
+        raise IndexUnreachableError("the bodies of the wheels were not recorded", causes=(url,))
+        yield None, iter(())
+
+
+class RecordedNetwork(Network):
+    """Hands out the recorded client."""
+
+    def client(self, *, cache: Path, environ: Mapping[str, str], access: Access, offline: bool, refresh: bool) -> Http:
+        return RecordedHttp(cache=cache, environ=environ, access=access)
+
+
+def _stable_rows(project: str | None = None) -> list[Row]:
+    names = None if project is None else [project]
+    return [row for row in recording().on(DAY, projects=names) if row.channel == "stable"]
+
+
+def remember(facts: Facts) -> None:
+    """Put what is proven into gpuenv's memory of wheels, which goes by their hash."""
+    entries = json.loads((recording().folder / "proven.json").read_text(encoding="utf-8"))
+    for entry in entries:
+        filename = entry["key"].rpartition("/")[2]
+        wheel = Wheel(
+            project=filename.partition("-")[0],
+            version=filename.split("-")[1],
+            filename=filename,
+            url=f"{HOST}/whl/{entry['key']}",
+            source="pytorch",
+            channel="stable",
+            variant=None,
+            sha256=entry["sha256"],
+        )
+        contents = WheelContents(
+            requires_dist=tuple(entry["requires"]),
+            requires_python=entry["requires_python"],
+            origin="metadata",
+            detail=f"proven by {entry['proof']}",
+        )
+        facts.put(wheel, contents)
+
+
+def make(project: Path) -> tuple[locking.OneLock, ...]:
+    """Lock every bundled profile that can be locked into ``project``/lockfiles."""
+    with tempfile.TemporaryDirectory() as folder:
+        world = {"PATH": os.environ["PATH"], "HOME": folder, "PIP_CONFIG_FILE": os.devnull}
+        context = Context(
+            environ=world,
+            project=project,
+            cache=Path(folder) / "cache",
+            state=Path(folder) / "state",
+            config=Path(folder) / "config",
+            reporter=Silent(),
+            offline=True,
+            network=RecordedNetwork(),
+        )
+        remember(Facts(context.cache / "wheels"))
+        return locking.run(context, locking.LockOptions(everything=True, single_source=True, upgrade=True)).locks
+
+
+def audit(lock: Lock, shown: str) -> list[str]:
+    """What is wrong with a lock, by the recording alone: every file must be a row of the day with its stated hash."""
+    rows = {f"{HOST}/whl/{row.key}": row for row in _stable_rows()}
+    faults = []
+    for package in lock.packages:
+        row = rows.get(unquote(package.url or ""))
+        if row is None:
+            faults.append(f"{shown}: {package.name} is at {package.location}, which was not listed on {DAY}")
+        elif not row.listed_hash or row.sha256 != package.sha256:
+            faults.append(f"{shown}: {package.name} is locked as {package.sha256}, and the index said {row.sha256}")
+        if package.hash_origin != "index":
+            faults.append(f"{shown}: the hash of {package.name} is from {package.hash_origin}")
+    return faults
+
+
+def table(made: tuple[locking.OneLock, ...]) -> str:
+    """Which locks there are, and why the others are not."""
+    lines = ["| profile | torch | variant | Python | packages | least driver |", "|---|---|---|---|---|---|"]
+    for row in made:
+        if row.lock is not None:
+            decision = row.lock.decision
+            cells = [f"[{row.profile}](pylock.{row.profile}.toml)", decision.torch, decision.variant]
+            cells += [row.lock.inputs.target.python, str(len(row.lock.packages)), decision.least_driver or "none"]
+            lines.append(f"| {' | '.join(cells)} |")
+    lines += ["", "None for:", ""]
+    for row in made:
+        if row.problem is not None:
+            lines.append(f"- **{row.profile}**: {row.problem.message}.")
+    return "\n".join(lines)
+
+
+def readme(made: tuple[locking.OneLock, ...]) -> str:
+    """The README with its table renewed."""
+    before, _, rest = README.read_text(encoding="utf-8").partition(BEGIN)
+    return f"{before}{BEGIN}\n\n{table(made)}\n\n{END}{rest.partition(END)[2]}"
+
+
+def compare(project: Path, made: tuple[locking.OneLock, ...]) -> list[str]:
+    """Differences between what was made in ``project`` and what is committed, as lines."""
+    pairs = {README: readme(made)}
+    for row in made:
+        path = LOCKS / lock_filename(row.profile)
+        fresh = project / "lockfiles" / path.name
+        pairs[path] = fresh.read_text(encoding="utf-8") if fresh.is_file() else ""
+    lines: list[str] = []
+    for path, new in sorted(pairs.items()):
+        old = path.read_text(encoding="utf-8") if path.is_file() else ""
+        name = path.relative_to(ROOT).as_posix()
+        lines += difflib.unified_diff(old.splitlines(), new.splitlines(), name, f"{name} (made now)", lineterm="", n=0)
+    return lines
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 where a lock is not as made now")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        project = Path(folder)
+        (project / "lockfiles").mkdir()
+        (project / "lockfiles" / "machines").symlink_to(LOCKS / "machines")
+        made = make(project)
+        faults = [fault for row in made if row.lock for fault in audit(row.lock, row.path)]
+        difference = compare(project, made)
+        for line in (*faults, *(difference if arguments.check else ())):
+            print(line)
+        if faults or (arguments.check and difference):
+            return 1
+        if not arguments.check:
+            for row in made:
+                write(row, project / "lockfiles" / lock_filename(row.profile))
+            README.write_text(readme(made), encoding="utf-8", newline="\n")
+    count = sum(row.lock is not None for row in made)
+    print(f"{'hold' if arguments.check else 'wrote'}: {count} locks of {DAY}, {len(made) - count} profiles without")
+    return 0
+
+
+def write(row: locking.OneLock, fresh: Path) -> None:
+    """Put a lock where it belongs; one that cannot be made any more is removed."""
+    path = LOCKS / fresh.name
+    if row.lock is None:
+        path.unlink(missing_ok=True)
+        return
+    text = fresh.read_text(encoding="utf-8")
+    parse(text, origin=path.name)
+    path.write_text(text, encoding="utf-8", newline="\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
