@@ -1,7 +1,7 @@
 """Measure what the budgets in docs/architecture.md are about. Prints, asserts nothing.
 
-    make bench                                   start-up and detection
-    python tools/bench_build.py WHEEL ...        a build from a lock with a warm cache against bare uv
+make bench                                   start-up and detection
+python tools/bench_build.py WHEEL ...        a build from a lock with a warm cache against bare uv
 """
 
 from __future__ import annotations

@@ -32,9 +32,7 @@ def main(arguments: list[str]) -> int:
     language = importlib.import_module("gpuenv_payload.language")
     numbers = importlib.import_module("gpuenv_payload.numbers")
     shape = importlib.import_module("gpuenv_payload.gpt").MARKOV
-    batches = language.markov_batches(
-        steps=numbers.STEPS, batch=numbers.BATCH, length=shape.context, seed=numbers.SEED
-    )
+    batches = language.markov_batches(steps=numbers.STEPS, batch=numbers.BATCH, length=shape.context, seed=numbers.SEED)
     losses = numbers.curve(Quiet(), "cpu", batches, numbers.starting_weights(), precision="fp64")
     made = {
         "about": "losses of the small GPT on the Markov language, double precision, CPU; nats a token",

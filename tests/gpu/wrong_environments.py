@@ -123,7 +123,7 @@ def hung_device(work: Path) -> Wrong:
 _true_loss = nn.functional.cross_entropy
 def _slow_loss(logits, targets):
     if logits.is_cuda:
-        for _ in range(20):
+        for _ in "twenty times, a second each":
             cuda._sleep(2_000_000_000)
     return _true_loss(logits, targets)
 nn.functional.cross_entropy = _slow_loss

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,8 +17,7 @@ from support.cli import Person, command, machine_json
 from support.index_server import LOGIN_PAGE, Fault, IndexServer
 from support.wheels import build_wheel, torch_wheel
 
-PYTHON = ".".join(str(part) for part in __import__("sys").version_info[:2])
-TAG = f"cp{PYTHON.replace('.', '')}"
+TAG = f"cp{sys.version_info.major}{sys.version_info.minor}"
 
 
 @pytest.fixture

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +13,7 @@ from support.cli import Person, Run, machine_json
 from support.index_server import IndexServer
 from support.wheels import build_wheel, torch_wheel
 
-PYTHON = "311" if __import__("sys").version_info[:2] == (3, 11) else "%d%d" % __import__("sys").version_info[:2]
+PYTHON = f"{sys.version_info.major}{sys.version_info.minor}"
 TAG = f"cp{PYTHON}-cp{PYTHON}-manylinux_2_28_x86_64"
 ENVELOPE = {"schema", "command", "status", "exit_code", "data", "errors"}
 
