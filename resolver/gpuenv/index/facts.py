@@ -62,14 +62,18 @@ class Facts:
 
 
 def combine(known: WheelContents, news: WheelContents) -> WheelContents:
-    """Put two readings of one wheel together; where both looked, the newer counts."""
+    """Put two readings of one wheel together; where both looked, the newer counts.
+
+    Origin and detail are those of the reading that told the code for GPUs: a lock records them, and must not depend on
+    what else was read of the wheel, or when.
+    """
     changed = {
         field.name: getattr(news, field.name)
         for field in fields(news)
         if field.name not in ("origin", "detail") and getattr(news, field.name) is not None
     }
-    details = [text for text in (known.detail, news.detail) if text]
-    return replace(known, **changed, origin=news.origin, detail=", ".join(dict.fromkeys(details)))
+    told = known if known.sass is not None and news.sass is None else news
+    return replace(known, **changed, origin=told.origin, detail=told.detail)
 
 
 def _key(wheel: Wheel) -> str:

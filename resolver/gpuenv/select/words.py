@@ -198,10 +198,11 @@ def _minor_version(case: Case, variant: str) -> str:
 
 
 def _python_sentence(case: Case, found: family.Found) -> str:
-    offered = case.target.pythons
-    if len(offered) == 1:
-        return f"Python {found.python} is the one there is to choose."
-    return f"Python {found.python} is the first of {', '.join(offered)} for which there is such a family."
+    # Only what was tried: a lock holds this sentence, and what else is installed here is none of its inputs.
+    tried = case.target.pythons[: case.target.pythons.index(found.python) + 1]
+    if len(tried) == 1:
+        return f"Python {found.python} is the first choice, and there is such a family for it."
+    return f"Python {found.python} is the first of {', '.join(tried)} for which there is such a family."
 
 
 def _channel_sentences(hearing: Hearing, chosen: Served) -> list[str]:
