@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from gpuenv.model.verification import Check, Report
 from gpuenv.report import Silent
 from gpuenv.verify import Expected, ExpectedGpu, ExpectedPackage, evidence, run_verification
 from gpuenv.verify.installed import look
+from gpuenv.verify.runner import Job, run_jobs
+from gpuenv.verify.seen import Message
 from gpuenv.verify.verification import Accelerator
 from support.torch_env import NoTorchError, altered_environment, find_or_build, site_packages
 
@@ -83,6 +86,27 @@ def test_a_cpu_build_where_a_gpu_is_expected(torch_environment: Path) -> None:
     assert _check(report, "import").hint == "gpuenv create --profile hopper"
     assert _check(report, "native-code").status == "failed"
     assert _check(report, "training").status == "not-applicable"
+
+
+@pytest.mark.parametrize("task", ["compile", "ranks"])
+def test_a_task_that_finds_no_device_says_so_and_ends_well(torch_environment: Path, tmp_path: Path, task: str) -> None:
+    there = look(torch_environment)
+    settings = {
+        "task": task,
+        "device": "cuda",
+        "uuids": ["1234"],
+        "paths": [str(path) for path in there.paths],
+        "rank": 0,
+        "world": 2,
+        "meeting": str(tmp_path / "meeting"),
+        "timeout": 5,
+    }
+    heard: list[Message] = []
+    job = Job(name=task, python=there.python, settings=settings, environ={**ENVIRON, "CUDA_VISIBLE_DEVICES": ""})
+    (ended,) = run_jobs([job], deadline=time.monotonic() + 120, silence=120, on_message=heard.append)
+    assert (ended.ending, ended.status) == ("exited", 0)
+    assert [message.whole("found") for message in heard if message.event == "no-device"] == [0]
+    assert heard[-1].event == "finished"
 
 
 def test_torch_replaced_after_locking(torch_environment: Path) -> None:

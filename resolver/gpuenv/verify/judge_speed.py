@@ -112,6 +112,8 @@ def several_gpus(case: Case) -> Check:
     if not case.gpu or count < 2:
         why = "CPU: no GPU is used" if not case.gpu else "one GPU"
         return case.not_run("several-gpus", title, expected=expected, why=why)
+    if (lacking := case.seen.first("no-device", job="rank-0")) is not None:
+        return case.not_run("several-gpus", title, expected=expected, why=_too_few(lacking.whole("found"), count))
     sums, steps, pairs = case.seen.all("sum"), case.seen.all("parallel-step"), case.seen.all("pair")
     trouble = [found for rank in range(count) if (found := case.trouble(f"rank-{rank}")) is not None]
     peers = sum(pair.flag("peer") for pair in pairs)
@@ -132,6 +134,11 @@ def several_gpus(case: Case) -> Check:
             cause=Cause(cause=words, hint="nvidia-smi topo -m"),
         )
     return case.verdict("several-gpus", title, seen=seen, expected=expected, cause=problem)
+
+
+def _too_few(found: int, count: int) -> str:
+    """Why ranks could not start; that devices are missing is the ``devices`` check's verdict."""
+    return f"torch found {found} of {count} devices" if found else "torch found no device"
 
 
 def _group_problems(
@@ -168,6 +175,8 @@ def compiles(case: Case) -> Check:
         return case.not_run("compile", title, expected=expected, why="CPU: Triton is for GPUs")
     if case.ending("compile") is None:
         return case.not_run("compile", title, expected=expected, why="no Triton in this environment")
+    if case.seen.first("no-device", job="compile") is not None:
+        return case.not_run("compile", title, expected=expected, why="torch found no device")
     message = case.seen.first("compiled", job="compile")
     if message is None:
         found = case.trouble("compile") or ("nothing was heard", Cause(cause="the process said nothing", hint=DOCTOR))

@@ -375,6 +375,31 @@ def test_two_gpus_that_do_not_agree(made, words: str) -> None:
     assert words in check.cause
 
 
+@pytest.mark.parametrize(
+    ("found", "words"), [(0, "not run: torch found no device"), (1, "not run: torch found 1 of 2 devices")]
+)
+def test_ranks_without_devices_are_not_run(found: int, words: str) -> None:
+    made = _two_gpus()
+    kept = [message for message in made.seen.messages if not message.job.startswith("rank-")]
+    lacking = [
+        Message(job=f"rank-{rank}", event="no-device", at=1.0, values={"rank": rank, "found": found})
+        for rank in range(2)
+    ]
+    made = dataclasses.replace(made, seen=dataclasses.replace(made.seen, messages=(*kept, *lacking)))
+    check = check_of(made, "several-gpus")
+    assert (check.status, check.seen, check.cause) == ("not-applicable", words, "")
+
+
+def test_a_compiler_without_a_device_is_not_run() -> None:
+    def edit(message: Message) -> Message:
+        if message.event == "compiled":
+            return Message(job="compile", event="no-device", at=1.0, values={"found": 0})
+        return message
+
+    check = check_of(case(edit=edit), "compile")
+    assert (check.status, check.seen) == ("not-applicable", "not run: torch found no device")
+
+
 def test_the_bound_of_the_plan_is_the_one_that_counts() -> None:
     check = check_of(case(plan=VerificationPlan(loss_below=2.5)), "training")
     assert check.status == "failed"

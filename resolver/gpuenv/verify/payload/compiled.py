@@ -14,7 +14,11 @@ from .channel import Channel
 def run(settings: dict[str, Any], channel: Channel) -> None:
     """Compile, run, compare; a missing compiler or Triton is the finding, not an error of the payload."""
     channel.emit("starting-cuda")
-    device = "cpu" if settings["device"] == "cpu" else f"cuda:{devices.in_scope(torch, settings)[0]}"
+    names = ["cpu"] if settings["device"] == "cpu" else [f"cuda:{i}" for i in devices.in_scope(torch, settings)]
+    if not names:
+        channel.emit("no-device", found=0)
+        return
+    device = names[0]
     channel.emit("compiling", device=device)
 
     def function(x: Any, y: Any) -> Any:

@@ -18,11 +18,17 @@ SEED = 2
 
 
 def run(settings: dict[str, Any], channel: Channel) -> None:
-    """Join the group through a shared file, so that no port is opened for the meeting."""
+    """Join the group through a shared file, so that no port is opened for the meeting.
+
+    Where torch shows fewer devices than there are ranks, every rank says so and joins nothing: none waits for another.
+    """
     channel.emit("starting-cuda")
     gpu = settings["device"] != "cpu"
     rank, world = settings["rank"], settings["world"]
     scope = devices.in_scope(torch, settings) if gpu else []
+    if gpu and len(scope) < world:
+        channel.emit("no-device", rank=rank, found=len(scope))
+        return
     device = f"cuda:{scope[rank]}" if gpu else "cpu"
     if gpu:
         torch.cuda.set_device(device)
