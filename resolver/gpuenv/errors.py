@@ -19,7 +19,7 @@
     ├── IntegrityError          5   a hash, a size or an origin is not what was locked
     └── UvError                 6   uv is missing or failed
 
-Imports nothing of gpuenv. An error owns its hints; the command line renders them (see ``cli/render.py``).
+Imports nothing of gpuenv. An error owns its hints; the command line renders them (see ``cli/console.py``).
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from gpuenv.errors import IndexError_, IndexUnreachableError, OfflineError, Page
 from gpuenv.index.access import Access
 from gpuenv.index.config import Place, SourcePlan, plan_sources
 from gpuenv.index.http import Http
-from gpuenv.index.source import Sources, load, load_source
+from gpuenv.index.source import Sources, load_source, merge
 from gpuenv.model.wheel import Catalog
 from support.index_server import LOGIN_PAGE, Fault, IndexServer
 from support.wheels import build_wheel, torch_wheel
@@ -161,7 +161,7 @@ def test_a_mirror_in_a_folder_without_any_page(tmp_path: Path) -> None:
     torch_wheel("2.10.0", "cu128").write(root / "cu128")
     torch_wheel("2.10.0", "cpu").write(root / "cpu")
     found = plan_sources(torch_index=str(root), environ={}, platform=sys.platform, folder=tmp_path)
-    catalog = load(found, client(tmp_path), projects=["torch"])
+    catalog = merge(Sources(found, client(tmp_path), projects=["torch"]))
     assert {variant for _, variant, _ in seen(catalog)} == {"cpu", "cu128"}
 
 
@@ -211,7 +211,7 @@ def test_the_index_a_user_insists_on_fails_for_good(server: IndexServer, tmp_pat
     torch_wheel("2.13.0", "cpu").write(tmp_path / "house")
     house = Place(kind="find-links", location=str(tmp_path / "house"), configured_by="pip")
     with pytest.raises(IndexUnreachableError, match="cannot be used"):
-        load(plan([mirror(server.torch_index), house]), client(tmp_path), projects=["torch"])
+        list(Sources(plan([mirror(server.torch_index), house]), client(tmp_path), projects=["torch"]))
 
 
 def test_no_source_at_all_names_every_one_in_order(server: IndexServer, tmp_path: Path) -> None:
@@ -221,20 +221,23 @@ def test_no_source_at_all_names_every_one_in_order(server: IndexServer, tmp_path
         Place(kind="find-links", location=str(tmp_path / "missing"), configured_by="/etc/pip.conf"),
         Place(kind="package-index", location=server.default_index, configured_by="PIP_INDEX_URL"),
     ]
-    with pytest.raises(IndexUnreachableError) as caught:
-        load(plan(places), client(tmp_path), projects=["torch"])
-    first, second, third = caught.value.causes
+    sources = Sources(plan(places), client(tmp_path), projects=["torch"])
+    assert [catalog.wheels for catalog in sources] == [(), (), ()]
+    error = sources.nothing()
+    assert isinstance(error, IndexUnreachableError)
+    first, second, third = error.causes
     assert "(default)" in first
     assert "403" in first
     assert "(/etc/pip.conf)" in second
     assert "not there (status 404)" in third
-    assert "canary" not in " ".join([caught.value.message, *caught.value.causes, *caught.value.hints])
+    assert "canary" not in " ".join([error.message, *error.causes, *error.hints])
 
 
 def test_offline_without_a_copy_is_its_own_error(server: IndexServer, tmp_path: Path) -> None:
     default = Place(kind="pytorch", location=server.torch_index, configured_by="default")
-    with pytest.raises(OfflineError):
-        load(plan([default]), client(tmp_path, offline=True), projects=["torch"])
+    sources = Sources(plan([default]), client(tmp_path, offline=True), projects=["torch"])
+    assert [catalog.wheels for catalog in sources] == [()]
+    assert isinstance(sources.nothing(), OfflineError)
     assert server.log == []
 
 

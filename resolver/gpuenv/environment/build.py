@@ -44,7 +44,6 @@ _MENDABLE = frozenset({"missing", "size", "hash", "link", "record", "broken"})
 """Differences that a damaged cache explains: the package is fetched again, once."""
 
 _SHOWN_DIFFERENCES = 8
-_VENV_SECONDS = 120.0
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 

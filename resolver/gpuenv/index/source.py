@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -74,29 +73,9 @@ class Sources:
             ended = each.failure or f"{each.wheels} wheels"
             causes.append(f"{what}{each.location} ({each.configured_by}): {ended}")
         hints = list(dict.fromkeys(hint for error in self.errors for hint in error.hints))
-        hints.append("name a mirror with --torch-index URL, or a folder of wheels with --find-links DIR")
+        hints.append("Name a mirror with --torch-index URL, or a folder of wheels with --find-links DIR")
         kind = OfflineError if any(isinstance(each, OfflineError) for each in self.errors) else IndexUnreachableError
         return kind("no source of wheels could be used", causes=causes, hints=hints)
-
-
-def load(
-    plan: SourcePlan,
-    http: Http,
-    *,
-    projects: Sequence[str],
-    channels: Sequence[Channel] = ("stable",),
-    variants: Sequence[str] = (),
-    reporter: Reporter | None = None,
-) -> Catalog:
-    """Ask every source of the plan and put the answers into one catalog, in the plan's order.
-
-    Raises :class:`IndexUnreachableError` where none had a wheel. To stop early, iterate over :class:`Sources`.
-    """
-    sources = Sources(plan, http, projects=projects, channels=channels, variants=variants, reporter=reporter)
-    catalog = merge(sources)
-    if not catalog.wheels:
-        raise sources.nothing()
-    return catalog
 
 
 def load_source(
@@ -185,17 +164,6 @@ def snapshot(wheels: Iterable[Wheel], *, bases: Iterable[str] = ()) -> str:
         facts = (wheel.variant, wheel.sha256, wheel.requires_python, wheel.metadata_sha256, wheel.yanked)
         lines.add("\t".join([*fields, *("-" if fact is None else f"={fact}" for fact in facts)]))
     return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()
-
-
-def hash_local(wheel: Wheel) -> Wheel:
-    """Fill in hash and size of a wheel that is a local file, when it was chosen. Reads the file once, in pieces."""
-    path = Path(unquote(urlsplit(wheel.url).path))
-    try:
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        return replace(wheel, sha256=digest, size=path.stat().st_size)
-    except OSError as error:
-        raise IndexUnreachableError(f"{path} cannot be read", causes=[error.strerror or str(error)]) from None
 
 
 def _attempt(place: Place, listing: Listing) -> Attempt:

@@ -1,8 +1,7 @@
-"""What is different between two locks, or between a lock and what is installed."""
+"""What is different between two locks."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -53,15 +52,6 @@ class Diff:
         return tuple(line for change in self.changes for line in change.lines)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Present:
-    """A distribution in an environment. ``by`` says who put it there, as far as that is known."""
-
-    name: str
-    version: str
-    by: str = ""
-
-
 def diff(before: Lock, after: Lock) -> Diff:
     """What ``after`` changes. A diff is false where both lock the same files."""
     olds, news = before.by_name, after.by_name
@@ -69,35 +59,6 @@ def diff(before: Lock, after: Lock) -> Diff:
     return Diff(
         changes=tuple(change for change in changes if change is not None), circumstances=_circumstances(before, after)
     )
-
-
-def diff_installed(lock: Lock, installed: Sequence[Present]) -> Diff:
-    """What an environment has that its lock does not say, and the other way round.
-
-    Versions are compared; files of the same version cannot be told apart by name.
-    """
-    locked, present = lock.by_name, {each.name: each for each in installed}
-    changes = []
-    for name in sorted(locked.keys() | present.keys()):
-        package, found = locked.get(name), present.get(name)
-        family = package is not None and package.family
-        if package is None and found is not None:
-            change = Change(name=name, kind="added", before=None, after=found.version, detail=found.by)
-        elif package is not None and found is None:
-            change = Change(name=name, kind="removed", before=package.version, after=None, family=family)
-        elif package is not None and found is not None and not same_version(package.version, found.version):
-            change = Change(
-                name=name,
-                kind="changed",
-                before=package.version,
-                after=found.version,
-                family=family,
-                detail=found.by,
-            )
-        else:
-            continue
-        changes.append(change)
-    return Diff(changes=tuple(changes))
 
 
 def same_version(one: str, other: str) -> bool:

@@ -64,7 +64,7 @@ def look(environment: Path) -> Installed:
     if python is None:
         raise TargetError(
             f"{environment} is not a Python environment: it has no interpreter",
-            hints=(f"gpuenv create --env {environment}",),
+            hints=(f"gpuenv create {environment}",),
         )
     site_packages, version = _site_packages(environment)
     configuration = _configuration(environment)
