@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -182,8 +183,9 @@ def scenario(case: dict[str, Any], filled: dict[str, Any]) -> str:
     """The file of one case."""
     right = case.get("should_be") or ", ".join(case["acceptable_backends"])
     got = case.get("user_got") or case.get("installed")
+    machine, expected = _machine(case, filled), _expected(case, filled)
     tables: dict[str, Any] = {
-        "description": _description(case),
+        "description": _description(machine, expected, got, right),
         "case": {
             "id": case["id"],
             "thread": case["source_url"],
@@ -191,7 +193,7 @@ def scenario(case: dict[str, Any], filled: dict[str, Any]) -> str:
             "right": right,
             "added": sorted(key for key in filled if key in ("driver", "cuda", "capabilities", "libc", "day")),
         },
-        "machine": _machine(case, filled),
+        "machine": machine,
         "profile": filled.get("profile", {"packages": ["torch"] if "index" in filled else FAMILY}),
     }
     if "request" in filled:
@@ -199,12 +201,19 @@ def scenario(case: dict[str, Any], filled: dict[str, Any]) -> str:
     tables["index"] = filled.get("index") or {"recorded": filled["day"]}
     if "wheels" in filled:
         tables["wheels"] = filled["wheels"]
-    tables["expected"] = _expected(case, filled)
+    tables["expected"] = expected
     return _toml(tables)
 
 
-def _description(case: dict[str, Any]) -> str:
-    return str(case.get("why") or f"{case['symptom']}: {case['cause']}.").split(". ")[0].rstrip(".") + "."
+def _description(machine: Mapping[str, Any], expected: Mapping[str, Any], got: object, right: str) -> str:
+    """Say the case in one line out of its facts: the machine, what somebody got, what is right."""
+    cards = machine.get("names") or [f"compute capability {code}" for code in machine.get("capabilities", ())]
+    where = " ".join(str(machine[key]) for key in ("os", "arch") if key in machine)
+    driver = f"driver {machine['driver']}" if machine.get("driver") else "no driver"
+    answer = expected.get("torch") or expected.get("variant") or right
+    answer = " or ".join(answer) if isinstance(answer, list) else answer
+    seen = f"; somebody got {got}" if got and got != "n/a" else ""
+    return f"{' and '.join(cards) or 'No GPU'}{f' on {where}' if where else ''}, {driver}: {answer} is right{seen}."
 
 
 def _machine(case: dict[str, Any], filled: dict[str, Any]) -> dict[str, Any]:
