@@ -49,7 +49,7 @@ def main(argv: Sequence[str], *, environ: Mapping[str, str] | None = None) -> in
     command = next((word for word in argv if word in VERBS), "")
     console = Console(environ=world)
     try:
-        modules = _verbs()
+        modules = load_verbs()
         arguments = parsing.build(modules, __version__).parse_args(list(argv))
         if not arguments.command:
             raise UsageError("no command given", hints=("Run `gpuenv --help`, or start with `gpuenv create`",))
@@ -82,7 +82,7 @@ def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
     raise KeyboardInterrupt
 
 
-def _verbs() -> dict[str, ModuleType]:
+def load_verbs() -> dict[str, ModuleType]:
     return {name: importlib.import_module(f"gpuenv.cli.verbs.{name}") for name in VERBS}
 
 

@@ -55,7 +55,7 @@ def _export(context: Context, target: Path | None) -> StoreOutcome:
     if target is None or name is None:
         raise UsageError(
             "`store export` takes a profile and a folder",
-            hints=("Run `gpuenv store export --profile blackwell FOLDER`",),
+            hints=("Run `gpuenv store export FOLDER --profile blackwell`",),
         )
     path = locking.lock_path(context, name)
     lock = locking.read_lock(path, shown=path.name)
