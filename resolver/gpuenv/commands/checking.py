@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,6 +33,7 @@ def check(context: Context, *, seen: Seen, profile: Profile, path: Path, lock: L
 
     if lock is None:
         raise UsageError(f"there is no {shown} to check", hints=(f"Make it: `gpuenv lock --profile {profile.name}`",))
+    context = _as_locked(context, lock)
     rows, links = _listed(context, lock)
     fresh = _fresh(context, seen, profile, lock)
     now = _inputs_now(context, profile, lock)
@@ -55,6 +57,17 @@ def check(context: Context, *, seen: Seen, profile: Profile, path: Path, lock: L
         change=verdict.replacement,
         reasons=verdict.reasons,
     )
+
+
+def _as_locked(context: Context, lock: Lock) -> Context:
+    """The context with the lock's own Python and cutoff where nobody asked for others: they are inputs of the lock, and
+    a check on a machine with other interpreters is no reason to lock again."""
+    wishes = replace(
+        context.wishes,
+        python=context.wishes.python or lock.inputs.target.python,
+        exclude_newer=context.wishes.exclude_newer or lock.inputs.cutoff,
+    )
+    return replace(context, wishes=wishes)
 
 
 def _listed(context: Context, lock: Lock) -> tuple[tuple[Wheel, ...] | None, Mapping[str, LinkState]]:

@@ -120,6 +120,7 @@ def _one(context: Context, seen: Seen, profile: Profile, options: LockOptions, g
     request = select.Request(pythons=(), gpus=context.wishes.gpus, variant=context.wishes.variant)
     deciding.check_fit(profile, seen, request)
     before = locking.read_lock(path, shown=shown)
+    _refuse_unknown(options.upgrade_packages, before, shown)
     if options.check:
         return checking.check(context, seen=seen, profile=profile, path=path, lock=before, shown=shown)
     if before is not None and not _asked_to_change(options) and _holds(context, seen, profile, before):
@@ -189,6 +190,16 @@ def _kept_family(context: Context, before: Lock | None, options: LockOptions) ->
     return replace(context, wishes=wishes)
 
 
+def _refuse_unknown(names: Sequence[str], lock: Lock | None, shown: str) -> None:
+    """A name that is not locked cannot be upgraded: it is a slip of the pen, or of another profile."""
+    unknown = sorted(set(names) - set(lock.by_name)) if lock is not None else []
+    if unknown:
+        raise UsageError(
+            f"--upgrade-package {unknown[0]}: {shown} locks no such package",
+            hints=(f"It locks {', '.join(sorted(lock.by_name))}",) if lock is not None else (),
+        )
+
+
 def _without(lock: Lock, names: Sequence[str]) -> str:
     """The text of a lock without some packages: what uv does not see there it chooses anew."""
     kept = tuple(package for package in lock.packages if package.name not in names)
@@ -217,5 +228,10 @@ def _outdated(row: OneLock) -> Problem:
         code="lock-outdated",
         message=f"{row.path} does not hold any more",
         causes=tuple(reason.sentence for reason in row.reasons),
-        hints=(f"See what would change: `gpuenv lock --profile {row.profile} --upgrade --dry-run`",),
+        hints=(f"See what would change: `{_again(row)} --upgrade --dry-run`",),
     )
+
+
+def _again(row: OneLock) -> str:
+    """The command that made a lock."""
+    return row.lock.command if row.lock is not None else f"gpuenv lock --profile {row.profile}"

@@ -10,6 +10,7 @@ from gpuenv import select
 from gpuenv.commands import deciding, locking
 from gpuenv.commands.context import Context
 from gpuenv.commands.deciding import Decided
+from gpuenv.commands.machines import class_name
 from gpuenv.commands.seeing import Seen, in_words
 from gpuenv.errors import MachineMismatchError
 from gpuenv.lock.fit import fits_machine
@@ -37,7 +38,7 @@ def lock_for(context: Context, *, seen: Seen, profile: Profile) -> Locked:
 
     A lock that was made for another machine is refused with the reason, not replaced: it may be somebody's work.
     """
-    path = locking.lock_path(context, profile.name)
+    path = standing_path(context, profile, seen)
     shown = path.relative_to(context.project).as_posix()
     lock = locking.read_lock(path, shown=shown)
     if lock is not None and still_meant(context, profile, lock):
@@ -54,6 +55,13 @@ def lock_for(context: Context, *, seen: Seen, profile: Profile) -> Locked:
     written = locking.write_lock(path, lock)
     context.reporter.say(f"Wrote lockfile {shown}: {len(lock.packages)} packages")
     return Locked(path=path, shown=shown, lock=lock, decided=decided, written=written)
+
+
+def standing_path(context: Context, profile: Profile, seen: Seen) -> Path:
+    """Where the lock of a profile stands for this machine: its own, else that of the machine's class (`lock --for`)."""
+    own = locking.lock_path(context, profile.name)
+    shared = locking.lock_path(context, f"{profile.name}-{class_name(in_scope(context, seen.machine))}")
+    return shared if shared.is_file() and not own.is_file() else own
 
 
 def still_meant(context: Context, profile: Profile, lock: Lock) -> bool:

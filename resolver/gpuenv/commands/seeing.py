@@ -12,17 +12,18 @@ from gpuenv.model.profile import Profile
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
-    """A machine, and whether it is the one gpuenv runs on."""
+    """A machine, and whether it is the one gpuenv runs on; ``origin`` is its file where it is not."""
 
     machine: Machine
     here: bool
     notes: tuple[str, ...] = ()
+    origin: str = ""
 
 
 def see(context: Context) -> Seen:
     """Detect this machine, or read ``--machine``. A driver that does not work is an error, never "no GPU"."""
     if context.wishes.machine is not None:
-        return Seen(machine=complete(_from_file(context)), here=False)
+        return Seen(machine=complete(_from_file(context)), here=False, origin=context.wishes.machine.as_posix())
     from gpuenv.machine import detect
 
     detection = detect.detect(environ=context.environ)
@@ -93,7 +94,7 @@ def say_machine(context: Context, seen: Seen, profile: Profile) -> None:
             why = "--variant cpu asks for it"
         context.reporter.say(f"{found}: this is a CPU environment ({why})")
     else:
-        where = "Detected" if seen.here else f"For the machine in {context.wishes.machine}:"
+        where = "Detected" if seen.here else f"For the machine in {seen.origin}:"
         context.reporter.say(f"{where} {in_words(machine)}")
     for note in seen.notes:
         context.reporter.say(f"  {note}")

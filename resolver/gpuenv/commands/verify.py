@@ -65,6 +65,8 @@ def _lock_of(context: Context, target: Path, name: str | None) -> tuple[Profile,
     known = {row.name for row in profiles.find_all(**_places(context))}
     profile = profiles.load(wanted if wanted in known or name is not None else "auto", **_places(context))
     path = locking.lock_path(context, wanted)
+    if marker is not None and wanted == marker.profile and (path.parent / marker.lock_name).is_file():
+        path = path.parent / marker.lock_name  # one of a class of machines bears another name than the profile
     shown = verifying.shown(path, context.project)
     lock = locking.read_lock(path, shown=shown) if marker is not None or name is not None else None
     return profile, lock, shown if lock is not None else ""

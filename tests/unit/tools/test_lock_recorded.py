@@ -24,7 +24,8 @@ from gpuenv.machine.file import parse_machine
 from gpuenv.select import Request, fits
 
 ROOT = Path(__file__).resolve().parents[3]
-LOCKS = sorted((ROOT / "lockfiles").glob("pylock.*.toml"))
+#: Those that are committed: `make create` writes `auto` for whatever machine it runs on, and git ignores it.
+LOCKS = sorted(path for path in (ROOT / "lockfiles").glob("pylock.*.toml") if path.name != "pylock.auto.toml")
 NAMES = [path.name.split(".")[1] for path in LOCKS]
 MACHINES = sorted((ROOT / "lockfiles" / "machines").glob("*.json"))
 

@@ -37,6 +37,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace, context: Context) -> LockOutcome:
+    from packaging.utils import canonicalize_name
+
     from gpuenv.commands import lock
 
     if arguments.check and (arguments.upgrade or arguments.dry_run or arguments.keep):
@@ -44,7 +46,7 @@ def run(arguments: argparse.Namespace, context: Context) -> LockOutcome:
     options = lock.LockOptions(
         check=arguments.check,
         upgrade=arguments.upgrade,
-        upgrade_packages=tuple(arguments.upgrade_package),
+        upgrade_packages=tuple(canonicalize_name(name) for name in arguments.upgrade_package),
         everything=arguments.everything,
         dry_run=arguments.dry_run,
         machines=tuple(arguments.machines),

@@ -1,0 +1,171 @@
+"""The options of `lock`: several machines, one package, a cutoff, another format, a single source."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gpuenv.environment.uv import find_uv
+from support.cli import Person, Run, machine_json
+from support.index_server import IndexServer
+from support.nights import PYTHON, TAG, add_dependencies, add_night, team, where
+from support.wheels import build_wheel, torch_wheel
+
+ANY = """\
+description = "Torch and a package of the index"
+packages = ["torch", "torchvision", "einops"]
+"""
+
+
+@pytest.fixture
+def index() -> Iterator[IndexServer]:
+    """A stable release in two variants, one of which needs a newer driver."""
+    with IndexServer() as server:
+        for variant in ("cu128", "cu130"):
+            torch = torch_wheel("2.9.1", variant, tag=TAG, requires=["filelock", "triton==3.5.1"])
+            server.add(torch, folder=variant)
+            vision = build_wheel("torchvision", f"0.24.1+{variant}", tag=TAG, requires=["torch==2.9.1", "numpy"])
+            server.add(vision, folder=variant)
+        server.add(build_wheel("triton", "3.5.1", tag=TAG))
+        for version in ("0.7.0", "0.8.0"):
+            server.add_package(build_wheel("einops", version))
+        add_dependencies(server)
+        yield server
+
+
+@pytest.fixture
+def person(tmp_path: Path) -> Person:
+    person = Person.at(tmp_path)
+    person.write("profiles/any.toml", ANY)
+    person.write("new.json", machine_json("9.0", driver="580.95.05", cuda="13.0", name="NVIDIA H100"))
+    person.write("old.json", machine_json("9.0", driver="570.133.20", cuda="12.8", name="NVIDIA H200"))
+    person.write("desk.json", machine_json("12.0", driver="580.95.05", cuda="13.0"))
+    return person
+
+
+def lock(person: Person, index: IndexServer, *words: str) -> Run:
+    return person.run("lock", *where(index, "any"), "--python", PYTHON, *words)
+
+
+def read(person: Person, name: str) -> dict[str, Any]:
+    text = (person.project / f"lockfiles/pylock.{name}.toml").read_text(encoding="utf-8")
+    return tomllib.loads(text)
+
+
+def versions(document: dict[str, Any]) -> dict[str, str]:
+    return {package["name"]: package["version"] for package in document["packages"]}
+
+
+def test_one_lock_a_class_of_machines_made_for_the_weakest(person: Person, index: IndexServer) -> None:
+    run = lock(person, index, "--for", "new.json", "--for", "old.json", "--for", "desk.json")
+    assert run.code == 0, run.err
+    assert {path.name for path in person.project.glob("lockfiles/*")} == {
+        "pylock.any-linux-x86-64-sm90.toml",
+        "pylock.any-linux-x86-64-sm120.toml",
+    }
+    servers = read(person, "any-linux-x86-64-sm90")
+    assert servers["tool"]["gpuenv"]["decision"]["variant"] == "cu128"
+    assert servers["tool"]["gpuenv"]["inputs"]["machine"]["driver"] == "570.133.20"
+    assert read(person, "any-linux-x86-64-sm120")["tool"]["gpuenv"]["decision"]["variant"] == "cu130"
+    assert "For the machine in old.json: NVIDIA H200 (9.0)" in run.err
+    assert lock(person, index, "--check", "--for", "new.json", "--for", "old.json", "--for", "desk.json").code == 0
+
+    other = person.run("create", "--no-verify", *where(index, "any"), "--machine", "new.json")
+    assert other.code == 0, other.err
+    assert "Using lockfile lockfiles/pylock.any-linux-x86-64-sm90.toml" in other.err
+
+
+def test_the_same_machines_in_another_order_give_the_same_locks(person: Person, index: IndexServer) -> None:
+    def texts(*machines: str) -> dict[str, str]:
+        words = [word for name in machines for word in ("--for", name)]
+        assert lock(person, index, *words).code == 0
+        found = {path.name: path.read_text("utf-8") for path in person.project.glob("lockfiles/*")}
+        for name in found:
+            (person.project / "lockfiles" / name).unlink()
+        return {name: re.sub(r"( --for \S+)+", "", text) for name, text in found.items()}
+
+    assert texts("new.json", "old.json", "desk.json") == texts("desk.json", "old.json", "new.json")
+
+
+def test_one_package_moves_and_the_others_stay(person: Person, index: IndexServer) -> None:
+    assert lock(person, index, "--machine", "desk.json").code == 0
+    before = versions(read(person, "any"))
+    index.add_package(build_wheel("einops", "0.9.0"))
+    index.add_package(build_wheel("numpy", "2.9.0"))
+    for variant in ("cu128", "cu130"):
+        index.add(torch_wheel("2.10.0", variant, tag=TAG, requires=["filelock"]), folder=variant)
+        vision = build_wheel("torchvision", f"0.25.0+{variant}", tag=TAG, requires=["torch==2.10.0", "numpy"])
+        index.add(vision, folder=variant)
+    run = lock(person, index, "--machine", "desk.json", "--refresh", "--upgrade-package", "Einops")
+    assert run.code == 0, run.err
+    assert run.out.splitlines() == [" - einops==0.8.0", " + einops==0.9.0"]
+    assert versions(read(person, "any")) == before | {"einops": "0.9.0"}
+
+    run = lock(person, index, "--machine", "desk.json", "-P", "torch")
+    assert run.code == 0, run.err
+    moved = before | {"einops": "0.9.0", "torch": "2.10.0+cu130", "torchvision": "0.25.0+cu130"}
+    del moved["triton"]
+    assert versions(read(person, "any")) == moved
+
+    slip = lock(person, index, "--machine", "desk.json", "-P", "einop")
+    assert slip.code == 2
+    assert "locks no such package" in slip.err
+
+
+def test_nothing_newer_than_a_date(tmp_path: Path) -> None:
+    person = team(tmp_path)
+    with IndexServer() as index:
+        for day in ("20260101", "20260102", "20260103"):
+            add_night(index, day, requires=())
+        run = person.run("lock", *where(index), "--exclude-newer", "2026-01-02")
+        assert run.code == 0, run.err
+        document = read(person, "team")
+        assert versions(document)["torch"] == "2.11.0.dev20260102+cpu"
+        assert str(document["tool"]["gpuenv"]["inputs"]["cutoff"]).startswith("2026-01-02")
+        assert "--exclude-newer 2026-01-02" in document["tool"]["gpuenv"]["command"]
+        assert person.run("lock", "--check", *where(index)).code == 0  # the cutoff is the lock's own
+        assert person.run("lock", "--check", *where(index), "--exclude-newer", "2026-01-03").code == 1
+
+
+def test_a_requirements_file_with_hashes_that_pip_and_uv_install(person: Person, index: IndexServer) -> None:
+    run = lock(person, index, "--machine", "desk.json", "--format", "requirements")
+    assert run.code == 0, run.err
+    path = person.project / "lockfiles/requirements.any.txt"
+    lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line and not line.startswith("#")]
+    assert len(lines) == len(versions(read(person, "any")))
+    assert all(re.search(r" @ http://127\.0\.0\.1.* --hash=sha256:[0-9a-f]{64}$", line) for line in lines)
+    uv = str(find_uv(os.environ).path)
+    environ = {"PATH": os.environ["PATH"], "HOME": str(person.home), "UV_CACHE_DIR": str(person.home / "uv")}
+    for words in (
+        ["venv", "-q", "--python", sys.executable, "env"],
+        ["pip", "install", "-q", "--no-deps", "--require-hashes", "--python", "env", "-r", str(path)],
+    ):
+        subprocess.run([uv, *words], cwd=person.project, env=environ, check=True, capture_output=True)
+    assert len(list(person.project.glob("env/lib/python*/site-packages/*.dist-info"))) == len(lines)
+
+
+def test_a_single_source_takes_dependencies_from_the_torch_index_alone(person: Person, index: IndexServer) -> None:
+    for name, version in (("filelock", "3.13.1"), ("numpy", "2.1.2"), ("einops", "0.6.0")):
+        index.add(build_wheel(name, version))
+    asked = len(index.log)
+    run = lock(person, index, "--machine", "desk.json", "--single-source")
+    assert run.code == 0, run.err
+    document = read(person, "any")
+    assert versions(document) | {"filelock": "3.13.1", "numpy": "2.1.2", "einops": "0.6.0"} == versions(document)
+    assert all(package["wheels"][0]["url"].startswith(index.torch_index) for package in document["packages"])
+    assert not [each.path for each in index.log[asked:] if each.path.startswith("/simple")]
+    assert document["tool"]["gpuenv"]["decision"]["single-source"] is True
+    assert lock(person, index, "--machine", "desk.json", "--check").code == 0
+
+    index.remove("einops-0.6.0-py3-none-any.whl")
+    lacking = lock(person, index, "--machine", "desk.json", "--single-source", "--upgrade", "--refresh")
+    assert lacking.code in (3, 6)
+    assert "einops" in lacking.err
