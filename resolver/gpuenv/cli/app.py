@@ -17,7 +17,7 @@ from typing import NoReturn, cast
 from gpuenv import __version__
 from gpuenv.cli import parser as parsing
 from gpuenv.cli.console import Console
-from gpuenv.cli.envelope import envelope, problem_of
+from gpuenv.cli.envelope import envelope
 from gpuenv.cli.settings import Setting, merge, unknown_variables
 from gpuenv.commands.context import Context, Problem, Wishes
 from gpuenv.errors import GpuenvError, UsageError
@@ -67,7 +67,7 @@ def main(argv: Sequence[str], *, environ: Mapping[str, str] | None = None) -> in
             console.error(row.message, causes=row.causes, hints=row.hints)
         return int(outcome.exit_code)
     except GpuenvError as error:
-        return _fail(console, as_json=as_json, command=command, problem=problem_of(error), exit_code=error.exit_code)
+        return _fail(console, as_json=as_json, command=command, problem=Problem.of(error), exit_code=error.exit_code)
     except KeyboardInterrupt:
         problem = Problem(code="interrupted", message="interrupted; what was half-built has been removed")
         return _fail(console, as_json=as_json, command=command, problem=problem, exit_code=_INTERRUPTED)

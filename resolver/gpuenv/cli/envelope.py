@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterable, Mapping
 
 from gpuenv.commands.context import Problem
-from gpuenv.errors import GpuenvError
 
 SCHEMA = {"name": "gpuenv", "version": "1"}
 
@@ -25,8 +24,3 @@ def envelope(*, command: str, exit_code: int, data: Mapping[str, object], proble
         ],
     }
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
-
-
-def problem_of(error: GpuenvError) -> Problem:
-    """Turn an error into the value that the envelope and the console show."""
-    return Problem(code=error.code, message=error.message, causes=error.causes, hints=error.hints)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from gpuenv import knowledge as tables
 from gpuenv.commands import deciding, locking
 from gpuenv.commands.context import Context
-from gpuenv.commands.locked import in_scope
 from gpuenv.commands.seeing import Seen
+from gpuenv.commands.wanted import in_scope
 from gpuenv.errors import GpuenvError, IndexError_, IndexUnreachableError, UsageError
 from gpuenv.index.http import Http
 from gpuenv.index.source import Sources

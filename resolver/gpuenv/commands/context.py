@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 from gpuenv.commands.network import Network
+from gpuenv.errors import GpuenvError
 from gpuenv.model.profile import ChannelWish
 from gpuenv.report import Reporter
 
@@ -50,6 +51,10 @@ class Context:
     store: Path | None = None
     network: Network = field(default_factory=Network)
 
+    def shown(self, path: Path) -> str:
+        """A path as a person wrote it: relative to the project where it is inside."""
+        return path.relative_to(self.project).as_posix() if path.is_relative_to(self.project) else str(path)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
@@ -59,6 +64,11 @@ class Problem:
     message: str
     causes: tuple[str, ...] = ()
     hints: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, error: GpuenvError) -> Self:
+        """Turn an error into the value that the envelope and the console show."""
+        return cls(code=error.code, message=error.message, causes=error.causes, hints=error.hints)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

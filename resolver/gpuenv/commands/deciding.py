@@ -15,7 +15,8 @@ from gpuenv import select
 from gpuenv.commands.context import Context
 from gpuenv.commands.reading import Reader
 from gpuenv.commands.seeing import Seen
-from gpuenv.errors import GpuenvError, IndexError_, InterpreterError, MachineMismatchError, NoFittingWheelError
+from gpuenv.commands.wanted import bare_request, check_fit
+from gpuenv.errors import GpuenvError, IndexError_, InterpreterError, NoFittingWheelError
 from gpuenv.index.config import Place, SourcePlan, ecosystem_index, plan_sources
 from gpuenv.index.http import Http
 from gpuenv.index.source import Sources, load_source
@@ -92,22 +93,14 @@ def uv_environment(context: Context, plan: SourcePlan) -> dict[str, str]:
     return found
 
 
-def check_fit(profile: Profile, seen: Seen, request: select.Request) -> None:
-    """Stop before any download where the profile is for another machine."""
-    mismatch = select.fits(profile, seen.machine, request)
-    if mismatch is not None:
-        raise MachineMismatchError(mismatch.message, hints=mismatch.hints)
-
-
 def request_of(context: Context, *, profile: Profile, seen: Seen) -> select.Request:
     """Turn the options into the decision's request; the interpreters that can be had come first."""
     wishes = context.wishes
-    return select.Request(
+    return replace(
+        bare_request(context),
         pythons=pythons(context, profile=profile, seen=seen),
         torch=wishes.torch,
-        variant=wishes.variant,
         channel=wishes.channel,
-        gpus=wishes.gpus,
         exclude_newer=wishes.exclude_newer,
         insist_unknown=wishes.allow_unknown_kernels,
     )
@@ -141,8 +134,8 @@ def pythons(context: Context, *, profile: Profile, seen: Seen) -> tuple[str, ...
 
 def decide(context: Context, *, seen: Seen, profile: Profile) -> Decided:
     """Decide for a machine; raises :class:`NothingFitsError`, or the index error that kept a decision away."""
+    check_fit(context, seen.machine, profile)
     request = request_of(context, profile=profile, seen=seen)
-    check_fit(profile, seen, request)
     plan = source_plan(context)
     for note in plan.notes:
         context.reporter.warn(note)
@@ -206,7 +199,7 @@ class _Hearing:
     def _with_nightlies(self, place: Place, catalog: Catalog, projects: Sequence[str]) -> Catalog:
         from gpuenv.index.source import merge
 
-        self.context.reporter.say("No stable release fits; looking at nightlies")
+        self.context.reporter.say("No stable release has native code for this machine; looking at nightlies")
         try:
             nightly = load_source(
                 place,

@@ -11,6 +11,8 @@ from gpuenv.model.machine import Machine
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DetectOutcome(Outcome):
+    """The machine, and what a person should know of how it was seen."""
+
     machine: Machine
     notes: tuple[str, ...]
 

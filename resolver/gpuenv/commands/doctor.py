@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypedDict
 
 from gpuenv import knowledge as tables
-from gpuenv import profile as profiles
 from gpuenv.commands import locking
 from gpuenv.commands.context import Context, Outcome
 from gpuenv.commands.seeing import complete
-from gpuenv.commands.verifying import shown
+from gpuenv.commands.wanted import profile_of
 from gpuenv.doctor.environment import diagnose_environment
 from gpuenv.doctor.examination import examine
 from gpuenv.doctor.finding import Finding, worst_first
@@ -44,7 +42,7 @@ def run(context: Context, *, environment: Path | None) -> DoctorOutcome:
         findings += _environment(context, target, detection)
     wrong = any(finding.severity == "error" for finding in findings)
     return DoctorOutcome(
-        environment=None if target is None else shown(target, context.project),
+        environment=None if target is None else context.shown(target),
         findings=worst_first(findings),
         exit_code=1 if wrong else 0,
     )
@@ -54,31 +52,27 @@ def _target(context: Context, environment: Path | None) -> Path | None:
     """The environment that was named, else the profile's where it exists."""
     if environment is not None:
         return context.project / environment
-    profile = profiles.load(context.wishes.profile or "auto", project=context.project, user=context.config)
-    target = context.project / profile.environment
+    target = context.project / profile_of(context).environment
     return target if target.is_dir() else None
 
 
 def _environment(context: Context, target: Path, detection: detect.Detection) -> tuple[Finding, ...]:
+    lock, path = _lock_of(context, target)
     examination = examine(
         target,
         environ=context.environ,
         machine=None if detection.problem is not None else complete(detection.machine),
-        **_lock_of(context, target),
+        lock=lock,
+        lock_path=path,
     )
     return diagnose_environment(examination, knowledge=tables.load())
 
 
-class _Locked(TypedDict, total=False):
-    lock: Lock
-    lock_path: Path
-
-
-def _lock_of(context: Context, target: Path) -> _Locked:
-    """The lock an environment of ours was built from, where it still stands in the project."""
+def _lock_of(context: Context, target: Path) -> tuple[Lock | None, Path | None]:
+    """The lock an environment of ours was built from and its file, where it still stands in the project."""
     marker = read_marker(target) if is_ours(target) else None
     if marker is None:
-        return {}
+        return None, None
     path = context.project / locking.FOLDER / marker.lock_name
-    lock = locking.read_lock(path, shown=f"{locking.FOLDER}/{marker.lock_name}")
-    return {} if lock is None else {"lock": lock, "lock_path": path}
+    lock = locking.read_lock(path, shown=context.shown(path))
+    return lock, None if lock is None else path

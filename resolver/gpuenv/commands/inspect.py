@@ -30,15 +30,22 @@ class InspectOutcome(Outcome):
 def run(context: Context, *, location: str) -> InspectOutcome:
     """Read a wheel by byte ranges. ``location`` is a URL or a path."""
     plan = deciding.source_plan(context)
-    with deciding.open_http(context, plan) as http:
-        place, filename = _place(context, location)
-        name = parse_name(filename)
-        if isinstance(name, NameFault):
-            raise UsageError(f"{filename} is not the name of a wheel", causes=(name.reason,))
-        want: tuple[Want, ...] = ("kernels", "metadata") if name.project == "torch" else ("metadata",)
-        reading = read_contents(
-            place, http=http, want=want, filename=filename, allow_download=context.wishes.allow_download
+    place, filename = _place(context, location)
+    name = parse_name(filename)
+    if isinstance(name, NameFault):
+        raise UsageError(
+            f"{filename} is not the name of a wheel",
+            causes=(name.reason,),
+            hints=("Give a path or a URL of a .whl file; `gpuenv resolve --json` prints URLs",),
         )
+    want: tuple[Want, ...] = ("kernels", "metadata") if name.project == "torch" else ("metadata",)
+    reading = read_contents(
+        place,
+        http=deciding.open_http(context, plan),
+        want=want,
+        filename=filename,
+        allow_download=context.wishes.allow_download,
+    )
     wheel = Wheel(
         project=name.project,
         version=name.version,

@@ -9,17 +9,25 @@ from gpuenv.environment.fetch import Fetcher, requests_opener
 from gpuenv.environment.store import Store
 from gpuenv.index.access import certificates_for, proxy_for
 from gpuenv.index.config import SourcePlan
+from gpuenv.lock import codec
 from gpuenv.lock.model import Lock
 
 
-def store_folder(context: Context) -> Path:
-    """The store that was named, else gpuenv's own."""
-    return context.store or context.state / "store"
-
-
 def open_store(context: Context) -> Store:
-    """The store of this run; its folder need not exist."""
-    return Store(store_folder(context))
+    """The store that was named, else gpuenv's own; its folder need not exist."""
+    return Store(context.store or context.state / "store")
+
+
+def from_store(context: Context, lock: Lock, *, name: str) -> Path | None:
+    """Write a copy of a lock that takes what the store keeps from there; ``None`` where it keeps nothing of it."""
+    local = open_store(context).localized(lock)
+    if local == lock:
+        return None
+    folder = context.state / "localized"
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / name
+    path.write_text(codec.render(local), encoding="utf-8")
+    return path
 
 
 def fetcher(context: Context, plan: SourcePlan) -> Fetcher:

@@ -8,13 +8,14 @@ from pathlib import Path
 
 from gpuenv import knowledge as tables
 from gpuenv import profile as profiles
-from gpuenv import select
 from gpuenv.commands import checking, deciding, locking
 from gpuenv.commands.context import Context, Outcome, Problem
 from gpuenv.commands.keeping import keep
-from gpuenv.commands.locked import in_scope, say_decision, still_meant
+from gpuenv.commands.locked import still_meant
 from gpuenv.commands.machines import Class, classes, with_reference
-from gpuenv.commands.seeing import Seen, say_machine, see
+from gpuenv.commands.saying import say_decision, say_machine
+from gpuenv.commands.seeing import Seen, see
+from gpuenv.commands.wanted import check_fit, in_scope, profile_of
 from gpuenv.errors import GpuenvError, UsageError
 from gpuenv.lock import codec
 from gpuenv.lock.check import Reason
@@ -62,6 +63,8 @@ class OneLock:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LockOutcome(Outcome):
+    """What happened to each lock, in the order of the profiles' names."""
+
     locks: tuple[OneLock, ...]
     dry_run: bool
     requests: int = 0
@@ -72,15 +75,15 @@ def run(context: Context, options: LockOptions) -> LockOutcome:
     names = _profiles(context, options)
     done: list[OneLock] = []
     for name in names:
-        profile = profiles.load(name, project=context.project, user=context.config)
+        profile = profile_of(context, name)
         try:
             done += _one_profile(context, profile, options)
         except GpuenvError as error:
             if len(names) == 1:
                 raise
-            problem = Problem(code=error.code, message=error.message, causes=error.causes, hints=error.hints)
+            problem = Problem.of(error)
             context.reporter.say(f"{name}: {error.message}")
-            path = locking.lock_path(context, name).relative_to(context.project).as_posix()
+            path = context.shown(locking.lock_path(context, name))
             done.append(OneLock(profile=name, path=path, action="failed", problem=problem))
     problems = tuple(row.problem for row in done if row.problem is not None)
     problems += tuple(_broken(row) if row.is_broken else _outdated(row) for row in done if row.reasons)
@@ -115,10 +118,9 @@ def _one_profile(context: Context, profile: Profile, options: LockOptions) -> li
 def _one(context: Context, seen: Seen, profile: Profile, options: LockOptions, group: Class | None) -> OneLock:
     name = profile.name if group is None else f"{profile.name}-{group.name}"
     path = locking.lock_path(context, name)
-    shown = path.relative_to(context.project).as_posix()
+    shown = context.shown(path)
     say_machine(context, seen, profile)
-    request = select.Request(pythons=(), gpus=context.wishes.gpus, variant=context.wishes.variant)
-    deciding.check_fit(profile, seen, request)
+    check_fit(context, seen.machine, profile)
     before = locking.read_lock(path, shown=shown)
     _refuse_unknown(options.upgrade_packages, before, shown)
     if options.check:
@@ -151,7 +153,7 @@ def _one(context: Context, seen: Seen, profile: Profile, options: LockOptions, g
 def _kept(context: Context, options: LockOptions, row: OneLock, decided: deciding.Decided | None) -> OneLock:
     """Store the wheels, and write the requirements file, where that is asked for."""
     assert row.lock is not None
-    profile = profiles.load(row.profile, project=context.project, user=context.config)
+    profile = profile_of(context, row.profile)
     if options.keep or profile.keep:
         plan = deciding.source_plan(context) if decided is None else decided.plan
         keep(context, plan, row.lock)
@@ -160,8 +162,8 @@ def _kept(context: Context, options: LockOptions, row: OneLock, decided: decidin
     path = (context.project / row.path).with_suffix(".txt")
     path = path.with_name(path.name.replace("pylock.", "requirements."))
     path.write_text(to_requirements(row.lock), encoding="utf-8", newline="\n")
-    context.reporter.say(f"Wrote {path.relative_to(context.project).as_posix()}")
-    return replace(row, requirements=path.relative_to(context.project).as_posix())
+    context.reporter.say(f"Wrote {context.shown(path)}")
+    return replace(row, requirements=context.shown(path))
 
 
 def _asked_to_change(options: LockOptions) -> bool:

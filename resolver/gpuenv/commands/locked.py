@@ -6,19 +6,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gpuenv import knowledge as tables
-from gpuenv import select
 from gpuenv.commands import deciding, locking
 from gpuenv.commands.context import Context
 from gpuenv.commands.deciding import Decided
 from gpuenv.commands.machines import class_name
+from gpuenv.commands.saying import say_decision
 from gpuenv.commands.seeing import Seen, in_words
+from gpuenv.commands.wanted import in_scope
 from gpuenv.errors import MachineMismatchError
 from gpuenv.lock.fit import fits_machine
 from gpuenv.lock.making import profile_digest
 from gpuenv.lock.model import Lock
 from gpuenv.model.machine import Machine
 from gpuenv.model.profile import Profile
-from gpuenv.select.request import gpus_in_scope
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +39,7 @@ def lock_for(context: Context, *, seen: Seen, profile: Profile) -> Locked:
     A lock that was made for another machine is refused with the reason, not replaced: it may be somebody's work.
     """
     path = standing_path(context, profile, seen)
-    shown = path.relative_to(context.project).as_posix()
+    shown = context.shown(path)
     lock = locking.read_lock(path, shown=shown)
     if lock is not None and still_meant(context, profile, lock):
         refuse_other_machine(lock, in_scope(context, seen.machine), shown=shown, profile=profile)
@@ -82,14 +82,6 @@ def still_meant(context: Context, profile: Profile, lock: Lock) -> bool:
     return True
 
 
-def in_scope(context: Context, machine: Machine) -> Machine:
-    """The machine with only the GPUs that count."""
-    from dataclasses import replace
-
-    gpus = gpus_in_scope(machine, select.Request(pythons=(), gpus=context.wishes.gpus))
-    return replace(machine, gpus=gpus)
-
-
 def refuse_other_machine(lock: Lock, machine: Machine, *, shown: str, profile: Profile) -> None:
     """Raise where the lock is for another machine."""
     mismatch = fits_machine(lock, machine, tables.load())
@@ -100,14 +92,3 @@ def refuse_other_machine(lock: Lock, machine: Machine, *, shown: str, profile: P
         causes=(f"locked for: {mismatch.locked}", f"found: {mismatch.found} ({in_words(machine)})"),
         hints=(f"Lock for this machine: `gpuenv lock --profile {profile.name} --upgrade`",),
     )
-
-
-def say_decision(context: Context, decided: Decided) -> None:
-    """Say what was chosen, the reasons, and what to expect."""
-    decision = decided.decision
-    names = " ".join(f"{wheel.project} {wheel.version}" for wheel in decision.packages)
-    context.reporter.say(f"Selected {names} for Python {decision.python} from {decided.place.words}")
-    for sentence in decision.because:
-        context.reporter.say(f"  {sentence}")
-    for warning in decision.warnings:
-        context.reporter.warn(warning)

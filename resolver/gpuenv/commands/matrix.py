@@ -16,6 +16,8 @@ Format = Literal["text", "markdown"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MatrixOutcome(Outcome):
+    """The matrix, and how a person wants to read it."""
+
     matrix: Matrix
     format: Format
 

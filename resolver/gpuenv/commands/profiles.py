@@ -22,6 +22,8 @@ class Listed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProfilesOutcome(Outcome):
+    """The profiles by name. ``single``: one was asked for, and its whole text is wanted."""
+
     profiles: tuple[Listed, ...]
     single: bool
 

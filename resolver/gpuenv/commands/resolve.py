@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gpuenv import profile as profiles
 from gpuenv.commands import deciding
 from gpuenv.commands.context import Context, Outcome, Problem
 from gpuenv.commands.deciding import Decided, NothingFitsError
-from gpuenv.commands.seeing import Seen, say_machine, see
+from gpuenv.commands.saying import say_machine
+from gpuenv.commands.seeing import Seen, see
+from gpuenv.commands.wanted import profile_of
 from gpuenv.model.decision import NoDecision
 from gpuenv.model.profile import Profile
 
@@ -27,12 +28,11 @@ class ResolveOutcome(Outcome):
 def run(context: Context, *, explain: bool) -> ResolveOutcome:
     """Decide. Where nothing fits, the outcome still holds every rejection (exit 3)."""
     seen = see(context)
-    profile = profiles.load(context.wishes.profile or "auto", project=context.project, user=context.config)
+    profile = profile_of(context)
     say_machine(context, seen, profile)
     try:
         decided = deciding.decide(context, seen=seen, profile=profile)
     except NothingFitsError as error:
-        problem = Problem(code=error.code, message=error.message, causes=error.causes, hints=error.hints)
         return ResolveOutcome(
             seen=seen,
             profile=profile,
@@ -40,6 +40,6 @@ def run(context: Context, *, explain: bool) -> ResolveOutcome:
             refused=error.answer,
             explain=explain,
             exit_code=3,
-            problems=(problem,),
+            problems=(Problem.of(error),),
         )
     return ResolveOutcome(seen=seen, profile=profile, decided=decided, refused=None, explain=explain)

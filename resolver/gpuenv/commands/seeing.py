@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from gpuenv.commands.context import Context
 from gpuenv.errors import ConfigurationError
 from gpuenv.model.machine import Driver, Machine
-from gpuenv.model.profile import Profile
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,22 +78,3 @@ def in_words(machine: Machine) -> str:
         return f"{gpus}, no driver"
     source = "NVML" if machine.driver.source == "nvml" else machine.driver.source
     return f"{gpus}, driver {machine.driver.version} ({source}), CUDA {machine.driver.cuda or 'unknown'}"
-
-
-def say_machine(context: Context, seen: Seen, profile: Profile) -> None:
-    """Say first what this is. Without a GPU the first line says so, and that it is CPU."""
-    from gpuenv import select
-
-    machine = seen.machine
-    request = select.Request(pythons=(), gpus=context.wishes.gpus, variant=context.wishes.variant)
-    if select.wants_cpu(profile, machine, request):
-        found = "No NVIDIA GPU in this machine" if not machine.gpus else f"Found {in_words(machine)}"
-        why = f"profile {profile.name} asks for it" if profile.accelerator == "cpu" else "nothing else can be used"
-        if machine.gpus and profile.accelerator != "cpu":
-            why = "--variant cpu asks for it"
-        context.reporter.say(f"{found}: this is a CPU environment ({why})")
-    else:
-        where = "Detected" if seen.here else f"For the machine in {seen.origin}:"
-        context.reporter.say(f"{where} {in_words(machine)}")
-    for note in seen.notes:
-        context.reporter.say(f"  {note}")

@@ -8,7 +8,8 @@ from pathlib import Path
 from gpuenv import profile as profiles
 from gpuenv.commands import locking, verifying
 from gpuenv.commands.context import Context, Outcome, Problem
-from gpuenv.commands.seeing import Seen, see
+from gpuenv.commands.seeing import see
+from gpuenv.commands.wanted import profile_of
 from gpuenv.environment.inspect import inspect
 from gpuenv.environment.marker import read_marker
 from gpuenv.errors import UsageError
@@ -20,7 +21,8 @@ from gpuenv.verify import baseline as baselines
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerifyOutcome(Outcome):
-    seen: Seen
+    """The report of an environment; ``compared`` is ``None`` where no ``--baseline`` was named."""
+
     environment: str
     report: Report
     evidence: str
@@ -33,7 +35,7 @@ def run(context: Context, *, environment: Path | None, folder: Path | None, base
         raise UsageError("an environment is verified on this machine, not on one in a file")
     seen = see(context)
     name = context.wishes.profile
-    target = context.project / (environment or Path(profiles.load(name or "auto", **_places(context)).environment))
+    target = context.project / (environment or Path(profile_of(context).environment))
     inspect(target)  # refuses what is no environment
     profile, lock, lock_name = _lock_of(context, target, name)
     old = baselines.read(context.project / baseline) if baseline is not None else None
@@ -44,30 +46,25 @@ def run(context: Context, *, environment: Path | None, folder: Path | None, base
     report = proof(target)
     failed = [check for check in report.checks if check.status == "failed"]
     return VerifyOutcome(
-        seen=seen,
-        environment=verifying.shown(target, context.project),
+        environment=context.shown(target),
         report=report,
-        evidence=verifying.shown(out, context.project),
+        evidence=context.shown(out),
         compared=None if old is None else baselines.compare(old, baselines.read(out / "evidence.json")),
         exit_code=0 if report.verdict == "passed" else 1,
         problems=() if report.verdict == "passed" else (_problem(target, failed),),
     )
 
 
-def _places(context: Context) -> dict[str, Path]:
-    return {"project": context.project, "user": context.config}
-
-
 def _lock_of(context: Context, target: Path, name: str | None) -> tuple[Profile, Lock | None, str]:
     """The profile and lock an environment was built from, as its marker says; any other is described by ``auto``."""
     marker = read_marker(target)
     wanted = name or (marker.profile if marker is not None else "auto")
-    known = {row.name for row in profiles.find_all(**_places(context))}
-    profile = profiles.load(wanted if wanted in known or name is not None else "auto", **_places(context))
+    known = {row.name for row in profiles.find_all(project=context.project, user=context.config)}
+    profile = profile_of(context, wanted if wanted in known or name is not None else "auto")
     path = locking.lock_path(context, wanted)
     if marker is not None and wanted == marker.profile and (path.parent / marker.lock_name).is_file():
         path = path.parent / marker.lock_name  # one of a class of machines bears another name than the profile
-    shown = verifying.shown(path, context.project)
+    shown = context.shown(path)
     lock = locking.read_lock(path, shown=shown) if marker is not None or name is not None else None
     return profile, lock, shown if lock is not None else ""
 

@@ -12,9 +12,13 @@ from gpuenv import __version__
 from gpuenv import knowledge as tables
 from gpuenv.commands.context import Context
 from gpuenv.commands.seeing import Seen
+from gpuenv.commands.wanted import in_scope
 from gpuenv.environment.inspect import EnvironmentFacts, inspect
+from gpuenv.environment.marker import digest
+from gpuenv.environment.uv import find_uv
 from gpuenv.errors import NoSpaceError
 from gpuenv.lock.model import Lock
+from gpuenv.machine.smi import snapshot
 from gpuenv.model.machine import Machine
 from gpuenv.model.profile import Profile, VerificationPlan
 from gpuenv.model.verification import Report
@@ -42,7 +46,7 @@ class Proof:
     """The environment as a person knows it, while it may still be staged elsewhere."""
 
     def __call__(self, environment: Path) -> Report:
-        machine = scope(self.context, self.seen.machine)
+        machine = in_scope(self.context, self.seen.machine)
         facts = inspect(environment)
         expected = expected_of(self.lock, machine, facts, lock_name=self.lock_name, profile=self.profile.name)
         device = accelerator(self.lock, self.profile, machine)
@@ -71,13 +75,6 @@ def plan_for(profile: Profile, device: Literal["cuda", "cpu"]) -> VerificationPl
     """The profile's plan; on a CPU the large model becomes the small one, which takes seconds instead of minutes."""
     plan = profile.verification
     return replace(plan, model="gpt2-small", precision="fp32") if device == "cpu" and plan.model == "gpt2" else plan
-
-
-def scope(context: Context, machine: Machine) -> Machine:
-    """The machine with only the GPUs in scope."""
-    from gpuenv.commands.locked import in_scope
-
-    return in_scope(context, machine)
 
 
 def expected_of(
@@ -122,17 +119,8 @@ def card_limits(machine: Machine) -> tuple[CardLimits, ...]:
     return tuple(found)
 
 
-def shown(path: Path, project: Path) -> str:
-    """A path as a person wrote it: relative to the project where it is inside."""
-    return path.relative_to(project).as_posix() if path.is_relative_to(project) else str(path)
-
-
 def write_evidence(proof: Proof, report: Report) -> None:
     """Write the evidence of a run, whatever its verdict."""
-    from gpuenv.environment.marker import digest
-    from gpuenv.environment.uv import find_uv
-    from gpuenv.machine.smi import snapshot
-
     context, lock = proof.context, proof.lock
     path = context.project / proof.lock_name if proof.lock_name else None
     there = path is not None and path.is_file()
@@ -140,7 +128,7 @@ def write_evidence(proof: Proof, report: Report) -> None:
         created=datetime.now(UTC).isoformat(timespec="seconds").removesuffix("+00:00") + "Z",
         gpuenv=__version__,
         command=_command(proof),
-        environment=shown(proof.target, context.project),
+        environment=context.shown(proof.target),
         profile=proof.profile.name,
         lock=Path(os.path.relpath(path, proof.folder)).as_posix() if there and path is not None else None,
         lock_sha256=digest(path) if there and path is not None else None,
@@ -157,12 +145,12 @@ def write_evidence(proof: Proof, report: Report) -> None:
         )
     except OSError as error:
         raise NoSpaceError(
-            f"the evidence cannot be written to {shown(proof.folder, context.project)}",
+            f"the evidence cannot be written to {context.shown(proof.folder)}",
             causes=(error.strerror or str(error),),
             hints=("Name another folder with --evidence",),
         ) from error
 
 
 def _command(proof: Proof) -> str:
-    words = ["gpuenv", "verify", shown(proof.target, proof.context.project)]
+    words = ["gpuenv", "verify", proof.context.shown(proof.target)]
     return " ".join([*words, "--profile", proof.profile.name] if proof.lock is not None else words)

@@ -49,18 +49,18 @@ def data(outcome: CreateOutcome) -> dict[str, object]:
         "because": list(decision.because),
         "fetched": list(outcome.built.fetched),
         "seconds": {name: round(value, 3) for name, value in outcome.built.seconds},
-        "verification": None if outcome.report is None else report_data(outcome.report),
-        "evidence": outcome.evidence_shown,
+        "verification": None if outcome.built.report is None else report_data(outcome.built.report),
+        "evidence": outcome.evidence,
     }
 
 
 def text(outcome: CreateOutcome) -> Iterator[str]:
     decision = outcome.locked.lock.decision
-    if outcome.report is not None:
-        yield from report_text(outcome.report)
+    if outcome.built.report is not None:
+        yield from report_text(outcome.built.report)
     else:
         yield "not verified: run `gpuenv verify` on the machine it is for"
     what = "CPU build" if decision.accelerator == "cpu" else decision.variant
     yield f"{outcome.built.path}: torch {decision.torch} ({what}), Python {outcome.built.marker.python}"
-    if outcome.evidence_shown is not None:
-        yield f"evidence: {outcome.evidence_shown}"
+    if outcome.evidence is not None:
+        yield f"evidence: {outcome.evidence}"
