@@ -16,6 +16,7 @@ from types import ModuleType
 import pytest
 
 from gpuenv import knowledge, profile
+from gpuenv.lock.audit import PYTORCH_HOSTS
 from gpuenv.lock.codec import parse
 from gpuenv.lock.fit import fits_machine
 from gpuenv.lock.making import host_of, profile_digest
@@ -51,8 +52,8 @@ def read(name: str) -> Lock:
 @pytest.mark.parametrize("name", NAMES)
 def test_every_file_is_a_row_of_pytorchs_index(tool: ModuleType, name: str) -> None:
     lock = read(name)
-    assert tool.audit(lock, name) == []
-    assert {host_of(package.url or "") for package in lock.packages} == {"download.pytorch.org"}
+    assert tool.audit(lock, name, recorded=lock.inputs.snapshot == tool.recorded_snapshot()) == []
+    assert {host_of(package.url or "") for package in lock.packages} <= set(PYTORCH_HOSTS)
     assert lock.decision.single_source
     assert {"torch", "torchvision", "torchaudio", "sympy", "mpmath", "numpy"} <= lock.by_name.keys()
 
@@ -109,4 +110,18 @@ def test_another_file_another_host_and_another_hash_are_seen(tool: ModuleType) -
         replace(torch, hash_origin="first-download"),
     ):
         packages = tuple(wrong if each.name == "torch" else each for each in lock.packages)
-        assert len(tool.audit(replace(lock, packages=packages), "hopper")) == 1
+        assert len(tool.audit(replace(lock, packages=packages), "hopper", recorded=True)) == 1
+
+
+def test_a_lock_of_the_live_index_is_held_to_its_hosts_and_its_profile(tool: ModuleType) -> None:
+    lock = read("hopper")
+    torch = lock.by_name["torch"]
+    newer = replace(torch, sha256="0" * 64, url=str(torch.url).replace("2.6.0", "9.9.9"))
+    packages = tuple(newer if each.name == "torch" else each for each in lock.packages)
+    assert tool.audit(replace(lock, packages=packages), "hopper", recorded=False) == []
+    assert len(tool.audit(replace(lock, packages=packages), "hopper", recorded=True)) == 1
+    registry = replace(lock.by_name["numpy"], url="https://files.example/numpy-2.1.2-py3-none-any.whl")
+    packages = tuple(registry if each.name == "numpy" else each for each in lock.packages)
+    assert len(tool.audit(replace(lock, packages=packages), "hopper", recorded=False)) == 1
+    changed = replace(lock, inputs=replace(lock.inputs, profile_digest="0" * 64))
+    assert "the profile hopper changed" in tool.audit(changed, "hopper", recorded=False)[0]
