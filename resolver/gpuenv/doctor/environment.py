@@ -188,7 +188,7 @@ def _driver(machine: Machine, torch: TorchFacts, knowledge: Knowledge) -> Iterat
         yield Finding(
             subject="driver",
             severity="error",
-            summary=f"driver {driver.version} ({driver.source}) is too old for CUDA {torch.cuda}, "
+            summary=f"driver {driver.version} ({driver.place}) is too old for CUDA {torch.cuda}, "
             f"which needs {floor.minimum} or newer",
             detail=floor.source,
             mend="gpuenv create",

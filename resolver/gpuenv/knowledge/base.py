@@ -297,6 +297,7 @@ class Knowledge:
             platform=platform,
             cudnn=cudnn,
             doubtful=row.doubtful if row else (),
+            first_cuda=self.first_cuda_for(capability),
             rules=self.code_rules,
         )
 

@@ -191,6 +191,7 @@ def _cell(knowledge: Knowledge, row: KernelRow, capability: ComputeCapability) -
         platform=row.platform,
         cudnn=row.cudnn,
         doubtful=row.doubtful,
+        first_cuda=knowledge.first_cuda_for(capability),
         rules=knowledge.code_rules,
     )
     if isinstance(answer, Refusal):

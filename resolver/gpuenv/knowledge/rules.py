@@ -96,14 +96,15 @@ def serve(
     platform: str,
     cudnn: str | None = None,
     doubtful: Sequence[str] = (),
+    first_cuda: str | None = None,
     rules: CodeRules | None = None,
 ) -> Support | Refusal:
     """Say which code of a wheel serves a GPU, machine code before PTX, or why none does.
 
     ``cuda`` is the toolkit the wheel was built with, ``driver_cuda`` the CUDA the driver knows; where one of them is
     not known, PTX is refused: unknown is not compatible. ``cudnn`` is the version that comes with the wheel, where it
-    is known. ``doubtful`` names code that is listed and perhaps of no use: it serves, with a warning. ``rules`` are
-    those of the packaged tables unless given.
+    is known. ``doubtful`` names code that is listed and perhaps of no use: it serves, with a warning. ``first_cuda`` is
+    the first toolkit that knows the GPU, where that is known. ``rules`` are those of the packaged tables unless given.
     """
     if rules is None:
         from gpuenv.knowledge import load
@@ -119,6 +120,9 @@ def serve(
     if native is not None:
         return Support(support="native", by=native, warning=rules.doubt if native in doubtful else "")
     assert fallback is not None
+    if problem := _libraries_lack(capability, cuda, first_cuda):
+        listed = _no_code(capability, sass, ptx, (), platform)
+        return Refusal(detail=f"{listed} (PTX {fallback} alone does not do: {problem})")
     if problem := _ptx_too_new(cuda, driver_cuda):
         return Refusal(detail=f"no code for {code_of(capability)}, only PTX {fallback}: {problem}")
     warning = f"{fallback} is compiled for {code_of(capability)} by the driver at first use: the first start is slow"
@@ -203,6 +207,14 @@ def _ptx_too_new(cuda: str | None, driver_cuda: str | None) -> str:
     if compare_versions(driver_cuda, cuda) < 0:
         return f"made by CUDA {cuda}, and the driver knows CUDA {driver_cuda}"
     return ""
+
+
+# The driver compiles the PTX of torch's own kernels, and of nothing else: cuBLAS and cuDNN come with the wheel, of its
+# CUDA, and those of a toolkit that does not know an architecture have no code for it (docs/decisions.md).
+def _libraries_lack(capability: ComputeCapability, cuda: str | None, first_cuda: str | None) -> str:
+    if not first_cuda or not cuda or compare_versions(cuda, first_cuda) >= 0:
+        return ""
+    return f"the libraries of CUDA {cuda} do not know {code_of(capability)}, CUDA {first_cuda} is the first that does"
 
 
 # cuDNN 9.11 dropped everything below 7.5: cuDNN release notes, as cited in pytorch/pytorch issue 162574.

@@ -70,7 +70,7 @@ def _accelerator(lock: Lock, machine: Machine, knowledge: Knowledge) -> Mismatch
     if least is not None and compare_drivers(driver.version, least) < 0:
         return Mismatch(
             what="driver",
-            sentence=f"{decision.variant} needs driver {least} or newer, this has {driver.version} ({driver.source})",
+            sentence=f"{decision.variant} needs driver {least} or newer, this has {driver.version} ({driver.place})",
             locked=least,
             found=driver.version,
         )

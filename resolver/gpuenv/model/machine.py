@@ -49,6 +49,11 @@ class Driver:
     cuda: str | None
     source: str
 
+    @property
+    def place(self) -> str:
+        """The source as a person reads it: ``NVML``, or the file or program."""
+        return "NVML" if self.source == "nvml" else self.source
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gpu:

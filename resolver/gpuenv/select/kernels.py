@@ -92,8 +92,6 @@ def _serve(case: Case, entry: Entry, contents: WheelContents, warnings: tuple[st
         answer = case.knowledge.serve(
             entry.wheel, contents, gpu.compute_capability, driver_cuda=case.driver_cuda, platform=case.platform
         )
-        if isinstance(answer, Support) and answer.support == "ptx":
-            answer = _libraries_lack(case, contents, gpu, answer) or answer
         match answer:
             case Support(support=support, by=by, warning=warning):
                 served.append(_gpu_support(gpu, support, by))
@@ -112,23 +110,6 @@ def _serve(case: Case, entry: Entry, contents: WheelContents, warnings: tuple[st
     )
     return Served(
         entry=entry, gpus=tuple(served), kernels=kernels, warnings=tuple(dict.fromkeys(said)), doubtful=doubtful
-    )
-
-
-def _libraries_lack(case: Case, contents: WheelContents, gpu: Gpu, answer: Support) -> NoCode | None:
-    """Refuse PTX where the wheel's CUDA is older than the GPU.
-
-    The driver compiles the PTX of torch's own kernels, and of nothing else: cuBLAS and cuDNN come with the wheel, of
-    its CUDA, and those of a toolkit that does not know an architecture have no code for it (docs/decisions.md).
-    """
-    first = case.knowledge.first_cuda_for(gpu.compute_capability)
-    if not first or not contents.cuda or compare_versions(contents.cuda, first) >= 0:
-        return None
-    code = code_of(gpu.compute_capability)
-    listed = " ".join([*(contents.sass or ()), *(contents.ptx or ())])
-    return NoCode(
-        detail=f"no code for {code}: {listed} (PTX {answer.by} alone does not do: the libraries of CUDA "
-        f"{contents.cuda} do not know {code}, CUDA {first} is the first that does)"
     )
 
 

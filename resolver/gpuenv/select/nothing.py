@@ -54,7 +54,7 @@ def only_ptx(hearing: Hearing, best: Served) -> NoDecision:
     """Say that stable wheels have only PTX, so that nightlies are worth a look before that is taken."""
     return NoDecision(
         summary=f"no stable wheel has native code for {kinds(hearing.case.gpus)}; a nightly may",
-        causes=(f"{label(best.entry.wheel)} has PTX only: {join(sorted({gpu.by for gpu in best.gpus}))}",),
+        causes=(f"{label(best.entry.wheel)} has PTX only: {join(list(dict.fromkeys(gpu.by for gpu in best.gpus)))}",),
         hints=("Add `--channel stable` to take the PTX",),
         rejected=hearing.docket.rejected(),
         wants_nightly=True,
@@ -99,10 +99,14 @@ def _no_platform(hearing: Hearing) -> Finding:
         )
     libc = [row for row in rows if row.reason == "libc"]
     if libc:
+        newest: dict[str, str] = {}
+        for row in libc:
+            newest.setdefault(row.detail, row.candidate)
+        newer = "a newer glibc" if (machine.libc or "").startswith("glibc") else "glibc"
         return Finding(
             summary=f"no torch wheel runs with {machine.libc or 'an unknown libc'}",
-            causes=tuple(dict.fromkeys(f"{row.candidate}: {row.detail}" for row in libc))[:_CAUSES],
-            hints=("Use a system with a newer glibc: the wheels of torch are built against it",),
+            causes=tuple(f"{candidate}: {detail}" for detail, candidate in newest.items())[:_CAUSES],
+            hints=(f"Use a system with {newer}: the wheels of torch are built against it",),
         )
     return Finding(
         summary=f"no torch wheel is for {hearing.case.target.words}",
@@ -145,7 +149,10 @@ def _version(hearing: Hearing, reason: Reason, rows: Sequence[tuple[Entry, Refus
 
 def _variant(hearing: Hearing, rows: Sequence[tuple[Entry, Refusal]]) -> Finding:
     case = hearing.case
-    offered = sorted({entry.variant for entry, _ in rows if entry.variant})
+    # What gpuenv can decide on; a page lists the builds for other makers' cards beside them.
+    builds = {entry.variant for entry, _ in rows if entry.variant}
+    decidable = {each for each in builds if each == "cpu" or case.knowledge.cuda_of(each)}
+    offered = sorted(decidable or builds, key=lambda each: (len(each), each))
     cause = (f"offered for {case.target.words}: {join(offered)}",) if offered else ()
     if case.cpu:
         return Finding(
@@ -193,6 +200,9 @@ def _driver_or_kernels(hearing: Hearing, reached: dict[Reason, list[tuple[Entry,
     case = hearing.case
     by_driver = [entry for entry, _ in reached.get("driver", ())]
     would_serve = [entry for entry in by_driver if _serves(hearing, entry, case.gpus)]
+    refusals = [(entry, said) for entry in by_driver if isinstance(said := _code(hearing, entry, case.gpus), Refusal)]
+    if case.machine.driver is not None and by_driver and len(refusals) == len(by_driver):
+        reached = {**reached, "kernels": [*reached.get("kernels", ()), *refusals]}  # no driver would help
     if would_serve or not reached.get("kernels"):
         return _driver(hearing, would_serve or by_driver, sure=bool(would_serve))
     if len({gpu.compute_capability for gpu in case.gpus}) > 1:
@@ -204,12 +214,16 @@ def _driver_or_kernels(hearing: Hearing, reached: dict[Reason, list[tuple[Entry,
 
 def _serves(hearing: Hearing, entry: Entry, gpus: Sequence[Gpu]) -> bool:
     """Whether a wheel's known code serves these GPUs, on a driver new enough for it."""
+    return isinstance(_code(hearing, entry, gpus), Served)
+
+
+def _code(hearing: Hearing, entry: Entry, gpus: Sequence[Gpu]) -> kernels.Outcome:
     case = replace(
         hearing.case,
         gpus=tuple(gpus),
         driver_cuda=hearing.case.knowledge.cuda_of(entry.variant or "") or hearing.case.driver_cuda,
     )
-    return isinstance(kernels.examine(case, entry, hearing.facts), Served)
+    return kernels.examine(case, entry, hearing.facts)
 
 
 def _driver(hearing: Hearing, entries: Sequence[Entry], *, sure: bool) -> Finding:

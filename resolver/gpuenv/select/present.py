@@ -112,7 +112,13 @@ def explain(answer: Decision | NoDecision) -> tuple[str, ...]:
 def _accepted_lines(decision: Decision) -> list[str]:
     torch = [row for row in decision.accepted if row.candidate.startswith("torch ")]
     lines = ["", f"accepted ({len(torch)} torch wheels, best first)"]
-    return [*lines, *(f"  {row.rank:3}  {row.candidate}  {row.detail}" for row in torch)]
+    builds: dict[str, list[str]] = {}
+    for row in torch:
+        builds.setdefault(row.candidate, []).append(row.detail)
+    for place, (candidate, details) in enumerate(builds.items()):
+        pythons = ", ".join(dict.fromkeys(each.removeprefix("Python ") for each in details))
+        lines.append(f"  {place:3}  {candidate}  Python {pythons}")
+    return lines
 
 
 def _reason_lines(reason: Reason, rows: list[Rejected]) -> list[str]:

@@ -87,7 +87,8 @@ def fits(profile: Profile, machine: Machine, request: Request) -> Mismatch | Non
     gpus = gpus_in_scope(machine, request)
     wanted = profile.compute_capabilities
     if wanted and not any(gpu.compute_capability in wanted for gpu in gpus):
-        names = " or ".join(str(capability) for capability in wanted)
+        *some, last = map(str, wanted)
+        names = f"{', '.join(some)} or {last}" if some else last
         return Mismatch(
             message=f"profile {profile.name} is for compute capability {names}, and this machine has {_list(gpus)}",
             hints=("Use `--profile auto` to let the GPU decide", "Run `gpuenv profiles` to see what each is for"),
@@ -100,7 +101,7 @@ def _driver_mismatch(profile: Profile, machine: Machine) -> Mismatch | None:
     if least is None or driver is None or compare_drivers(driver.version, least) >= 0:
         return None
     return Mismatch(
-        message=f"profile {profile.name} needs driver {least}, found {driver.version} ({driver.source})",
+        message=f"profile {profile.name} needs driver {least}, found {driver.version} ({driver.place})",
         hints=(f"Install NVIDIA driver {least} or newer",),
     )
 

@@ -245,7 +245,7 @@ def _driver_verdict(case: Case, variant: str) -> DriverVerdict:
         refusal = Refusal("driver", f"needs driver {floor.minimum} ({floor.source}); the driver here is not known")
         return DriverVerdict(floor=floor, full=False, refusal=None if case.request.insist_unknown else refusal)
     if not _reaches(case, driver.version, floor.minimum):
-        detail = f"needs driver {floor.minimum} ({floor.source}); found {driver.version} ({driver.source})"
+        detail = f"needs driver {floor.minimum} ({floor.source}); found {driver.version} ({driver.place})"
         return DriverVerdict(floor=floor, full=False, refusal=Refusal("driver", detail))
     full = cuda is not None and case.driver_cuda is not None and compare_versions(case.driver_cuda, cuda) >= 0
     by_branch = compare_drivers(driver.version, floor.minimum) < 0

@@ -19,6 +19,7 @@ from gpuenv.select.target import Refusal
 _TELLING: tuple[Reason, ...] = ("companion", "kernels", "driver", "unknown-kernels", "yanked", "too-new", "hash")
 _NEWER_TOLD = 2
 _CODES = re.compile(r"((?:sm|compute)_\w+)(?: (?:sm|compute)_\w+){2,} ((?:sm|compute)_\w+)")
+_FLOOR = re.compile(r"^(needs driver \S+) \(.*\); found .*$")
 _SOURCES = {
     "mirror": "the mirror of PyTorch's index",
     "package-index": "the default package index",
@@ -35,6 +36,7 @@ def because(hearing: Hearing, chosen: Served, found: family.Found) -> tuple[str,
     else:
         sentences += [_torch_sentence(hearing, chosen), *_newer_sentences(hearing, chosen)]
         sentences += [*_variant_sentences(case, chosen), *_same_release_sentences(hearing, chosen)]
+    sentences += _libc_sentences(hearing, chosen)
     sentences += [_python_sentence(case, found), *_channel_sentences(hearing, chosen)]
     sentences += [*_family_sentences(hearing, found), *_source_sentences(chosen)]
     if case.request.gpus is not None and case.gpus and len(case.gpus) < len(case.machine.gpus):
@@ -51,7 +53,7 @@ def warnings(hearing: Hearing, chosen: Served, found: family.Found) -> tuple[str
         if case.machine.driver is None:
             said.append("the driver was not seen; that it runs this build was taken on your word")
         elif not verdict.full:
-            said.append(_minor_version(case, entry.variant))
+            said.append(_no_ptx(case, entry.variant))
         if verdict.by_branch:
             said.append(f"{driver_words(case)}, was compared by its branch alone")
     for gpu in case.gpus:
@@ -87,12 +89,12 @@ def kinds(gpus: Sequence[Gpu]) -> str:
 
 
 def driver_words(case: Case) -> str:
-    """``driver 576.88 (nvml), which knows CUDA 12.9``."""
+    """``driver 576.88 (NVML), which knows CUDA 12.9``."""
     driver = case.machine.driver
     if driver is None:
         return "a driver that was not seen"
     knows = f", which knows CUDA {case.driver_cuda}" if case.driver_cuda else ""
-    return f"driver {driver.version} ({driver.source}){knows}"
+    return f"driver {driver.version} ({driver.place}){knows}"
 
 
 def _cpu_sentences(hearing: Hearing, chosen: Served) -> list[str]:
@@ -107,7 +109,7 @@ def _cpu_sentences(hearing: Hearing, chosen: Served) -> list[str]:
 
 def _torch_sentence(hearing: Hearing, chosen: Served) -> str:
     case = hearing.case
-    code = join(sorted({gpu.by for gpu in chosen.gpus}))
+    code = join(list(dict.fromkeys(gpu.by for gpu in chosen.gpus)))
     origin = f" ({_place(chosen.kernels.detail)})" if chosen.kernels and chosen.kernels.detail else ""
     name = label(chosen.entry.wheel)
     if chosen.kernels is None:
@@ -139,6 +141,18 @@ def _newer_sentences(hearing: Hearing, chosen: Served) -> list[str]:
     return [f"torch {each} is newer, but not for this machine ({_refusals(newer[each])})." for each in versions]
 
 
+def _libc_sentences(hearing: Hearing, chosen: Served) -> list[str]:
+    """Say that the system's libc keeps a newer release away."""
+    mine, newest = public_version(chosen.entry.wheel.version), ""
+    for row in hearing.docket.rejected():
+        project, _, version = row.candidate.partition(" ")
+        version = version.partition(" ")[0].partition("+")[0]
+        stable = project == "torch" and row.reason == "libc" and ".dev" not in version
+        if stable and public_version(version) > max(mine, public_version(newest or "0")):
+            newest, detail = version, row.detail
+    return [f"torch {newest} is newer, but not for this machine ({detail})."] if newest else []
+
+
 def _comparable(entry: Entry, refusal: Refusal, chosen: Entry) -> bool:
     """Whether a refused wheel differs from the chosen one in a way worth a sentence: not by Python, not by channel."""
     same = entry.wheel.channel == chosen.wheel.channel and entry.tags.python == chosen.tags.python
@@ -156,7 +170,7 @@ def _same_release_sentences(hearing: Hearing, chosen: Served) -> list[str]:
         same = public_version(entry.wheel.version) == public_version(mine.wheel.version)
         if same and _comparable(entry, refusal, mine) and cuda and other and compare_versions(other, cuda) > 0:
             others.append((entry, refusal))
-    return [f"Its builds for a newer CUDA do not do: {_refusals(others)}."] if others else []
+    return [f"Its builds for a newer CUDA were refused ({_refusals(others)})."] if others else []
 
 
 def _refusals(rows: Sequence[tuple[Entry, Refusal]]) -> str:
@@ -168,8 +182,9 @@ def _refusals(rows: Sequence[tuple[Entry, Refusal]]) -> str:
 
 
 def _short(refusal: Refusal) -> str:
-    """The detail of a refusal with long lists of architectures cut to their ends."""
-    return _CODES.sub(lambda match: f"{match[1]} … {match[2]}", refusal.detail)
+    """The detail of a refusal with long lists of architectures cut to their ends, and without the driver that other
+    sentences name: ``--explain`` has the whole of it."""
+    return _CODES.sub(lambda match: f"{match[1]} … {match[2]}", _FLOOR.sub(r"\1", refusal.detail))
 
 
 def _variant_sentences(case: Case, chosen: Served) -> list[str]:
@@ -180,21 +195,28 @@ def _variant_sentences(case: Case, chosen: Served) -> list[str]:
     if verdict.floor is None or case.machine.driver is None:
         return [f"{variant} is built with CUDA {cuda}; the driver was not seen."]
     if not verdict.full:
-        return [_minor_version(case, variant)[:1].upper() + _minor_version(case, variant)[1:] + "."]
-    least = f"it needs at least {verdict.floor.minimum} ({verdict.floor.source})"
+        return [_minor_version(case, variant)]
+    least = f"it needs driver {verdict.floor.minimum} or newer ({verdict.floor.source})"
     return [f"{variant} is built with CUDA {cuda}: {least}, and this machine has {driver_words(case)}."]
 
 
 def _minor_version(case: Case, variant: str) -> str:
+    """Say that the driver is older than the variant's CUDA, and what carries it nevertheless."""
     verdict, cuda = judge_driver(case, variant), case.knowledge.cuda_of(variant)
-    floor = f"from {verdict.floor.minimum} on ({verdict.floor.source})" if verdict.floor else ""
-    knows = f"is for CUDA {case.driver_cuda}" if case.driver_cuda else "is for a CUDA that is not known"
+    floor = f", from driver {verdict.floor.minimum} on ({verdict.floor.source})" if verdict.floor else ""
+    knows = f"the {case.driver_cuda} of {_driver(case)}" if case.driver_cuda else f"what {_driver(case)} may know"
+    carried = f"its compiled code runs by minor-version compatibility{floor}"
+    return f"{variant} is built with CUDA {cuda}, newer than {knows}: {carried}."
+
+
+def _no_ptx(case: Case, variant: str) -> str:
+    cuda = case.knowledge.cuda_of(variant)
+    return f"{_driver(case)} runs the compiled code of {variant}; it does not compile PTX of CUDA {cuda}"
+
+
+def _driver(case: Case) -> str:
     driver = case.machine.driver
-    found = f"driver {driver.version} ({driver.source})" if driver else "the driver"
-    return (
-        f"{found} {knows}, older than the {cuda} of {variant}: its compiled kernels run by minor-version compatibility "
-        f"{floor}, PTX of CUDA {cuda} would not"
-    )
+    return f"driver {driver.version} ({driver.place})" if driver else "the driver"
 
 
 def _python_sentence(case: Case, found: family.Found) -> str:

@@ -167,7 +167,7 @@ def test_a_driver_that_is_too_old(env: Environment) -> None:
     finding = the(judge(env, machine("8.0", driver="535.161.08", cuda="12.2")), "driver")
 
     assert finding.severity == "error"
-    assert finding.summary.startswith("driver 535.161.08 (nvml) is too old for CUDA 13.0, which needs 580")
+    assert finding.summary.startswith("driver 535.161.08 (NVML) is too old for CUDA 13.0, which needs 580")
 
 
 def test_companions_of_another_build(env: Environment) -> None:

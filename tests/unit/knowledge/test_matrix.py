@@ -42,7 +42,7 @@ def test_one_wheel_for_volta_and_blackwell_exists_only_as_cu128_of_three_minors(
         ("2.11.0", "cu128", "linux_x86_64", "7.0", "none"),
         ("2.8.0", "cu126", "win_amd64", "5.2", "none"),
         ("2.9.0", "cu126", "win_amd64", "5.2", "native"),
-        ("2.7.1", "cu118", "win_amd64", "12.0", "ptx"),
+        ("2.7.1", "cu118", "win_amd64", "12.0", "none"),
         ("2.7.1", "cu118", "linux_x86_64", "12.0", "none"),
         ("2.14.0", "cu130", "linux_aarch64", "8.7", "none"),
         ("2.14.0", "cu132", "linux_aarch64", "8.7", "native"),

@@ -64,7 +64,7 @@ def test_another_card_that_the_same_wheel_serves() -> None:
         (
             replace(MACHINE, driver=Driver(version="470.82.01", cuda="11.4", source="nvml")),
             "driver",
-            "cu128 needs driver 525.60.13 or newer, this has 470.82.01 (nvml)",
+            "cu128 needs driver 525.60.13 or newer, this has 470.82.01 (NVML)",
         ),
     ],
 )
