@@ -20,6 +20,9 @@ class Option:
     help: str
     metavar: str = ""
     choices: tuple[str, ...] = ()
+    pattern: str = ""
+    """What the whole text has to match; ``example`` shows one that does."""
+    example: str = ""
 
     @property
     def variable(self) -> str:
@@ -45,8 +48,20 @@ COMMON = (
         help="where torch comes from: a folder laid out like PyTorch's /whl (default: PyTorch's own)",
     ),
     Option(name="index", kind="text", metavar="URL", help="the package index for everything but the torch family"),
-    Option(name="find-links", kind="list", metavar="DIR", help="a folder or page of wheels, asked before any index"),
-    Option(name="python", kind="text", metavar="X.Y", help="the Python version of the environment"),
+    Option(
+        name="find-links",
+        kind="list",
+        metavar="DIR",
+        help="a folder or page of wheels, asked before any index; an empty one: none, not even pip's",
+    ),
+    Option(
+        name="python",
+        kind="text",
+        metavar="X.Y",
+        pattern=r"3\.\d+t?",
+        example="3.12",
+        help="the Python version of the environment",
+    ),
     Option(name="torch", kind="text", metavar="SPEC", help='a range for torch, such as "==2.9.1" or ">=2.8"'),
     Option(
         name="channel",

@@ -6,9 +6,11 @@ in the configuration folder. The keys are the options' names.
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -40,18 +42,23 @@ def merge(
                 hints = [f"Did you mean `{near[0]}`?"] if near else []
                 hints.append("Valid keys: " + ", ".join(sorted(BY_NAME)))
                 raise ConfigurationError(f"{path}: {key}: is not a setting", hints=hints)
-            value = _from_file(BY_NAME[key], raw, path)
-            if value is not None:
-                merged[key] = Setting(value=value, origin=path)
+            _put(merged, BY_NAME[key], _from_file(BY_NAME[key], raw, path), path)
     for option in COMMON:
         if (text := environ.get(option.variable)) is not None:
-            value = _from_text(option, text, option.variable)
-            if value is not None:
-                merged[option.name] = Setting(value=value, origin=option.variable)
+            _put(merged, option, _from_text(option, text, option.variable), option.variable)
         raw = arguments.get(option.attribute)
         if raw is not None and raw is not False:
-            merged[option.name] = Setting(value=_checked(option, raw), origin=f"--{option.name}")
+            flag = f"--{option.name}"
+            merged[option.name] = Setting(value=_checked(option, raw, flag), origin=flag)
     return merged
+
+
+def _put(merged: dict[str, Setting], option: Option, value: Value | None, origin: str) -> None:
+    """Enter what a stronger voice says. A flag that it switches off is off, whatever a weaker one said."""
+    if value is not None:
+        merged[option.name] = Setting(value=value, origin=origin)
+    elif option.kind == "flag":
+        merged.pop(option.name, None)
 
 
 def unknown_variables(environ: Mapping[str, str], *, also: frozenset[str]) -> tuple[str, ...]:
@@ -60,7 +67,7 @@ def unknown_variables(environ: Mapping[str, str], *, also: frozenset[str]) -> tu
     lines = []
     for name in sorted(environ):
         if name.startswith("GPUENV_") and name not in known:
-            near = get_close_matches(name, known, n=1)
+            near = get_close_matches(name, known, n=1, cutoff=0.8)
             lines.append(f"{name} means nothing to gpuenv" + (f"; did you mean {near[0]}?" if near else ""))
     return tuple(lines)
 
@@ -106,7 +113,7 @@ def _from_file(option: Option, raw: object, path: str) -> Value | None:
         case _:
             if not isinstance(raw, str):
                 raise fail("a text")
-            return _checked(option, raw)
+            return _checked(option, raw, f"{path}: {option.name}")
 
 
 def _from_text(option: Option, text: str, variable: str) -> Value | None:
@@ -126,16 +133,33 @@ def _from_text(option: Option, text: str, variable: str) -> Value | None:
                 raise fail("whole numbers, such as 0,1")
             return tuple(int(part) for part in parts) or None
         case _:
-            return _checked(option, text) if text else None
+            return _checked(option, text, variable) if text else None
 
 
-def _checked(option: Option, value: object) -> Value:
+def _checked(option: Option, value: object, place: str) -> Value:
     if option.choices and value not in option.choices:
-        raise UsageError(f"--{option.name} must be one of {', '.join(option.choices)}, not {value!r}")
+        raise UsageError(f"{place} must be one of {', '.join(option.choices)}, not {value!r}")
+    if option.pattern and not (isinstance(value, str) and re.fullmatch(option.pattern, value)):
+        raise UsageError(
+            f"{place}: {value} is not understood", hints=(f"Write it as {option.metavar}, such as {option.example}",)
+        )
+    if option.name == "exclude-newer":
+        _moment(str(value), place)
     if isinstance(value, list):
         return tuple(value)
     assert isinstance(value, str | bool | tuple)
     return value
+
+
+def _moment(text: str, place: str) -> None:
+    """Refuse what is neither a date nor an RFC 3339 time, before anything is asked with it."""
+    try:
+        datetime.fromisoformat(text.replace("Z", "+00:00"))
+    except ValueError as error:
+        raise UsageError(
+            f"{place}: {text} is neither a date nor a time",
+            hints=("Write one such as 2026-01-31 or 2026-01-31T12:00:00Z",),
+        ) from error
 
 
 def _failure(option: Option, raw: object, place: str) -> Callable[[str], ConfigurationError]:

@@ -69,14 +69,17 @@ def plan_sources(
     """Put the sources in order: ``--find-links``, ``--torch-index`` or PyTorch's own index, then what pip's
     configuration names, then the default package index.
 
+    An empty ``--find-links`` stands for none at all: pip's are not asked either.
+
     ``folder`` is what relative paths in options start from. ``default_index_url`` is asked for the ecosystem's own
     index where none is configured (see :func:`ecosystem_index`). Raises :class:`UsageError` for an option that is
     neither URL nor folder, :class:`ConfigurationError` for a broken configuration file of pip.
     """
     pip = read_pip_configuration(environ, platform=platform, read=read)
     no_index = pip.on("no-index")
-    explicit = [_find_links(each, "--find-links", folder) for each in find_links]
-    from_pip = [_find_links(word, origin, folder) for word, origin in pip.words("find-links")]
+    explicit = [_find_links(each, "--find-links", folder) for each in find_links if each]
+    own = [] if "" in find_links else pip.words("find-links")
+    from_pip = [_find_links(word, origin, folder) for word, origin in own]
     main = _torch_index(torch_index, folder) if torch_index else None
     default = _default_index(index, pip, environ)
     if main is None and not no_index:

@@ -66,7 +66,7 @@ def test_unknown_keys_and_wrong_types_name_the_place(tmp_path: Path) -> None:
         merged(tmp_path, project='offline = "yes"\n')
     with pytest.raises(ConfigurationError, match="GPUENV_GPU: must be whole numbers"):
         merged(tmp_path, environ={"GPUENV_GPU": "one"}, project="offline = true\n")
-    with pytest.raises(UsageError, match="--channel must be one of"):
+    with pytest.raises(UsageError, match="GPUENV_CHANNEL must be one of"):
         merged(tmp_path, environ={"GPUENV_CHANNEL": "beta"}, project="offline = true\n")
 
 
