@@ -76,7 +76,15 @@ def test_one_lock_a_class_of_machines_made_for_the_weakest(person: Person, index
     assert servers["tool"]["gpuenv"]["inputs"]["machine"]["driver"] == "570.133.20"
     assert read(person, "any-linux-x86-64-sm120")["tool"]["gpuenv"]["decision"]["variant"] == "cu130"
     assert "For the machine in old.json: NVIDIA H200 (9.0)" in run.err
-    assert lock(person, index, "--check", "--for", "new.json", "--for", "old.json", "--for", "desk.json").code == 0
+    machines = ("--for", "new.json", "--for", "old.json", "--for", "desk.json")
+    assert lock(person, index, "--check", *machines).code == 0
+    index.add_package(build_wheel("einops", "0.9.0"))
+    checked = lock(person, index, "--check", "--refresh", *machines)
+    assert checked.code == 1
+    moved = [" - einops==0.8.0", " + einops==0.9.0"]
+    assert checked.out.splitlines() == [
+        "lockfiles/pylock.any-linux-x86-64-sm120.toml:", *moved, "lockfiles/pylock.any-linux-x86-64-sm90.toml:", *moved
+    ]  # fmt: skip
 
     other = person.run("create", "--no-verify", *where(index, "any"), "--machine", "new.json")
     assert other.code == 0, other.err

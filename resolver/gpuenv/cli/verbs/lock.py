@@ -63,6 +63,8 @@ def data(outcome: LockOutcome) -> dict[str, object]:
 
 def text(outcome: LockOutcome) -> Iterator[str]:
     for row in outcome.locks:
+        if len(outcome.locks) > 1 and row.change and row.action != "would-write":
+            yield f"{row.path}:"
         if row.change is None and row.lock is not None and row.action == "would-write":
             yield f"Would write {row.path}"
             for package in row.lock.packages:
