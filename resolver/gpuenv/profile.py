@@ -10,6 +10,7 @@ import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
+from math import inf
 from pathlib import Path
 from typing import NoReturn
 
@@ -201,8 +202,8 @@ def _count(least: int, most: int) -> Reader:
 
 
 def _number(place: _Place, value: object) -> object:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
-        place.fail(f"must be a number above 0, not {value!r}")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < inf:
+        place.fail(f"must be a finite number above 0, not {value!r}")
     return float(value)
 
 
@@ -250,7 +251,7 @@ def _driver_version(place: _Place, value: object) -> object:
 
 def _folder(place: _Place, value: object) -> object:
     text = str(_text(place, value))
-    if Path(text).is_absolute() or ".." in Path(text).parts:
+    if Path(text).is_absolute() or ".." in Path(text).parts or not Path(text).parts:
         place.fail("must be a folder inside the project; use `gpuenv create TARGET` for another place")
     return text
 

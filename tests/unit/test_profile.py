@@ -82,6 +82,12 @@ BROKEN = {
         'description = "x"\npackages = ["torch"]\n[verification]\nsteps = 0\n',
         "p.toml:4: verification.steps: must be a whole number from 2",
     ),
+    "the project itself": ('description = "x"\npackages = ["torch"]\nenvironment = "."\n', "p.toml:3: environment:"),
+    "a bound that bounds nothing": (
+        'description = "x"\npackages = ["torch"]\n[verification]\nloss-below = inf\n',
+        "p.toml:4: verification.loss-below: must be a finite number",
+    ),
+    "no table": ('description = "x"\npackages = ["torch"]\nmachine = 3\n', "p.toml:3: machine: must be a table"),
     "missing": ('packages = ["torch"]\n', "p.toml: description: is missing"),
     "not TOML": ("description = \n", "p.toml: is not valid TOML"),
 }

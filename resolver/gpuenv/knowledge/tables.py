@@ -40,6 +40,7 @@ def version() -> str:
 
 
 def codes(prefix: str, text: str) -> tuple[str, ...]:
+    """Spell out a table's short form: ``codes("sm", "75 90a")`` is ``("sm_75", "sm_90a")``."""
     return tuple(f"{prefix}_{number}" for number in text.split())
 
 

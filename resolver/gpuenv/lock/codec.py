@@ -48,7 +48,7 @@ def lock_filename(name: str) -> str:
     if _NAME.fullmatch(name) is None:
         raise UsageError(
             f"a lock cannot be named {name!r}: letters, digits, - and _ only (PEP 751 allows no dot)",
-            hints=("give the profile another name",),
+            hints=("Give the profile another name",),
         )
     return f"pylock.{name}.toml"
 
@@ -170,7 +170,8 @@ def parse(text: str, *, origin: str) -> Lock:
     top = Table(origin, "", document)
     if "gpuenv" not in dict(document.get("tool") or {}):
         raise ConfigurationError(
-            f"{origin}: [tool.gpuenv] is missing: this lock was not made by gpuenv", hints=("gpuenv lock",)
+            f"{origin}: [tool.gpuenv] is missing: this lock was not made by gpuenv",
+            hints=("Make one here: `gpuenv lock`",),
         )
     ours = top.table("tool").table("gpuenv")
     _check_format(ours)

@@ -15,6 +15,7 @@ def left_outside(host: Host) -> bool:
 
 
 def container_without_gpu(evidence: Evidence, host: Host) -> DriverProblem:
+    """A container that was started without the host's GPU."""
     module = host.module
     behind = f"driver {module.version} ({module.source})" if module else "no NVIDIA kernel module loaded"
     return DriverProblem(
@@ -59,6 +60,7 @@ def compute_library_missing(evidence: Evidence, failure: NvmlFailure) -> DriverP
 
 
 def mig_empty(names: tuple[str, ...]) -> DriverProblem:
+    """GPUs in MIG mode of which no slice was made: CUDA counts slices only."""
     return DriverProblem(
         kind="mig-empty",
         summary=f"{', '.join(names)}: MIG mode is on and no MIG device exists, so CUDA finds nothing",
@@ -132,6 +134,7 @@ def _missing_on_windows(evidence: Evidence) -> DriverProblem:
 
 
 def library_outdated(evidence: Evidence, failure: NvmlFailure) -> DriverProblem:
+    """A management library without the functions that every supported driver has: a stub, or a very old driver."""
     library = evidence.answer.library or "libnvidia-ml.so.1"
     stub = "/stubs/" in library
     return DriverProblem(

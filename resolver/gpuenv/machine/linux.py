@@ -139,6 +139,7 @@ def module_built(root: Path) -> bool | None:
 
 
 def kernel_release(root: Path) -> str:
+    """The running kernel's release as ``uname -r`` prints it, or words for it where it cannot be read."""
     return _text(root / "proc/sys/kernel/osrelease").strip() or "the running kernel"
 
 

@@ -196,6 +196,7 @@ def mapped(stem: str) -> str | None:
 
 
 def main(folder: str) -> None:
+    """Ask NVML everything, with the pynvml of ``folder``; a binding that cannot be imported is a fact too."""
     emit = open_channel()
     sys.path.append(folder)
     try:
