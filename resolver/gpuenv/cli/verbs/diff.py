@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("before", metavar="A", help="a lock file, `lock` for the profile's, or an environment's folder")
-    parser.add_argument("after", metavar="B")
+    parser.add_argument("after", metavar="B", help="the other; of the two at least one is a lock")
 
 
 def run(arguments: argparse.Namespace, context: Context) -> DiffOutcome:

@@ -33,7 +33,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--keep", action="store_true", help="store the wheels, so that they outlive the index")
     parser.add_argument("--single-source", action="store_true", help="take dependencies from the torch source too")
-    parser.add_argument("--format", choices=("pylock", "requirements"), default="pylock")
+    parser.add_argument(
+        "--format",
+        choices=("pylock", "requirements"),
+        default="pylock",
+        help="requirements: write requirements.<profile>.txt with hashes beside the lock, for pip",
+    )
 
 
 def run(arguments: argparse.Namespace, context: Context) -> LockOutcome:

@@ -19,8 +19,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="GPU",
         help='a name ("RTX 5090"), a generation (Ampere) or a compute capability (8.6)',
     )
-    parser.add_argument("--platform", default="linux_x86_64", help="linux_x86_64, linux_aarch64, win_amd64 or all")
-    parser.add_argument("--format", choices=("text", "markdown"), default="text")
+    parser.add_argument(
+        "--platform",
+        default="linux_x86_64",
+        metavar="NAME",
+        help="linux_x86_64 (default), linux_aarch64, win_amd64 or all",
+    )
+    parser.add_argument(
+        "--format", choices=("text", "markdown"), default="text", help="markdown: as docs/matrix.md shows it"
+    )
 
 
 def run(arguments: argparse.Namespace, context: Context) -> MatrixOutcome:

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("action", nargs="?", choices=("list", "show"), default="list")
-    parser.add_argument("name", nargs="?", metavar="NAME")
+    parser.add_argument("action", nargs="?", choices=("list", "show"), default="list", help="default: list")
+    parser.add_argument("name", nargs="?", metavar="NAME", help="the profile that `show` prints")
 
 
 def run(arguments: argparse.Namespace, context: Context) -> ProfilesOutcome:

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("action", choices=("list", "verify", "prune", "export"), nargs="?", default="list")
+    parser.add_argument(
+        "action", choices=("list", "verify", "prune", "export"), nargs="?", default="list", help="default: list"
+    )
     parser.add_argument("target", metavar="FOLDER", type=Path, nargs="?", help="where `export` writes")
     parser.add_argument("--dry-run", action="store_true", help="say what `prune` would remove")
 
