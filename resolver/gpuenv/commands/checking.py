@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from gpuenv import knowledge as tables
 from gpuenv.commands import deciding, locking
 from gpuenv.commands.context import Context
+from gpuenv.commands.locked import decide_and_lock
 from gpuenv.commands.seeing import Seen
 from gpuenv.commands.wanted import in_scope
 from gpuenv.errors import GpuenvError, IndexError_, IndexUnreachableError, UsageError
@@ -109,11 +110,10 @@ def _link_state(http: Http, location: str) -> LinkState:
 def _fresh(context: Context, seen: Seen, profile: Profile, lock: Lock) -> Lock | None:
     """The lock that would be made now; ``None`` where none can, which the other reasons explain."""
     try:
-        decided = deciding.decide(context, seen=seen, profile=profile)
         wishes = locking.LockWishes(
             previous=lock, tentative=True, single_source=lock.decision.single_source, command=lock.command
         )
-        return locking.make_lock(context, decided, wishes)
+        return decide_and_lock(context, seen=seen, profile=profile, wishes=wishes, say=False)[1]
     except GpuenvError as error:
         context.reporter.warn(f"no lock can be made now: {error.message}")
         return None

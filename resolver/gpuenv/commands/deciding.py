@@ -93,7 +93,7 @@ def uv_environment(context: Context, plan: SourcePlan) -> dict[str, str]:
     return found
 
 
-def request_of(context: Context, *, profile: Profile, seen: Seen) -> select.Request:
+def request_of(context: Context, *, profile: Profile, seen: Seen, exclude: Sequence[str] = ()) -> select.Request:
     """Turn the options into the decision's request; the interpreters that can be had come first."""
     wishes = context.wishes
     return replace(
@@ -103,6 +103,7 @@ def request_of(context: Context, *, profile: Profile, seen: Seen) -> select.Requ
         channel=wishes.channel,
         exclude_newer=wishes.exclude_newer,
         insist_unknown=wishes.allow_unknown_kernels,
+        exclude=tuple(exclude),
     )
 
 
@@ -132,10 +133,13 @@ def pythons(context: Context, *, profile: Profile, seen: Seen) -> tuple[str, ...
     )
 
 
-def decide(context: Context, *, seen: Seen, profile: Profile) -> Decided:
-    """Decide for a machine; raises :class:`NothingFitsError`, or the index error that kept a decision away."""
+def decide(context: Context, *, seen: Seen, profile: Profile, exclude: Sequence[str] = ()) -> Decided:
+    """Decide for a machine; raises :class:`NothingFitsError`, or the index error that kept a decision away.
+
+    ``exclude`` are requirements (``torch==…``) that may not be chosen.
+    """
     check_fit(context, seen.machine, profile)
-    request = request_of(context, profile=profile, seen=seen)
+    request = request_of(context, profile=profile, seen=seen, exclude=exclude)
     plan = source_plan(context)
     for note in plan.notes:
         context.reporter.warn(note)

@@ -11,9 +11,9 @@ from gpuenv import profile as profiles
 from gpuenv.commands import checking, deciding, locking
 from gpuenv.commands.context import Context, Outcome, Problem
 from gpuenv.commands.keeping import keep
-from gpuenv.commands.locked import still_meant
+from gpuenv.commands.locked import decide_and_lock, still_meant
 from gpuenv.commands.machines import Class, classes, with_reference
-from gpuenv.commands.saying import say_decision, say_machine
+from gpuenv.commands.saying import say_machine
 from gpuenv.commands.seeing import Seen, see
 from gpuenv.commands.wanted import check_fit, in_scope, profile_of
 from gpuenv.errors import GpuenvError, UsageError
@@ -128,17 +128,17 @@ def _one(context: Context, seen: Seen, profile: Profile, options: LockOptions, g
     if before is not None and not _asked_to_change(options) and _holds(context, seen, profile, before):
         context.reporter.say(f"Found up-to-date lockfile at: {shown}")
         return _kept(context, options, OneLock(profile=profile.name, path=shown, action="unchanged", lock=before), None)
-    decided = deciding.decide(_kept_family(context, before, options), seen=seen, profile=profile)
-    say_decision(context, decided)
-    lock = locking.make_lock(
-        context,
-        decided,
-        locking.LockWishes(
+    single = options.single_source or (before is not None and before.decision.single_source)
+    decided, lock = decide_and_lock(
+        _kept_family(context, before, options),
+        seen=seen,
+        profile=profile,
+        wishes=locking.LockWishes(
             previous=before,
             previous_text=None if before is None or options.upgrade else _without(before, options.upgrade_packages),
             tentative=options.dry_run,
-            single_source=options.single_source,
-            command=_command(context, decided, options),
+            single_source=single,
+            command=locking.command_of(context, profile, single_source=single, machines=options.machines),
         ),
     )
     change = None if before is None else diff(before, lock)
@@ -206,14 +206,6 @@ def _without(lock: Lock, names: Sequence[str]) -> str:
     """The text of a lock without some packages: what uv does not see there it chooses anew."""
     kept = tuple(package for package in lock.packages if package.name not in names)
     return codec.render(replace(lock, packages=kept))
-
-
-def _command(context: Context, decided: deciding.Decided, options: LockOptions) -> str:
-    words = [locking.command_of(context, decided)]
-    words += ["--single-source"] if options.single_source else []
-    for path in options.machines:
-        words.append(f"--for {path.as_posix()}")
-    return " ".join(words)
 
 
 def _broken(row: OneLock) -> Problem:

@@ -8,17 +8,21 @@ from pathlib import Path
 from gpuenv import knowledge as tables
 from gpuenv.commands import deciding, locking
 from gpuenv.commands.context import Context
-from gpuenv.commands.deciding import Decided
+from gpuenv.commands.deciding import Decided, NothingFitsError
 from gpuenv.commands.machines import class_name
 from gpuenv.commands.saying import say_decision
 from gpuenv.commands.seeing import Seen, in_words
 from gpuenv.commands.wanted import in_scope
+from gpuenv.environment.closure import FamilyGapError
 from gpuenv.errors import MachineMismatchError
 from gpuenv.lock.fit import fits_machine
 from gpuenv.lock.making import profile_digest
 from gpuenv.lock.model import Lock
 from gpuenv.model.machine import Machine
 from gpuenv.model.profile import Profile
+
+MOST_DAYS_BACK = 10
+"""Nightlies to pass over for want of what torch needs: the longest gap of half a year (docs/nightlies.md) and a day."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,12 +53,45 @@ def lock_for(context: Context, *, seen: Seen, profile: Profile) -> Locked:
         return Locked(path=path, shown=shown, lock=lock, decided=None, written=False)
     if lock is not None:
         context.reporter.say(f"Lockfile {shown} was made for other wishes: locking again")
-    decided = deciding.decide(context, seen=seen, profile=profile)
-    say_decision(context, decided)
-    lock = locking.make_lock(context, decided, locking.LockWishes())
+    decided, lock = decide_and_lock(
+        context,
+        seen=seen,
+        profile=profile,
+        wishes=locking.LockWishes(previous=lock, single_source=lock is not None and lock.decision.single_source),
+    )
     written = locking.write_lock(path, lock)
     context.reporter.say(f"Wrote lockfile {shown}: {len(lock.packages)} packages")
     return Locked(path=path, shown=shown, lock=lock, decided=decided, written=written)
+
+
+def decide_and_lock(
+    context: Context, *, seen: Seen, profile: Profile, wishes: locking.LockWishes, say: bool = True
+) -> tuple[Decided, Lock]:
+    """Decide, and lock what was decided.
+
+    What torch needs beyond the profile's packages, triton above all, is looked for only now. A nightly whose own is
+    missing is passed over for the day before, as one whose torchvision is missing was when it was decided.
+    """
+    exclude: tuple[str, ...] = ()
+    gap: FamilyGapError | None = None
+    while True:
+        try:
+            decided = deciding.decide(context, seen=seen, profile=profile, exclude=exclude)
+        except NothingFitsError:
+            if gap is not None:
+                raise gap from None
+            raise
+        if say:
+            say_decision(context, decided)
+        try:
+            return decided, locking.make_lock(context, decided, wishes)
+        except FamilyGapError as error:
+            torch = decided.decision.packages[0]
+            if torch.channel != "nightly" or len(exclude) == MOST_DAYS_BACK:
+                raise gap or error from None
+            gap = gap or error
+            exclude += (f"torch=={torch.version.partition('+')[0]}",)
+            context.reporter.say(f"{error.message}: going back to an earlier day")
 
 
 def standing_path(context: Context, profile: Profile, seen: Seen) -> Path:

@@ -29,6 +29,7 @@ from gpuenv.lock import codec, making
 from gpuenv.lock.audit import same_file
 from gpuenv.lock.model import Lock
 from gpuenv.lock.places import anchored, near
+from gpuenv.model.profile import Profile
 from gpuenv.model.wheel import Wheel, WheelContents
 from gpuenv.select.candidates import parse_entry
 from gpuenv.select.target import Refusal, Target
@@ -91,7 +92,7 @@ def make_lock(context: Context, decided: Decided, wishes: LockWishes) -> Lock:
         resolver=_resolver(context, uv, decided),
     )
     return Lock(
-        command=wishes.command or command_of(context, decided),
+        command=wishes.command or command_of(context, decided.profile, single_source=wishes.single_source),
         inputs=making.inputs_of(
             decided.profile,
             target,
@@ -105,10 +106,10 @@ def make_lock(context: Context, decided: Decided, wishes: LockWishes) -> Lock:
     )
 
 
-def command_of(context: Context, decided: Decided) -> str:
+def command_of(context: Context, profile: Profile, *, single_source: bool, machines: Sequence[Path] = ()) -> str:
     """The command that makes this lock again: the options that shaped it, nothing of this machine's folders."""
     wishes = context.wishes
-    words = ["gpuenv", "lock", "--profile", decided.profile.name]
+    words = ["gpuenv", "lock", "--profile", profile.name]
     if wishes.machine is not None:
         words += ["--machine", wishes.machine.as_posix()]
     for name in ("torch_index", "index", "python", "torch", "channel", "variant", "exclude_newer"):
@@ -119,6 +120,9 @@ def command_of(context: Context, decided: Decided) -> str:
         words += ["--find-links", making.redacted(folder)]
     for number in wishes.gpus or ():
         words += ["--gpu", str(number)]
+    words += ["--single-source"] if single_source else []
+    for path in machines:
+        words += ["--for", path.as_posix()]
     return " ".join(f"'{word}'" if any(mark in word for mark in " <>=!*;") else word for word in words)
 
 

@@ -34,6 +34,10 @@ from gpuenv.model.wheel import Wheel, WheelContents
 _MOST_ROUNDS = 12
 
 
+class FamilyGapError(NoFittingWheelError):
+    """A name that only the torch source may serve is needed, and the torch source does not have it."""
+
+
 class TorchSource(Protocol):
     """The torch source, as far as a closure has to ask it more than the decision did."""
 
@@ -97,9 +101,9 @@ def resolve_closure(
 
     ``hash_of`` is asked for wheels whose row has no hash, and only for those that no earlier lock knows.
 
-    Raises :class:`~gpuenv.errors.NoFittingWheelError` where a member of the family is missing or does not fit the
-    others, :class:`~gpuenv.errors.IntegrityError` where a row's hash changed or a file would come from the wrong place,
-    and what uv's failures translate to.
+    Raises :class:`FamilyGapError` where a member of the family is missing, its base where one does not fit the others,
+    :class:`~gpuenv.errors.IntegrityError` where a row's hash changed or a file would come from the wrong place, and
+    what uv's failures translate to.
     """
     family = _decided(request)
     for name in list(family.wheels):
@@ -182,9 +186,9 @@ def _contents(request: ClosureRequest, wheel: Wheel, source: TorchSource) -> Whe
     )
 
 
-def _lacking(request: ClosureRequest, need: str, name: str, causes: Sequence[str] = ()) -> NoFittingWheelError:
+def _lacking(request: ClosureRequest, need: str, name: str, causes: Sequence[str] = ()) -> FamilyGapError:
     decision = request.decision
-    return NoFittingWheelError(
+    return FamilyGapError(
         f"{need}, which the torch source does not have for {decision.variant} and Python {decision.python}",
         causes=(*causes, f"{name} may come from the torch source only: elsewhere anybody may own the name"),
         hints=("gpuenv resolve --explain",),

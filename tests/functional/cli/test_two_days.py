@@ -204,3 +204,21 @@ def test_a_nightly_written_again_under_its_name_is_an_integrity_error(person: Pe
         run = person.run(*words, "--store", str(shared), *here)
         assert run.code == 5, (words, run.err)
     assert lock_text(person) == locked
+
+
+def test_a_triton_that_is_missing_takes_the_set_back_too(person: Person, index: IndexServer) -> None:
+    """What torch needs beyond the profile's packages is looked for when the lock is made."""
+    add_night(index, SECOND, requires=("filelock", "pytorch-triton==3.6.0+git00000000"))
+    run = person.run("lock", *where(index))
+    assert run.code == 0, run.err
+    assert f"torch 2.11.0.dev{SECOND}+cpu needs pytorch-triton==3.6.0+git00000000" in run.err
+    assert "going back to an earlier day" in run.err
+    assert f"torch-2.11.0.dev{FIRST}" in lock_text(person)
+    assert SECOND not in "".join(line for line in lock_text(person).splitlines() if line.startswith("wheels"))
+
+    index.remove(f"nightly/cpu/{_file(person, 'torch')}")
+    (person.project / "lockfiles/pylock.team.toml").unlink()
+    nothing = person.run("lock", "--refresh", *where(index))
+    assert nothing.code == 3
+    assert "which the torch source does not have" in nothing.err
+    assert not (person.project / "lockfiles/pylock.team.toml").exists()
