@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import errno
 import importlib
 import os
 import signal
@@ -20,7 +21,7 @@ from gpuenv.cli.console import Console
 from gpuenv.cli.envelope import envelope
 from gpuenv.cli.settings import Setting, merge, unknown_variables
 from gpuenv.commands.context import Context, Problem, Wishes
-from gpuenv.errors import GpuenvError, UsageError
+from gpuenv.errors import GpuenvError, NoSpaceError, UsageError
 from gpuenv.model.profile import ChannelWish
 
 VERBS = (
@@ -54,11 +55,14 @@ def main(argv: Sequence[str], *, environ: Mapping[str, str] | None = None) -> in
         if not arguments.command:
             raise UsageError("no command given", hints=("Run `gpuenv --help`, or start with `gpuenv create`",))
         console = _console(arguments, world)
-        context = _context(arguments, world, console)
+        settings = merge(arguments=vars(arguments), environ=world, project=_project(), user=_folders(world)[2])
+        as_json = "json" in settings
+        console = _console(arguments, world, progress="no-progress" not in settings)
+        context = _context(settings, world, console)
         verb = modules[arguments.command]
         with context.network:
             outcome = verb.run(arguments, context)
-        if as_json or getattr(arguments, "json", False):
+        if as_json:
             data = verb.data(outcome)
             console.result(envelope(command=command, exit_code=outcome.exit_code, data=data, problems=outcome.problems))
         else:
@@ -72,14 +76,33 @@ def main(argv: Sequence[str], *, environ: Mapping[str, str] | None = None) -> in
         problem = Problem(code="interrupted", message="interrupted; what was half-built has been removed")
         return _fail(console, as_json=as_json, command=command, problem=problem, exit_code=_INTERRUPTED)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _close_stdout()
         return 0
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            return _bug(console, error, as_json=as_json, command=command)
+        _close_stdout()
+        place = f": {error.filename}" if error.filename else ""
+        console.error(f"there is no space left on the device{place}", hints=("Make room, and run the same again",))
+        return NoSpaceError.exit_code
     except Exception as error:
         return _bug(console, error, as_json=as_json, command=command)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
     raise KeyboardInterrupt
+
+
+def _close_stdout() -> None:
+    """Let what is still buffered for stdout go nowhere: Python writes it at its end, and would complain."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _project() -> Path:
+    try:
+        return Path.cwd()
+    except FileNotFoundError as error:
+        raise UsageError("the current folder does not exist any more", hints=("Run `cd` to one that does",)) from error
 
 
 def load_verbs() -> dict[str, ModuleType]:
@@ -104,19 +127,12 @@ def _bug(console: Console, error: Exception, *, as_json: bool, command: str) -> 
     return _fail(console, as_json=as_json, command=command, problem=problem, exit_code=_BUG)
 
 
-def _console(arguments: argparse.Namespace, world: Mapping[str, str]) -> Console:
-    return Console(
-        environ=world,
-        quiet=arguments.quiet,
-        verbose=arguments.verbose,
-        progress=not (arguments.no_progress or world.get("GPUENV_NO_PROGRESS")),
-    )
+def _console(arguments: argparse.Namespace, world: Mapping[str, str], *, progress: bool = True) -> Console:
+    return Console(environ=world, quiet=arguments.quiet, verbose=arguments.verbose, progress=progress)
 
 
-def _context(arguments: argparse.Namespace, world: Mapping[str, str], console: Console) -> Context:
+def _context(settings: Mapping[str, Setting], world: Mapping[str, str], console: Console) -> Context:
     cache, state, config = _folders(world)
-    project = Path.cwd()
-    settings = merge(arguments=vars(arguments), environ=world, project=project, user=config)
     for line in unknown_variables(world, also=frozenset({"GPUENV_CONFIG_DIR", "GPUENV_STATE_DIR"})):
         if not line.startswith("GPUENV_TEST_"):
             console.warn(line)
@@ -125,7 +141,7 @@ def _context(arguments: argparse.Namespace, world: Mapping[str, str], console: C
     folder = _path(settings, "cache-dir")
     return Context(
         environ=world,
-        project=project,
+        project=_project(),
         cache=folder or cache,
         state=state,
         config=config,

@@ -73,3 +73,33 @@ def test_unknown_keys_and_wrong_types_name_the_place(tmp_path: Path) -> None:
 def test_variables_that_mean_nothing_are_named_with_the_nearest() -> None:
     lines = unknown_variables({"GPUENV_PROFIL": "x", "GPUENV_UV": "uv", "HOME": "/"}, also=frozenset())
     assert lines == ("GPUENV_PROFIL means nothing to gpuenv; did you mean GPUENV_PROFILE?",)
+
+
+def test_a_flag_that_is_switched_off_beats_a_weaker_voice(tmp_path: Path) -> None:
+    assert "offline" in merged(tmp_path, project="offline = true\n")
+    assert "offline" not in merged(tmp_path, project="offline = true\n", environ={"GPUENV_OFFLINE": "0"})
+    assert "offline" not in merged(tmp_path, project="offline = false\n", user="offline = true\n")
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [("python", "abc"), ("python", "3"), ("python", "3.12.4"), ("exclude_newer", "yesterday")]
+)
+def test_what_is_no_python_and_no_date_is_refused_before_anything_is_asked(
+    tmp_path: Path, name: str, text: str
+) -> None:
+    for said in ({"arguments": {name: text}}, {"environ": {f"GPUENV_{name.upper()}": text}}):
+        with pytest.raises(UsageError, match=f"{text} is n"):
+            merged(tmp_path, **said)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("python", "3.12"),
+        ("python", "3.13t"),
+        ("exclude_newer", "2026-01-02"),
+        ("exclude_newer", "2026-01-02T03:04:05Z"),
+    ],
+)
+def test_what_is_one_is_taken(tmp_path: Path, name: str, text: str) -> None:
+    assert merged(tmp_path, arguments={name: text})[name.replace("_", "-")].value == text

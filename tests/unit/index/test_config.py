@@ -119,3 +119,10 @@ def test_credentials_are_not_shown() -> None:
 def test_what_is_no_address_is_refused(bad: dict[str, str]) -> None:
     with pytest.raises(UsageError):
         plan(**bad)  # type: ignore[arg-type]
+
+
+def test_an_empty_find_links_stands_for_none_at_all() -> None:
+    found = plan(CONF, find_links=("",))
+    assert found.find_links == ()
+    assert not any(place.kind == "find-links" for place in found.torch)
+    assert any(place.location.startswith("https://corp.example") for place in found.torch)
