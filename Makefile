@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 ARGS   ?=
 JOBS   ?= 2
 
-.PHONY: help create detect test lint format types bench tables-check lock lock-check matrix clean
+.PHONY: help create detect test lint format types bench tables-check lock lock-check docs clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,8 +39,19 @@ format: $(VENV)/.ready-dev ## put the code into its style
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-bench: $(VENV)/.ready-dev ## measure start-up, detection, decision and build; asserts nothing
+bench: $(VENV)/.ready-dev ## measure start-up, detection, a page, a decision, a build; asserts nothing
 	@$(BIN)/python tools/bench.py $(ARGS)
+
+lock: $(VENV)/.ready-dev ## make the repository's own locks again, from the recorded index
+	@$(BIN)/python tools/lock_recorded.py $(ARGS)
+
+lock-check: $(VENV)/.ready-dev ## make them again and compare; exit 1 with the difference
+	@$(BIN)/python tools/lock_recorded.py --check $(ARGS)
+
+docs: $(VENV)/.ready-dev ## renew what the pages take from code and tables: reference.md, matrix.md
+	@$(BIN)/python tools/make_reference.py
+	@{ head -n 4 docs/matrix.md; $(BIN)/gpuenv matrix --platform all --format markdown; } > docs/matrix.md.new
+	@mv docs/matrix.md.new docs/matrix.md
 
 tables-check: $(VENV)/.ready-dev ## read ten wheels of the default package index again and compare them with the tables
 	@$(BIN)/python tools/update_tables.py --check $(ARGS)

@@ -1,7 +1,7 @@
 """Measure what the budgets in docs/architecture.md are about. Prints, asserts nothing.
 
-make bench                                   start-up and detection
-python tools/bench_build.py WHEEL ...        a build from a lock with a warm cache against bare uv
+make bench                                   start-up, detection, a page, a warm decision, a build
+python tools/bench_build.py WHEEL ...        the build alone, of wheels at hand, against bare uv
 """
 
 from __future__ import annotations
@@ -11,17 +11,31 @@ import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
+import tracemalloc
 from collections.abc import Sequence
 from pathlib import Path
 
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "tests"))
+
+from gpuenv.index.page import parse_page  # noqa: E402 # after the folder of the stand-ins
+from support.cli import machine_json  # noqa: E402
+from support.index_server import IndexServer  # noqa: E402
+from support.wheels import build_wheel  # noqa: E402
+
 REPEAT = 11
+GPUENV = str(Path(sys.executable).with_name("gpuenv"))
+LINKS = 10_000
+FILES = 12_000
+"""As many as the wheels of torch and its companions install."""
 
 
-def wall(command: Sequence[str], *, cwd: Path | None = None) -> float:
+def wall(command: Sequence[str]) -> float:
     """Seconds one run of ``command`` takes."""
     start = time.perf_counter()
-    subprocess.run(command, cwd=cwd, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
+    subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
     return time.perf_counter() - start
 
 
@@ -40,31 +54,68 @@ def row(title: str, seconds: Sequence[float]) -> None:
 
 
 def start_up() -> None:
-    gpuenv = str(Path(sys.executable).with_name("gpuenv"))
     compare(
         "gpuenv --version",
-        ours=[gpuenv, "--version"],
+        ours=[GPUENV, "--version"],
         bare=[sys.executable, "-c", "pass"],
         bare_name="python -c pass",
     )
 
 
 def detection() -> None:
-    gpuenv = str(Path(sys.executable).with_name("gpuenv"))
     code = "import pynvml\ntry:\n    pynvml.nvmlInit()\nexcept pynvml.NVMLError:\n    pass"
     compare(
         "gpuenv detect",
-        ours=[gpuenv, "detect"],
+        ours=[GPUENV, "detect"],
         bare=[sys.executable, "-c", code],
         bare_name="import pynvml; pynvml.nvmlInit()",
     )
 
 
+def page() -> None:
+    """A page in PyTorch's format with many links: time, and the peak of memory in another run."""
+    name = "/whl/nightly/cu128/torch-2.11.0.dev2026{0:04d}%2Bcu128-cp312-cp312-manylinux_{1}_28_x86_64.whl"
+    link = '<a href="' + name + '#sha256={1:064x}" data-requires-python="&gt;=3.10">torch</a><br/>'
+    links = "\n".join(link.format(number % 180, number) for number in range(LINKS))  # sixty days, three variants
+    body = f"<!DOCTYPE html><html><body>{links}</body></html>".encode()
+    seconds = []
+    for _ in range(REPEAT):
+        start = time.perf_counter()
+        parse_page(body, url="http://127.0.0.1/whl/torch/")
+        seconds.append(time.perf_counter() - start)
+    row(f"a page of {LINKS:,} links", seconds)
+    tracemalloc.start()
+    parse_page(body, url="http://127.0.0.1/whl/torch/")
+    print(f"  peak of memory beside the page itself: {tracemalloc.get_traced_memory()[1] / 1e6:.0f} MB")
+    tracemalloc.stop()
+
+
+def decision() -> None:
+    """A decision over the recorded index, its pages cached: reading, deciding and explaining nothing else."""
+    with tempfile.TemporaryDirectory() as folder, IndexServer() as server:
+        server.serve_day("2026-01-03")
+        machine = Path(folder) / "machine.json"
+        machine.write_text(machine_json("12.0"), encoding="utf-8")
+        words = [GPUENV, "resolve", "--machine", str(machine), "--torch-index", server.torch_index]
+        words += ["--python", "3.12", "--cache-dir", folder]
+        cold = wall(words)
+        row("gpuenv resolve, pages cached", [wall(words) for _ in range(REPEAT)])
+        print(f"  the first time, over loopback: {1000 * cold:.0f} ms")
+
+
+def build() -> None:
+    """A build from a lock against bare uv, of one wheel with as many files as torch has."""
+    with tempfile.TemporaryDirectory(dir=".", prefix="gpuenv-bench-") as folder:
+        wheel = build_wheel("stand-in", "1.0", members=FILES).write(Path(folder))
+        subprocess.run([sys.executable, str(ROOT / "tools" / "bench_build.py"), str(wheel)], check=True)
+
+
 def main() -> None:
     argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     print(f"{os.cpu_count()} cores, Python {sys.version.split()[0]}, {REPEAT} runs each")
-    start_up()
-    detection()
+    for measure in (start_up, detection, page, decision, build):
+        measure()
+        sys.stdout.flush()
 
 
 if __name__ == "__main__":
