@@ -25,8 +25,8 @@ def build(verbs: Mapping[str, ModuleType], version: str) -> Parser:
         description="Decide which PyTorch wheels run natively on this machine, lock them, build the environment, "
         "and prove by training that the GPU does the work.",
         epilog="Exit codes: 0 done · 1 a check found differences · 2 usage or configuration · 3 this machine cannot "
-        "do it · 4 index unreachable · 5 integrity · 6 uv · 70 a bug · 130 interrupted. Every common option has a variable "
-        "GPUENV_NAME and a key `name` in gpuenv.toml.",
+        "do it · 4 index unreachable · 5 integrity · 6 uv · 70 a bug · 130 interrupted. Every common option has a "
+        "variable GPUENV_NAME and a key `name` in gpuenv.toml.",
         allow_abbrev=False,
     )
     parser.add_argument("-V", "--version", action="version", version=f"gpuenv {version}")
