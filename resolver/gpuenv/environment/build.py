@@ -265,7 +265,7 @@ def _sync(job: _Job, stage: Path, environment: Path) -> tuple[str, ...]:
         raise OfflineError(
             f"offline, and not in uv's cache: {', '.join(missing) or 'a wheel of the lock'}",
             causes=error.causes,
-            hints=("run once without --offline", "or keep the wheels of a lock: gpuenv lock --keep"),
+            hints=("Run once without --offline", "Or keep the wheels of a lock: `gpuenv lock --keep`"),
         )
     sizes = {each.name: each.size or 0 for each in job.lock.packages if not missing or each.name in missing}
     require_space(sizes.values(), cache=cache, target=stage, free=job.options.free)
@@ -291,7 +291,7 @@ def _not_as_locked(job: _Job, differences: tuple[Difference, ...]) -> IntegrityE
     return IntegrityError(
         f"what uv installed is not what the locked wheels say; {job.target.path} was not built",
         causes=shown,
-        hints=(f"clear what uv has cached and try again: uv cache clean {' '.join(names)}",) if names else (),
+        hints=(f"Clear what uv has cached and try again: `uv cache clean {' '.join(names)}`",) if names else (),
     )
 
 

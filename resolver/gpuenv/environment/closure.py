@@ -182,7 +182,7 @@ def _contents(request: ClosureRequest, wheel: Wheel, source: TorchSource) -> Whe
     raise NoFittingWheelError(
         f"what {wheel.filename} requires cannot be read, so nothing can be locked with it",
         causes=(f"its METADATA is neither beside it nor readable at {wheel.url}",),
-        hints=("check the connection, then run the same command again",),
+        hints=("Check the connection, then run the same command again",),
     )
 
 
@@ -292,7 +292,7 @@ def _others(request: ClosureRequest) -> list[str]:
     for text in request.decision.others:
         requirement = parse_requirement(text)
         if requirement is None:
-            raise UsageError(f"not a requirement: {text!r}", hints=("write it as in: einops>=0.8",))
+            raise UsageError(f"not a requirement: {text!r}", hints=("Write it as in: einops>=0.8",))
         if canonicalize_name(requirement.name) in request.family:
             raise UsageError(f"{requirement.name} belongs to torch's family and was not decided with it")
         lines.append(str(requirement))
@@ -341,7 +341,7 @@ def _check_unchanged(package: LockedPackage, previous: Lock | None) -> None:
             f"now: sha256 {package.sha256} at {redacted(package.location)} ({package.hash_origin})",
             "an index that writes a file again under its old name, or somebody else who does",
         ),
-        hints=("compare with a second machine; if the new file is right, delete the lock and lock again",),
+        hints=("Compare with a second machine; if the new file is right, delete the lock and lock again",),
     )
 
 

@@ -173,7 +173,7 @@ def _picked(package: Package, target: MachineTarget) -> Picked:
         raise IntegrityError(
             f"the index gives no sha256 for {wheel.filename}",
             causes=(f"it gives {', '.join(sorted(wheel.hashes))}",),
-            hints=("take the package from an index that has sha256",),
+            hints=("Take the package from an index that has sha256",),
         )
     place = wheel.url or Path(wheel.path or "").as_uri()
     return Picked(

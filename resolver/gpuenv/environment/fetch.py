@@ -127,7 +127,7 @@ class Fetcher:
             raise OfflineError(
                 f"{filename} is not in the store, and the network must not be used",
                 causes=(f"store: {self.store.folder}",),
-                hints=("run once without --offline",),
+                hints=("Run once without --offline",),
             )
         partial = _Partial(self.store.folder / "partial" / hashlib.sha256(url.encode()).hexdigest()[:32])
         try:
@@ -155,7 +155,7 @@ class Fetcher:
                     raise IndexUnreachableError(
                         f"a download broke ({failures} in a row): {redacted(url)}",
                         causes=(str(error), f"{partial.size} bytes are kept"),
-                        hints=("run the same command again: it goes on where it stopped",),
+                        hints=("Run the same command again: it goes on where it stopped",),
                     ) from None
                 self.sleep(self.patience.pause * 2 ** (failures - 1))
         found, arrived = sha256_of(partial.body), partial.size
@@ -169,7 +169,7 @@ class Fetcher:
                     f"expected: {length}, sha256 {sha256 or 'unknown'}",
                     f"found: {arrived} bytes, sha256 {found}",
                 ),
-                hints=("do not install it; see what changed: gpuenv lock --check",),
+                hints=("Do not install it; see what changed: `gpuenv lock --check`",),
             )
         return found
 
@@ -290,7 +290,7 @@ class _Watch:
         raise IndexUnreachableError(
             f"a download is too slow: {redacted(self.url)}",
             causes=(why,),
-            hints=("check the connection, then run the same command again: it goes on where it stopped",),
+            hints=("Check the connection, then run the same command again: it goes on where it stopped",),
         )
 
 
@@ -345,7 +345,7 @@ def _placed(answer: Answer, have: int, url: str) -> tuple[int | None, int | None
     gone = status in (401, 403, 404, 410)
     raise IndexUnreachableError(
         f"the server answered {status}: {redacted(url)}",
-        hints=("see what replaces it: gpuenv lock --check",) if gone else (),
+        hints=("See what replaces it: `gpuenv lock --check`",) if gone else (),
     )
 
 

@@ -73,7 +73,9 @@ def inspect(environment: Path) -> EnvironmentFacts:
         missing = (
             "there is no such folder" if not environment.is_dir() else "it has neither pyvenv.cfg nor site-packages"
         )
-        raise UsageError(f"{environment} is not an environment", causes=(missing,), hints=("build one: gpuenv create",))
+        raise UsageError(
+            f"{environment} is not an environment", causes=(missing,), hints=("Build one: `gpuenv create`",)
+        )
     broken: list[str] = []
     marker = None
     try:

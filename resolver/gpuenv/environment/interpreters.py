@@ -78,7 +78,7 @@ def require_interpreter(python: str, interpreters: Sequence[Interpreter]) -> Int
         f"no interpreter of Python {python} is installed",
         causes=(f"found: {have or 'none'}",),
         hints=(
-            f"let uv fetch one: uv python install {python}",
+            f"Let uv fetch one: `uv python install {python}`",
             f"or decide for a Python that is here: --python {interpreters[0].minor}" if interpreters else "",
         ),
     )

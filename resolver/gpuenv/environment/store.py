@@ -177,7 +177,7 @@ def no_space(error: OSError, place: Path) -> Exception:
     """What to raise for an operating system's failure to write: ours for a full disk, else the error itself."""
     if error.errno in _NO_SPACE:
         return NoSpaceError(
-            f"there is no space left to keep wheels in {place}", hints=("choose a larger disk: --store DIR",)
+            f"there is no space left to keep wheels in {place}", hints=("Choose a larger disk: --store DIR",)
         )
     return error
 

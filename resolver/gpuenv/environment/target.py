@@ -61,11 +61,11 @@ def check_target(path: Path) -> Target:
         aim = real.readlink()
         raise TargetError(
             f"{path} is a symbolic link to {aim}, and gpuenv replaces no links",
-            hints=(f"name the folder itself: gpuenv create {aim}", f"or remove the link: rm {path}"),
+            hints=(f"Name the folder itself: `gpuenv create {aim}`", f"Or remove the link: `rm {path}`"),
         )
     if not stat.S_ISDIR(mode):
         raise TargetError(
-            f"{path} is a file, not an environment", hints=("choose another folder: gpuenv create OTHER",)
+            f"{path} is a file, not an environment", hints=("Choose another folder: `gpuenv create OTHER`",)
         )
     if is_ours(real) or not any(real.iterdir()):
         return Target(path=real, exists=True)
@@ -73,7 +73,7 @@ def check_target(path: Path) -> Target:
     raise TargetError(
         f"{path} is {what}; it was left as it is",
         causes=(f"it holds no readable {MARKER}",),
-        hints=("choose another folder: gpuenv create OTHER", f"or move it away yourself: mv {path} {path}.old"),
+        hints=("Choose another folder: `gpuenv create OTHER`", f"Or move it away yourself: `mv {path} {path}.old`"),
     )
 
 
@@ -87,7 +87,7 @@ def is_ours(folder: Path) -> bool:
 
 def _real_parent(path: Path) -> Path:
     if path.name in ("", ".."):
-        raise TargetError(f"{path} cannot be an environment", hints=("name the folder itself: gpuenv create FOLDER",))
+        raise TargetError(f"{path} cannot be an environment", hints=("Name the folder itself: `gpuenv create FOLDER`",))
     try:
         parent = path.parent.resolve(strict=True)
     except FileNotFoundError:
@@ -109,11 +109,11 @@ def _check_parent(parent: Path, *, shown: Path) -> None:
         if others_write and facts.st_uid != os.geteuid():
             raise TargetError(
                 f"anyone may replace files in {parent}, and it is not yours: {shown} would not be safe there",
-                hints=(f"chmod o-w {parent}", "or choose a folder of your own: gpuenv create FOLDER"),
+                hints=(f"chmod o-w {parent}", "Or choose a folder of your own: `gpuenv create FOLDER`"),
             )
     if not os.access(parent, os.W_OK | os.X_OK):
         raise TargetError(
-            f"no permission to write in {parent}", hints=("choose a folder of your own: gpuenv create FOLDER",)
+            f"no permission to write in {parent}", hints=("Choose a folder of your own: `gpuenv create FOLDER`",)
         )
 
 
@@ -138,7 +138,7 @@ def only_one(target: Target, *, state: Path, timeout: float, reporter: Reporter)
         except Timeout:
             raise TargetError(
                 f"another gpuenv has been building {target.path} for {timeout:.0f} s",
-                hints=("wait for it, or end it, then run the same command again",),
+                hints=("Wait for it, or end it, then run the same command again",),
             ) from None
     try:
         yield

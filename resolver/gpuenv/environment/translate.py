@@ -57,8 +57,8 @@ _SIGNS = (
         error=IntegrityError,
         message="a download is not the file that was locked",
         hints=(
-            "do not install it; see what changed: gpuenv lock --check",
-            "if the index replaced the file on purpose, lock again: gpuenv lock --upgrade",
+            "Do not install it; see what changed: `gpuenv lock --check`",
+            "If the index replaced the file on purpose, lock again: `gpuenv lock --upgrade`",
         ),
     ),
     _Sign(
@@ -72,7 +72,7 @@ _SIGNS = (
         ),
         error=IntegrityError,
         message="a download is not a whole wheel",
-        hints=("see whether the index still has the file that was locked: gpuenv lock --check",),
+        hints=("See whether the index still has the file that was locked: `gpuenv lock --check`",),
     ),
     _Sign(
         words=(
@@ -83,7 +83,7 @@ _SIGNS = (
         ),
         error=OfflineError,
         message="something is missing from the cache, and the network must not be used",
-        hints=("run once without --offline",),
+        hints=("Run once without --offline",),
     ),
     _Sign(
         words=("no interpreter found for", "no interpreter found at", "no interpreter found in"),
@@ -161,14 +161,17 @@ def _unreachable(said: str, causes: Sequence[str]) -> IndexUnreachableError:
         return IndexUnreachableError(
             f"a locked wheel is gone from its index ({status['status']}): {where}",
             causes=causes,
-            hints=("see what replaces it: gpuenv lock --check", "keep wheels for the next time: gpuenv lock --keep"),
+            hints=(
+                "See what replaces it: `gpuenv lock --check`",
+                "Keep wheels for the next time: `gpuenv lock --keep`",
+            ),
         )
     if status is not None:
         return IndexUnreachableError(f"the index answered {status['status']}: {where}", causes=causes)
     return IndexUnreachableError(
         f"a download failed: {where}" if where else "a download failed",
         causes=causes,
-        hints=("check the connection and the proxy, then run the same command again",),
+        hints=("Check the connection and the proxy, then run the same command again",),
     )
 
 

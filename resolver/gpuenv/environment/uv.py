@@ -133,13 +133,13 @@ class Uv:
             raise IndexUnreachableError(
                 f"{doing} got nowhere for {error.seconds:.0f} s and was ended",
                 causes=tail(error.stderr),
-                hints=("check the connection, then run the same command again: what has arrived is kept",),
+                hints=("Check the connection, then run the same command again: what has arrived is kept",),
             ) from None
         except DeadlineError as error:
             raise UvError(
                 f"{doing} did not finish within {error.seconds:.0f} s and was ended",
                 causes=tail(error.stderr),
-                hints=("run the same command again: what has arrived is kept",),
+                hints=("Run the same command again: what has arrived is kept",),
             ) from None
         except OSError as error:
             raise UvError(f"uv cannot be started: {self.path}", causes=(str(error),)) from None
@@ -156,7 +156,7 @@ def failure(done: Completed, *, doing: str) -> GpuenvError:
     return UvError(
         f"{doing} failed: uv was ended by {name}",
         causes=tail(done.stderr),
-        hints=("the system may be out of memory: see dmesg",) if name == "SIGKILL" else (),
+        hints=("The system may be out of memory: see dmesg",) if name == "SIGKILL" else (),
     )
 
 

@@ -159,7 +159,7 @@ def _package_index(url: str, origin: str) -> Place:
     if urlsplit(url).scheme not in ("http", "https", "file"):
         raise UsageError(
             f"{redact(url)} ({origin}) is not the URL of a package index",
-            hints=["write it as https://HOST/PATH/simple"],
+            hints=["Write it as https://HOST/PATH/simple"],
         )
     return Place(kind="package-index", location=url.rstrip("/"), configured_by=origin)
 
@@ -174,7 +174,7 @@ def _url_or_folder(location: str, folder: Path, *, option: str) -> str:
     if scheme in ("http", "https", "file"):
         return location
     if "://" in location:
-        raise UsageError(f"{option}: {redact(location)} has a scheme that is not understood", hints=["use https://"])
+        raise UsageError(f"{option}: {redact(location)} has a scheme that is not understood", hints=["Use https://"])
     return str((folder / Path(location).expanduser()).resolve())
 
 

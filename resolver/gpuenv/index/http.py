@@ -290,7 +290,7 @@ class Http:
         if self.offline:
             raise OfflineError(
                 f"{redact(url)} is not in the cache, and the network is switched off",
-                hints=["run the same command once without --offline"],
+                hints=["Run the same command once without --offline"],
             )
         with self._lock:
             self.counters.requests += 1

@@ -55,7 +55,7 @@ def read_pytorch(
     raise IndexUnreachableError(
         f"{redact(base)} is not an index that lists {', '.join(projects)}",
         causes=[f"it answers {refused.status} for each of their pages, and has no folders of variants"],
-        hints=["give the folder that holds <project>/ or <variant>/, as https://download.pytorch.org/whl does"],
+        hints=["Give the folder that holds <project>/ or <variant>/, as https://download.pytorch.org/whl does"],
     )
 
 
@@ -108,7 +108,7 @@ def read_page_of_links(place: Place, http: Http, projects: Sequence[str]) -> lis
         raise IndexUnreachableError(
             f"{place.shown} cannot be read",
             causes=[f"it answers with status {page.status}"],
-            hints=["check --find-links"],
+            hints=["Check --find-links"],
         )
     return [_listing(project, [page], place, "stable") for project in projects]
 
@@ -120,7 +120,7 @@ def read_folder(folder: Path, projects: Sequence[str]) -> list[Listing]:
         found = {project: _local(files, project) for project in projects}
     except OSError as error:
         raise IndexUnreachableError(
-            f"the folder {folder} cannot be read", causes=[error.strerror or str(error)], hints=["check --find-links"]
+            f"the folder {folder} cannot be read", causes=[error.strerror or str(error)], hints=["Check --find-links"]
         ) from None
     return [
         Listing(project=project, wheels=wheels, failure="" if wheels else "no wheel of it there")

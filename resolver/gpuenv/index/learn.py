@@ -87,5 +87,5 @@ def read_metadata(wheel: Wheel, http: Http) -> WheelContents | None:
     raise IntegrityError(
         f"the metadata of {wheel.filename} is not what the index says",
         causes=[f"expected sha256 {wheel.metadata_sha256}", f"received {found}", f"address: {redact(address)}"],
-        hints=["run the command again with --refresh: the file may just have been replaced"],
+        hints=["Run the command again with --refresh: the file may just have been replaced"],
     )

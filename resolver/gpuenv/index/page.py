@@ -255,7 +255,7 @@ def _refusal(url: str, cause: str) -> PageFormatError:
     return PageFormatError(
         f"what {_without_credentials(url)} answered is not an index page",
         causes=[cause],
-        hints=["open the address in a browser: a proxy or a login page may answer in its place"],
+        hints=["Open the address in a browser: a proxy or a login page may answer in its place"],
     )
 
 

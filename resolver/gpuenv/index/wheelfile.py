@@ -82,7 +82,7 @@ def read_contents(
             raise IntegrityError(
                 f"{name} is not a wheel that can be read",
                 causes=[str(fault), f"place: {redact(str(location))}"],
-                hints=["fetch it again: a proxy or a broken download may have changed it"],
+                hints=["Fetch it again: a proxy or a broken download may have changed it"],
             ) from None
         size = file.size
     return WheelReading(
@@ -279,7 +279,7 @@ class _Remote:
             raise IntegrityError(
                 "the wheel changed while it was read",
                 causes=[f"address: {redact(self._url)}", f"size {self.size}, then {part.total}"],
-                hints=["run the command again"],
+                hints=["Run the command again"],
             )
         return part.body
 
@@ -300,7 +300,7 @@ def _no_ranges(url: str, size: int | None) -> IndexUnreachableError:
     return IndexUnreachableError(
         f"{urlsplit(url).hostname} does not send parts of a file, so reading this wheel costs {cost}",
         causes=[f"address: {redact(url)}"],
-        hints=["add --allow-download to fetch the whole file"],
+        hints=["Add --allow-download to fetch the whole file"],
     )
 
 
@@ -308,5 +308,5 @@ def _wrong_range(url: str, asked: str, first: int | None, length: int, status: i
     return IndexUnreachableError(
         f"{urlsplit(url).hostname} does not answer range requests correctly",
         causes=[f"{asked}, got {length} bytes from {first} (status {status})", f"address: {redact(url)}"],
-        hints=["a proxy in between may be at fault; --allow-download fetches the whole file instead"],
+        hints=["A proxy in between may be at fault; --allow-download fetches the whole file instead"],
     )

@@ -45,7 +45,7 @@ def audit(
         raise IntegrityError(
             "the lock would take packages from a place they must not come from",
             causes=sorted(faults),
-            hints=("nothing was written; report this if none of the indexes in use is yours",),
+            hints=("Nothing was written; report this if none of the indexes in use is yours",),
         )
 
 

@@ -52,7 +52,7 @@ def target_of(machine: Machine, *, python: str, filenames: Iterable[str] = ()) -
         if found is None:
             raise MachineError(
                 f"a lock needs glibc, and this machine has {machine.libc or 'none that was recognized'}",
-                hints=("use a glibc based system or container, such as Debian, Ubuntu, Fedora or Rocky",),
+                hints=("Use a glibc based system or container, such as Debian, Ubuntu, Fedora or Rocky",),
             )
         need = max([COMMON_LIBC, *(libc_floor(name) for name in filenames)])
         libc = "glibc {}.{}".format(*min(found, need))

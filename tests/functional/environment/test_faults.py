@@ -262,7 +262,7 @@ def test_a_uv_killed_by_the_system_says_so(workshop: Workshop) -> None:
     error = failure(uv.run(["pip"], cwd=workshop.folder, deadline=5, reporter=Silent()), doing="installing the lock")
 
     assert error.message == "installing the lock failed: uv was ended by SIGKILL"
-    assert error.hints == ("the system may be out of memory: see dmesg",)
+    assert error.hints == ("The system may be out of memory: see dmesg",)
 
 
 def test_a_flood_of_words_does_not_block(tmp_path: Path) -> None:
