@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 ARGS   ?=
 JOBS   ?= 2
 
-.PHONY: help create detect test lint format types bench tables-check lock lock-check docs clean
+.PHONY: help replay create detect test lint format types bench tables-check lock lock-check docs clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -47,6 +47,9 @@ lock: $(VENV)/.ready-dev ## make the repository's own locks again, from the reco
 
 lock-check: $(VENV)/.ready-dev ## make them again and compare; exit 1 with the difference
 	@$(BIN)/python tools/lock_recorded.py --check $(ARGS)
+
+replay: $(VENV)/.ready-dev ## replay half a year of nightlies and renew the table in docs/nightlies.md (minutes)
+	@$(BIN)/python tools/replay_nightlies.py --write $(ARGS)
 
 docs: $(VENV)/.ready-dev ## renew what the pages take from code and tables: reference.md, matrix.md
 	@$(BIN)/python tools/make_reference.py
