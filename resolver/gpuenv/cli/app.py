@@ -11,6 +11,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType, ModuleType
 from typing import NoReturn, cast
@@ -46,47 +47,83 @@ def main(argv: Sequence[str], *, environ: Mapping[str, str] | None = None) -> in
     # `kill` and a container's stop end a build as Ctrl-C does: what is half-built is removed.
     with contextlib.suppress(ValueError):  # in a thread other than the main one
         signal.signal(signal.SIGTERM, _interrupt)
-    as_json = "--json" in argv or world.get("GPUENV_JSON", "").lower() in ("1", "true", "yes", "on")
-    command = next((word for word in argv if word in VERBS), "")
-    console = Console(environ=world)
+    run = _Run(
+        command=next((word for word in argv if word in VERBS), ""),
+        console=Console(environ=world),
+        as_json="--json" in argv or world.get("GPUENV_JSON", "").lower() in ("1", "true", "yes", "on"),
+    )
     try:
-        modules = load_verbs()
-        arguments = parsing.build(modules, __version__).parse_args(list(argv))
-        if not arguments.command:
-            raise UsageError("no command given", hints=("Run `gpuenv --help`, or start with `gpuenv create`",))
-        console = _console(arguments, world)
-        settings = merge(arguments=vars(arguments), environ=world, project=_project(), user=_folders(world)[2])
-        as_json = "json" in settings
-        console = _console(arguments, world, progress="no-progress" not in settings)
-        context = _context(settings, world, console)
-        verb = modules[arguments.command]
-        with context.network:
-            outcome = verb.run(arguments, context)
-        if as_json:
-            data = verb.data(outcome)
-            console.result(envelope(command=command, exit_code=outcome.exit_code, data=data, problems=outcome.problems))
-        else:
-            console.result("\n".join(verb.text(outcome)))
-        for row in outcome.problems:
-            console.error(row.message, causes=row.causes, hints=row.hints)
-        return int(outcome.exit_code)
+        return run.work(argv, world)
     except GpuenvError as error:
-        return _fail(console, as_json=as_json, command=command, problem=Problem.of(error), exit_code=error.exit_code)
+        return run.fail(Problem.of(error), error.exit_code)
     except KeyboardInterrupt:
         problem = Problem(code="interrupted", message="interrupted; what was half-built has been removed")
-        return _fail(console, as_json=as_json, command=command, problem=problem, exit_code=_INTERRUPTED)
+        return run.fail(problem, _INTERRUPTED)
     except BrokenPipeError:
         _close_stdout()
         return 0
     except OSError as error:
         if error.errno != errno.ENOSPC:
-            return _bug(console, error, as_json=as_json, command=command)
+            return run.bug(error)
         _close_stdout()
         place = f": {error.filename}" if error.filename else ""
-        console.error(f"there is no space left on the device{place}", hints=("Make room, and run the same again",))
+        run.console.error(f"there is no space left on the device{place}", hints=("Make room, and run the same again",))
         return NoSpaceError.exit_code
     except Exception as error:
-        return _bug(console, error, as_json=as_json, command=command)
+        return run.bug(error)
+
+
+@dataclass(slots=True, kw_only=True)
+class _Run:
+    """One run: where it speaks, and in which form. Both are guesses until the command line and settings are read."""
+
+    command: str
+    console: Console
+    as_json: bool
+
+    def work(self, argv: Sequence[str], world: Mapping[str, str]) -> int:
+        """Parse, merge settings, call the verb, show its outcome; returns its exit code."""
+        modules = load_verbs()
+        arguments = parsing.build(modules, __version__).parse_args(list(argv))
+        if not arguments.command:
+            raise UsageError("no command given", hints=("Run `gpuenv --help`, or start with `gpuenv create`",))
+        self.console = _console(arguments, world)
+        settings = merge(arguments=vars(arguments), environ=world, project=_project(), user=_folders(world)[2])
+        self.as_json = "json" in settings
+        self.console = _console(arguments, world, progress="no-progress" not in settings)
+        context = _context(settings, world, self.console)
+        verb = modules[arguments.command]
+        with context.network:
+            outcome = verb.run(arguments, context)
+        if self.as_json:
+            self._print(outcome.exit_code, data=verb.data(outcome), problems=outcome.problems)
+        else:
+            self.console.result("\n".join(verb.text(outcome)))
+        for row in outcome.problems:
+            self.console.error(row.message, causes=row.causes, hints=row.hints)
+        return int(outcome.exit_code)
+
+    def fail(self, problem: Problem, exit_code: int) -> int:
+        """Show a failure that ended the run."""
+        if self.as_json:
+            self._print(exit_code, data={}, problems=(problem,))
+        self.console.error(problem.message, causes=problem.causes, hints=problem.hints)
+        return exit_code
+
+    def bug(self, error: Exception) -> int:
+        """Show what should not have happened, with ``-v`` where."""
+        if self.console.verbose:
+            traceback.print_exception(error, file=self.console.err)
+        problem = Problem(
+            code="bug",
+            message=f"gpuenv has a bug: {type(error).__name__}: {error}",
+            hints=("Run the same command with -v and report what it prints",),
+        )
+        return self.fail(problem, _BUG)
+
+    def _print(self, exit_code: int, *, data: Mapping[str, object], problems: Sequence[Problem]) -> None:
+        text = envelope(command=self.command, exit_code=exit_code, data=data, problems=problems)
+        self.console.result(text)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
@@ -106,25 +143,8 @@ def _project() -> Path:
 
 
 def load_verbs() -> dict[str, ModuleType]:
+    """Load the module of every verb, in the order of the help."""
     return {name: importlib.import_module(f"gpuenv.cli.verbs.{name}") for name in VERBS}
-
-
-def _fail(console: Console, *, as_json: bool, command: str, problem: Problem, exit_code: int) -> int:
-    if as_json:
-        console.result(envelope(command=command, exit_code=exit_code, data={}, problems=(problem,)))
-    console.error(problem.message, causes=problem.causes, hints=problem.hints)
-    return exit_code
-
-
-def _bug(console: Console, error: Exception, *, as_json: bool, command: str) -> int:
-    if console.verbose:
-        traceback.print_exception(error, file=console.err)
-    problem = Problem(
-        code="bug",
-        message=f"gpuenv has a bug: {type(error).__name__}: {error}",
-        hints=("Run the same command with -v and report what it prints",),
-    )
-    return _fail(console, as_json=as_json, command=command, problem=problem, exit_code=_BUG)
 
 
 def _console(arguments: argparse.Namespace, world: Mapping[str, str], *, progress: bool = True) -> Console:

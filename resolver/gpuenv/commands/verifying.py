@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
@@ -20,7 +20,7 @@ from gpuenv.errors import NoSpaceError
 from gpuenv.lock.model import Lock
 from gpuenv.machine.smi import snapshot
 from gpuenv.model.machine import Machine
-from gpuenv.model.profile import Profile, VerificationPlan
+from gpuenv.model.profile import Profile
 from gpuenv.model.verification import Report
 from gpuenv.verify import evidence
 from gpuenv.verify.values import CardLimits, Expected, ExpectedGpu, ExpectedPackage
@@ -52,7 +52,7 @@ class Proof:
         device = accelerator(self.lock, self.profile, machine)
         report = run_verification(
             environment,
-            plan=plan_for(self.profile, device),
+            plan=self.profile.verification,
             accelerator=device,
             expected=expected,
             machine=machine,
@@ -69,12 +69,6 @@ def accelerator(lock: Lock | None, profile: Profile, machine: Machine) -> Litera
     if lock is not None:
         return lock.decision.accelerator
     return "cpu" if profile.accelerator == "cpu" or not machine.gpus else "cuda"
-
-
-def plan_for(profile: Profile, device: Literal["cuda", "cpu"]) -> VerificationPlan:
-    """The profile's plan; on a CPU the large model becomes the small one, which takes seconds instead of minutes."""
-    plan = profile.verification
-    return replace(plan, model="gpt2-small", precision="fp32") if device == "cpu" and plan.model == "gpt2" else plan
 
 
 def expected_of(

@@ -94,7 +94,7 @@ def run_verification(
     begin = time.monotonic()
     if accelerator == "cpu" and plan.model == "gpt2":
         # The same training on a smaller model: GPT-2 takes ten seconds a step on two cores.
-        plan = replace(plan, model="gpt2-small")
+        plan = replace(plan, model="gpt2-small", precision="fp32")
     there = look(environment)
     messages: list[Message] = []
     with Progress(reporter, plan, gpu=accelerator == "cuda") as progress, tempfile.TemporaryDirectory() as scratch:
