@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from packaging.version import Version
 
 from gpuenv.knowledge.rules import code_of, compare_versions
+from gpuenv.knowledge.rules import newest as newest_of
 from gpuenv.model.decision import NoDecision, Reason
 from gpuenv.model.machine import Gpu
 from gpuenv.model.profile import Profile
@@ -259,6 +260,9 @@ def _driver_hints(case: Case, minimum: str, causes: list[str]) -> list[str]:
     """Which driver to install, and where a card's last branch is below it or bounds it."""
     branch = minimum.partition(".")[0]
     install = f"Install NVIDIA driver {minimum} or newer (branch {branch})"
+    first = newest_of(filter(None, (case.knowledge.least_branch_for(gpu.compute_capability) for gpu in case.gpus)))
+    if first is not None and compare_versions(first, branch) > 0:  # the wheel would do with less, the card does not
+        install = f"Install an NVIDIA driver of branch {first} or newer: the first that knows {kinds(case.gpus)}"
     bounds: list[str] = []
     for gpu in case.gpus:
         last = case.knowledge.last_branch_for(gpu.compute_capability)
