@@ -16,6 +16,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 
 from gpuenv.environment.marker import MARKER, read_marker
 from gpuenv.errors import ConfigurationError, TargetError
@@ -61,7 +62,10 @@ def check_target(path: Path) -> Target:
         aim = real.readlink()
         raise TargetError(
             f"{path} is a symbolic link to {aim}, and gpuenv replaces no links",
-            hints=(f"Name the folder itself: `gpuenv create {aim}`", f"Or remove the link: `rm {path}`"),
+            hints=(
+                f"Name the folder itself: `gpuenv create {quote(str(aim))}`",
+                f"Or remove the link: `rm {quote(str(path))}`",
+            ),
         )
     if not stat.S_ISDIR(mode):
         raise TargetError(
@@ -73,7 +77,10 @@ def check_target(path: Path) -> Target:
     raise TargetError(
         f"{path} is {what}; it was left as it is",
         causes=(f"it holds no readable {MARKER}",),
-        hints=("Choose another folder: `gpuenv create OTHER`", f"Or move it away yourself: `mv {path} {path}.old`"),
+        hints=(
+            "Choose another folder: `gpuenv create OTHER`",
+            f"Or move it away yourself: `mv {quote(str(path))} {quote(f'{path}.old')}`",
+        ),
     )
 
 
@@ -93,7 +100,7 @@ def _real_parent(path: Path) -> Path:
     except FileNotFoundError:
         raise TargetError(
             f"the folder that {path.name} shall stand in does not exist: {path.parent}",
-            hints=(f"mkdir -p {path.parent}",),
+            hints=(f"Run `mkdir -p {quote(str(path.parent))}`",),
         ) from None
     except (OSError, RuntimeError) as error:
         raise TargetError(f"{path} cannot be reached", causes=(str(error),)) from None
