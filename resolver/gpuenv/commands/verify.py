@@ -50,8 +50,8 @@ def run(context: Context, *, environment: Path | None, folder: Path | None, base
         report=report,
         evidence=context.shown(out),
         compared=None if old is None else baselines.compare(old, baselines.read(out / "evidence.json")),
-        exit_code=0 if report.verdict == "passed" else 1,
-        problems=() if report.verdict == "passed" else (_problem(target, failed),),
+        exit_code=1 if report.verdict == "failed" else 0,
+        problems=() if report.verdict != "failed" else (_problem(target, failed),),
     )
 
 

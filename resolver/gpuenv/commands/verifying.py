@@ -61,6 +61,9 @@ class Proof:
             card_limits=card_limits(machine),
         )
         write_evidence(self, report)
+        for check in report.checks:
+            if check.status == "unusual":
+                self.context.reporter.warn(f"{check.title} is unusual: {check.cause or check.seen}")
         return report
 
 

@@ -323,7 +323,7 @@ def _verified(verify: Callable[[Path], Report] | None, environment: Path, job: _
         return None
     report = verify(environment)
     job.clock.lap("verify")
-    if report.verdict == "passed":
+    if report.verdict != "failed":
         return report
     failed = [check for check in report.checks if check.status == "failed"]
     kept = f"; {job.target.path} was left as it was" if job.target.exists else ""

@@ -5,7 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Status = Literal["passed", "failed", "warned", "not-applicable"]
+Status = Literal["passed", "unusual", "failed", "warned", "not-applicable"]
+"""``unusual``: a figure lies outside what is usual and inside what a right environment can give (how far: ``cause``).
+``warned``: something a person wants to know that is no figure."""
+
+Verdict = Literal["passed", "unusual", "failed"]
+"""Right, unusual, wrong. What is unusual is kept and said; only what is wrong is refused."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,7 +108,7 @@ class Rate:
 class Report:
     """The whole verification. ``facts`` are named measurements and versions, sorted by name."""
 
-    verdict: Literal["passed", "failed"]
+    verdict: Verdict
     accelerator: Literal["cuda", "cpu"]
     checks: tuple[Check, ...]
     training: Training | None

@@ -61,7 +61,9 @@ def compare(old: Mapping[str, object], new: Mapping[str, object]) -> tuple[Diffe
 
 def _plain(old: Mapping[str, object], new: Mapping[str, object]) -> Iterator[Difference]:
     if old.get("verdict") != new.get("verdict"):
-        change: Change = "worse" if new.get("verdict") == "failed" else "better"
+        order = {"passed": 0, "unusual": 1, "failed": 2}
+        worse = order.get(str(new.get("verdict")), 2) > order.get(str(old.get("verdict")), 2)
+        change: Change = "worse" if worse else "better"
         yield _difference("verdict", old.get("verdict"), new.get("verdict"), change)
     if old.get("accelerator") != new.get("accelerator"):
         change = "worse" if new.get("accelerator") == "cpu" else "better"
@@ -82,7 +84,7 @@ def _packages(old: Mapping[str, object], new: Mapping[str, object]) -> Iterator[
 
 
 def _checks(old: Mapping[str, object], new: Mapping[str, object]) -> Iterator[Difference]:
-    rank = {"passed": 0, "not-applicable": 1, "warned": 2, "failed": 3}
+    rank = {"passed": 0, "not-applicable": 1, "warned": 2, "unusual": 3, "failed": 4}
     before = {str(row.get("name")): str(row.get("status")) for row in _rows(old, "checks")}
     after = {str(row.get("name")): str(row.get("status")) for row in _rows(new, "checks")}
     for name in sorted(before.keys() | after.keys()):
@@ -90,7 +92,7 @@ def _checks(old: Mapping[str, object], new: Mapping[str, object]) -> Iterator[Di
         if one != other:
             change: Change = "changed"
             if one is not None and other is not None:
-                change = "worse" if rank.get(other, 3) > rank.get(one, 3) else "better"
+                change = "worse" if rank.get(other, 4) > rank.get(one, 4) else "better"
             yield _difference(f"check {name}", one, other, change)
 
 

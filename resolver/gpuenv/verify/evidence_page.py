@@ -21,7 +21,8 @@ h1 { font-size: 1.6rem; border-left: .4rem solid; padding-left: .7rem; } h2 { fo
 th, td { text-align: left; vertical-align: top; padding: .35rem .6rem; border-bottom: 1px solid var(--rule);
   overflow-wrap: anywhere; }
 th { color: var(--soft); font-weight: 600; } td:first-child { min-width: 9rem; }
-.passed { color: var(--good); } .failed { color: var(--bad); font-weight: 700; } .warned { color: var(--warn); }
+.passed { color: var(--good); } .failed { color: var(--bad); font-weight: 700; }
+.warned, .unusual { color: var(--warn); }
 .not-applicable, .soft { color: var(--soft); } .verdict { white-space: nowrap; overflow-wrap: normal; }
 svg { width: 100%; max-width: 44rem; height: auto; } .grid { stroke: var(--rule); } .tick { fill: var(--soft); }
 text { font: 12px system-ui, sans-serif; } .line { fill: none; stroke-width: 2; }

@@ -14,7 +14,11 @@ if TYPE_CHECKING:
     from gpuenv.verify.evidence import About
 
 CUDA_CHECKS = ("driver", "devices", "native-code", "no-jit", "on-device", "speed", "several-gpus", "compile")
-VERDICTS = {"passed": "passed", "failed": "FAILED", "warned": "warning", "not-applicable": "not applicable"}
+VERDICTS = {
+    "passed": "passed", "unusual": "unusual", "failed": "FAILED", "warned": "warning",
+    "not-applicable": "not applicable",
+}  # fmt: skip
+HEADLINES = {"passed": "passed", "unusual": "passed, with something unusual", "failed": "FAILED"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +32,7 @@ class Text:
     @property
     def headline(self) -> str:
         """The verdict in one line; on a CPU it says so first."""
-        state = "passed" if self.report.verdict == "passed" else "FAILED"
+        state = HEADLINES[self.report.verdict]
         where = "GPU" if self.report.accelerator == "cuda" else "CPU, no GPU was used"
         return f"Verification {state} ({where})"
 

@@ -94,7 +94,7 @@ def speed(case: Case) -> Check:
             cause=f"far below its class: {words}; throttled, power-capped, shared with others, or in the wrong slot",
             hint="nvidia-smi -q -d PERFORMANCE,CLOCK,POWER",
         )
-        return case.check("speed", title, "warned", seen=seen, expected=expected, cause=cause)
+        return case.check("speed", title, "unusual", seen=seen, expected=expected, cause=cause)
     return case.check("speed", title, "passed", seen=seen, expected=expected)
 
 

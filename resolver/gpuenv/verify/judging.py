@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gpuenv.model.verification import Check, Report
+from gpuenv.model.verification import Check, Report, Verdict
 from gpuenv.verify import judge_devices, judge_files, judge_numbers, judge_speed, judge_training
 from gpuenv.verify.case import Case
 
@@ -37,10 +37,8 @@ def judge(case: Case, *, seconds: float) -> Report:
         judge_speed.compiles(case),
     ]
     runs = tuple(run for job in training for run in judge_training.runs_of(case, job))
-    failed = any(check.status == "failed" for check in checks)
     return Report(
-        # Nothing may pass that did not train: a verification without a proof is none.
-        verdict="failed" if failed or not runs else "passed",
+        verdict=_verdict(checks, trained=bool(runs)),
         accelerator="cuda" if case.gpu else "cpu",
         checks=tuple(checks),
         training=runs[0] if runs else None,
@@ -53,6 +51,14 @@ def judge(case: Case, *, seconds: float) -> Report:
         rates=judge_speed.rates_of(case),
         final_losses=_final_losses(case, runs[0].final_loss if runs else None),
     )
+
+
+def _verdict(checks: list[Check], *, trained: bool) -> Verdict:
+    """Nothing may pass that did not train: a verification without a proof is none."""
+    statuses = {check.status for check in checks}
+    if "failed" in statuses or not trained:
+        return "failed"
+    return "unusual" if "unusual" in statuses else "passed"
 
 
 def _final_losses(case: Case, first: float | None) -> tuple[tuple[int, float], ...]:

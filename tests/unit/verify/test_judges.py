@@ -246,12 +246,13 @@ def test_nan_in_a_kernel_family_fails_and_a_missing_backend_does_not() -> None:
     assert "not offered here: attention cudnn bfloat16" in absent.seen
 
 
-def test_a_slow_card_is_a_warning_with_the_figure() -> None:
+def test_a_slow_card_is_unusual_with_the_figure_and_kept() -> None:
     def edit(message: Message) -> Message:
         return altered(message, tflops=150.0) if message.values.get("kind") == "matmul" else message
 
-    check = check_of(case(edit=edit), "speed")
-    assert check.status == "warned"
+    report = report_of(case(edit=edit))
+    check = next(check for check in report.checks if check.name == "speed")
+    assert (check.status, report.verdict) == ("unusual", "unusual")
     assert "reaches 15% of its limit" in check.cause
 
 

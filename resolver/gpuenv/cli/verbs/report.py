@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from gpuenv.model.verification import Report, Training
 
-_WORDS = {"passed": "passed", "failed": "FAILED", "warned": "warning", "not-applicable": "not run"}
+_WORDS = {
+    "passed": "passed", "unusual": "unusual", "failed": "FAILED", "warned": "warning", "not-applicable": "not run",
+}  # fmt: skip
+_VERDICTS = {"passed": "passed", "unusual": "passed, with something unusual,", "failed": "failed"}
 
 
 def report_data(report: Report) -> dict[str, object]:
@@ -39,14 +42,14 @@ def report_text(report: Report) -> Iterator[str]:
     width = max((len(check.title) for check in report.checks), default=0)
     for check in report.checks:
         yield f"{_WORDS[check.status]:<8} {check.title:<{width}}  {check.seen}"
-        if check.status in ("failed", "warned"):
+        if check.status in ("failed", "unusual", "warned"):
             yield f"{'':<8} {'':<{width}}  expected: {check.expected}"
             if check.cause:
                 yield f"{'':<8} {'':<{width}}  cause: {check.cause}"
             if check.hint:
                 yield f"{'':<8} {'':<{width}}  hint: {check.hint}"
     device = "CPU" if report.accelerator == "cpu" else "GPU"
-    yield f"verification {report.verdict} on {device} in {report.seconds:.1f} s"
+    yield f"verification {_VERDICTS[report.verdict]} on {device} in {report.seconds:.1f} s"
 
 
 def _training(training: Training) -> dict[str, object]:
