@@ -52,8 +52,7 @@ def complete(machine: Machine) -> Machine:
         return machine
     from gpuenv import knowledge
 
-    # Inside WSL the driver is the Windows one, and carries its number.
-    cuda = knowledge.load().driver_cuda(driver.version, "windows" if machine.wsl else machine.os)
+    cuda = knowledge.load().machine_cuda(machine)
     sources = {**dict(machine.sources), "driver.cuda": "the driver's version, by table"}
     return replace(
         machine,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from gpuenv import knowledge as tables
 from gpuenv import profile as profiles
 from gpuenv import select
 from gpuenv.commands.context import Context
@@ -31,6 +32,6 @@ def in_scope(context: Context, machine: Machine) -> Machine:
 
 def check_fit(context: Context, machine: Machine, profile: Profile) -> None:
     """Stop before any request where the profile is for another machine, by :class:`MachineMismatchError`."""
-    mismatch = select.fits(profile, machine, bare_request(context))
+    mismatch = select.fits(profile, machine, bare_request(context), tables.load())
     if mismatch is not None:
         raise MachineMismatchError(mismatch.message, hints=mismatch.hints)

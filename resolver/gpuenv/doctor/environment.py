@@ -10,7 +10,7 @@ from gpuenv.doctor.finding import Finding, worst_first
 from gpuenv.environment.drift import Change
 from gpuenv.environment.inspect import EnvironmentFacts, TorchFacts
 from gpuenv.knowledge.base import Knowledge
-from gpuenv.knowledge.rules import Refusal, compare_drivers, serve
+from gpuenv.knowledge.rules import Refusal
 from gpuenv.model.machine import Gpu, Machine
 
 SHOWN = 4
@@ -181,10 +181,8 @@ def _cpu_build(examination: Examination, torch: TorchFacts) -> Iterator[Finding]
 
 def _driver(machine: Machine, torch: TorchFacts, knowledge: Knowledge) -> Iterator[Finding]:
     driver = machine.driver
-    floor = knowledge.driver_floor(knowledge.variant_of(torch.cuda), machine.os)
-    if driver is None or floor is None:
-        return
-    if compare_drivers(driver.version, floor.minimum) < 0:
+    floor = knowledge.driver_floor(knowledge.variant_of(torch.cuda), machine.driver_os)
+    if driver is not None and floor is not None and knowledge.driver_reach(machine, floor.minimum) is None:
         yield Finding(
             subject="driver",
             severity="error",
@@ -205,14 +203,8 @@ def _kernels(gpu: Gpu, machine: Machine, torch: TorchFacts, knowledge: Knowledge
             detail=f"{torch.origin} is missing",
             mend="gpuenv verify",
         )
-    answer = serve(
-        gpu.compute_capability,
-        sass=torch.sass,
-        ptx=torch.ptx or (),
-        cuda=torch.cuda,
-        driver_cuda=machine.driver.cuda if machine.driver else None,
-        platform=knowledge.platform_of(machine.os, machine.arch),
-        rules=knowledge.code_rules,
+    answer = knowledge.serve_installed(
+        gpu.compute_capability, machine=machine, sass=torch.sass, ptx=torch.ptx or (), cuda=torch.cuda
     )
     if isinstance(answer, Refusal):
         return Finding(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from functools import cached_property
 from typing import get_args
 
@@ -20,7 +21,7 @@ from gpuenv.knowledge.facts import (
     Release,
 )
 from gpuenv.knowledge.rules import CodeException, CodeRules, LibraryFloor, Refusal, Support, serve
-from gpuenv.model.machine import Arch, ComputeCapability, Os
+from gpuenv.model.machine import Arch, ComputeCapability, Machine, Os
 from gpuenv.model.wheel import Wheel, WheelContents
 
 _VARIANT = re.compile(r"cu([0-9]{2})([0-9])([0-9]*)|cu([0-9])([0-9])")
@@ -195,6 +196,25 @@ class Knowledge:
         cuda = self.cuda_of(variant)
         return None if cuda is None or os == "macos" else drivers.floor(variant, cuda, os)
 
+    def driver_reach(self, machine: Machine, least: str) -> drivers.Reach | None:
+        """Whether a machine's driver is at least ``least``, and by what; ``None``: it is older, or not known.
+
+        The one rule for it: the decision, a profile's requirement, the check of a lock and the doctor ask here.
+        """
+        if machine.driver is None:
+            return None
+        jetson = any(self.is_jetson(gpu.compute_capability) for gpu in machine.gpus)
+        return drivers.reaches(machine.driver.version, least, jetson=jetson)
+
+    def is_jetson(self, capability: ComputeCapability) -> bool:
+        """Tell a Tegra chip: one of the capabilities that the tables except from the rule of major and minor."""
+        return any(capability in rule.not_on | rule.only_on for rule in self.code_rules.exceptions)
+
+    def machine_cuda(self, machine: Machine) -> str | None:
+        """The newest CUDA that a machine's driver knows, as read there, else by its version; ``None``: not known."""
+        driver = machine.driver
+        return None if driver is None else driver.cuda or self.driver_cuda(driver.version, machine.driver_os)
+
     def driver_cuda(self, version: str, os: Os) -> str | None:
         """The CUDA version a driver knows: at least this one where the branch is not in the tables."""
         fact = self.driver_cuda_fact(version, os)
@@ -297,6 +317,27 @@ class Knowledge:
             platform=platform,
             cudnn=cudnn,
             doubtful=row.doubtful if row else (),
+            first_cuda=self.first_cuda_for(capability),
+            rules=self.code_rules,
+        )
+
+    def serve_installed(
+        self,
+        capability: ComputeCapability,
+        *,
+        machine: Machine,
+        sass: Sequence[str],
+        ptx: Sequence[str],
+        cuda: str | None,
+    ) -> Support | Refusal:
+        """Say which of the code that is known of a torch serves a GPU of a machine, as the decision would."""
+        return serve(
+            capability,
+            sass=sass,
+            ptx=ptx,
+            cuda=cuda,
+            driver_cuda=self.machine_cuda(machine),
+            platform=_PLATFORMS.get((machine.os, machine.arch), f"{machine.os}_{machine.arch}"),
             first_cuda=self.first_cuda_for(capability),
             rules=self.code_rules,
         )

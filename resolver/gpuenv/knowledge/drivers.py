@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from gpuenv.knowledge import tables
 from gpuenv.knowledge.facts import DriverCuda, DriverFloor
 from gpuenv.knowledge.rules import compare_drivers, compare_versions
 from gpuenv.model.machine import Os
+
+Reach = Literal["version", "branch"]
+"""How a driver reaches a floor: by its number, or by its branch, where the number tells no more."""
 
 
 # "Applications built with a CUDA Toolkit of one major release family run, with limited feature-set, on systems with the
@@ -75,6 +80,24 @@ def cuda_known(version: str, os: Os) -> DriverCuda | None:
     if not exact:
         source = f"at least, as {source}; branch {number} is not in the table"
     return DriverCuda(cuda=cuda, lower_bound=not exact, source=source)
+
+
+def reaches(version: str, least: str, *, jetson: bool = False) -> Reach | None:
+    """Whether a driver is at least another, component by component; ``None`` where it is not.
+
+    Two kinds of number tell no more than the branch, and are compared by it. A bare major (``580``, as people write it)
+    stands for the drivers of that branch. A Jetson's driver has the branch of the desktop driver and its own count
+    after it: L4T r38 says ``580.00``.
+
+    >>> reaches("580.65.06", "580.65.06"), reaches("580", "580.65.06"), reaches("580.00", "580.65.06")
+    ('version', 'branch', None)
+    >>> reaches("580.00", "580.65.06", jetson=True)
+    'branch'
+    """
+    if compare_drivers(version, least) >= 0:
+        return "version"
+    branch_alone = jetson or "." not in version
+    return "branch" if branch_alone and version.partition(".")[0] == least.partition(".")[0] else None
 
 
 def _is_of(branch: tables.Table, number: str) -> bool:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from gpuenv.knowledge.base import Knowledge
-from gpuenv.knowledge.rules import Refusal, compare_drivers, serve
+from gpuenv.knowledge.rules import Refusal
 from gpuenv.lock.making import glibc_of
 from gpuenv.lock.model import Lock
 from gpuenv.model.machine import Machine
@@ -66,8 +66,8 @@ def _accelerator(lock: Lock, machine: Machine, knowledge: Knowledge) -> Mismatch
         return Mismatch(
             what="gpu", sentence=f"needs an NVIDIA GPU, this machine has {found}", locked=decision.variant, found=found
         )
-    least, driver = decision.least_driver, machine.driver
-    if least is not None and compare_drivers(driver.version, least) < 0:
+    least, driver = _least_driver(lock, machine, knowledge), machine.driver
+    if least is not None and knowledge.driver_reach(machine, least) is None:
         return Mismatch(
             what="driver",
             sentence=f"{decision.variant} needs driver {least} or newer, this has {driver.version} ({driver.place})",
@@ -77,22 +77,29 @@ def _accelerator(lock: Lock, machine: Machine, knowledge: Knowledge) -> Mismatch
     return _kernels(lock, machine, knowledge)
 
 
+def _least_driver(lock: Lock, machine: Machine, knowledge: Knowledge) -> str | None:
+    """The lock's least driver, in the numbers of this machine: a lock for Linux may have been made inside WSL, where
+    the numbers of Windows drivers count, and the other way round."""
+    variant, least = lock.decision.variant, lock.decision.least_driver
+    floors = {os: knowledge.driver_floor(variant, os) for os in ("linux", "windows")}
+    here = floors.get(machine.driver_os)
+    return here.minimum if here and any(each and each.minimum == least for each in floors.values()) else least
+
+
 def _kernels(lock: Lock, machine: Machine, knowledge: Knowledge) -> Mismatch | None:
-    decision, driver = lock.decision, machine.driver
+    decision = lock.decision
     # Decided with the whole wheel at hand; the lock keeps only a part of what was known then. PTX is asked about again,
     # because it depends on the driver.
     native = {gpu.compute_capability for gpu in decision.gpus if gpu.support == "native"}
     for gpu in machine.gpus:
         if gpu.compute_capability in native:
             continue
-        answer = serve(
+        answer = knowledge.serve_installed(
             gpu.compute_capability,
+            machine=machine,
             sass=decision.sass,
             ptx=decision.ptx,
             cuda=knowledge.cuda_of(decision.variant),
-            driver_cuda=None if driver is None else driver.cuda,
-            platform=knowledge.platform_of(machine.os, machine.arch),
-            rules=knowledge.code_rules,
         )
         if isinstance(answer, Refusal):
             return Mismatch(

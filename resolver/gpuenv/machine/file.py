@@ -131,7 +131,7 @@ class _Reader:
         table = self.table(value, path, DRIVER_KEYS)
         at = _under(path)
         return Driver(
-            version=self.matching(table["version"], at("version"), r"\d+(\.\d+)+", "numbers with dots, such as 570.26"),
+            version=self.matching(table["version"], at("version"), r"\d+(\.\d+)*", "numbers with dots, such as 570.26"),
             cuda=self.optional(self.cuda, table["cuda"], at("cuda")),
             source=self.text(table["source"], at("source")),
         )

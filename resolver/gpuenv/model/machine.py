@@ -83,3 +83,8 @@ class Machine:
     driver: Driver | None
     gpus: tuple[Gpu, ...]
     sources: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def driver_os(self) -> Os:
+        """The system whose driver numbers count: inside WSL the driver is the Windows host's, and numbered so."""
+        return "windows" if self.wsl else self.os

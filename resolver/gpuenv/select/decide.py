@@ -38,7 +38,7 @@ def decide(
     wheel of the catalog ends in ``accepted`` or ``rejected`` of the answer. The same arguments give the same answer, in
     any order of the catalog.
     """
-    mismatch = fits(profile, machine, request)
+    mismatch = fits(profile, machine, request, knowledge)
     if mismatch is not None:
         return _mismatched(mismatch, catalog)
     case, wishes = prepare(machine, profile, request, knowledge)

@@ -31,10 +31,6 @@ class Wishes:
 def prepare(machine: Machine, profile: Profile, request: Request, knowledge: Knowledge) -> tuple[Case, Wishes]:
     """Make the case of a request. Raises for version ranges that cannot be read."""
     wishes = _wishes(profile, request, knowledge)
-    driver_cuda = None
-    if machine.driver is not None:
-        os = "windows" if machine.wsl else machine.os
-        driver_cuda = machine.driver.cuda or knowledge.driver_cuda(machine.driver.version, os)
     cpu = wants_cpu(profile, machine, request)
     variant = request.variant or profile.variant
     case = Case(
@@ -48,7 +44,7 @@ def prepare(machine: Machine, profile: Profile, request: Request, knowledge: Kno
         variant=None if variant == "cpu" else variant,
         wanted=wishes.wanted,
         others=wishes.others,
-        driver_cuda=driver_cuda,
+        driver_cuda=knowledge.machine_cuda(machine),
         unanswered=dict(request.unanswered),
     )
     return case, wishes

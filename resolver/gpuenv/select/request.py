@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gpuenv.knowledge.rules import compare_drivers
+from gpuenv.knowledge import Knowledge
 from gpuenv.model.machine import Gpu, Machine
 from gpuenv.model.profile import ChannelWish, Profile
 
@@ -66,7 +66,7 @@ def gpus_in_scope(machine: Machine, request: Request) -> tuple[Gpu, ...]:
     return tuple(gpu for gpu in machine.gpus if gpu.index in request.gpus)
 
 
-def fits(profile: Profile, machine: Machine, request: Request) -> Mismatch | None:
+def fits(profile: Profile, machine: Machine, request: Request, knowledge: Knowledge) -> Mismatch | None:
     """Check the machine against the profile before anything is downloaded.
 
     ``None`` where they go together. Whether any wheel fits is another question, for :func:`gpuenv.select.decide`.
@@ -93,12 +93,12 @@ def fits(profile: Profile, machine: Machine, request: Request) -> Mismatch | Non
             message=f"profile {profile.name} is for compute capability {names}, and this machine has {_list(gpus)}",
             hints=("Use `--profile auto` to let the GPU decide", "Run `gpuenv profiles` to see what each is for"),
         )
-    return _driver_mismatch(profile, machine)
+    return _driver_mismatch(profile, machine, knowledge)
 
 
-def _driver_mismatch(profile: Profile, machine: Machine) -> Mismatch | None:
+def _driver_mismatch(profile: Profile, machine: Machine, knowledge: Knowledge) -> Mismatch | None:
     least, driver = profile.least_driver, machine.driver
-    if least is None or driver is None or compare_drivers(driver.version, least) >= 0:
+    if least is None or driver is None or knowledge.driver_reach(machine, least) is not None:
         return None
     return Mismatch(
         message=f"profile {profile.name} needs driver {least}, found {driver.version} ({driver.place})",

@@ -13,8 +13,8 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
 from gpuenv.knowledge import DriverFloor, Knowledge
-from gpuenv.knowledge.rules import compare_drivers, compare_versions
-from gpuenv.model.machine import Gpu, Machine, Os
+from gpuenv.knowledge.rules import compare_versions
+from gpuenv.model.machine import Gpu, Machine
 from gpuenv.model.profile import ChannelWish
 from gpuenv.select.candidates import Entry, nightly_day
 from gpuenv.select.request import Request
@@ -29,7 +29,7 @@ class DriverVerdict:
     full: bool
     refusal: Refusal | None
     by_branch: bool = False
-    """The driver's number does not reach the floor, and its branch does (see :func:`_reaches`)."""
+    """The driver's number does not reach the floor, and its branch does (``gpuenv.knowledge.drivers.reaches``)."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -54,11 +54,6 @@ class Case:
     drivers: dict[str, DriverVerdict] = field(default_factory=dict)
     versions: dict[tuple[str, str, str], Refusal | None] = field(default_factory=dict)
     pins: dict[tuple[tuple[str, ...], str], tuple[SpecifierSet, ...]] = field(default_factory=dict)
-
-    @property
-    def driver_os(self) -> Os:
-        """The system whose driver numbers count: inside WSL the driver is the Windows host's, and numbered so."""
-        return "windows" if self.machine.wsl else self.machine.os
 
     @property
     def platform(self) -> str:
@@ -237,37 +232,19 @@ def judge_driver(case: Case, variant: str) -> DriverVerdict:
 def _driver_verdict(case: Case, variant: str) -> DriverVerdict:
     driver = case.machine.driver
     cuda = case.knowledge.cuda_of(variant)
-    floor = case.knowledge.driver_floor(variant, case.driver_os)
+    floor = case.knowledge.driver_floor(variant, case.machine.driver_os)
     if floor is None:
         refusal = Refusal("driver", f"no table and no rule tells which driver CUDA {cuda} needs")
         return DriverVerdict(floor=None, full=False, refusal=refusal)
     if driver is None:
         refusal = Refusal("driver", f"needs driver {floor.minimum} ({floor.source}); the driver here is not known")
         return DriverVerdict(floor=floor, full=False, refusal=None if case.request.insist_unknown else refusal)
-    if not _reaches(case, driver.version, floor.minimum):
+    reach = case.knowledge.driver_reach(case.machine, floor.minimum)
+    if reach is None:
         detail = f"needs driver {floor.minimum} ({floor.source}); found {driver.version} ({driver.place})"
         return DriverVerdict(floor=floor, full=False, refusal=Refusal("driver", detail))
     full = cuda is not None and case.driver_cuda is not None and compare_versions(case.driver_cuda, cuda) >= 0
-    by_branch = compare_drivers(driver.version, floor.minimum) < 0
-    return DriverVerdict(floor=floor, full=full, refusal=None, by_branch=by_branch)
-
-
-def _reaches(case: Case, version: str, minimum: str) -> bool:
-    """Compare component by component, with two allowances.
-
-    A bare branch (``580``, as people write it) stands for the drivers of that branch. A Jetson's driver has the
-    branch of the desktop driver and its own count after it (L4T r38 says 580.00): there the branch decides.
-    """
-    if compare_drivers(version, minimum) >= 0:
-        return True
-    branch_alone = "." not in version or any(_is_jetson(case, gpu) for gpu in case.gpus)
-    return branch_alone and version.partition(".")[0] == minimum.partition(".")[0]
-
-
-def _is_jetson(case: Case, gpu: Gpu) -> bool:
-    """Tell a Tegra chip: one of the capabilities that the tables except from the rule of major and minor."""
-    rules = case.knowledge.code_rules.exceptions
-    return any(gpu.compute_capability in rule.not_on | rule.only_on for rule in rules)
+    return DriverVerdict(floor=floor, full=full, refusal=None, by_branch=reach == "branch")
 
 
 def _moment(text: str, *, end: bool) -> datetime:

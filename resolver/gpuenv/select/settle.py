@@ -35,7 +35,7 @@ def settle(
     ``nightly`` loads a catalog that holds the nightly pages too; it is called at most once, and only where stable
     wheels do not suffice and the profile allows nightlies. Ends: every question is put once.
     """
-    if fits(profile, machine, request) is not None:
+    if fits(profile, machine, request, knowledge) is not None:
         answer = decide(machine, profile, catalog, facts, request, knowledge)
         assert isinstance(answer, NoDecision)
         return answer, catalog

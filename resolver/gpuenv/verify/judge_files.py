@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from gpuenv.knowledge.rules import Refusal, Support, serve
+from gpuenv.knowledge import load
+from gpuenv.knowledge.rules import Refusal, Support
 from gpuenv.model.verification import Check
 from gpuenv.verify.case import Case, same_version
 from gpuenv.verify.causes import DOCTOR, RECREATE, UPGRADE, Cause
@@ -119,13 +120,12 @@ def _ascending(names: set[str]) -> list[str]:
 def _served(case: Case, sass: list[str], ptx: list[str]) -> tuple[list[str], list[str]]:
     refusals, fallbacks = [], []
     for gpu in case.gpus():
-        answer = serve(
+        answer = load().serve_installed(
             gpu.compute_capability,
+            machine=case.machine,
             sass=sass,
             ptx=ptx,
             cuda=case.installed.torch_cuda or None,
-            driver_cuda=case.machine.driver.cuda if case.machine.driver else None,
-            platform=f"{case.machine.os}_{case.machine.arch}",
         )
         match answer:
             case Refusal(detail=detail):

@@ -155,6 +155,15 @@ def test_ptx_alone_is_a_warning(env: Environment) -> None:
     assert finding.summary.startswith("NVIDIA Card 0 (12.0) is served by compute_90: ")
 
 
+def test_ptx_of_a_toolkit_whose_libraries_do_not_know_the_card_does_not_serve_it(env: Environment) -> None:
+    """As the decision says it: cuBLAS and cuDNN of that CUDA have no code for the card."""
+    env.torch("2.6.0", cuda="12.4", archs=("50", "90"), ptx=("90",)).marked()
+    finding = the(judge(env, machine("12.0")), "GPU 0")
+
+    assert finding.severity == "error"
+    assert "the libraries of CUDA 12.4 do not know sm_120" in finding.detail
+
+
 def test_a_torch_that_does_not_tell_its_code(env: Environment) -> None:
     finding = the(judge(env.torch("2.10.0", cuda="12.8", archs=None).marked(), machine("9.0")), "GPU 0")
 

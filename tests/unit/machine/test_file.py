@@ -142,6 +142,15 @@ def test_each_mistake_is_named(change: Change, says: str) -> None:
     assert caught.value.hints
 
 
+def test_a_driver_may_be_named_by_its_branch() -> None:
+    value = json.loads(DESIGN)
+    value["driver"]["version"] = "580"
+
+    driver = parse_machine(json.dumps(value), origin="m.json").driver
+    assert driver is not None
+    assert driver.version == "580"
+
+
 def test_two_gpus_with_one_uuid() -> None:
     value = json.loads(DESIGN)
     value["gpus"].append({**value["gpus"][0], "index": 1})

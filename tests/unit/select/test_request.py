@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from gpuenv.knowledge import load
 from gpuenv.model.machine import ComputeCapability
 from gpuenv.select import fits, wants_cpu
 from support.choosing import machine, profile, request
@@ -12,11 +13,11 @@ BLACKWELL = profile("blackwell", compute_capabilities=(ComputeCapability(12, 0),
 
 
 def test_a_machine_with_one_fitting_gpu_is_enough() -> None:
-    assert fits(BLACKWELL, machine("7.5", "12.0"), request()) is None
+    assert fits(BLACKWELL, machine("7.5", "12.0"), request(), load()) is None
 
 
 def test_a_gpu_out_of_scope_does_not_count() -> None:
-    mismatch = fits(BLACKWELL, machine("7.5", "12.0"), request(gpus=(0,)))
+    mismatch = fits(BLACKWELL, machine("7.5", "12.0"), request(gpus=(0,)), load())
     assert mismatch is not None
     assert mismatch.message == (
         "profile blackwell is for compute capability 12.0, and this machine has GPU 0 Test GPU 7.5 (7.5)"
@@ -35,7 +36,7 @@ def test_a_gpu_out_of_scope_does_not_count() -> None:
     ],
 )
 def test_what_was_found_is_said(on: object, wish: object, said: str) -> None:
-    mismatch = fits(wish, on, request())  # type: ignore[arg-type] # parametrized
+    mismatch = fits(wish, on, request(), load())  # type: ignore[arg-type] # parametrized
     assert mismatch is not None
     assert mismatch.message == said
     assert mismatch.hints

@@ -76,7 +76,7 @@ def test_a_reference_machine_has_every_gpu_of_its_profile(path: Path) -> None:
     """But those that exist beside an Arm processor only; m40 is the one machine that it began with."""
     machine = parse_machine(path.read_text(encoding="utf-8"), origin=path.name)
     wish = profile.load(path.stem, project=ROOT, user=ROOT / "nowhere")
-    assert fits(wish, machine, Request(pythons=("3.12",))) is None
+    assert fits(wish, machine, Request(pythons=("3.12",)), knowledge.load()) is None
     majors = {capability.major for capability in wish.compute_capabilities}
     assert {gpu.compute_capability.major for gpu in machine.gpus} == ({12} if path.stem == "m40" else majors - {11})
     assert (machine.os, machine.arch, machine.libc) == ("linux", "x86_64", "glibc 2.28")
