@@ -4,7 +4,8 @@
     ├── CheckFailedError        1   a check found differences
     │   └── VerificationError   1   the environment did not prove itself
     ├── UsageError              2   the command line
-    │   ├── ConfigurationError  2   a profile, machine file or lock that cannot be read: file, line, key
+    │   ├── ConfigurationError  2   a profile, machine file or lock that cannot be used: file, line, key
+    │   │   └── FileError       2   a file or folder that cannot be read or written
     │   └── TargetError         2   the target of a build is not ours to replace
     ├── MachineError            3   this machine cannot do it
     │   ├── DriverError         3   an NVIDIA GPU is there, its driver does not answer
@@ -69,6 +70,12 @@ class ConfigurationError(UsageError):
     """A file a person wrote cannot be used; the message names file, line where known, and key."""
 
     code = "configuration"
+
+
+class FileError(ConfigurationError):
+    """The system does not let us read or write a file or folder; the message names it, the cause says why."""
+
+    code = "file"
 
 
 class TargetError(UsageError):

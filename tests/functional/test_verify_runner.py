@@ -87,7 +87,7 @@ def test_what_is_no_event_is_kept_as_words(tmp_path: Path) -> None:
     )
     ended, heard = _run(_job(tmp_path, "one", body))
     assert [message.event for message in heard] == ["a"]
-    assert ended["one"].words[0] == "not an event: b'Hello\\n'"
+    assert ended["one"].words[0] == "not an event: 'Hello'"
 
 
 def test_words_without_end_are_bounded(tmp_path: Path) -> None:

@@ -33,6 +33,7 @@ from gpuenv.model.profile import Profile
 from gpuenv.model.wheel import Wheel, WheelContents
 from gpuenv.select.candidates import parse_entry
 from gpuenv.select.target import Refusal, Target
+from gpuenv.system.files import present, read_bytes, read_text, write_atomic
 
 FOLDER = "lockfiles"
 
@@ -59,9 +60,9 @@ def lock_path(context: Context, profile: str) -> Path:
 
 def read_lock(path: Path, *, shown: str) -> Lock | None:
     """Read a lock that may not exist; ``shown`` is its name in error messages."""
-    if not path.is_file():
+    if not present(path):
         return None
-    lock = codec.parse(path.read_text(encoding="utf-8"), origin=shown)
+    lock = codec.parse(read_text(path, what="the lock", shown=shown), origin=shown)
     return anchored(lock, PurePosixPath(path.parent.absolute().as_posix()))
 
 
@@ -130,12 +131,9 @@ def write_lock(path: Path, lock: Lock) -> bool:
     """Write a lock in one step, wheels inside the project by relative path; ``False`` where nothing changes."""
     folder = PurePosixPath(path.parent.absolute().as_posix())
     text = codec.render(near(lock, folder, project=folder.parent))
-    if path.is_file() and path.read_text(encoding="utf-8") == text:
+    if path.is_file() and read_bytes(path, what="the lock") == text.encode():
         return False
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.new")
-    beside.write_text(text, encoding="utf-8", newline="\n")
-    beside.replace(path)
+    write_atomic(path, text, what="the lock")
     return True
 
 

@@ -19,7 +19,7 @@ _UNPACKED = 1.8
 
 
 class Arrivals:
-    """Drives one progress bar. ``sizes`` are bytes by normalized name. Both listeners may be called from any thread."""
+    """Drives one progress bar. ``sizes`` are bytes by normalized name."""
 
     def __init__(self, task: Task, sizes: Mapping[str, int]) -> None:
         self._task = task
@@ -44,7 +44,7 @@ class Arrivals:
 
     def written(self, count: int) -> None:
         """Take the bytes uv has written so far. Never shows all of it: what is left is uv's to announce."""
-        done = sum(self._sizes[each] for each in tuple(self._done))
+        done = sum(self._sizes[each] for each in self._done)
         on_the_way = self.total - done
         beyond = int(count / _UNPACKED) - done
         self._show(done + max(0, min(beyond, int(on_the_way * 0.98))))

@@ -27,7 +27,7 @@ from gpuenv.environment.space import Free, free_on, require_space
 from gpuenv.environment.swap import swap_in
 from gpuenv.environment.target import Target, check_target, only_one, remove_tree, staging, sweep
 from gpuenv.environment.tree import python_version
-from gpuenv.environment.uv import STALL_SECONDS, Completed, Uv, failure
+from gpuenv.environment.uv import STALL_SECONDS, Uv, failure
 from gpuenv.errors import (
     IntegrityError,
     InterpreterError,
@@ -39,6 +39,7 @@ from gpuenv.errors import (
 from gpuenv.lock.model import Lock
 from gpuenv.model.verification import Report
 from gpuenv.report import Reporter
+from gpuenv.system.process import Ended
 
 _MENDABLE = frozenset({"missing", "size", "hash", "link", "record", "broken"})
 """Differences that a damaged cache explains: the package is fetched again, once."""
@@ -161,7 +162,7 @@ class _Job:
     def expected(self) -> dict[str, str]:
         return {package.name: package.version for package in self.lock.packages}
 
-    def run(self, args: list[str], stage: Path, *, arrivals: Arrivals | None = None) -> Completed:
+    def run(self, args: list[str], stage: Path, *, arrivals: Arrivals | None = None) -> Ended:
         environ = {"UV_CONCURRENT_DOWNLOADS": "8", **self.options.extra_env}
         if self.options.python_downloads and self.python.path is None:
             environ["UV_PYTHON_DOWNLOADS"] = "automatic"
@@ -278,7 +279,7 @@ def _sync(job: _Job, stage: Path, environment: Path) -> tuple[str, ...]:
     return unpacked_since(environment, started)
 
 
-def _must(done: Completed, doing: str) -> None:
+def _must(done: Ended, doing: str) -> None:
     if done.returncode != 0:
         raise failure(done, doing=doing)
 

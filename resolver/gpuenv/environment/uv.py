@@ -11,19 +11,18 @@ import os
 import re
 import shutil
 import signal
-import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from packaging.version import InvalidVersion, Version
 
-from gpuenv.environment.process import Completed, DeadlineError, Limits, StallError, bytes_written, run_child
 from gpuenv.environment.translate import redact, tail, translate
 from gpuenv.errors import GpuenvError, IndexUnreachableError, UvError, UvMissingError
 from gpuenv.report import Reporter
+from gpuenv.system.process import Child, Ended, Limits, NotStarted, TimedOut, bytes_written, run
 
-__all__ = ["PASSED", "Completed", "Uv", "base_environment", "failure", "find_uv", "redact", "translate"]
+__all__ = ["PASSED", "Uv", "base_environment", "failure", "find_uv", "redact", "translate"]
 
 PASSED = (
     "HOME",
@@ -71,6 +70,9 @@ STALL_SECONDS = 180.0
 LEAST_BYTES = 64 * 1024
 """What must be written within that time: far below any usable line, far above a slow loris."""
 
+GRACE_SECONDS = 1.5
+"""How long uv may take to end after the polite signal."""
+
 _PROBE_SECONDS = 20.0
 
 
@@ -96,7 +98,7 @@ class Uv:
         on_stderr: Callable[[str], None] | None = None,
         on_progress: Callable[[int], None] | None = None,
         stall: float | None = STALL_SECONDS,
-    ) -> Completed:
+    ) -> Ended:
         """Run ``uv ARGS`` to its end, whatever its exit status: :func:`failure` makes the error to raise.
 
         ``deadline`` and ``stall`` are seconds from now; ``cache`` replaces uv's own place for it. ``extra_env`` adds
@@ -114,38 +116,49 @@ class Uv:
         command = [str(self.path), *args]
         reporter.detail(redact("$ uv " + " ".join(args)))
 
+        lines = 0
+
         def hear(line: str) -> None:
+            nonlocal lines
+            lines += 1
             reporter.detail(redact(f"uv: {line}"))
             if on_stderr is not None:
                 on_stderr(line)
 
-        def poll(pid: int) -> int | None:
-            written = bytes_written(pid)
-            if written is not None and on_progress is not None:
+        def progress(child: Child) -> int | None:
+            written = bytes_written(child.pid)
+            if written is None:
+                return None
+            if on_progress is not None:
                 on_progress(written)
-            return written
+            return written + lines * LEAST_BYTES  # a line is progress however short it is
 
-        limits = Limits(deadline=deadline, stall=stall, least_bytes=LEAST_BYTES)
-        doing = "uv " + " ".join(args[:2])
-        try:
-            return run_child(command, cwd=cwd, environ=environ, limits=limits, on_stderr=hear, on_poll=poll)
-        except StallError as error:
-            raise IndexUnreachableError(
-                f"{doing} got nowhere for {error.seconds:.0f} s and was ended",
-                causes=tail(error.stderr),
-                hints=("Check the connection, then run the same command again: what has arrived is kept",),
-            ) from None
-        except DeadlineError as error:
-            raise UvError(
-                f"{doing} did not finish within {error.seconds:.0f} s and was ended",
-                causes=tail(error.stderr),
-                hints=("Run the same command again: what has arrived is kept",),
-            ) from None
-        except OSError as error:
-            raise UvError(f"uv cannot be started: {self.path}", causes=(str(error),)) from None
+        limits = Limits(deadline=deadline, stall=stall, least=LEAST_BYTES, grace=GRACE_SECONDS)
+        match run(command, cwd=cwd, environ=environ, limits=limits, on_stderr=hear, progress=progress):
+            case Ended() as done:
+                return done
+            case NotStarted(reason=reason):
+                raise UvError(f"uv cannot be started: {self.path}", causes=(reason,))
+            case TimedOut() as over:
+                raise _given_up(over, doing="uv " + " ".join(args[:2]))
 
 
-def failure(done: Completed, *, doing: str) -> GpuenvError:
+def _given_up(over: TimedOut, *, doing: str) -> GpuenvError:
+    stuck = () if over.gone else ("it could not be ended: it sleeps in the kernel, and goes on when that lets it",)
+    if over.limit == "stall":
+        return IndexUnreachableError(
+            f"{doing} got nowhere for {over.seconds:.0f} s and was ended",
+            causes=(*tail(over.stderr), *stuck),
+            hints=("Check the connection, then run the same command again: what has arrived is kept",),
+        )
+    return UvError(
+        f"{doing} did not finish within {over.seconds:.0f} s and was ended",
+        causes=(*tail(over.stderr), *stuck),
+        hints=("Run the same command again: what has arrived is kept",),
+    )
+
+
+def failure(done: Ended, *, doing: str) -> GpuenvError:
     """Make the error to raise for a run of uv that did not end well, by itself or killed."""
     if done.returncode >= 0:
         return translate(done.stderr, doing=doing)
@@ -211,20 +224,13 @@ def _candidates(environ: Mapping[str, str], explicit: Path | None) -> list[tuple
 
 def _prove(path: Path, environ: Mapping[str, str], least: str) -> tuple[str | None, str]:
     """Run ``uv --version``; the version, or ``None`` with the reason for refusing it."""
-    try:
-        done = subprocess.run(
-            [str(path), "--version"],
-            env={**environ, "UV_NO_CONFIG": "1"},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=_PROBE_SECONDS,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
+    environ = {**environ, "UV_NO_CONFIG": "1"}
+    done = run([str(path), "--version"], environ=environ, limits=Limits(deadline=_PROBE_SECONDS))
+    if isinstance(done, TimedOut):
         return None, f"did not tell its version within {_PROBE_SECONDS:.0f} s"
-    except OSError as error:
-        return None, f"cannot be run: {error.strerror or error}"
-    said = done.stdout.decode("utf-8", "replace").strip()
+    if isinstance(done, NotStarted):
+        return None, f"cannot be run: {done.reason}"
+    said = done.stdout.strip()
     match = re.match(r"uv (\S+)", said)
     if done.returncode != 0 or match is None:
         return None, f"is not uv: `--version` ended {done.returncode} and said {said[:80]!r}"

@@ -12,12 +12,12 @@ from gpuenv.machine.merge import Found, merge
 from gpuenv.machine.notes import notes_of
 from gpuenv.machine.nvml import NvmlAnswer
 from gpuenv.machine.problem import DriverProblem, Evidence, Remains, traces
-from gpuenv.machine.process import NotStarted, Started
 from gpuenv.model.machine import Arch, Driver, Machine, Os
+from gpuenv.system.process import Child, NotStarted
 
 
 def gather(
-    child: Started | NotStarted, *, system: Os, environ: Mapping[str, str], root: Path, timeout: float
+    child: Child | NotStarted, *, system: Os, environ: Mapping[str, str], root: Path, timeout: float
 ) -> Evidence:
     """Read the system's files while the child asks NVML; ask nvidia-smi and look closer only where that left a gap."""
     local = root == Path("/")

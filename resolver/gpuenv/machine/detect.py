@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 from gpuenv.errors import DriverError, MachineError
 from gpuenv.machine import nvml
-from gpuenv.machine.process import Started, stop
 from gpuenv.model.machine import Arch, Machine, Os
+from gpuenv.system.process import Child, stop
 
 if TYPE_CHECKING:
     from gpuenv.machine.problem import DriverProblem, Evidence
@@ -80,7 +80,7 @@ def detect(
         evidence = conclusion.gather(child, system=system, environ=environ, root=root, timeout=timeout)
         return conclusion.conclude(evidence, system=system, arch=arch, environ=environ)
     finally:
-        if isinstance(child, Started) and child.process.returncode is None:
+        if isinstance(child, Child):
             stop(child)
 
 

@@ -13,11 +13,14 @@ from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Literal
 
-from gpuenv.machine.process import Ended, NotStarted, Started, TimedOut, finish, start
 from gpuenv.model.machine import ComputeCapability
+from gpuenv.system.process import Child, Ended, Limits, NotStarted, TimedOut, finish, start
 
 Ending = Literal["answered", "refused", "crashed", "hung", "not-asked"]
 """``refused``: NVML returned an error for the whole machine. ``not-asked``: the question could not be put at all."""
+
+REAP_SECONDS = 1.0
+"""How long a killed child may take to disappear. One that sleeps inside a driver never does: it is left behind."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +81,7 @@ def probe(*, environ: Mapping[str, str], timeout: float, python: str | None = No
     return hear(begin(environ=environ, python=python), timeout=timeout)
 
 
-def begin(*, environ: Mapping[str, str], python: str | None = None) -> Started | NotStarted:
+def begin(*, environ: Mapping[str, str], python: str | None = None) -> Child | NotStarted:
     """Start the child, so that there is time for other things until it is heard; see :func:`probe`."""
     python = python or sys.executable
     if not python:
@@ -89,17 +92,19 @@ def begin(*, environ: Mapping[str, str], python: str | None = None) -> Started |
     origin = Path(binding.origin)
     folder = origin.parent.parent if origin.name == "__init__.py" else origin.parent
     script = Path(__file__).with_name("nvml_probe.py")
-    return start([python, "-I", "-S", str(script), str(folder)], environ=environ)
+    # Not tied: that would load ctypes before the child starts, and this one has nothing to leave behind.
+    return start([python, "-I", "-S", str(script), str(folder)], environ=environ, tied=False)
 
 
-def hear(started: Started | NotStarted, *, timeout: float) -> NvmlAnswer:
+def hear(child: Child | NotStarted, *, timeout: float) -> NvmlAnswer:
     """Wait for the child, until ``timeout`` seconds after its start, and fold what it said."""
-    result = started if isinstance(started, NotStarted) else finish(started, timeout=timeout)
+    limits = Limits(deadline=timeout, reap=REAP_SECONDS)
+    result = child if isinstance(child, NotStarted) else finish([child], limits=limits)[0]
     match result:
         case NotStarted(reason=reason):
             return NvmlAnswer(ending="not-asked", failure=NvmlFailure(function="NVML", code=None, text=reason))
-        case TimedOut(stdout=stdout, seconds=seconds, killed=killed):
-            stuck = "" if killed else "; it sleeps inside the kernel driver and cannot be ended"
+        case TimedOut(stdout=stdout, seconds=seconds, gone=gone):
+            stuck = "" if gone else "; it sleeps inside the kernel driver and cannot be ended"
             return fold(stdout.splitlines(), ending="hung", ended_by=f"no answer within {seconds:g} s{stuck}")
         case Ended(returncode=returncode, stdout=stdout, stderr=stderr):
             return fold(stdout.splitlines(), ending="crashed", ended_by=_death(returncode, stderr))

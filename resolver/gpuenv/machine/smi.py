@@ -12,14 +12,16 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
-from gpuenv.machine.process import Ended, NotStarted, TimedOut, run
 from gpuenv.machine.windows import smi_folders
 from gpuenv.model.machine import ComputeCapability
+from gpuenv.system.process import Ended, Limits, NotStarted, TimedOut, run
 
 WSL_FOLDER = "/usr/lib/wsl/lib"
 FIELDS = ("driver_version", "index", "uuid", "pci.bus_id", "memory.total", "mig.mode.current", "compute_cap", "name")
 """The name comes last: it is the one value that might hold a comma."""
 MEBIBYTE = 1024 * 1024
+REAP_SECONDS = 1.0
+"""How long a killed nvidia-smi may take to disappear. One that sleeps inside a driver never does."""
 
 _NOT_A_FIELD = re.compile(r'Field "([a-z_.]+)" is not a valid field')
 
@@ -67,7 +69,7 @@ def query(environ: Mapping[str, str], *, timeout: float) -> SmiAnswer:
     fields = list(FIELDS)
     while True:
         argv = [path, f"--query-gpu={','.join(fields)}", "--format=csv,noheader,nounits"]
-        result = run(argv, environ=environ, timeout=timeout)
+        result = run(argv, environ=environ, limits=Limits(deadline=timeout, reap=REAP_SECONDS))
         match result:
             case NotStarted(reason=reason):
                 return SmiAnswer(path=path, failure=f"{path}: {reason}")
@@ -103,7 +105,7 @@ def snapshot(environ: Mapping[str, str], *, timeout: float = 15.0) -> str:
     path = find(environ)
     if path is None:
         return "nvidia-smi was not found on PATH\n"
-    match run([path], environ=environ, timeout=timeout):
+    match run([path], environ=environ, limits=Limits(deadline=timeout, reap=REAP_SECONDS)):
         case NotStarted(reason=reason):
             return f"nvidia-smi could not be started: {reason}\n"
         case TimedOut(seconds=seconds):

@@ -1,25 +1,20 @@
-"""Runs payload processes side by side, under a deadline and a watchdog, and ends what does not end."""
+"""Runs payload processes side by side and hears their events, under a deadline and a watchdog."""
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import queue
-import signal
-import subprocess
-import sys
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Literal
+from typing import Literal
 
+from gpuenv.documents import DocumentError, parse_json
+from gpuenv.system import process
+from gpuenv.system.process import Child, Limits, NotStarted, TimedOut
 from gpuenv.verify.seen import Message
 
 PAYLOAD = Path(__file__).parent / "payload" / "__main__.py"
-LONGEST_LINE = 1 << 20
 MOST_EVENTS = 100_000
 MOST_WORDS = 400
 GRACE = 5.0
@@ -57,21 +52,71 @@ class Ended:
     """True where even a kill did not end it."""
 
 
-@dataclass(slots=True)
 class _Running:
-    job: Job
-    process: subprocess.Popen[bytes]
-    started: float
-    heard: float
-    words: list[str] = field(default_factory=list)
-    last: str = "start"
-    waiting: bool = False
-    events: int = 0
-    open_pipes: int = 2
-    ended: float = 0.0
+    """What one process said so far."""
 
+    def __init__(self, job: Job, on_message: Callable[[Message], None]) -> None:
+        self.job = job
+        self.last, self.waiting = "start", False
+        self._heard = 0
+        self._on_message = on_message
+        self._odd: list[str] = []
 
-Line = tuple[_Running, Literal["event", "words", "closed"], bytes]
+    def start(self) -> Child | NotStarted:
+        # -I: no PYTHON* variables, no user site, not the current folder. -S: no site, so no start-up code at all.
+        flags = ["-I", "-S"] if self.job.isolated else ["-I"]
+        return process.start(
+            [str(self.job.python), *flags, str(PAYLOAD), json.dumps(dict(self.job.settings))],
+            environ=self.job.environ,
+            on_stdout=self.hear,
+            progress=lambda _: None if self.waiting else self._heard,
+            talks=True,
+        )
+
+    def hear(self, line: str) -> None:
+        """Take a line of standard output: an event, or what something else printed there."""
+        if self._heard >= MOST_EVENTS:
+            return
+        try:
+            values = parse_json(line)
+            if not isinstance(values, dict):
+                raise DocumentError("no object")
+            event = values.pop("event")
+            message = Message(job=self.job.name, event=str(event), at=float(values.pop("at", 0.0)), values=values)
+        except (ValueError, KeyError, TypeError):
+            self._odd = [*self._odd[1 - MOST_WORDS :], f"not an event: {line[:200]!r}"]
+            return
+        self._heard += 1
+        self.waiting = message.event == "waiting"
+        if message.event != "warning":
+            self.last = message.event
+        self._on_message(message)
+
+    def release(self, child: Child) -> None:
+        self.waiting = False
+        child.tell("go")
+
+    def ended(self, result: process.Ended | TimedOut | NotStarted) -> Ended:
+        ending: Ending
+        stuck, seconds, said = False, 0.0, ""
+        match result:
+            case NotStarted(reason=said):
+                ending, status = "not-started", -1
+            case TimedOut(stderr=said, seconds=seconds):
+                ending, status = "deadline" if result.limit == "deadline" else "silence", -1
+                stuck = not result.gone
+            case process.Ended(returncode=code, stderr=said, seconds=seconds):
+                ending, status = "signal" if code < 0 else "exited", abs(code)
+        words = [*self._odd, *(line.rstrip() for line in said.splitlines())]
+        return Ended(
+            job=self.job.name,
+            ending=ending,
+            status=status,
+            words=tuple(words[-MOST_WORDS:]),
+            last=self.last,
+            seconds=seconds,
+            stuck=stuck,
+        )
 
 
 def run_jobs(
@@ -83,160 +128,27 @@ def run_jobs(
     job that is not waiting. Both end the job's whole process group. No process of ours is left when this returns,
     also when it is interrupted.
     """
-    lines: queue.Queue[Line] = queue.Queue()
-    ended: dict[str, Ended] = {}
-    running: list[_Running] = []
+    every = [_Running(job, on_message) for job in jobs]
+    limits = Limits(deadline=max(0.0, deadline - time.monotonic()), stall=silence, reap=GRACE)
+    running: dict[Child, _Running] = {}
+    refused: dict[_Running, NotStarted] = {}
+
+    def release(left: Sequence[Child]) -> None:
+        """Let the waiting jobs go once they are the only ones left, all at the same moment."""
+        if all(running[child].job.waits and running[child].waiting for child in left):
+            for child in left:
+                running[child].release(child)
+
     try:
-        for job in jobs:
-            try:
-                running.append(_start(job, lines))
-            except OSError as error:
-                ended[job.name] = Ended(
-                    job=job.name, ending="not-started", status=-1, words=(str(error),), last="start", seconds=0.0
-                )
-        while running:
-            _take(lines, on_message)
-            _release(running)
-            for one in list(running):
-                if (result := _ending(one, deadline=deadline, silence=silence)) is not None:
-                    running.remove(one)
-                    ended[one.job.name] = result
-    finally:
-        for one in running:
-            _end(one)
-    return tuple(ended[job.name] for job in jobs)
-
-
-def _start(job: Job, lines: queue.Queue[Line]) -> _Running:
-    # -I: no PYTHON* variables, no user site, not the current folder. -S: no site, so no start-up code at all.
-    flags = ["-I", "-S"] if job.isolated else ["-I"]
-    process = subprocess.Popen(
-        [str(job.python), *flags, str(PAYLOAD), json.dumps(dict(job.settings))],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env=dict(job.environ),
-        # A group of its own: the compilers and workers that a task starts end with it.
-        start_new_session=True,
-    )
-    now = time.monotonic()
-    one = _Running(job=job, process=process, started=now, heard=now)
-    assert process.stdout is not None
-    assert process.stderr is not None
-    for pipe, kind in ((process.stdout, "event"), (process.stderr, "words")):
-        threading.Thread(target=_read, args=(one, pipe, kind, lines), daemon=True).start()
-    return one
-
-
-def _read(one: _Running, pipe: IO[bytes], kind: Literal["event", "words"], lines: queue.Queue[Line]) -> None:
-    with contextlib.suppress(ValueError, OSError):
-        while line := pipe.readline(LONGEST_LINE):
-            lines.put((one, kind, line))
-    lines.put((one, "closed", b""))
-
-
-def _take(lines: queue.Queue[Line], on_message: Callable[[Message], None]) -> None:
-    """Handle what has arrived, waiting a tenth of a second for the first."""
-    wait = 0.1
-    while True:
-        try:
-            one, kind, line = lines.get(timeout=wait)
-        except queue.Empty:
-            return
-        wait = 0.0
-        if kind == "closed":
-            one.open_pipes -= 1
-        elif kind == "words":
-            one.words = [*one.words[1 - MOST_WORDS :], line.decode("utf-8", errors="replace").rstrip()]
-        elif one.events < MOST_EVENTS:
-            one.events += 1
-            _hear(one, line, on_message)
-
-
-def _hear(one: _Running, line: bytes, on_message: Callable[[Message], None]) -> None:
-    try:
-        values = json.loads(line)
-        event = values.pop("event")
-        message = Message(job=one.job.name, event=str(event), at=float(values.pop("at", 0.0)), values=values)
-    except (ValueError, KeyError, TypeError, AttributeError):
-        one.words.append(f"not an event: {line[:200]!r}")
-        return
-    one.heard, one.waiting = time.monotonic(), message.event == "waiting"
-    if message.event != "warning":
-        one.last = message.event
-    on_message(message)
-
-
-def _release(running: Sequence[_Running]) -> None:
-    """Let the waiting jobs go once they are the only ones left, all at the same moment."""
-    if any(not one.job.waits for one in running) or not all(one.waiting for one in running):
-        return
-    for one in running:
-        one.waiting, one.heard = False, time.monotonic()
-        assert one.process.stdin is not None
-        with contextlib.suppress(OSError):
-            one.process.stdin.write(b"go\n")
-            one.process.stdin.flush()
-
-
-def _ending(one: _Running, *, deadline: float, silence: float) -> Ended | None:
-    now = time.monotonic()
-    if _has_exited(one.process):
-        one.ended = one.ended or now
-        _kill_group(one.process)  # what it started would keep the pipes open
-        if one.open_pipes > 0 and now - one.ended < GRACE:
-            return None  # what it said last is still in them
-        _end(one)
-        status = one.process.returncode
-        return _ended(one, "signal" if status < 0 else "exited", abs(status))
-    if now > deadline:
-        return _ended(one, "deadline", -1, stuck=not _end(one))
-    if not one.waiting and now - one.heard > silence:
-        return _ended(one, "silence", -1, stuck=not _end(one))
-    return None
-
-
-def _has_exited(process: subprocess.Popen[bytes]) -> bool:
-    """Look without collecting: until it is collected, its number cannot be given to another process's group."""
-    if sys.platform == "win32":
-        return process.poll() is not None
-    try:
-        return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
-    except ChildProcessError:
-        return True
-
-
-def _ended(one: _Running, ending: Ending, status: int, *, stuck: bool = False) -> Ended:
-    return Ended(
-        job=one.job.name,
-        ending=ending,
-        status=status,
-        words=tuple(one.words[-MOST_WORDS:]),
-        last=one.last,
-        seconds=time.monotonic() - one.started,
-        stuck=stuck,
-    )
-
-
-def _kill_group(process: subprocess.Popen[bytes]) -> None:
-    """Kill a process that is not collected yet, with everything it started."""
-    if process.returncode is not None:
-        return
-    with contextlib.suppress(OSError):
-        if sys.platform == "win32":
-            process.kill()
-        else:
-            os.killpg(process.pid, signal.SIGKILL)
-
-
-def _end(one: _Running) -> bool:
-    """Kill the process with its group and say whether it is gone."""
-    _kill_group(one.process)
-    try:
-        one.process.wait(GRACE)
-    except subprocess.TimeoutExpired:
-        return False
-    if one.process.stdin is not None:
-        with contextlib.suppress(OSError):
-            one.process.stdin.close()
-    return True
+        for one in every:
+            child = one.start()
+            if isinstance(child, NotStarted):
+                refused[one] = child
+            else:
+                running[child] = one
+    except BaseException:
+        for child in running:
+            process.stop(child)
+        raise
+    results = dict(zip(running.values(), process.finish(list(running), limits=limits, on_turn=release), strict=True))
+    return tuple(one.ended(results.get(one) or refused[one]) for one in every)

@@ -1,0 +1,161 @@
+"""Reads and writes files: whole, bounded, and with one error that names the file and what is wrong with it.
+
+text = read_text(path, what="the lock")            # FileError: "pylock.a.toml: the lock cannot be read"
+write_atomic(path, text, what="the lock")          # the old content or the new one, never a part, never elsewhere
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import secrets
+import shlex
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from gpuenv.errors import FileError, GpuenvError, NoSpaceError
+
+LARGEST = 64 << 20
+"""Bytes of the largest file that is read whole. A lock of 300 packages has 0.5 MB."""
+
+_NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
+_NO_WAIT = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+_FULL = frozenset({errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)})
+_ROOM = "Make room, and run the same again"
+_REASONS = {
+    errno.ENOENT: "there is no such file",
+    errno.EISDIR: "it is a folder",
+    errno.ENOTDIR: "a part of its path is a file, not a folder",
+    errno.EEXIST: "something else stands there",
+    errno.EACCES: "permission denied",
+    errno.EPERM: "permission denied",
+    errno.EROFS: "the file system is read-only",
+    errno.ELOOP: "its links lead in a circle",
+    errno.ENAMETOOLONG: "its name is too long",
+}
+
+
+def read_bytes(path: Path, *, what: str, shown: str | None = None, most: int = LARGEST) -> bytes:
+    """Read a regular file whole; ``what`` (``the lock``) and ``shown`` are its names in the error.
+
+    Never waits: a pipe, a device or a folder is refused, as is a file of more than ``most`` bytes. Raises
+    :class:`~gpuenv.errors.FileError`.
+    """
+    with _errors(path, f"{what} cannot be read", shown):
+        with open(path, "rb", opener=_open) as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise ValueError("it is a pipe or a device, not a file")
+            body = file.read(most + 1)
+        if len(body) > most:
+            raise ValueError(f"it has more than {most:,} bytes")
+    return body
+
+
+def read_text(path: Path, *, what: str, shown: str | None = None, most: int = LARGEST) -> str:
+    """Read a regular file of UTF-8 text, line ends as ``\\n``; see :func:`read_bytes`."""
+    body = read_bytes(path, what=what, shown=shown, most=most)
+    with _errors(path, f"{what} cannot be read", shown):
+        return body.decode("utf-8").replace("\r\n", "\n")
+
+
+def present(path: Path) -> bool:
+    """Say whether anything stands at ``path``, of whatever kind: only where nothing does is a file "not there"."""
+    try:
+        return os.path.lexists(path)
+    except ValueError:  # a NUL byte: reading it says so
+        return True
+
+
+def write_atomic(path: Path, content: str | bytes, *, what: str, mode: int | None = None) -> None:
+    """Put ``content`` at ``path`` in one step, on the disk when this returns; makes the folders above.
+
+    The new file is made beside it under a name that nobody can guess, so that no link laid out in advance is followed,
+    and takes its place by rename: a link at ``path`` itself is replaced, its target left alone. The permissions of a
+    file that stood there stay, unless ``mode`` is given. Raises :class:`~gpuenv.errors.FileError`, or
+    :class:`~gpuenv.errors.NoSpaceError`, with everything as it was.
+    """
+    with _errors(path, f"{what} cannot be written", None):
+        body = content.encode("utf-8") if isinstance(content, str) else content
+        path.parent.mkdir(parents=True, exist_ok=True)
+        kept = _mode(path) if mode is None else mode
+        beside = path.with_name(f".{path.name[:100]}.{secrets.token_hex(8)}")
+        handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NO_FOLLOW | _NO_WAIT, 0o666)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                if kept is not None and hasattr(os, "fchmod"):
+                    os.fchmod(handle, kept)
+                file.write(body)
+                file.flush()
+                os.fsync(handle)
+            beside.replace(path)
+        except BaseException:
+            beside.unlink(missing_ok=True)
+            raise
+    sync_folder(path.parent)
+
+
+def make_folder(path: Path, *, what: str) -> Path:
+    """Make a folder with those above it, where it is not there yet. Raises :class:`~gpuenv.errors.FileError`."""
+    with _errors(path, f"{what} cannot be made", None):
+        path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def sync_folder(path: Path) -> None:
+    """Bring the names in a folder to the disk, where the file system can."""
+    with contextlib.suppress(OSError):  # Windows opens no folders
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def file_error(error: OSError | ValueError, path: Path, message: str, *, shown: str | None = None) -> GpuenvError:
+    """Make the error to raise for what the system said of ``path``; ``message`` says what could not be done."""
+    place = shown or str(path)
+    if isinstance(error, OSError) and error.errno in _FULL:
+        return NoSpaceError(f"{place}: {message}: there is no space left on the device", hints=(_ROOM,))
+    return FileError(f"{place}: {message}", causes=(_reason(error, path),), hints=_hints(error, path))
+
+
+def _open(path: str, flags: int) -> int:
+    """Without O_NONBLOCK the opening of a pipe waits for a writer, for ever."""
+    return os.open(path, flags | _NO_WAIT)
+
+
+def _reason(error: OSError | ValueError, path: Path) -> str:
+    if not isinstance(error, OSError):
+        if isinstance(error, UnicodeDecodeError):
+            return f"it is not UTF-8 text: byte {error.object[error.start]:#04x} at {error.start}"
+        return "a path cannot hold a NUL byte" if "null byte" in str(error) else str(error)
+    reason = _REASONS.get(error.errno or 0) or error.strerror or type(error).__name__
+    above = error.filename if isinstance(error.filename, str) and Path(error.filename) in path.parents else None
+    return f"{above}: {reason}" if above else reason
+
+
+def _hints(error: OSError | ValueError, path: Path) -> tuple[str, ...]:
+    if not isinstance(error, OSError) or error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return ()
+    there = next((each for each in (path, *path.parents) if os.path.lexists(each)), path)
+    return (f"See whose it is: `ls -ld {shlex.quote(str(there))}`",)
+
+
+def _mode(path: Path) -> int | None:
+    try:
+        found = path.lstat().st_mode
+    except FileNotFoundError:
+        return None
+    return stat.S_IMODE(found) if stat.S_ISREG(found) else None
+
+
+@contextmanager
+def _errors(path: Path, message: str, shown: str | None) -> Iterator[None]:
+    try:
+        yield
+    # ValueError: a NUL byte in the path, or a character that no name on this system can have.
+    except (OSError, ValueError) as error:
+        raise file_error(error, path, message, shown=shown) from error
