@@ -73,7 +73,7 @@ class ConfigurationError(UsageError):
 
 
 class FileError(ConfigurationError):
-    """The system does not let us read or write a file or folder; the message names it, the cause says why."""
+    """A file or folder cannot be read or written; the message names it, the cause says why."""
 
     code = "file"
 
