@@ -286,7 +286,8 @@ _VERIFICATION: dict[str, Reader] = {
     "samples": _count(1, 1_000_000),
     "batch-size": _count(1, 4096),
     "steps": _count(2, 100_000),
-    "precision": _one_of("bf16", "fp32"),
+    "precision": _one_of("bf16", "fp16", "fp32"),
     "loss-below": _number,
+    "budget-seconds": _count(5, 86_400),
     "deadline-seconds": _count(10, 86_400),
 }

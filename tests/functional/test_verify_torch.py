@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -107,6 +108,48 @@ def test_a_task_that_finds_no_device_says_so_and_ends_well(torch_environment: Pa
     assert (ended.ending, ended.status) == ("exited", 0)
     assert [message.whole("found") for message in heard if message.event == "no-device"] == [0]
     assert heard[-1].event == "finished"
+
+
+def _train(environment: Path, **settings: object) -> list[Message]:
+    """Run the training process alone, with settings that a verification does not set."""
+    there = look(environment)
+    made: dict[str, object] = {
+        "task": "training", "device": "cpu", "paths": [str(path) for path in there.paths], "model": "gpt2-tiny",
+        "precision": "fp32", "batch_size": 1, "samples": 20, "steps": 14, "seeds": [1],
+    }  # fmt: skip
+    heard: list[Message] = []
+    job = Job(name="training", python=there.python, settings=made | settings, environ=ENVIRON)
+    run_jobs([job], deadline=time.monotonic() + 280, silence=280, on_message=heard.append)
+    assert heard[-1].event == "finished", [message for message in heard if message.event == "failed"]
+    return heard
+
+
+def test_fp16_with_scaled_gradients_is_a_precision_like_the_others(torch_environment: Path) -> None:
+    plan = VerificationPlan(model="gpt2-tiny", precision="fp16", steps=6, samples=40, loss_below=5.0)
+    report = _verify(torch_environment, plan=plan)
+    check = _check(report, "training")
+    assert check.status == "passed", check.cause
+    assert "fp16 autocast, scaled gradients" in check.seen
+    found = re.search(r"gradients scaled by (\d+), steps skipped by overflow: (\d+)", check.seen)
+    assert found is not None, check.seen
+    assert int(found[1]) == 65536 / 2 ** int(found[2])  # each skipped step halves the scale, nothing else does
+
+
+def test_a_step_whose_gradients_overflow_is_skipped_and_counted(torch_environment: Path) -> None:
+    heard = _train(torch_environment, precision="fp16", scale=2.0**40, steps=6)
+    losses = [message.number("loss") for message in heard if message.event == "step"]
+    trained = next(message for message in heard if message.event == "trained")
+    skipped = trained.whole("skipped")
+    assert skipped > 0
+    assert trained.number("scale") == 2.0 ** (40 - skipped)
+    assert all(loss is not None and loss < 7 for loss in losses)
+
+
+def test_a_slow_machine_trains_less_and_says_so(torch_environment: Path) -> None:
+    heard = _train(torch_environment, model="gpt2-small", budget=60.0, step_seconds=1000.0)
+    sized = next(message for message in heard if message.event == "sized")
+    assert (sized.text("model"), sized.whole("steps"), sized.whole("wished")) == ("gpt2-tiny", 6, 14)
+    assert len([message for message in heard if message.event == "step"]) == 6
 
 
 def test_torch_replaced_after_locking(torch_environment: Path) -> None:

@@ -13,17 +13,20 @@ ChannelWish = Literal["stable", "nightly", "auto"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerificationPlan:
-    """How an environment has to prove itself (sizes in samples and steps; ``precision`` ``bf16`` falls back to ``fp32``
-    on a card without it, and says so)."""
+    """How an environment has to prove itself (sizes in samples and steps; ``precision`` ``bf16`` falls back to ``fp16``
+    on a card without it, to ``fp32`` on one without matrix units, and says so)."""
 
     model: Literal["gpt2", "gpt2-small", "gpt2-tiny"] = "gpt2"
     samples: int = 550
     batch_size: int = 4
     steps: int = 14
-    precision: Literal["bf16", "fp32"] = "bf16"
+    precision: Literal["bf16", "fp16", "fp32"] = "bf16"
     loss_below: float = 4.15
     """The final loss must be below this bound (natural logarithm, nats a token)."""
+    budget_seconds: int | None = None
+    """What the whole verification may take: training is sized by it. ``None``: 20 s on a GPU, 60 s on a CPU."""
     deadline_seconds: int = 600
+    """When everything is ended, whatever it does: a last resort."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

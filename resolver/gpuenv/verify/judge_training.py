@@ -5,10 +5,13 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from gpuenv.model.verification import Check, Status, Training, TrainingStep
 from gpuenv.verify.case import Case, finite, gigabytes
 from gpuenv.verify.causes import DOCTOR, RECREATE, UPGRADE, Cause, of_words
+from gpuenv.verify.learning import bound
+from gpuenv.verify.payload.sizing import LEAST_STEPS
 from gpuenv.verify.seen import Message
 
 WARM = 3
@@ -102,16 +105,49 @@ def _shortest(case: Case, start: Message, job: str) -> float | None:
     return arithmetic + 11 * 4 * parameters / (limits.memory_gigabytes_per_second * 1e9)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Size:
+    """How much was to be trained on this machine, and the loss it has to end below."""
+
+    model: str
+    steps: int
+    below: float
+    words: str = ""
+    """Why it is less than the plan says; empty where it is not."""
+
+
+def size_of(case: Case, job: str) -> Size:
+    """Return the plan's size, or the smaller one that the process chose by what a step took.
+
+    A process cannot choose nothing: what it did beyond the rule's least is its word, the bound is ours.
+    """
+    plan, start = case.plan, case.seen.first("training", job=job)
+    sized = case.seen.first("sized", job=job)
+    model = start.text("model") if start is not None else plan.model
+    steps = max(sized.whole("steps"), min(LEAST_STEPS, plan.steps)) if sized is not None else plan.steps
+    if start is None or sized is None or (model == plan.model and steps >= plan.steps):
+        return Size(model=plan.model, steps=plan.steps, below=plan.loss_below)
+    took = sized.number("step_seconds") or 0.0
+    words = f"a step took {took:.2g} s ({_threads(sized)}), so {model} and {steps} steps"
+    below = bound(model, steps=steps, vocabulary=max(start.whole("vocabulary"), 2))
+    return Size(model=model, steps=steps, below=below, words=words)
+
+
+def _threads(sized: Message) -> str:
+    count = sized.whole("threads")
+    return f"{count} thread{'s' if count != 1 else ''}"
+
+
 def training(case: Case, job: str, suffix: str) -> Check:
     """Did it learn: every loss a number, the first one as random weights give it, the last one below the bound?"""
     title = f"Training{suffix}"
-    plan = case.plan
     where = "on the GPU" if case.gpu else "on the CPU"
-    expected = f"{plan.model} {where}, {plan.steps} steps, every loss finite, the last below {plan.loss_below:g}"
     name = job
     runs = runs_of(case, job)
     eager = next((run for run in runs if run.mode == "eager"), None)
     found = case.trouble(job)
+    size = size_of(case, job)
+    expected = f"{size.model} {where}, {size.steps} steps, every loss finite, the last below {size.below:.3g}"
     if eager is None:
         if found is None:
             return case.not_run(name, title, expected=expected, why="torch found no device to train on")
@@ -120,10 +156,13 @@ def training(case: Case, job: str, suffix: str) -> Check:
     seen = f"loss {losses[0]:.3f} → {losses[-1]:.3f} in {len(losses)} steps of {eager.batch_size} samples, "
     seen += f"{eager.samples_per_second:.1f} samples/s after warm-up, {eager.precision}, {eager.device}"
     others = [(m.whole("seed"), _number(m, "loss")) for m in case.seen.all("seed", job=job)]
+    if (end := case.seen.first("trained", job=job)) is not None and "scale" in end.values:
+        seen += f", gradients scaled by {end.number('scale'):g}, steps skipped by overflow: {end.whole('skipped')}"
+    seen += f"; sized: {size.words}" if size.words else ""
     if others:
         seen += "; other seeds: " + ", ".join(f"{seed}: {loss:.3f}" for seed, loss in others)
     problem = next(_training_problems(case, job, eager, [loss for _, loss in others]), None)
-    if problem is None and found is not None and len(losses) < plan.steps:
+    if problem is None and found is not None and len(losses) < size.steps:
         problem = found[1]
     status: Status = "failed" if problem is not None else "passed"
     wished = case.seen.first("training", job=job)
@@ -152,10 +191,17 @@ def _training_problems(case: Case, job: str, run: Training, others: list[float])
     if end is not None and end.number("moved") == 0.0:
         words = "it does not learn: the optimizer ran and changed no weight"
         yield Cause(cause=words, hint=RECREATE)
-    if len(losses) == case.plan.steps and not run.final_loss < case.plan.loss_below:
-        words = f"it does not learn: the last loss is {run.final_loss:.3f}, the bound {case.plan.loss_below:g}"
+    size = size_of(case, job)
+    if len(losses) < size.steps and case.trouble(job) is None:
+        yield Cause(cause=f"{len(losses)} steps were trained, at least {size.steps} had to be", hint=RECREATE)
+    if len(losses) >= size.steps and not run.final_loss < size.below:
+        words = f"it does not learn: the last loss is {run.final_loss:.3f}, the bound {size.below:.3g}"
         yield Cause(cause=words, hint=UPGRADE)
-    if any(not loss < case.plan.loss_below for loss in others):
+    scale = end.number("scale") if end is not None else None
+    if scale is not None and not scale >= 1:
+        words = f"gradients overflow fp16 even unscaled (by {scale:g}): a kernel of the backward pass is wrong"
+        yield Cause(cause=words, hint=UPGRADE)
+    if any(not loss < size.below for loss in others):
         yield Cause(cause="with another seed the last loss is above the bound", hint=UPGRADE)
 
 
@@ -202,6 +248,15 @@ def _device_problems(end: Message, sizes: dict[str, int], needed: int) -> Iterat
         yield Cause(cause=words, hint=DOCTOR)
 
 
+def left_out(case: Case, job: str, what: str) -> str | None:
+    """Return why a run was left out for want of time, ``None`` where it was not."""
+    message = next((m for m in case.seen.all("left-out", job=job) if m.text("what") == what), None)
+    if message is None:
+        return None
+    took, left = message.number("step_seconds") or 0.0, message.number("left") or 0.0
+    return f"{message.whole('steps')} steps of {took:.2g} s do not fit into the {max(left, 0.0):.0f} s that are left"
+
+
 def graph(case: Case, job: str, suffix: str) -> Check:
     """Do the same steps as one CUDA graph give the same losses, and how fast?"""
     title = f"The same steps as a CUDA graph{suffix}"
@@ -214,6 +269,8 @@ def graph(case: Case, job: str, suffix: str) -> Check:
     if failed is not None:
         cause = of_words(failed.text("message"))
         return case.check(name, title, "warned", seen=failed.text("message")[:300], expected=expected, cause=cause)
+    if (reason := left_out(case, job, "graph")) is not None:
+        return case.not_run(name, title, expected=expected, why=reason)
     if "graph" not in runs or "eager" not in runs:
         return case.not_run(name, title, expected=expected, why="no training ran to its end")
     eager, made = runs["eager"], runs["graph"]

@@ -80,6 +80,16 @@ def _facts(case: Case) -> tuple[tuple[str, str], ...]:
         facts["torch git"] = torch.text("git")
         facts["torch import seconds"] = f"{torch.number('seconds') or 0.0:.2f}"
         facts["torch threads"] = str(torch.whole("threads"))
+    if (sized := case.seen.first("sized", job="training")) is not None:
+        facts["training size"] = (
+            f"{sized.text('model')}, {sized.whole('steps')} of {sized.whole('wished')} steps: a step took "
+            f"{sized.number('step_seconds') or 0.0:.3g} s, {sized.number('left') or 0.0:.0f} s of the budget were left"
+        )
+    for message in case.seen.all("threads"):
+        words = ", ".join(f"{count}: {took} s" for count, took in message.table("seconds").items())
+        facts[f"threads {message.job}"] = (
+            f"{message.whole('chosen')} (a pass of the smallest model by threads: {words})"
+        )
     if (seen := case.seen.first("devices", job="training")) is not None:
         for name in ("cudnn", "nccl"):
             if value := seen.values.get(name):

@@ -30,6 +30,10 @@ def scrub(environ: Mapping[str, str], *, scratch: str) -> dict[str, str]:
         # Its worker processes would start without the environment's packages on their path.
         "TORCHINDUCTOR_COMPILE_THREADS": "1",
         "PYTORCH_NVML_BASED_CUDA_CHECK": "0",
+        # Threads that wait for each other sleep: spinning takes the core from the one that is waited for (GNU's and
+        # Intel's OpenMP). With two other programs on two cores a step took a tenth of the time.
+        "OMP_WAIT_POLICY": "PASSIVE",
+        "KMP_BLOCKTIME": "0",
     }
 
 

@@ -28,6 +28,8 @@ Accelerator = Literal["cuda", "cpu"]
 
 SILENCE = 150.0
 """Seconds without an event after which a process is held to hang: an import from a cold network disk takes a minute."""
+BUDGETS = {"cuda": 20.0, "cpu": 60.0}
+"""Seconds that the whole may take, files warm; on a CPU also while other programs hold two cores."""
 SEEDS = (1, 2, 3)
 GROUP_TIMEOUT = 120
 
@@ -42,6 +44,8 @@ class _Room:
     environ: dict[str, str]
     gpu: bool
     uuids: tuple[str, ...]
+    budget: float
+    """The point of :func:`time.monotonic` at which training ought to be done."""
     deadline: float
     silence: float
     on_message: Callable[[Message], None]
@@ -113,6 +117,7 @@ def run_verification(
             environ=scrub(environ, scratch=scratch),
             gpu=accelerator == "cuda",
             uuids=_scope(expected, machine),
+            budget=begin + (plan.budget_seconds or BUDGETS[accelerator]),
             deadline=begin + plan.deadline_seconds,
             silence=silence,
             on_message=hear,
@@ -188,6 +193,7 @@ def _training_job(room: _Room, plan: VerificationPlan, expected: Expected, name:
         batch_size=plan.batch_size,
         samples=plan.samples,
         steps=plan.steps,
+        budget=room.budget - time.monotonic(),
         seeds=SEEDS if room.gpu and name == "training" else SEEDS[:1],
     )
 

@@ -27,6 +27,10 @@ class Channel:
         while data:
             data = data[os.write(self._descriptor, data) :]
 
+    def elapsed(self) -> float:
+        """Return the seconds since the process's first line."""
+        return time.perf_counter() - self._start
+
     def wait_for_parent(self) -> None:
         """Block until the parent sends a line: it does when no other child disturbs what is timed next."""
         self.emit("waiting")

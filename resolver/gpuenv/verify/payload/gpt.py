@@ -109,26 +109,26 @@ class _Together(torch.autograd.Function):  # type: ignore[misc]  # torch is not 
     """Cast many tensors with a few kernels, and their gradients back."""
 
     @staticmethod
-    def forward(_context: Any, *tensors: Tensor) -> tuple[Tensor, ...]:
-        made = [torch.empty_like(tensor, dtype=torch.bfloat16) for tensor in tensors]
+    def forward(_context: Any, kind: Any, *tensors: Tensor) -> tuple[Tensor, ...]:
+        made = [torch.empty_like(tensor, dtype=kind) for tensor in tensors]
         torch._foreach_copy_(made, tensors)
         return tuple(made)
 
     @staticmethod
-    def backward(_context: Any, *gradients: Tensor) -> tuple[Tensor, ...]:
+    def backward(_context: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         made = [torch.empty_like(gradient, dtype=torch.float32) for gradient in gradients]
         torch._foreach_copy_(made, gradients)
-        return tuple(made)
+        return (None, *made)
 
 
-def low_precision(shape: Shape, parameters: list[Tensor]) -> list[Tensor]:
-    """Return the parameters with the layers' matrices and biases in bf16, as autocast would cast them one by one.
+def low_precision(shape: Shape, parameters: list[Tensor], kind: Any) -> list[Tensor]:
+    """Return the parameters with the layers' matrices and biases in ``kind`` (bf16, fp16), as autocast would cast them.
 
     Autocast's own casts are two hundred small kernels a step; the numbers are the same.
     """
     names = [name for name, _ in shape.tensors()]
     places = [number for number, name in enumerate(names) if name.endswith(CAST)]
     cast = list(parameters)
-    for place, tensor in zip(places, _Together.apply(*(parameters[place] for place in places)), strict=True):
+    for place, tensor in zip(places, _Together.apply(kind, *(parameters[place] for place in places)), strict=True):
         cast[place] = tensor
     return cast

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from . import devices, speed
+from . import devices, precision, profiling, sizing, speed, threads
 from .channel import Channel
 from .gpt import SHAPES, Shape, initial, loss, low_precision
 from .language import arithmetic_samples
@@ -34,24 +34,59 @@ def run(settings: dict[str, Any], channel: Channel) -> None:
     device = _device(settings, channel)
     if device is None:
         return
+    # Optimizers load a third of torch when the first one is made: not in the part that is timed.
+    torch.optim.AdamW([torch.zeros(1, requires_grad=True)])
     if settings.get("wait"):
         channel.wait_for_parent()
     # A collection in the middle of a step would be measured as the card's.
     gc.collect()
     gc.disable()
     seeds = settings["seeds"]
+    if device == "cpu":
+        settings = settings | {"model": _model_for_this_cpu(settings, channel)}
     trained = Trainer(settings, device=device, seed=seeds[0])
     trained.start(channel)
-    trained.steps(channel)
+    step = trained.steps(channel)
     if device != "cpu":
-        _graph(settings, device, seeds[0], channel)
+        settings = settings | {"steps": trained.done}
+        if _in_time("graph", step, settings, channel):
+            _graph(settings, device, seeds[0], channel)
         for seed in seeds[1:]:
-            other = Trainer(settings, device=device, seed=seed)
-            channel.emit("seed", seed=seed, loss=other.silent())
-            del other
-    trained.profile(channel)
+            if _in_time(f"seed {seed}", step, settings, channel):
+                other = Trainer(settings, device=device, seed=seed)
+                channel.emit("seed", seed=seed, loss=other.silent())
+                del other
+    profiling.profile(trained, channel)
     del trained
     speed.measure(device, channel)
+
+
+def left_seconds(settings: dict[str, Any], channel: Channel) -> float:
+    """Return what is left of the verification's time; endless where no budget was set."""
+    return float(settings.get("budget", "inf")) - channel.elapsed()
+
+
+def _model_for_this_cpu(settings: dict[str, Any], channel: Channel) -> str:
+    """Measure a step of the smallest model and return the largest one that this CPU trains in the time there is."""
+    smallest = sizing.SMALLER[-1]
+    seconds = settings.get("step_seconds") or threads.fastest(channel)
+    return sizing.model_that_fits(
+        settings["model"],
+        probe_seconds=seconds,
+        probe_parameters=SHAPES[smallest].parameters(),
+        parameters={name: shape.parameters() for name, shape in SHAPES.items()},
+        steps=settings["steps"],
+        left=left_seconds(settings, channel),
+    )
+
+
+def _in_time(what: str, step_seconds: float, settings: dict[str, Any], channel: Channel) -> bool:
+    """Say whether another run fits into the time; one that does not is said, not forgotten."""
+    left, steps = left_seconds(settings, channel), settings["steps"]
+    if sizing.fits(step_seconds, steps=steps, left=left):
+        return True
+    channel.emit("left-out", what=what, step_seconds=step_seconds, steps=steps, left=left)
+    return False
 
 
 def _graph(settings: dict[str, Any], device: str, seed: int, channel: Channel) -> None:
@@ -157,8 +192,9 @@ class Trainer:
         self.settings, self.device, self.seed = settings, device, seed
         self.gpu = device != "cpu"
         self.shape: Shape = SHAPES[settings["model"]]
-        wanted = settings["precision"]
-        self.bf16 = wanted == "bf16" and self.gpu and devices.has_bf16(torch)
+        self.precision = precision.choose(settings["precision"], gpu=self.gpu)
+        self.low = precision.TYPES.get(self.precision)
+        self.done = 0
         if self.gpu:
             torch.cuda.synchronize(device)
             torch.cuda.empty_cache()
@@ -181,6 +217,8 @@ class Trainer:
             fused=True,
             capturable=self.gpu,
         )
+        scaled = self.precision == "fp16"
+        self.scaler = precision.Scaler(device, scale=settings.get("scale")) if scaled else None
         samples = arithmetic_samples(count=settings["samples"], length=LENGTH, seed=seed)
         table = torch.tensor([list(sample) for sample in samples], dtype=torch.long).to(device)
         batch = settings["batch_size"]
@@ -188,10 +226,10 @@ class Trainer:
         self.batches = [table[start : start + batch] for start in starts]
 
     def forward(self, rows: Any) -> Any:
-        """Return the loss of one batch, under autocast where bf16 is used."""
+        """Return the loss of one batch, under autocast where bf16 or fp16 is used."""
         kind = "cuda" if self.gpu else "cpu"
-        with torch.autocast(kind, dtype=torch.bfloat16, enabled=self.bf16):
-            weights = low_precision(self.shape, self.parameters) if self.bf16 else self.parameters
+        with torch.autocast(kind, dtype=self.low or torch.bfloat16, enabled=self.low is not None):
+            weights = low_precision(self.shape, self.parameters, self.low) if self.low else self.parameters
             return loss(self.shape, weights, rows[:, :-1], rows[:, 1:])
 
     def step(self, number: int, rows: Any) -> Any:
@@ -211,6 +249,9 @@ class Trainer:
     def work(self, rows: Any) -> Any:
         """Forward, backward, clipping, update: what a graph captures."""
         value = self.forward(rows)
+        if self.scaler is not None:
+            self.scaler.step(value, self.optimizer, self.parameters, largest_norm=LARGEST_NORM)
+            return value.detach()
         value.backward()
         torch.nn.utils.clip_grad_norm_(self.parameters, LARGEST_NORM, foreach=True)
         self.optimizer.step()
@@ -223,7 +264,7 @@ class Trainer:
             model=self.settings["model"],
             parameters=sum(int(tensor.numel()) for tensor in self.parameters),
             device=self.device,
-            precision="bf16 autocast" if self.bf16 else "fp32",
+            precision=precision.words(self.precision),
             wanted=self.settings["precision"],
             batch_size=self.settings["batch_size"],
             tokens=LENGTH,
@@ -233,29 +274,47 @@ class Trainer:
             vocabulary=self.shape.vocabulary,
         )
 
-    def steps(self, channel: Channel) -> None:
-        """Train step by step, each timed to the end of its device work."""
+    def steps(self, channel: Channel) -> float:
+        """Train step by step, each timed to the end of its device work, as many as the time allows.
+
+        Returns the seconds of a step. What one step took decides after each how many there will be.
+        """
         before = self.parameters[0].detach().clone()
         begin = time.perf_counter()
+        took: list[float] = []
         for number, rows in enumerate(self.batches):
             start = time.perf_counter()
             value = float(self.step(number, rows))
             devices.synchronize(torch, self.device)
+            took.append(time.perf_counter() - start)
+            if self.scaler is not None:
+                self.scaler.count()
             channel.emit(
-                "step",
-                run="eager",
-                step=number + 1,
-                loss=value,
-                seconds=time.perf_counter() - start,
-                memory=self.memory(),
-            )
+                "step", run="eager", step=number + 1, loss=value, seconds=took[-1], memory=self.memory(),
+            )  # fmt: skip
+            left = left_seconds(self.settings, channel)
+            measured = [self.settings["step_seconds"]] * len(took) if "step_seconds" in self.settings else took
+            if number + 1 >= sizing.steps_that_fit(measured, wished=len(self.batches), left=left):
+                break
+        self.done = len(took)
+        step = sorted(took[1:] or took)[len(took[1:] or took) // 2]
+        channel.emit(
+            "sized", model=self.settings["model"], steps=self.done, wished=len(self.batches), step_seconds=step,
+            threads=torch.get_num_threads(), left=left_seconds(self.settings, channel),
+        )  # fmt: skip
         channel.emit(
             "trained",
             run="eager",
             seconds=time.perf_counter() - begin,
             moved=float((self.parameters[0].detach() - before).abs().max().item()),
             **self.whereabouts(),
+            **self.scaling(),
         )
+        return step
+
+    def scaling(self) -> dict[str, object]:
+        """Say how often gradients overflowed and what they are scaled by, where they are."""
+        return {} if self.scaler is None else {"skipped": self.scaler.skipped, "scale": self.scaler.scale}
 
     def silent(self) -> float:
         """Train to the end without a word and return the last loss."""
@@ -284,7 +343,8 @@ class Trainer:
     def as_graph(self, channel: Channel) -> None:
         """Repeat the same steps as one CUDA graph: one launch a step, from the same start."""
         rows = self.batches[0].clone()
-        saved = [tensor.detach().clone() for tensor in self.parameters]
+        held = [*self.parameters, *(self.scaler.state() if self.scaler is not None else ())]
+        saved = [tensor.detach().clone() for tensor in held]
         side = torch.cuda.Stream(self.device)
         side.wait_stream(torch.cuda.current_stream(self.device))
         with torch.cuda.stream(side):
@@ -297,7 +357,7 @@ class Trainer:
         with torch.cuda.graph(graph):
             value = self.work(rows)
         captured = time.perf_counter() - begin
-        self._restart(saved)
+        self._restart(held, saved)
         begin = time.perf_counter()
         for number, batch in enumerate(self.batches):
             start = time.perf_counter()
@@ -311,62 +371,12 @@ class Trainer:
             "trained", run="graph", seconds=time.perf_counter() - begin, capture=captured, memory=self.memory()
         )
 
-    def _restart(self, saved: list[Any]) -> None:
+    def _restart(self, held: list[Any], saved: list[Any]) -> None:
         """Undo the steps of the warm-up in place: the graph holds the tensors' addresses."""
         with torch.no_grad():
-            for tensor, start in zip(self.parameters, saved, strict=True):
+            for tensor, start in zip(held, saved, strict=True):
                 tensor.copy_(start)
             for entry in self.optimizer.state.values():
                 for value in entry.values():
                     value.zero_()
         torch.cuda.synchronize(self.device)
-
-    def profile(self, channel: Channel) -> None:
-        """Count what one more step ran on the device, by the profiler's own records."""
-        activities = [torch.profiler.ProfilerActivity.CPU]
-        if self.gpu:
-            activities.append(torch.profiler.ProfilerActivity.CUDA)
-        channel.emit("profiling")
-        try:
-            with torch.profiler.profile(activities=activities) as profiler:
-                self.step(len(self.batches), self.batches[-1])
-                devices.synchronize(torch, self.device)
-            found = [
-                (str(event.name), float(event.time_range.elapsed_us()), "CPU" in str(event.device_type))
-                for event in profiler.events()
-            ]
-        except Exception as error:  # CUPTI fails in many ways; the parent says what it means
-            channel.emit("profile", message=f"{type(error).__name__}: {error}", kernels=0)
-            return
-        # Beside kernels the device's records hold copies and the marks of Python ranges ("Optimizer.step#AdamW.step").
-        marks = ("Mem", "aten::")
-        kernels = [(name, us) for name, us, cpu in found if not cpu and not name.startswith(marks) and "#" not in name]
-        operators = [name for name, _, cpu in found if cpu and name.startswith("aten::")]
-        channel.emit(
-            "profile",
-            kernels=len(kernels),
-            device_seconds=sum(micros for _, micros in kernels) / 1e6,
-            operators=len(operators),
-            groups=_groups(kernels),
-            longest=[[name[:120], micros] for name, micros in sorted(kernels, key=lambda item: -item[1])[:8]],
-            message="",
-        )
-
-
-GROUPS = {
-    "matmul": ("gemm", "nvjet", "cutlass", "xmma", "matmul", "splitkreduce", "cublas"),
-    "attention": ("flash", "fmha", "attention", "sdpa"),
-    "normalization": ("layer_norm", "layernorm", "gammabeta"),
-    "loss": ("softmax", "nll"),
-    "optimizer": ("adam", "multi_tensor"),
-}
-
-
-def _groups(kernels: list[tuple[str, float]]) -> dict[str, int]:
-    """Sort kernels by the work their names tell; ``attention`` first, since its names hold ``cutlass`` as well."""
-    counts = dict.fromkeys((*GROUPS, "other"), 0)
-    for name, _ in kernels:
-        low = name.lower()
-        order = ("attention", "optimizer", "normalization", "loss", "matmul")
-        counts[next((group for group in order if any(word in low for word in GROUPS[group])), "other")] += 1
-    return counts
