@@ -98,7 +98,7 @@ class _Run:
         if self.as_json:
             self._print(outcome.exit_code, data=verb.data(outcome), problems=outcome.problems)
         else:
-            self.console.result("\n".join(verb.text(outcome)))
+            self.console.result(*verb.text(outcome))
         for row in outcome.problems:
             self.console.error(row.message, causes=row.causes, hints=row.hints)
         return int(outcome.exit_code)
@@ -122,8 +122,9 @@ class _Run:
         return self.fail(problem, _BUG)
 
     def _print(self, exit_code: int, *, data: Mapping[str, object], problems: Sequence[Problem]) -> None:
-        text = envelope(command=self.command, exit_code=exit_code, data=data, problems=problems)
-        self.console.result(text)
+        encoding = self.console.out.encoding or "utf-8"
+        text = envelope(command=self.command, exit_code=exit_code, data=data, problems=problems, encoding=encoding)
+        self.console.document(text)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> NoReturn:

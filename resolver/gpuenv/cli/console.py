@@ -1,16 +1,20 @@
 """Words and progress on a terminal: stderr for what is said, stdout for what is asked.
 
+Everything that is printed passes here: it is wrapped at a terminal's width and never in a pipe or a file, its control
+characters are written out, and it is put into characters that the stream's code page has.
 ``rich`` is loaded for the first progress bar only. Colour follows ``NO_COLOR``, then the stream.
 """
 
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
 
+from gpuenv.cli import layout
 from gpuenv.report import Silent, Task
 
 if TYPE_CHECKING:
@@ -18,8 +22,8 @@ if TYPE_CHECKING:
 
 
 class _Bar:
-    def __init__(self, progress: Progress, task: TaskID) -> None:
-        self._progress, self._task = progress, task
+    def __init__(self, progress: Progress, task: TaskID, shown: Callable[[str], str]) -> None:
+        self._progress, self._task, self._shown = progress, task, shown
 
     def advance(self, amount: int, /) -> None:
         self._progress.advance(self._task, amount)
@@ -28,7 +32,7 @@ class _Bar:
         if total is not None:
             self._progress.update(self._task, total=total)
         if text is not None:
-            self._progress.update(self._task, description=text)
+            self._progress.update(self._task, description=self._shown(text))
 
 
 class Console:
@@ -49,39 +53,48 @@ class Console:
         terminal = self.err.isatty() and environ.get("TERM") != "dumb"
         self._bars = progress and terminal and not quiet and not verbose and "CI" not in environ
         self._colour = terminal and not environ.get("NO_COLOR")
+        self._widths = {id(stream): _width(stream, environ) for stream in (self.out, self.err)}
 
-    def result(self, text: str) -> None:
+    def result(self, *parts: layout.Line) -> None:
         """Write a result to stdout, whole lines."""
-        if self.quiet < 2 and text:
-            self.out.write(text if text.endswith("\n") else text + "\n")
+        width = self._widths[id(self.out)]
+        lines = [line for part in parts for line in layout.lines_of(part, width)]
+        if self.quiet < 2 and any(lines):
+            self.out.write(layout.encodable("\n".join(lines).rstrip("\n") + "\n", _encoding(self.out)))
+            self.out.flush()
+
+    def document(self, text: str) -> None:
+        """Write a result that a program reads, as it is."""
+        if self.quiet < 2:
+            self.out.write(layout.encodable(text, _encoding(self.out)))
             self.out.flush()
 
     def say(self, line: str, /) -> None:
         if not self.quiet:
-            self._line(line)
+            self._line("", line)
 
     def warn(self, line: str, /) -> None:
         if not self.quiet:
-            self._line(self._paint("warning", "33") + f": {line}")
+            self._line("warning: ", line, code="33")
 
     def detail(self, line: str, /) -> None:
         if self.verbose:
-            self._line(self._paint(line, "2"))
+            self._line("", line, text_code="2")
 
     def error(self, message: str, *, causes: tuple[str, ...] = (), hints: tuple[str, ...] = ()) -> None:
         """Say a failure in uv's grammar: ``error:``, ``cause:`` lines, a blank line, ``hint:`` lines."""
         if self.quiet >= 2:
             return
-        self._line(self._paint("error", "1;31") + f": {message}")
+        self._line("error: ", message, code="1;31")
         for cause in causes:
             head, *rest = cause.splitlines() or [""]
-            self._line("  " + self._paint("cause", "31") + f": {head}")
+            self._line("  cause: ", head, code="31")
             for line in rest:
-                self._line(f"         {line}")
+                self._line(" " * 9, line)
         if hints:
-            self._line("")
+            self._line("", "")
         for hint in hints:
-            self._line(self._paint("hint", "1;36") + f": {hint}")
+            self._line("hint: ", hint, code="1;36")
 
     @contextmanager
     def task(self, title: str, /, *, total: int | None = None, unit: str = "") -> Iterator[Task]:
@@ -90,15 +103,43 @@ class Console:
                 yield silent
             return
         with _progress(self.err, unit) as progress:
-            yield _Bar(progress, progress.add_task(title, total=total))
+            yield _Bar(progress, progress.add_task(self._shown(title), total=total), self._shown)
 
-    def _line(self, text: str) -> None:
+    def _line(self, label: str, text: str, *, code: str = "", text_code: str = "") -> None:
+        """Say one line. What follows a break hangs beside the label; only our own words are coloured."""
+        width = self._widths[id(self.err)]
+        lines = []
+        for place, part in enumerate(text.split("\n")):
+            shown = layout.visible((" " * len(label) if place else label) + part)
+            lines += [shown] if width is None else layout.wrapped(shown, width, hang=len(label) or None)
+        lines = [self._paint(layout.encodable(line, _encoding(self.err)), text_code) for line in lines]
+        if name := label.strip(" :"):
+            lines[0] = lines[0].replace(name, self._paint(name, code), 1)
         with contextlib.suppress(BrokenPipeError):
-            self.err.write(text + "\n")
+            self.err.write("\n".join(lines) + "\n")
             self.err.flush()
 
+    def _shown(self, text: str) -> str:
+        return layout.encodable(layout.visible(text), _encoding(self.err))
+
     def _paint(self, text: str, code: str) -> str:
-        return f"\x1b[{code}m{text}\x1b[0m" if self._colour else text
+        return f"\x1b[{code}m{text}\x1b[0m" if self._colour and code else text
+
+
+def _width(stream: TextIO, environ: Mapping[str, str]) -> int | None:
+    """The columns of a terminal: ``COLUMNS`` where it is a number, else what the terminal says; ``None`` for a pipe."""
+    if not stream.isatty():
+        return None
+    columns = environ.get("COLUMNS", "")
+    with contextlib.suppress(OSError, ValueError):
+        found = int(columns) if columns.isdecimal() and int(columns) else os.get_terminal_size(stream.fileno()).columns
+        return max(found, layout.NARROWEST) if found else None
+    return None
+
+
+def _encoding(stream: TextIO) -> str:
+    """The stream's code page; a stream in memory takes everything."""
+    return stream.encoding or "utf-8"
 
 
 def _progress(stream: TextIO, unit: str) -> Progress:
@@ -114,6 +155,6 @@ def _progress(stream: TextIO, unit: str) -> Progress:
         TransferSpeedColumn,
     )
 
-    columns: list[ProgressColumn] = [TextColumn("{task.description}"), BarColumn()]
+    columns: list[ProgressColumn] = [TextColumn("{task.description}", markup=False), BarColumn()]
     columns += [DownloadColumn(), TransferSpeedColumn()] if unit == "B" else [MofNCompleteColumn(), TextColumn(unit)]
     return Progress(*columns, TimeElapsedColumn(), console=RichConsole(file=stream), transient=True)

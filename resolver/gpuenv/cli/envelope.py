@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 
 from gpuenv.commands.context import Problem
@@ -10,8 +11,23 @@ from gpuenv.commands.context import Problem
 SCHEMA = {"name": "gpuenv", "version": "1"}
 
 
-def envelope(*, command: str, exit_code: int, data: Mapping[str, object], problems: Iterable[Problem]) -> str:
-    """Render the envelope. ``status`` is ``ok`` exactly when ``exit_code`` is 0."""
+#: What JSON lets stand in a text and no terminal or encoder does: DEL, C1, halves of a surrogate pair (a file's name
+#: that is no UTF-8).
+_UNSAFE = re.compile("[\x7f-\x9f\ud800-\udfff]")
+
+
+def envelope(
+    *,
+    command: str,
+    exit_code: int,
+    data: Mapping[str, object],
+    problems: Iterable[Problem],
+    encoding: str = "utf-8",
+) -> str:
+    """Render the envelope. ``status`` is ``ok`` exactly when ``exit_code`` is 0.
+
+    Where ``encoding`` lacks characters, all that are not ASCII are written as ``\\uXXXX``.
+    """
     document = {
         "schema": SCHEMA,
         "command": command,
@@ -23,4 +39,10 @@ def envelope(*, command: str, exit_code: int, data: Mapping[str, object], proble
             for row in problems
         ],
     }
-    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+    text = json.dumps(document, indent=2, ensure_ascii=not encodes_all(encoding))
+    return _UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", text) + "\n"
+
+
+def encodes_all(encoding: str) -> bool:
+    """Whether a code page has every character, as UTF-8 does."""
+    return encoding.lower().replace("-", "").startswith("utf")

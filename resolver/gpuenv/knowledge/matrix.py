@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from typing import Literal, get_args
 
 from gpuenv.errors import UsageError
@@ -13,12 +12,7 @@ from gpuenv.knowledge.facts import KernelRow, Platform
 from gpuenv.knowledge.rules import Refusal, serve
 from gpuenv.model.machine import ComputeCapability, Os
 
-_WORDS = {"native": "native", "ptx": "PTX", "none": "–"}
-_PLATFORMS: tuple[str, ...] = get_args(Platform)
-LEGEND = (
-    "native: compiled code in the wheel. PTX: compiled by the driver at first use; takes the full driver. –: no code. "
-    "driver, least: runs the compiled code; full: knows the build's own CUDA."
-)
+PLATFORMS: tuple[str, ...] = get_args(Platform)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,31 +102,12 @@ def matrix(
     )
 
 
-def capabilities_of(knowledge: Knowledge, text: str) -> tuple[ComputeCapability, ...]:
-    """Read what a person calls a GPU: a compute capability, a generation, or a name; all that an ambiguous one means.
-
-    Raises ``UsageError`` for what is none of these.
-    """
-    try:
-        return (ComputeCapability.parse(text),)
-    except ValueError:
-        pass
-    generation = [c for c, row in knowledge.architectures.items() if row.name.casefold() == text.strip().casefold()]
-    found = generation or [gpu.compute_capability for gpu in knowledge.gpu_by_name(text)]
-    if not found:
-        raise UsageError(
-            f"no GPU is known by the name {text!r}",
-            hints=['gpuenv matrix "RTX 5090"', "gpuenv matrix Ampere", "gpuenv detect"],
-        )
-    return tuple(sorted(set(found)))
-
-
 def _releases(knowledge: Knowledge) -> tuple[tuple[str, tuple[str, ...]], ...]:
     """Releases with any build, by platform."""
     rows = sorted(knowledge.kernels.values(), key=_order)
     return tuple(
         (platform, tuple(dict.fromkeys(row.torch for row in rows if row.platform == platform)))
-        for platform in _PLATFORMS
+        for platform in PLATFORMS
     )
 
 
@@ -158,7 +133,7 @@ def _of_torch(rows: Sequence[KernelRow], torch: str) -> list[KernelRow]:
 
 def _order(row: KernelRow) -> tuple[list[int], int, list[int]]:
     digits = [int(part) for part in row.torch.split(".")]
-    return [-part for part in digits], _PLATFORMS.index(row.platform), [-int(row.variant.removeprefix("cu"))]
+    return [-part for part in digits], PLATFORMS.index(row.platform), [-int(row.variant.removeprefix("cu"))]
 
 
 def _row(knowledge: Knowledge, row: KernelRow, capabilities: Sequence[ComputeCapability]) -> Row:
@@ -198,145 +173,3 @@ def _cell(knowledge: Knowledge, row: KernelRow, capability: ComputeCapability) -
         return Cell(support="none", by="", detail=answer.detail, doubtful=False)
     doubtful = answer.by in row.doubtful
     return Cell(support=answer.support, by=answer.by, detail=answer.warning, doubtful=doubtful)
-
-
-# --- what a person sees ----------------------------------------------------------------------------------------------
-
-
-def to_value(table: Matrix) -> dict[str, object]:
-    """The matrix as JSON: one object a build, nothing folded together."""
-    keys = [str(column.capability) for column in table.columns]
-    return {
-        "knowledge": table.version,
-        "columns": [
-            {"compute_capability": key, "generation": column.generation, "last_driver_branch": column.last_branch}
-            for key, column in zip(keys, table.columns, strict=True)
-        ],
-        "rows": [
-            {
-                "torch": row.torch,
-                "variant": row.variant,
-                "platform": row.platform,
-                "driver": row.driver,
-                "full_driver": row.full_driver,
-                "published": row.published,
-                "read_from_wheel": row.read,
-                "note": row.note,
-                "support": {
-                    key: {"support": cell.support, "by": cell.by, "doubtful": cell.doubtful}
-                    for key, cell in zip(keys, row.cells, strict=True)
-                },
-            }
-            for row in table.rows
-        ],
-    }
-
-
-def to_text(table: Matrix) -> str:
-    """The matrix for a terminal: neighbouring releases with the same answers share a line, capabilities a column."""
-    heading, lines = _folded(table)
-    widths = [max(len(line[i]) for line in (*heading, *lines)) for i in range(len(heading[0]))]
-    out = [_padded(line, widths) for line in heading]
-    out.append("  ".join("─" * width for width in widths))
-    out += [_padded(line, widths) for line in lines]
-    return "\n".join([*out, "", LEGEND, *_notes(table), ""])
-
-
-def to_markdown(table: Matrix) -> str:
-    """The matrix as a Markdown table, folded like the terminal's."""
-    heading, lines = _folded(table)
-    titles = [" ".join(filter(None, parts)) for parts in zip(*heading, strict=True)]
-    out = [_piped(titles), "|" + "---|" * len(titles), *(_piped(line) for line in lines)]
-    return "\n".join([*out, "", LEGEND, "", *(f"- {note}" for note in _notes(table)), ""])
-
-
-def _padded(cells: Sequence[str], widths: Sequence[int]) -> str:
-    return "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip()
-
-
-def _piped(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cells) + " |"
-
-
-def _folded(table: Matrix) -> tuple[list[list[str]], list[list[str]]]:
-    groups = _column_groups(table)
-    heading = [
-        ["", "", "", "least", "full", *(_generation(table, group) for group in groups)],
-        ["torch", "variant", "platform", "driver", "driver", *(_numbers(table, group) for group in groups)],
-    ]
-    lines = []
-    for rows in _row_groups(table):
-        first = rows[0]
-        span = first.torch if len(rows) == 1 else f"{rows[-1].torch} – {first.torch}"
-        cells = [_word(first.cells[group[0]]) for group in groups]
-        lines.append([span, first.variant, first.platform, first.driver, first.full_driver, *cells])
-    return heading, lines
-
-
-def _word(cell: Cell) -> str:
-    return _WORDS[cell.support] + ("?" if cell.doubtful else "")
-
-
-def _column_groups(table: Matrix) -> list[list[int]]:
-    """Indices of neighbouring capabilities of one generation that have the same word in every row."""
-    groups: list[list[int]] = []
-    for index, column in enumerate(table.columns):
-        previous = groups[-1][-1] if groups else index
-        same = previous != index and table.columns[previous].generation == column.generation
-        if same and all(_word(row.cells[index]) == _word(row.cells[previous]) for row in table.rows):
-            groups[-1].append(index)
-        else:
-            groups.append([index])
-    return groups
-
-
-def _row_groups(table: Matrix) -> list[list[Row]]:
-    """Rows of one variant and platform that follow each other in the releases and say the same; newest first.
-
-    Only neighbours in the list of known releases of that platform are folded: a release without a row ends a span.
-    """
-    releases = {platform: list(known) for platform, known in table.releases}
-    ordered = sorted(table.rows, key=lambda row: (_PLATFORMS.index(row.platform), -_variant_number(row)))
-    groups: list[list[Row]] = []
-    for _, same in groupby(ordered, key=lambda row: (row.platform, row.variant)):
-        for row in same:
-            last = groups[-1][-1] if groups else None
-            if last is not None and _continues(last, row, releases[row.platform]):
-                groups[-1].append(row)
-            else:
-                groups.append([row])
-    return groups
-
-
-def _continues(last: Row, row: Row, releases: list[str]) -> bool:
-    return (
-        (last.platform, last.variant) == (row.platform, row.variant)
-        and last.published == row.published
-        and releases.index(row.torch) == releases.index(last.torch) + 1
-        and [_word(cell) for cell in last.cells] == [_word(cell) for cell in row.cells]
-    )
-
-
-def _variant_number(row: Row) -> int:
-    return int(row.variant.removeprefix("cu"))
-
-
-def _generation(table: Matrix, group: Sequence[int]) -> str:
-    return table.columns[group[0]].generation
-
-
-def _numbers(table: Matrix, group: Sequence[int]) -> str:
-    return " ".join(str(table.columns[index].capability) for index in group)
-
-
-def _notes(table: Matrix) -> list[str]:
-    notes = []
-    for generation, columns in groupby(table.columns, key=lambda column: column.generation):
-        branches = dict.fromkeys(column.last_branch for column in columns)
-        notes += [f"{generation} needs a driver of branch {last} or older." for last in branches if last]
-    details = (cell.detail for row in table.rows for cell in row.cells if cell.doubtful)
-    notes += [f"?: {detail}." for detail in dict.fromkeys(details)]
-    unsure = sorted({f"{row.torch} {row.variant}" for row in table.rows if row.published != "yes"})
-    if unsure:
-        notes.append(f"Not seen as published: {', '.join(unsure)}.")
-    return notes

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from gpuenv.knowledge.facts import GpuName, Platform
 
 #: Brands that a person leaves out: "RTX 5090" is the GeForce, "V100" the Tesla.
-_BRANDS = ("geforce", "tesla", "quadro", "grid", "titan")
+_BRANDS = ("geforce", "tesla", "quadro", "grid")
 _CUDNN = re.compile(r"nvidia-cudnn-cu[0-9]+\s*\(?==\s*([0-9.]+)", re.IGNORECASE)
 
 
@@ -63,13 +63,15 @@ def find_gpu(gpus: Sequence[GpuName], name: str) -> tuple[GpuName, ...]:
     wanted = gpu_key(name)
     if not wanted:
         return ()
-    exact = tuple(gpu for gpu in gpus if wanted in _keys(gpu))
-    return exact or tuple(gpu for gpu in gpus if _unbranded(wanted) in map(_unbranded, _keys(gpu)))
+    exact = tuple(gpu for gpu in gpus if wanted in all_keys(gpu))
+    return exact or tuple(gpu for gpu in gpus if unbranded(wanted) in map(unbranded, all_keys(gpu)))
 
 
-def _keys(gpu: GpuName) -> tuple[str, ...]:
+def all_keys(gpu: GpuName) -> tuple[str, ...]:
+    """Every name of a GPU, as names are compared."""
     return tuple(gpu_key(text) for text in (gpu.name, *gpu.aliases))
 
 
-def _unbranded(key: str) -> str:
+def unbranded(key: str) -> str:
+    """A key without the brands that a person leaves out; the key where nothing else is in it."""
     return " ".join(word for word in key.split() if word not in _BRANDS) or key

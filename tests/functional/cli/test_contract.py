@@ -36,7 +36,7 @@ KEYS = {
         "project", "version", "filename", "cuda", "sass", "ptx", "git", "requires_dist", "requires_python", "detail",
         "size", "requests", "bytes", "disagreement",
     },
-    "matrix": {"knowledge", "columns", "rows"},
+    "matrix": {"knowledge", "columns", "rows", "machine", "drivers"},
     "profiles": {"profiles"},
     "diff": {"before", "after", "changes", "circumstances"},
     "store": {"action", "folder", "wheels", "damaged", "removed", "exported", "dry_run"},

@@ -9,7 +9,9 @@ import pytest
 
 from gpuenv import knowledge
 from gpuenv.errors import UsageError
-from gpuenv.knowledge.matrix import Matrix, capabilities_of, matrix, to_markdown, to_text, to_value
+from gpuenv.knowledge.called import capabilities_of
+from gpuenv.knowledge.matrix import Matrix, matrix
+from gpuenv.knowledge.matrix_text import by_generation, grid, notes, to_markdown, to_value
 from gpuenv.model.machine import ComputeCapability
 
 TABLES = knowledge.load()
@@ -56,9 +58,9 @@ def test_cells(torch: str, variant: str, platform: str, capability: str, expecte
 
 
 def test_doubt_is_shown() -> None:
-    text = to_text(matrix(TABLES, capabilities=[ComputeCapability(7, 0)], variant="cu129", platform="linux_x86_64"))
-    assert "native?" in text
-    assert "cuDNN" in text
+    table = matrix(TABLES, capabilities=[ComputeCapability(7, 0)], variant="cu129", platform="linux_x86_64")
+    assert any("native?" in row for row in grid(table).rows)
+    assert any("cuDNN" in note for note in notes(table))
 
 
 def test_filters() -> None:
@@ -118,21 +120,29 @@ def test_newest_first_everywhere() -> None:
 def test_text_folds_neighbours_that_say_the_same() -> None:
     chosen = [ComputeCapability(*each) for each in ((8, 0), (8, 6), (12, 0))]
     table = matrix(TABLES, capabilities=chosen, platform="linux_x86_64", variant="cu128")
-    lines = to_text(table).splitlines()
-    assert lines[:5] == [
-        "                                       least      full    Ampere   Blackwell",
-        "torch           variant  platform      driver     driver  8.0 8.6  12.0",
-        "──────────────  ───────  ────────────  ─────────  ──────  ───────  ─────────",
-        "2.7.0 – 2.11.0  cu128    linux_x86_64  525.60.13  570.26  native   native",
-        "",
-    ]
+    folded = grid(table)
+    assert folded.heading == (
+        ("", "", "least", "full", "Ampere", "Blackwell"),
+        ("torch", "variant", "driver", "driver", "8.0 8.6", "12.0"),
+    )
+    assert folded.rows == (("2.7.0 – 2.11.0", "cu128", "525.60.13", "570.26", "native", "native"),)
+
+
+def test_by_generation_every_build_with_code_is_named_once_and_no_other() -> None:
+    table = matrix(TABLES, platform="linux_x86_64")
+    parts = list(by_generation(table))
+    assert [column for part in parts for column in part.columns] == list(table.columns)
+    for part in parts:
+        place = [table.columns.index(column) for column in part.columns]
+        served = [row for row in table.rows if any(row.cells[index].support != "none" for index in place)]
+        assert [(row.torch, row.variant) for row in part.rows] == [(row.torch, row.variant) for row in served]
 
 
 def test_a_release_without_a_row_ends_a_span() -> None:
     """cu129 on aarch64 exists for 2.8.0 and again from 2.10.0: no line may speak of 2.9."""
     for variant in ("", "cu129"):
         table = matrix(TABLES, capabilities=[ComputeCapability(9, 0)], platform="linux_aarch64", variant=variant)
-        spans = [line.split("  ")[0] for line in to_text(table).splitlines() if " cu129 " in line]
+        spans = [row[0] for row in grid(table).rows if "cu129" in row]
         assert spans == ["2.12.1 – 2.13.0", "2.10.0 – 2.11.0", "2.8.0"]
 
 

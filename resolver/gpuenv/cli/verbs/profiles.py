@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from gpuenv.cli.layout import Line, Verbatim
 from gpuenv.commands.context import Context
 from gpuenv.errors import UsageError
 
@@ -31,11 +32,11 @@ def data(outcome: ProfilesOutcome) -> dict[str, object]:
     return {"profiles": [_entry(row) for row in outcome.profiles]}
 
 
-def text(outcome: ProfilesOutcome) -> Iterator[str]:
+def text(outcome: ProfilesOutcome) -> Iterator[Line]:
     if outcome.single:
         (row,) = outcome.profiles
         yield f"# {row.path}"
-        yield row.text.rstrip("\n")
+        yield Verbatim(row.text.rstrip("\n"))
         return
     width = max((len(row.profile.name) for row in outcome.profiles), default=0)
     for row in outcome.profiles:
