@@ -31,5 +31,5 @@ def run(context: Context) -> DetectOutcome:
         machine=detection.machine,
         notes=detection.notes,
         exit_code=3,
-        problems=(Problem(code="driver-broken", message=problem.summary, causes=problem.causes, hints=problem.hints),),
+        problems=(Problem(code="driver-broken", message=problem.summary, causes=problem.causes, hints=problem.advice),),
     )

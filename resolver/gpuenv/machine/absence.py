@@ -1,4 +1,4 @@
-"""Explain a driver that is missing, wholly or in part: on the machine, in a container, in WSL, on a Jetson."""
+"""Explain a driver that is missing, wholly or in part, and a GPU that was not handed in: to a container, to a job."""
 
 from __future__ import annotations
 
@@ -6,12 +6,73 @@ import re
 
 from gpuenv.machine.linux import Host
 from gpuenv.machine.nvml import NvmlFailure
-from gpuenv.machine.problem import DriverProblem, Evidence, Remains, traces
+from gpuenv.machine.problem import CPU, DriverProblem, Evidence, Remains, keeper, traces
+from gpuenv.machine.scheduler import NO_DEVICE
+
+OUT_OF_REACH = (None, 4, 6, 9, 17, 28, 999)
+"""What NVML answers where the devices are there and this process may not touch them; ``None``: it counts no GPU."""
 
 
 def left_outside(host: Host) -> bool:
     """A container on a machine with a GPU that was not handed in: the host's kernel shows, its device nodes do not."""
     return host.container and not host.nodes and not host.wsl and host.tegra is None
+
+
+def absence_shown(evidence: Evidence) -> bool:
+    """Whether something that could have shown an NVIDIA GPU shows none.
+
+    A PCI bus with devices could, Windows' list of adapters, WSL's /dev/dxg, and an NVML that counts no GPU. A missing
+    library could not: a container, a sandbox or a bare chroot on a machine full of GPUs looks the same.
+    """
+    host = evidence.host
+    if host is None or host.pci is not None or host.wsl:
+        return True
+    return evidence.answer.ending == "answered"
+
+
+def unseen(evidence: Evidence) -> DriverProblem:
+    """Nothing here could have shown a GPU, so that its absence is not known."""
+    host, failure, smi = evidence.host, evidence.answer.failure, evidence.smi
+    contained = host is not None and host.container
+    asked = evidence.visible is not None and evidence.visible.strip().lower() not in NO_DEVICE
+    return DriverProblem(
+        kind="unseen",
+        summary="whether there is an NVIDIA GPU cannot be seen from inside this container"
+        if contained
+        else "whether there is an NVIDIA GPU in this machine cannot be seen",
+        causes=(
+            *((str(failure),) if failure else ()),
+            "no PCI bus to look at: /sys/bus/pci/devices shows no device",
+            *((f"this is a container ({host.container_by})",) if host is not None and contained else ()),
+            *((smi.failure,) if smi is not None and smi.path is not None and smi.failure else ()),
+            *((f"NVIDIA_VISIBLE_DEVICES={evidence.visible} asks for GPUs",) if asked else ()),
+        ),
+        hints=(_start_with_gpu(evidence),)
+        if contained
+        else ("Let this process see /sys and /dev, and look again: `gpuenv doctor`",),
+        options=(
+            CPU,
+            "Or say what the machine is, as `gpuenv detect --json` prints it elsewhere: `--machine machine.json`",
+        ),
+        by="the host's owner" if contained else "you",
+    )
+
+
+def not_given(evidence: Evidence, code: int | None) -> DriverProblem | None:
+    """The scheduler gave this job no GPU, so that the node's are out of its reach; ``None`` where it is not that."""
+    host = evidence.host
+    for job in reversed(evidence.jobs):  # the outermost one holds the devices
+        pod = job.name == "Kubernetes" and host is not None and left_outside(host)
+        batch = job.name not in ("Kubernetes", "Ray") and job.given is not True
+        if (pod and code in (*OUT_OF_REACH, 12)) or (batch and code in OUT_OF_REACH):
+            return DriverProblem(
+                kind="not-given",
+                summary=f"this {job.place} was given no GPU",
+                causes=(*((str(evidence.answer.failure),) if evidence.answer.failure else ()), *traces(evidence)[:3]),
+                hints=(job.ask,),
+                options=(CPU,),
+            )
+    return None
 
 
 def container_without_gpu(evidence: Evidence, host: Host) -> DriverProblem:
@@ -25,11 +86,24 @@ def container_without_gpu(evidence: Evidence, host: Host) -> DriverProblem:
             *traces(evidence)[:4],
             f"this is a container ({host.container_by}), and /dev holds no nvidia device node",
         ),
-        hints=(
-            "Start the container with the GPU: `docker run --gpus all IMAGE` (podman: `--device nvidia.com/gpu=all`; "
-            "Kubernetes: a limit on nvidia.com/gpu)",
-            "If the CPU is what you want: `gpuenv create --profile cpu`",
-        ),
+        hints=(_start_with_gpu(evidence),),
+        options=(CPU,),
+        by="the host's owner",
+    )
+
+
+def _start_with_gpu(evidence: Evidence) -> str:
+    """How a container of this runtime is started with its host's GPUs, as far as it can be told which runtime it is."""
+    mark = evidence.host.container_by if evidence.host is not None else ""
+    if "singularity" in mark:
+        return "Start the container with the GPU: `apptainer exec --nv IMAGE COMMAND`"
+    if "containerenv" in mark or "libpod" in mark:
+        return "Start the container with the GPU: `podman run --device nvidia.com/gpu=all IMAGE`"
+    if "kubernetes" in mark:
+        return "Start the container with the GPU: a limit `nvidia.com/gpu: 1` on it"
+    return (
+        "Start the container with the GPU: `docker run --gpus all IMAGE` (podman: `--device nvidia.com/gpu=all`; "
+        "Kubernetes: a limit on nvidia.com/gpu)"
     )
 
 
@@ -52,6 +126,7 @@ def compute_library_missing(evidence: Evidence, failure: NvmlFailure) -> DriverP
     )
     return DriverProblem(
         kind="compute-library-missing",
+        by=keeper(evidence),
         summary=f"{driver} answers, but its compute library libcuda is missing"
         + (" in this container" if contained else ""),
         causes=(str(failure),),
@@ -59,9 +134,30 @@ def compute_library_missing(evidence: Evidence, failure: NvmlFailure) -> DriverP
     )
 
 
-def mig_empty(names: tuple[str, ...]) -> DriverProblem:
+def version_unknown(evidence: Evidence) -> DriverProblem:
+    """The GPUs are known and the driver's version is not, without which no CUDA build can be said to run."""
+    host, smi = evidence.host, evidence.smi
+    wsl = host is not None and host.wsl
+    return DriverProblem(
+        kind="driver-version",
+        summary="the GPU is known, and the version of its driver is not: no source tells it",
+        causes=(
+            f"NVML: {evidence.answer.driver_failure or evidence.answer.failure or 'gave no version'}",
+            *((f"nvidia-smi: {smi.failure or 'gave no version'}",) if smi is not None else ()),
+            *(() if host is None or wsl else ("no version in /sys/module/nvidia and /proc/driver/nvidia",)),
+        ),
+        hints=("Restart WSL: `wsl --shutdown` (in Windows), and look again: `gpuenv doctor`",)
+        if wsl
+        else ("Read what the driver complains of: `sudo dmesg | grep -i nvrm`",),
+        options=("Or write the version into a machine file by hand: `--machine machine.json`",),
+        by="you" if wsl else keeper(evidence),
+    )
+
+
+def mig_empty(evidence: Evidence, names: tuple[str, ...]) -> DriverProblem:
     """GPUs in MIG mode of which no slice was made: CUDA counts slices only."""
     return DriverProblem(
+        by=keeper(evidence),
         kind="mig-empty",
         summary=f"{', '.join(names)}: MIG mode is on and no MIG device exists, so CUDA finds nothing",
         causes=("nvmlDeviceGetMigDeviceHandleByIndex found no device",),
@@ -84,6 +180,7 @@ def library_missing(evidence: Evidence) -> DriverProblem:
             summary="the driver's library libnvidia-ml.so.1 is found and cannot be loaded",
             causes=(*loader, *_places(remains)),
             hints=("Reinstall the driver's packages, and look again: `gpuenv doctor`",),
+            by=keeper(evidence),
         )
     if host.tegra:
         return _jetson(host, loader)
@@ -100,12 +197,14 @@ def library_missing(evidence: Evidence) -> DriverProblem:
         )
     if host.module is None and not host.container and not host.wsl:
         return _not_installed(host, evidence)
+    by = keeper(evidence)
     module = f" of the loaded kernel module {host.module.version} ({host.module.source})" if host.module else ""
     return DriverProblem(
         kind="library-missing",
         summary=f"the user-space library{module} is missing: libnvidia-ml.so.1 was not found",
         causes=(*loader, *traces(evidence)[:4]),
         hints=(_bring_library(host),),
+        by=by,
     )
 
 
@@ -126,10 +225,8 @@ def _missing_on_windows(evidence: Evidence) -> DriverProblem:
         kind="library-missing",
         summary="Windows lists an NVIDIA display adapter, but the driver's nvml.dll cannot be loaded",
         causes=traces(evidence),
-        hints=(
-            "Install NVIDIA's driver for the card (or remove the entry of a card that is gone)",
-            "If the CPU is what you want: `gpuenv create --profile cpu`",
-        ),
+        hints=("Install NVIDIA's driver for the card (or remove the entry of a card that is gone)",),
+        options=(CPU,),
     )
 
 
@@ -157,10 +254,10 @@ def _jetson(host: Host, loader: tuple[str, ...]) -> DriverProblem:
         summary=f"this is an NVIDIA Jetson ({host.tegra}) whose JetPack has no NVML, so its GPU cannot be identified",
         causes=loader,
         hints=(
-            "Jetsons before JetPack 7 need NVIDIA's own wheels for their JetPack, which no PyTorch index carries",
-            "On JetPack 7 or newer install the package that brings libnvidia-ml.so.1, or write the machine down: "
-            "`gpuenv resolve --machine machine.json`",
+            "A Jetson's driver and CUDA come with its JetPack, and before JetPack 7 only NVIDIA's own wheels run: name "
+            "the index that has them for your JetPack: `--torch-index BASE`",
         ),
+        options=("Say what the machine is in a machine file: `--machine machine.json`",),
     )
 
 
@@ -174,8 +271,8 @@ def _not_installed(host: Host, evidence: Evidence) -> DriverProblem:
         hints=(
             "Install NVIDIA's driver and reboot (Ubuntu: `sudo ubuntu-drivers install`; Fedora: akmod-nvidia; Debian: "
             "nvidia-driver)",
-            "If the CPU is what you want: `gpuenv create --profile cpu`",
         ),
+        options=(CPU,),
     )
 
 

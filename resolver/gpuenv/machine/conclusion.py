@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from gpuenv.machine import absence, diagnosis, linux, nvml, smi, windows
+from gpuenv.machine import absence, diagnosis, linux, nvml, scheduler, smi, windows
 from gpuenv.machine.detect import Detection
 from gpuenv.machine.linux import Host
 from gpuenv.machine.merge import Found, merge
@@ -23,22 +23,30 @@ def gather(
     local = root == Path("/")
     host = linux.read_host(root, confstr=linux.running_libc if local else None) if system == "linux" else None
     answer = nvml.hear(child, timeout=timeout)
-    gap = _incomplete(answer)
+    unversioned = answer.driver is None and (host is None or host.module is None)
+    gap = _incomplete(answer) or unversioned
+    mine, others = windows.adapters() if gap and system == "windows" else ((), ())
     return Evidence(
         host=host,
         answer=answer,
         smi=smi.query(environ, timeout=timeout) if gap and _knows_more(answer) else None,
         remains=_remains(root) if gap and host is not None else Remains(),
-        adapters=windows.adapters() if gap and system == "windows" else (),
+        adapters=mine,
+        others=others,
+        jobs=scheduler.schedulers(environ),
+        visible=environ.get("NVIDIA_VISIBLE_DEVICES"),
+        shadow=nvml.shadow(),
     )
 
 
 def conclude(evidence: Evidence, *, system: Os, arch: Arch, environ: Mapping[str, str]) -> Detection:
     """Make the detection of what was learned; pure."""
     found = merge(evidence)
-    problem = _problem(evidence, found)
-    sources = {} if evidence.host is None else _host_sources(evidence.host)
     driver, driver_sources = _driver(evidence, found)
+    problem = _problem(evidence, found)
+    if problem is None and found.gpus and driver is None:
+        problem = absence.version_unknown(evidence)
+    sources = {} if evidence.host is None else _host_sources(evidence.host)
     if problem is None and not found.gpus:
         driver, driver_sources = None, {}
     machine = _machine(system, arch, evidence.host, found, sources={**sources, **driver_sources}, driver=driver)
@@ -46,7 +54,7 @@ def conclude(evidence: Evidence, *, system: Os, arch: Arch, environ: Mapping[str
     return Detection(
         machine=machine,
         problem=problem,
-        notes=notes_of(evidence, machine, partial, environ),
+        notes=notes_of(evidence, machine, partial, environ, broken=problem is not None),
         partial=partial,
         evidence=evidence,
     )
@@ -63,7 +71,7 @@ def _problem(evidence: Evidence, found: Found) -> DriverProblem | None:
     if answer.cuda_failure is not None and answer.cuda_failure.code == 12:
         return absence.compute_library_missing(evidence, answer.cuda_failure)
     if found.usable_by_cuda == 0:
-        return absence.mig_empty(tuple(f"GPU {gpu.index} ({gpu.name})" for gpu in found.gpus))
+        return absence.mig_empty(evidence, tuple(f"GPU {gpu.index} ({gpu.name})" for gpu in found.gpus))
     return None
 
 

@@ -47,7 +47,7 @@ def require(detection: Detection) -> Machine:
     """Return the machine, or raise :class:`DriverError` where its GPU cannot be used."""
     problem = detection.problem
     if problem is not None:
-        raise DriverError(problem.summary, causes=problem.causes, hints=problem.hints)
+        raise DriverError(problem.summary, causes=problem.causes, hints=problem.advice)
     return detection.machine
 
 
@@ -68,10 +68,15 @@ def detect(
     arch = _arch(system, _processor(system, environ))
     if system == "macos":  # no driver for it since 10.13, and no CUDA wheel
         sources = (("arch", "uname"), ("os", "sys.platform"))
+        apple = (
+            "an Apple GPU is here: PyTorch's macOS builds can use it (device mps); gpuenv makes a CPU environment of "
+            "them, and does not verify that device"
+        )
         return Detection(
             machine=Machine(
                 os=system, arch=arch, libc=None, wsl=False, container=False, driver=None, gpus=(), sources=sources
-            )
+            ),
+            notes=(apple,) if arch == "arm64" else (),
         )
     child = nvml.begin(environ=environ)
     try:

@@ -7,41 +7,62 @@ are nvml.h's ``nvmlReturn_t``.
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
-from gpuenv.machine.absence import container_without_gpu, left_outside, library_missing, library_outdated
+from gpuenv.machine.absence import (
+    absence_shown,
+    container_without_gpu,
+    left_outside,
+    library_missing,
+    library_outdated,
+    not_given,
+    unseen,
+)
 from gpuenv.machine.nvml import NvmlFailure
-from gpuenv.machine.problem import DriverProblem, Evidence, Kind, traces
+from gpuenv.machine.problem import DriverProblem, Evidence, Kind, keeper, traces
 
 WITHOUT_CARD = frozenset({None, 9, 12, 13, 28})
 """What NVML also answers on a machine without a card: no GPU, not loaded, no library, a stub of it, not found."""
+
+USERS_OWN = frozenset({"busy", "library-outdated", "jetson"})
+"""Problems that are in the session, the image or nobody's hands, wherever they are met."""
 
 
 def explain(evidence: Evidence) -> DriverProblem | None:
     """Say why NVML gave no GPU; ``None`` where there is no NVIDIA GPU.
 
     Asked only when there is no usable GPU. Absence is believed only where something could have shown a presence: a PCI
-    bus without an NVIDIA display device, no kernel module, no device node, no GPU passed through by Windows; and never
-    against a code that only a driver with a card gives.
+    bus without an NVIDIA display device, a registry without an adapter, an NVML that counts none; and never against a
+    code that only a driver with a card gives.
     """
     answer, host = evidence.answer, evidence.host
     if answer.ending == "hung":
-        return _hang(evidence)
+        return replace(_hang(evidence), by=keeper(evidence))
     if answer.ending == "crashed":
-        return _crash(evidence)
+        return replace(_crash(evidence), by=keeper(evidence))
     code = answer.failure.code if answer.failure else None
     if code in WITHOUT_CARD and not traces(evidence):
-        return None
+        return None if absence_shown(evidence) else not_given(evidence, code) or unseen(evidence)
+    if (left_out := not_given(evidence, code)) is not None:
+        return left_out
     if answer.ending == "not-asked":
         return _not_asked(evidence)
     if host is not None and left_outside(host) and code in (None, 9, 12, 17, 999):
         return container_without_gpu(evidence, host)
     if answer.failure is None or code == 28:
-        return _no_device(evidence)
+        return replace(_no_device(evidence), by=keeper(evidence))
     return by_code(answer.failure, evidence)
 
 
 def by_code(failure: NvmlFailure, evidence: Evidence, subject: str = "") -> DriverProblem:
     """Explain one of NVML's codes. ``subject`` names the GPU where one alone is meant."""
+    problem = _by_code(failure, evidence, subject)
+    contained = evidence.host is not None and evidence.host.container
+    own = problem.kind in USERS_OWN or (problem.kind == "version-mismatch" and contained)
+    return problem if own else replace(problem, by=keeper(evidence))
+
+
+def _by_code(failure: NvmlFailure, evidence: Evidence, subject: str) -> DriverProblem:
     of = f" for {subject}" if subject else ""
     match failure.code:
         case 12:
@@ -68,7 +89,7 @@ def of_gpu(failure: NvmlFailure, evidence: Evidence, subject: str) -> DriverProb
     """Explain why one GPU among others cannot be used."""
     if failure.code in (4, 10, 17, 19, 20, 23, 27, 29, 999):
         return by_code(failure, evidence, subject)
-    return _of_gpu(failure, subject)
+    return replace(_of_gpu(failure, subject), by=keeper(evidence))
 
 
 def _not_loaded(evidence: Evidence, failure: NvmlFailure) -> DriverProblem:
@@ -142,10 +163,7 @@ def _no_permission(evidence: Evidence, failure: NvmlFailure, of: str) -> DriverP
         kind="no-permission",
         summary=f"this user may not use the NVIDIA driver{of}",
         causes=(str(failure), *nodes),
-        hints=(
-            "Join the group that owns the device nodes and log in again: `sudo usermod -aG video,render $USER`",
-            "In a batch job: ask for a GPU, the scheduler grants the device",
-        ),
+        hints=("Join the group that owns the device nodes and log in again: `sudo usermod -aG video,render $USER`",),
     )
 
 
@@ -157,7 +175,6 @@ def _blocked(failure: NvmlFailure, of: str) -> DriverProblem:
         hints=(
             "In a container: start it with `--gpus all`, or pass /dev/nvidiactl, /dev/nvidia-uvm and /dev/nvidia0 with "
             "`--device`",
-            "In a batch job: ask for a GPU, the scheduler grants the device",
         ),
     )
 

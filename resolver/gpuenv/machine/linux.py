@@ -18,6 +18,11 @@ NVIDIA_VENDOR = "0x10de"
 DISPLAY_CLASS = "0x03"
 """PCI base class 03h, display controllers: compute cards are 0302h; the audio and USB functions are other classes."""
 
+OTHER_MAKERS = {"0x1002": "AMD", "0x8086": "Intel"}
+"""PCI vendors of GPUs that torch has builds for, and that are not NVIDIA's."""
+COMPUTE_CLASSES = (DISPLAY_CLASS, "0x12")
+"""Display controllers, and base class 12h, processing accelerators: where AMD's Instinct cards are."""
+
 LIBRARY_FOLDERS = (
     "usr/lib/wsl/lib",
     "usr/lib/x86_64-linux-gnu",
@@ -44,6 +49,16 @@ class PciGpu:
     device: str
     """PCI device id, ``"0x2b85"``."""
     bound_to: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OtherGpu:
+    """A display or compute device of another maker on the PCI bus."""
+
+    address: str
+    device: str
+    """Vendor and device id, ``"1002:744c"``."""
+    maker: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +92,7 @@ class Host:
     container_by: str
     module: Module | None
     pci: tuple[PciGpu, ...] | None
-    """``None`` where there is no PCI bus to look at (WSL, Jetson, a sandbox)."""
+    """``None`` where there is no PCI bus to look at, or one that shows no device at all (WSL, Jetson, a sandbox)."""
     kernel_gpus: tuple[KernelGpu, ...]
     nodes: tuple[str, ...]
     """Device nodes with owner and mode: ``/dev/nvidiactl root:root 0666``."""
@@ -86,6 +101,15 @@ class Host:
     wsl_driver: bool
     """Windows passes a GPU through (/dev/dxg) and brings NVIDIA's libraries for it."""
     wsl_gpu: bool
+    others: tuple[OtherGpu, ...] = ()
+    """GPUs of other makers on the PCI bus."""
+    uvm: bool | None = None
+    """Whether the module nvidia_uvm, without which CUDA does not start, is loaded; ``None`` where that cannot be
+    read."""
+
+    def has_node(self, name: str) -> bool:
+        """Whether /dev holds the device node of that name."""
+        return any(node.split()[0] == f"/dev/{name}" for node in self.nodes)
 
 
 def read_host(root: Path, *, confstr: Callable[[], str | None] | None = None) -> Host:
@@ -94,6 +118,8 @@ def read_host(root: Path, *, confstr: Callable[[], str | None] | None = None) ->
     container, container_by = _container(root)
     libc, libc_by = _libc(root, confstr)
     dxg = (root / "dev/dxg").exists()
+    pci, others = _pci(root)
+    modules = root / "sys/module"
     return Host(
         libc=libc,
         libc_by=libc_by,
@@ -102,12 +128,14 @@ def read_host(root: Path, *, confstr: Callable[[], str | None] | None = None) ->
         container=container,
         container_by=container_by,
         module=_module(root),
-        pci=_pci(root),
+        pci=pci,
         kernel_gpus=_kernel_gpus(root),
         nodes=_nodes(root),
         tegra=_tegra(root),
         wsl_driver=dxg and any((root / "usr/lib/wsl/lib").glob("libnvidia-ml.so*")),
         wsl_gpu=dxg,
+        others=others,
+        uvm=(modules / "nvidia_uvm").is_dir() if modules.is_dir() else None,
     )
 
 
@@ -175,21 +203,29 @@ def _module(root: Path) -> Module | None:
     return None
 
 
-def _pci(root: Path) -> tuple[PciGpu, ...] | None:
-    bus = root / "sys/bus/pci/devices"
-    if not bus.is_dir():
+def _pci(root: Path) -> tuple[tuple[PciGpu, ...] | None, tuple[OtherGpu, ...]]:
+    """NVIDIA's GPUs and those of others; ``None`` in place of NVIDIA's where no device at all is shown."""
+    found, others, devices = [], [], 0
+    for device in _entries(root / "sys/bus/pci/devices"):
+        vendor = _text(device / "vendor").strip().lower()
+        devices += bool(vendor)
+        if vendor != NVIDIA_VENDOR and vendor not in OTHER_MAKERS:
+            continue
+        kind = _text(device / "class").strip()
+        number = _text(device / "device").strip().lower()
+        if vendor == NVIDIA_VENDOR and kind.startswith(DISPLAY_CLASS):
+            found.append(PciGpu(address=device.name, device=number, bound_to=_driver(device)))
+        elif vendor != NVIDIA_VENDOR and kind.startswith(COMPUTE_CLASSES):
+            label = f"{vendor.removeprefix('0x')}:{number.removeprefix('0x')}"
+            others.append(OtherGpu(address=device.name, device=label, maker=OTHER_MAKERS[vendor]))
+    return (tuple(found) if devices else None), tuple(others)
+
+
+def _driver(device: Path) -> str | None:
+    try:
+        return (device / "driver").readlink().name
+    except OSError:
         return None
-    found = []
-    for device in _entries(bus):
-        if _text(device / "vendor").strip() != NVIDIA_VENDOR:
-            continue
-        if not _text(device / "class").startswith(DISPLAY_CLASS):
-            continue
-        bound: str | None = None
-        with suppress(OSError):
-            bound = (device / "driver").readlink().name
-        found.append(PciGpu(address=device.name, device=_text(device / "device").strip(), bound_to=bound))
-    return tuple(found)
 
 
 def _kernel_gpus(root: Path) -> tuple[KernelGpu, ...]:

@@ -7,17 +7,31 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from gpuenv.machine.nvml import NvmlAnswer
 from gpuenv.machine.problem import DriverProblem, Evidence
+from gpuenv.machine.scheduler import NO_DEVICE
 from gpuenv.model.machine import Machine
+
+MAKERS = {"VEN_1002": "AMD", "VEN_8086": "Intel"}
+BUILDS = {"AMD": "ROCm", "Intel": "XPU"}
+"""What PyTorch calls its builds for the GPUs of other makers."""
 
 
 def notes_of(
-    evidence: Evidence, machine: Machine, partial: Sequence[DriverProblem], environ: Mapping[str, str]
+    evidence: Evidence,
+    machine: Machine,
+    partial: Sequence[DriverProblem],
+    environ: Mapping[str, str],
+    *,
+    broken: bool = False,
 ) -> tuple[str, ...]:
-    """Every note, in the order a person needs them; none is a reason to stop."""
+    """Every note, in the order a person needs them; none is a reason to stop.
+
+    Where the driver is ``broken`` its problem says what is known of the GPU, and nothing is said here beside it.
+    """
     notes = [f"{problem.summary}: {'; '.join(problem.causes)}" for problem in partial]
     notes += _ways(evidence, machine)
     notes += _hardware(evidence, machine)
-    notes += _masks(machine, environ)
+    notes += () if broken or machine.gpus else _without_gpu(evidence)
+    notes += _masks(evidence, machine, environ)
     return tuple(notes)
 
 
@@ -41,19 +55,43 @@ def _ways(evidence: Evidence, machine: Machine) -> Iterator[str]:
             f"CUDA {answer.cuda} is what {answer.libcuda} claims, a library of {version} and not of driver "
             f"{answer.driver}: a compatibility package, which works on data centre cards only (else error 804)"
         )
-    if not machine.gpus and machine.driver is None and answer.driver is not None:
-        yield f"NVIDIA's driver {answer.driver} is installed (NVML), and the PCI bus holds no NVIDIA GPU"
-    elif not machine.gpus and machine.driver is None and answer.failure is not None and answer.failure.code == 9:
-        yield "NVIDIA's driver library is installed, its module is not loaded, and the PCI bus holds no NVIDIA GPU"
+    if evidence.shadow is not None:
+        yield f"{evidence.shadow} stands in the way of NVIDIA's pynvml on Python's path; gpuenv asks its own"
 
 
-def _hardware(evidence: Evidence, machine: Machine) -> Iterator[str]:
+def _without_gpu(evidence: Evidence) -> Iterator[str]:
+    """What else there is on a machine of which it is known that no NVIDIA GPU can be used."""
     host, answer = evidence.host, evidence.answer
-    if host is not None and host.wsl_gpu and not host.wsl_driver and not machine.gpus:
+    reserved = [gpu.address for gpu in host.pci or ()] if host is not None else []
+    none = "the PCI bus holds no NVIDIA GPU" if host is not None and host.pci is not None else "there is no NVIDIA GPU"
+    if reserved:
+        yield f"the NVIDIA GPU at {', '.join(reserved)} is reserved for virtual machines (bound to vfio-pci)"
+        none = "no NVIDIA GPU is left for this system"
+    if answer.driver is not None:
+        yield f"NVIDIA's driver {answer.driver} is installed (NVML), and {none}"
+    elif answer.failure is not None and answer.failure.code == 9:
+        yield f"NVIDIA's driver library is installed, its module is not loaded, and {none}"
+    if host is not None and host.wsl_gpu and not host.wsl_driver:
         yield (
             "Windows passes a GPU through (/dev/dxg) without NVIDIA's libraries in /usr/lib/wsl/lib: if it is an "
             "NVIDIA card, install its driver in Windows and run `wsl --shutdown`"
         )
+    makers: dict[str, list[str]] = {}
+    for gpu in host.others if host is not None else ():
+        makers.setdefault(gpu.maker, []).append(f"{gpu.address}, {gpu.device}")
+    for key in evidence.others:
+        makers.setdefault(MAKERS.get(key.upper()[:8], "another"), []).append(key)
+    for maker, places in sorted(makers.items()):
+        yield (
+            f"{'an' if maker[0] in 'AI' else 'a'} {maker} GPU is here ({'; '.join(places)}): gpuenv makes environments "
+            f"for NVIDIA GPUs and for the CPU, and does not choose PyTorch's builds for {BUILDS.get(maker, 'others')}"
+        )
+    for job in evidence.jobs[-1:]:
+        yield f"this {job.place} runs where no NVIDIA GPU is. {job.ask}"
+
+
+def _hardware(evidence: Evidence, machine: Machine) -> Iterator[str]:
+    host, answer = evidence.host, evidence.answer
     for gpu in answer.gpus:
         name = f"GPU {gpu.index} ({gpu.name or 'unnamed'})"
         if gpu.mig and gpu.slices is not None:
@@ -67,11 +105,12 @@ def _hardware(evidence: Evidence, machine: Machine) -> Iterator[str]:
             yield f"the nvidia module holds {len(driven)} GPUs on the PCI bus, and NVML shows {missing} fewer"
 
 
-def _masks(machine: Machine, environ: Mapping[str, str]) -> Iterator[str]:
+def _masks(evidence: Evidence, machine: Machine, environ: Mapping[str, str]) -> Iterator[str]:
     mask = environ.get("CUDA_VISIBLE_DEVICES")
     if mask is not None and machine.gpus:
-        shown = "no GPU at all" if mask.strip() in ("", "-1", "NoDevFiles") else f"only {mask}"
-        yield f"CUDA_VISIBLE_DEVICES is set: CUDA programs see {shown}; every GPU is listed here"
-    runtime = environ.get("NVIDIA_VISIBLE_DEVICES")
+        shown = "no GPU at all" if mask.strip().lower() in NO_DEVICE else f"only {mask}"
+        by = f" by {evidence.jobs[0].place}" if evidence.jobs else ""
+        yield f"CUDA_VISIBLE_DEVICES is set{by}: CUDA programs see {shown}; every GPU is listed here"
+    runtime = evidence.visible
     if runtime is not None and runtime != "all" and machine.container:
         yield f"NVIDIA_VISIBLE_DEVICES is {runtime or 'empty'}: the container was given these GPUs"

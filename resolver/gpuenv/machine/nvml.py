@@ -6,6 +6,7 @@ A driver library that aborts or hangs takes the process along that called it, so
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -62,6 +63,7 @@ class NvmlAnswer:
     failure: NvmlFailure | None = None
     """Why there is no (complete) answer; for ``crashed`` and ``hung`` the call that was being made."""
     driver: str | None = None
+    driver_failure: NvmlFailure | None = None
     cuda: str | None = None
     cuda_failure: NvmlFailure | None = None
     """Set when libcuda could not be asked; ``cuda`` is then what NVML knows by itself."""
@@ -86,14 +88,33 @@ def begin(*, environ: Mapping[str, str], python: str | None = None) -> Child | N
     python = python or sys.executable
     if not python:
         return NotStarted(reason="this interpreter does not know its own path (sys.executable is empty)")
-    binding = PathFinder.find_spec("pynvml")
-    if binding is None or binding.origin is None:
+    binding = _binding()
+    if binding is None:
         return NotStarted(reason="pynvml (nvidia-ml-py) is not installed beside gpuenv")
-    origin = Path(binding.origin)
-    folder = origin.parent.parent if origin.name == "__init__.py" else origin.parent
     script = Path(__file__).with_name("nvml_probe.py")
     # Not tied: that would load ctypes before the child starts, and this one has nothing to leave behind.
-    return start([python, "-I", "-S", str(script), str(folder)], environ=environ, tied=False)
+    return start([python, "-I", "-S", str(script), str(binding)], environ=environ, tied=False)
+
+
+def shadow() -> str | None:
+    """The file that ``import pynvml`` takes where that is not NVIDIA's; ``None`` where nothing stands in its way."""
+    first = PathFinder.find_spec("pynvml")
+    taken = None if first is None or first.origin is None else first.origin
+    binding = _binding()
+    return taken if taken is not None and binding is not None and Path(taken) != binding else None
+
+
+def _binding() -> Path | None:
+    """The file of NVIDIA's own binding: the one beside the metadata of nvidia-ml-py, wherever PYTHONPATH points first.
+
+    Another package and many a person's folder hold a pynvml too, old, changed or broken.
+    """
+    for folder in sys.path:
+        file = Path(folder or ".") / "pynvml.py"
+        if file.is_file() and any(file.parent.glob("nvidia_ml_py-*.dist-info")):
+            return file
+    found = PathFinder.find_spec("pynvml")
+    return None if found is None or found.origin is None else Path(found.origin)
 
 
 def hear(child: Child | NotStarted, *, timeout: float) -> NvmlAnswer:
@@ -162,7 +183,8 @@ class _State:
         return NvmlAnswer(
             ending=how,
             failure=failure,
-            driver=self.text("driver"),
+            driver=_version(self.text("driver")),
+            driver_failure=self.failures.get(("driver", None)),
             cuda=_cuda(self.facts.get(("cuda", None))) or _cuda(self.facts.get(("cuda-known", None))),
             cuda_failure=self.failures.get(("cuda", None)),
             library=self.text("library"),
@@ -206,6 +228,11 @@ class _State:
 
 def _by_name(pair: tuple[str, NvmlFailure]) -> str:
     return pair[0]
+
+
+def _version(text: str | None) -> str | None:
+    """A driver's version, or ``None`` for what is none (``"N/A"``, ``"0"``)."""
+    return text if text is not None and re.fullmatch(r"[0-9]+(?:\.[0-9]+)+", text) else None
 
 
 def _cuda(value: object) -> str | None:

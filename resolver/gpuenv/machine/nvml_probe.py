@@ -1,6 +1,6 @@
 """Ask NVML what it knows, one fact a line. Runs alone, in a child: a driver library may abort or hang.
 
-    python -I -S nvml_probe.py FOLDER_OF_PYNVML
+    python -I -S nvml_probe.py FILE_OF_PYNVML
 
 Imports nothing of gpuenv. Every line of output is a JSON array, written before the next call begins, so that a crash
 loses only the fact that was being asked for:
@@ -195,12 +195,24 @@ def mapped(stem: str) -> str | None:
     return None
 
 
-def main(folder: str) -> None:
-    """Ask NVML everything, with the pynvml of ``folder``; a binding that cannot be imported is a fact too."""
+def load(file: str) -> Any:
+    """Import the binding from its file, whatever else of that name stands beside it."""
+    from importlib.util import module_from_spec, spec_from_file_location
+
+    spec = spec_from_file_location("pynvml", file)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{file} is no module")
+    sys.path.append(os.path.dirname(file))  # noqa: PTH120 (pathlib costs 4 ms)
+    module = sys.modules["pynvml"] = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def main(file: str) -> None:
+    """Ask NVML everything, with the pynvml in ``file``; a binding that cannot be imported is a fact too."""
     emit = open_channel()
-    sys.path.append(folder)
     try:
-        import pynvml
+        pynvml = load(file)
     except Exception as error:  # a broken installation of the binding is a fact too
         emit("fail", "binding", None, "import pynvml", None, f"{type(error).__name__}: {error}")
         emit("end")

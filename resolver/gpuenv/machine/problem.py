@@ -7,6 +7,7 @@ from typing import Literal
 
 from gpuenv.machine.linux import Host
 from gpuenv.machine.nvml import NvmlAnswer
+from gpuenv.machine.scheduler import Scheduler
 from gpuenv.machine.smi import SmiAnswer
 
 Kind = Literal[
@@ -32,20 +33,46 @@ Kind = Literal[
     "hang",
     "crash",
     "jetson",
+    "unseen",
+    "not-given",
+    "driver-version",
     "unknown",
 ]
 """Stable names of what can be wrong, one for each thing to do about it."""
 
 
+By = Literal["you", "the host's owner", "the site's administrator"]
+"""Who can do it. ``you``: whoever owns this machine or session; a command with ``sudo`` needs root."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DriverProblem:
     """Why a GPU that is there cannot be used. ``summary`` is one sentence without a final period; ``causes`` are the
-    facts it rests on, with where they were read; ``hints`` are things to do, the likeliest first."""
+    facts it rests on, with where they were read; ``hints`` are things for ``by`` to do, the likeliest first;
+    ``options`` is what the person can do here instead."""
 
     kind: Kind
     summary: str
     causes: tuple[str, ...] = ()
     hints: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()
+    by: By = "you"
+
+    @property
+    def advice(self) -> tuple[str, ...]:
+        """Everything to do, each sentence with who does it where that is another."""
+        return (*(for_whom(hint, self.by) for hint in self.hints), *self.options)
+
+
+def for_whom(hint: str, by: By) -> str:
+    """The hint, with who has to follow it where that is not the person who reads it."""
+    match by:
+        case "you":
+            return hint
+        case "the host's owner":
+            return f"By hand, on the host, by its owner: {hint}"
+        case "the site's administrator":
+            return f"By hand, by the site's administrator: {hint}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +95,26 @@ class Evidence:
     remains: Remains
     adapters: tuple[str, ...] = ()
     """Hardware keys of NVIDIA display adapters in the Windows registry."""
+    others: tuple[str, ...] = ()
+    """Hardware keys of display adapters of other makers in the Windows registry."""
+    jobs: tuple[Scheduler, ...] = ()
+    """The schedulers in whose job this process runs, innermost first."""
+    visible: str | None = None
+    """NVIDIA_VISIBLE_DEVICES, by which a container runtime is asked for GPUs; ``None`` where it is not set."""
+    shadow: str | None = None
+    """A file that programs import in place of NVIDIA's pynvml; gpuenv does not."""
+
+
+CPU = "If the CPU is what you want: `gpuenv create --profile cpu`"
+
+
+def keeper(evidence: Evidence) -> By:
+    """Who can change the driver, its devices and the firmware of this machine."""
+    if any(job.name != "Ray" for job in evidence.jobs):
+        return "the site's administrator"
+    if evidence.host is not None and evidence.host.container:
+        return "the host's owner"
+    return "you"
 
 
 def traces(evidence: Evidence) -> tuple[str, ...]:

@@ -19,12 +19,17 @@ def processor(environ: Mapping[str, str]) -> str:
     return environ.get("PROCESSOR_ARCHITEW6432") or environ.get("PROCESSOR_ARCHITECTURE") or ""
 
 
-def adapters(read: Callable[[], Iterable[Adapter]] | None = None) -> tuple[str, ...]:
-    """Hardware keys of NVIDIA display adapters that Windows knows, sorted; a removed card may still be among them."""
-    pairs = (read or _registry)()
-    return tuple(
-        sorted(key for key, kind in pairs if key.upper().startswith("VEN_10DE&") and kind.lower() == DISPLAY_ADAPTERS)
-    )
+def adapters(read: Callable[[], Iterable[Adapter]] | None = None) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Hardware keys of display adapters that Windows knows, NVIDIA's and those of AMD and Intel, each sorted.
+
+    A removed card may still be among them.
+    """
+    keys = sorted(key for key, kind in (read or _registry)() if kind.lower() == DISPLAY_ADAPTERS)
+    return _of(keys, "VEN_10DE&"), _of(keys, "VEN_1002&", "VEN_8086&")
+
+
+def _of(keys: Iterable[str], *vendors: str) -> tuple[str, ...]:
+    return tuple(key for key in keys if key.upper().startswith(vendors))
 
 
 def smi_folders(environ: Mapping[str, str]) -> tuple[str, ...]:

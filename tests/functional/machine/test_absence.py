@@ -70,7 +70,8 @@ def test_a_container_that_was_not_given_the_gpu(tmp_path: Path) -> None:
     assert problem.kind == "container-without-gpu"
     assert "(driver 580.65.06 (/sys/module/nvidia/version))" in problem.summary
     assert "docker run --gpus all" in problem.hints[0]
-    assert "gpuenv create --profile cpu" in problem.hints[1]
+    assert "gpuenv create --profile cpu" in problem.advice[-1]
+    assert problem.by == "the host's owner"
 
 
 def test_a_container_on_a_host_whose_bus_is_hidden(tmp_path: Path) -> None:

@@ -100,7 +100,7 @@ def test_init_that_fails(tree: Tree, libraries: Path, fault: int | str, kind: st
     assert detection.machine.driver == Driver(version="570.86.10", cuda=None, source="/sys/module/nvidia/version")
     with pytest.raises(DriverError, match=r".") as caught:
         require(detection)
-    assert caught.value.hints == problem.hints
+    assert caught.value.hints == problem.advice
 
 
 def test_codes_are_named_in_the_causes(tree: Tree, libraries: Path) -> None:

@@ -71,4 +71,4 @@ def test_windows_facts() -> None:
         ("VEN_10DE&DEV_22E8&SUBSYS_1", "{4d36e96c-e325-11ce-bfc1-08002be10318}"),
         ("VEN_8086&DEV_4680&SUBSYS_2", DISPLAY_ADAPTERS),
     ]
-    assert adapters(lambda: known) == ("VEN_10DE&DEV_2B85&SUBSYS_1",)
+    assert adapters(lambda: known) == (("VEN_10DE&DEV_2B85&SUBSYS_1",), ("VEN_8086&DEV_4680&SUBSYS_2",))
