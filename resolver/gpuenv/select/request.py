@@ -71,6 +71,12 @@ def fits(profile: Profile, machine: Machine, request: Request, knowledge: Knowle
 
     ``None`` where they go together. Whether any wheel fits is another question, for :func:`gpuenv.select.decide`.
     """
+    for index in request.gpus or ():
+        if index not in {gpu.index for gpu in machine.gpus}:
+            return Mismatch(
+                message=f"there is no GPU {index}: this machine has {_list(machine.gpus) or 'no NVIDIA GPU'}",
+                hints=("Run `gpuenv detect` to see the GPUs by index",),
+            )
     if wants_cpu(profile, machine, request):
         return None
     if not machine.gpus:
@@ -78,12 +84,6 @@ def fits(profile: Profile, machine: Machine, request: Request, knowledge: Knowle
             message=f"profile {profile.name} needs an NVIDIA GPU, and this machine has none",
             hints=("Use `--profile cpu` for a CPU build", "Run `gpuenv detect` to see what was found"),
         )
-    for index in request.gpus or ():
-        if index not in {gpu.index for gpu in machine.gpus}:
-            return Mismatch(
-                message=f"there is no GPU {index}: this machine has {_list(machine.gpus)}",
-                hints=("Run `gpuenv detect` to see the GPUs by index",),
-            )
     gpus = gpus_in_scope(machine, request)
     wanted = profile.compute_capabilities
     if wanted and not any(gpu.compute_capability in wanted for gpu in gpus):
