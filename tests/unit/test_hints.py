@@ -23,9 +23,24 @@ PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("lockfiles/*.md
 COMMAND = re.compile(r"\bgpuenv (?:" + "|".join(app.VERBS) + r"|-)")
 IN_BACKTICKS = re.compile(r"`([^`\n]+)`")
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]+")
-OTHERS = ("uv", "pip", "nvidia-smi", "nvidia-ctk", "docker", "container", "modprobe", "apt-get", "systemctl", "df")
+OTHERS = (
+    "uv",
+    "pip",
+    "wsl",
+    "srun",
+    "podman",
+    "apptainer",
+    "nvidia-smi",
+    "nvidia-ctk",
+    "docker",
+    "container",
+    "modprobe",
+    "apt-get",
+    "systemctl",
+    "df",
+)
 OTHER_PROGRAMS = re.compile(rf"\b({'|'.join(OTHERS)})\b")
-ADVICE = {"hints", "hint", "mend"}
+ADVICE = {"hints", "hint", "mend", "options"}
 
 
 def literals(tree: ast.AST) -> Iterator[tuple[int, str]]:

@@ -146,7 +146,7 @@ def version_unknown(evidence: Evidence) -> DriverProblem:
             *((f"nvidia-smi: {smi.failure or 'gave no version'}",) if smi is not None else ()),
             *(() if host is None or wsl else ("no version in /sys/module/nvidia and /proc/driver/nvidia",)),
         ),
-        hints=("Restart WSL: `wsl --shutdown` (in Windows), and look again: `gpuenv doctor`",)
+        hints=("In Windows, restart WSL: `wsl --shutdown`",)
         if wsl
         else ("Read what the driver complains of: `sudo dmesg | grep -i nvrm`",),
         options=("Or write the version into a machine file by hand: `--machine machine.json`",),

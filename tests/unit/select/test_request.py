@@ -54,6 +54,6 @@ def test_the_cpu_only_when_asked_for_or_without_a_gpu() -> None:
 
 @pytest.mark.parametrize("wish", [profile("auto", accelerator="auto"), profile("cpu", accelerator="cpu")])
 def test_a_gpu_that_is_not_there_is_never_passed_over(wish: object) -> None:
-    mismatch = fits(wish, machine(driver=None), request(gpus=(7,)))  # type: ignore[arg-type] # parametrized
+    mismatch = fits(wish, machine(driver=None), request(gpus=(7,)), load())  # type: ignore[arg-type] # parametrized
     assert mismatch is not None
     assert mismatch.message == "there is no GPU 7: this machine has no NVIDIA GPU"
