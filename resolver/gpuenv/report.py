@@ -5,8 +5,24 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol
+
+#: Everything that moves a cursor, changes colours or reorders what is read: C0 (but tab), DEL, C1, line and paragraph
+#: separators, and the bidirectional controls of Unicode (UAX #9); and half a surrogate pair, which no stream takes.
+_CONTROLS = re.compile(
+    "[\x00-\x08\x0a-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+
+
+def visible(line: str) -> str:
+    r"""The line with its control characters written out: a name cannot move the cursor or colour what follows.
+
+    >>> visible("RTX \x1b[31m5090")
+    'RTX \\x1b[31m5090'
+    """
+    return _CONTROLS.sub(lambda found: ascii(found[0])[1:-1], line)
 
 
 class Task(Protocol):

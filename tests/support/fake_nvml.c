@@ -1,7 +1,8 @@
 /* A stand-in for libnvidia-ml.so.1 with NVML's C ABI, for machines without a GPU. Only the public ABI is followed
  * (function names, argument types, structure layouts of nvml.h); tests/support/fake_nvml.py builds and describes it.
  *
- * FAKE_NVML_GPUS       one GPU a line: name|major|minor|bytes|uuid|bus|mig mode|mig devices|fabric state
+ * FAKE_NVML_GPUS       one GPU a line: name|major|minor|bytes|uuid|bus|mig mode|mig devices|fabric state|compute mode|
+ *                      virtualization mode|licensed
  * FAKE_NVML_DRIVER     driver version
  * FAKE_NVML_CUDA       what libcuda would answer (12080); FAKE_NVML_CUDA_KNOWN: what NVML knows without libcuda
  * FAKE_NVML_FAULTS     "function=code", "function:gpu=code", comma-separated. code: an nvmlReturn_t, or one of
@@ -21,7 +22,7 @@ enum { OK = 0, UNINITIALIZED = 1, BAD_ARGUMENT = 2, NOT_SUPPORTED = 3, NOT_FOUND
 
 struct gpu {
     char name[96], uuid[96], bus[32];
-    int major, minor, mig, slices, fabric;
+    int major, minor, mig, slices, fabric, mode, virtual, licensed;
     unsigned long long bytes;
 };
 struct memory { unsigned long long total, free, used; };
@@ -50,8 +51,8 @@ static void read_gpus(void)
     const char *row = setting("FAKE_NVML_GPUS", "");
     while (*row && gpu_count < MAX_GPUS) {
         struct gpu *g = &gpus[gpu_count];
-        if (sscanf(row, "%95[^|]|%d|%d|%llu|%95[^|]|%31[^|]|%d|%d|%d", g->name, &g->major, &g->minor, &g->bytes,
-                   g->uuid, g->bus, &g->mig, &g->slices, &g->fabric) == 9)
+        if (sscanf(row, "%95[^|]|%d|%d|%llu|%95[^|]|%31[^|]|%d|%d|%d|%d|%d|%d", g->name, &g->major, &g->minor, &g->bytes,
+                   g->uuid, g->bus, &g->mig, &g->slices, &g->fabric, &g->mode, &g->virtual, &g->licensed) == 12)
             gpu_count++;
         row = strchr(row, '\n') ? strchr(row, '\n') + 1 : "";
     }
@@ -265,5 +266,26 @@ API(int) nvmlDeviceGetGpuFabricInfoV(struct gpu *g, struct fabric *f)
     ENTER_GPU(g);
     f->status = OK;
     f->state = (unsigned char)g->fabric;
+    return OK;
+}
+
+API(int) nvmlDeviceGetComputeMode(struct gpu *g, int *mode) { ENTER_GPU(g); *mode = g->mode; return OK; }
+API(int) nvmlDeviceGetVirtualizationMode(struct gpu *g, int *mode) { ENTER_GPU(g); *mode = g->virtual; return OK; }
+
+struct expiry { unsigned year; unsigned short month, day, hour, minute, second; unsigned char status; };
+struct feature {
+    unsigned code, state;
+    char info[128], product[128];
+    unsigned enabled;
+    struct expiry expiry;
+};
+struct features { int supported; unsigned count; struct feature feature[3]; };
+
+API(int) nvmlDeviceGetGridLicensableFeatures_v4(struct gpu *g, struct features *f)
+{
+    ENTER_GPU(g);
+    memset(f, 0, sizeof *f);
+    f->supported = f->count = 1;
+    f->feature[0].state = f->feature[0].enabled = (unsigned)g->licensed;
     return OK;
 }

@@ -16,12 +16,14 @@ from functools import cache
 from pathlib import Path
 
 SOURCE = Path(__file__).with_name("fake_nvml.c")
-CUDA_SOURCE = "int cuDriverGetVersion(int *version) { *version = 0; return 0; }\n"
+CUDA_SOURCE = Path(__file__).with_name("fake_cuda.c")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FakeGpu:
-    """One GPU. ``mig``: -1 a card without it, 0 off, 1 on. ``fabric``: nvmlGpuFabricState_t, 0 not supported."""
+    """One GPU. ``mig``: -1 a card without it, 0 off, 1 on. ``fabric``: nvmlGpuFabricState_t, 0 not supported.
+    ``mode``: nvmlComputeMode_t. ``virtual``: nvmlGpuVirtualizationMode_t, 2 a guest's part of a GPU, which needs to be
+    ``licensed``. ``start`` is what making a CUDA context on it returns."""
 
     name: str = "NVIDIA GeForce RTX 5090"
     capability: tuple[int, int] = (12, 0)
@@ -31,6 +33,10 @@ class FakeGpu:
     mig: int = -1
     slices: int = 0
     fabric: int = 0
+    mode: int = 0
+    virtual: int = 0
+    licensed: bool = False
+    start: int = 0
 
 
 H200 = FakeGpu(
@@ -59,6 +65,8 @@ class FakeMachine:
     library_version: str | None = None
     """Version in the library's file name; the driver's, when ``None``."""
     libcuda: str | None = None
+    init: int | str = 0
+    """What cuInit returns, or ``hang`` or ``abort``."""
     noise: str = ""
 
     def environ(self, folder: Path, **more: str) -> dict[str, str]:
@@ -69,7 +77,7 @@ class FakeMachine:
             _lay(folder, "libcuda", self.libcuda, cuda_library())
         rows = "\n".join(
             f"{gpu.name}|{gpu.capability[0]}|{gpu.capability[1]}|{gpu.memory_bytes}|{gpu.uuid}|{gpu.bus}"
-            f"|{gpu.mig}|{gpu.slices}|{gpu.fabric}"
+            f"|{gpu.mig}|{gpu.slices}|{gpu.fabric}|{gpu.mode}|{gpu.virtual}|{int(gpu.licensed)}"
             for gpu in self.gpus
         )
         environ = {
@@ -78,6 +86,10 @@ class FakeMachine:
             "FAKE_NVML_GPUS": rows,
             "FAKE_NVML_DRIVER": self.driver,
             "FAKE_NVML_CUDA": str(self.cuda),
+            "FAKE_CUDA_INIT": str(self.init),
+            "FAKE_CUDA_GPUS": ",".join(
+                f"{gpu.uuid.removeprefix('GPU-').replace('-', '')}={gpu.start}" for gpu in self.gpus
+            ),
             "FAKE_NVML_FAULTS": ",".join(f"{function}={code}" for function, code in self.faults.items()),
         }
         if self.cuda_known is not None:
@@ -117,12 +129,9 @@ def library(without: frozenset[str] = frozenset()) -> Path:
 
 @cache
 def cuda_library() -> Path:
-    """Compile a libcuda that can be loaded, and no more."""
-    folder = Path(_workshop().name)
-    source = folder / "fake_cuda.c"
-    source.write_text(CUDA_SOURCE)
-    target = folder / "libcuda.so"
-    _compile(source, target, soname="libcuda.so.1")
+    """Compile a libcuda that starts, or does not, and makes contexts."""
+    target = Path(_workshop().name) / "libcuda.so"
+    _compile(CUDA_SOURCE, target, soname="libcuda.so.1")
     return target
 
 

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
 
 from gpuenv.cli import layout
-from gpuenv.report import Silent, Task
+from gpuenv.report import Silent, Task, visible
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -110,7 +110,7 @@ class Console:
         width = self._widths[id(self.err)]
         lines = []
         for place, part in enumerate(text.split("\n")):
-            shown = layout.visible((" " * len(label) if place else label) + part)
+            shown = visible((" " * len(label) if place else label) + part)
             lines += [shown] if width is None else layout.wrapped(shown, width, hang=len(label) or None)
         lines = [self._paint(layout.encodable(line, _encoding(self.err)), text_code) for line in lines]
         if name := label.strip(" :"):
@@ -120,7 +120,7 @@ class Console:
             self.err.flush()
 
     def _shown(self, text: str) -> str:
-        return layout.encodable(layout.visible(text), _encoding(self.err))
+        return layout.encodable(visible(text), _encoding(self.err))
 
     def _paint(self, text: str, code: str) -> str:
         return f"\x1b[{code}m{text}\x1b[0m" if self._colour and code else text

@@ -7,14 +7,13 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from gpuenv.report import visible
+
 NARROWEST = 40
 """Columns. A narrower terminal gets lines of this width."""
 _LEAST_COLUMN = 24
 """Columns that must be left for a text that hangs below its own beginning."""
 
-#: Everything that moves a cursor, changes colours or reorders what is read: C0 (but tab), DEL, C1, line and paragraph
-#: separators, and the bidirectional controls of Unicode (UAX #9).
-_CONTROLS = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 #: Words stay whole, and so does a command in backticks.
 _WORD = re.compile(r"(?:`[^`]*`|\S)+")
 _GAP = re.compile(r"\S( {2,})(?=\S)")
@@ -83,15 +82,6 @@ def lines_of(text: Line, width: int | None) -> Iterator[str]:
     for line in text.split("\n"):
         shown = visible(line)
         yield from (shown,) if width is None or isinstance(text, Verbatim) else wrapped(shown, width)
-
-
-def visible(line: str) -> str:
-    r"""The line with its control characters written out: a name cannot move the cursor or colour what follows.
-
-    >>> visible("RTX \x1b[31m5090")
-    'RTX \\x1b[31m5090'
-    """
-    return _CONTROLS.sub(lambda found: ascii(found[0])[1:-1], line)
 
 
 def encodable(text: str, encoding: str) -> str:

@@ -9,6 +9,9 @@ from typing import Literal
 Severity = Literal["ok", "warning", "error"]
 """``error``: torch will not use the GPU, or will fail. ``warning``: it works, and will surprise."""
 
+By = Literal["", "yourself", "the host's owner", "the site's administrator"]
+"""Who follows ``mend`` by hand; empty where it is a command to type in this session."""
+
 _ORDER: dict[Severity, int] = {"error": 0, "warning": 1, "ok": 2}
 
 
@@ -16,13 +19,15 @@ _ORDER: dict[Severity, int] = {"error": 0, "warning": 1, "ok": 2}
 class Finding:
     """``summary`` is one sentence without a final period, ``detail`` the facts it rests on with where they were read.
     ``mend`` is the one command (or, where no command can, the one act) that mends it; empty where nothing needs to be
-    done."""
+    done. ``by`` says who has to do that by hand, ``check`` how to see that it worked."""
 
     subject: str
     severity: Severity
     summary: str
     detail: str = ""
     mend: str = ""
+    by: By = ""
+    check: str = ""
 
 
 def worst_first(findings: list[Finding]) -> tuple[Finding, ...]:

@@ -2,54 +2,88 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from gpuenv.doctor.finding import Finding
+from gpuenv.doctor.libraries import without
 
 CUDA_LIBRARIES = ("libnvJitLink.so", "libcudnn", "libcublas", "libcusparse.so", "libcudart.so", "libnccl.so")
 """Libraries that torch's wheels bring; another version of them on the loader's path wins over the wheel's."""
 
+SHADOWS = ("pynvml.py", "pynvml", "torch", "torch.py", "triton")
+"""What breaks GPU programs when a folder before the environment's own holds it."""
+
 
 def diagnose_session(
-    environ: Mapping[str, str], *, names_in: Callable[[str], list[str]] | None = None
+    environ: Mapping[str, str],
+    *,
+    names_in: Callable[[str], list[str]] | None = None,
+    writable: Callable[[str], bool] | None = None,
 ) -> tuple[Finding, ...]:
-    """Find variables that change what torch loads or sees. ``names_in`` lists a folder, empty where there is none."""
+    """Find variables that change what torch loads or sees.
+
+    ``names_in`` lists a folder, empty where there is none; ``writable`` says whether a file can be made in a folder.
+    """
     listed = names_in or _names_in
-    return (*_loader_path(environ, listed), *_variables(environ))
+    return (
+        *_loader_path(environ, listed),
+        *_variables(environ, listed),
+        *_compile_cache(environ, writable or _writable),
+    )
 
 
 def _loader_path(environ: Mapping[str, str], names_in: Callable[[str], list[str]]) -> Iterator[Finding]:
     for variable in ("LD_PRELOAD", "LD_LIBRARY_PATH"):
         separators = environ.get(variable, "").replace(" ", ":" if variable == "LD_PRELOAD" else " ")
         places = [place for place in separators.split(":") if place]
-        shadows = []
+        shadows, kept = [], []
         for place in places:
             names = [Path(place).name] if variable == "LD_PRELOAD" else names_in(place)
             hits = sorted(name for name in names if name.startswith(CUDA_LIBRARIES))
             if hits:
                 shadows.append(f"{place}: {', '.join(hits[:3])}" + (" …" if len(hits) > 3 else ""))
+            else:
+                kept.append(place)
         if shadows:
             yield Finding(
                 subject="environment",
                 severity="warning",
                 summary=f"{variable} puts a system CUDA before the libraries of torch's wheels",
                 detail="; ".join(shadows) + "; the usual end is `undefined symbol: __nvJitLink…`",
-                mend=f"unset {variable}",
+                mend=without(variable, kept),
             )
 
 
-def _variables(environ: Mapping[str, str]) -> Iterator[Finding]:
+def _variables(environ: Mapping[str, str], names_in: Callable[[str], list[str]]) -> Iterator[Finding]:
     for variable, summary in _SURPRISING.items():
         value = environ.get(variable)
-        if value:
-            yield Finding(
-                subject="environment",
-                severity="warning",
-                summary=f"{variable} {summary}",
-                detail=f"{variable}={value[:200]}",
-                mend=f"unset {variable}",
-            )
+        if not value or (variable in _SWITCHES and value.strip().lower() in ("0", "false", "off", "no")):
+            continue
+        detail = f"{variable}={value[:200]}"
+        if variable == "PYTHONPATH":
+            hidden = [f"{folder}/{name}" for folder in value.split(":") for name in names_in(folder) if name in SHADOWS]
+            detail += f"; it hides the environment's own by {', '.join(sorted(hidden))}" if hidden else ""
+        yield Finding(
+            subject="environment",
+            severity="warning",
+            summary=f"{variable} {summary}",
+            detail=detail,
+            mend=f"unset {variable}",
+        )
+
+
+def _compile_cache(environ: Mapping[str, str], writable: Callable[[str], bool]) -> Iterator[Finding]:
+    folder = environ.get("CUDA_CACHE_PATH")
+    if folder and not writable(folder):
+        yield Finding(
+            subject="environment",
+            severity="warning",
+            summary="CUDA_CACHE_PATH names a folder that cannot be written: what the driver compiles is compiled again",
+            detail=f"CUDA_CACHE_PATH={folder}",
+            mend="unset CUDA_CACHE_PATH",
+        )
 
 
 _SURPRISING = {
@@ -60,7 +94,10 @@ _SURPRISING = {
     "CUDA_LAUNCH_BLOCKING": "makes every kernel wait for the one before",
     "CUDA_FORCE_PTX_JIT": "makes the driver compile every kernel at first use",
     "CUDA_DISABLE_PTX_JIT": "forbids the compilation that a wheel with PTX alone needs",
+    "CUDA_CACHE_DISABLE": "makes the driver compile PTX again at every start",
 }
+_SWITCHES = frozenset(_SURPRISING) - {"PYTHONPATH", "PYTHONHOME", "BNB_CUDA_VERSION"}
+"""Of these, the ones that 0 switches off."""
 
 
 def _names_in(folder: str) -> list[str]:
@@ -68,3 +105,11 @@ def _names_in(folder: str) -> list[str]:
         return [path.name for path in Path(folder).iterdir()]
     except OSError:
         return []
+
+
+def _writable(folder: str) -> bool:
+    """Whether a file can be made in the folder, or the folder be made."""
+    path = Path(folder)
+    while not path.exists() and path != path.parent:
+        path = path.parent
+    return path.is_dir() and os.access(path, os.W_OK)

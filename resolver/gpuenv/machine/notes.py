@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
+from gpuenv.knowledge.rules import compare_drivers
 from gpuenv.machine.nvml import NvmlAnswer
 from gpuenv.machine.problem import DriverProblem, Evidence
 from gpuenv.machine.scheduler import NO_DEVICE
@@ -35,10 +36,19 @@ def notes_of(
     return tuple(notes)
 
 
-def foreign_libcuda(answer: NvmlAnswer) -> str | None:
-    """The version in libcuda's file name where it is not the driver's: a compatibility package, or leftovers."""
-    match = re.search(r"/libcuda\.so\.(\d+(?:\.\d+)+)$", answer.libcuda or "")
-    return match[1] if match and answer.driver and match[1] != answer.driver else None
+def foreign_libcuda(answer: NvmlAnswer, path: str | None = None) -> str | None:
+    """The version in libcuda's file name where it is not the driver's: a compatibility package, or leftovers.
+
+    ``path`` is the file, else the one that was seen beside NVML. WSL and Jetson number theirs 1.1, which names no
+    driver.
+    """
+    match = re.search(r"/libcuda\.so\.(\d{3,}(?:\.\d+)+)$", path or answer.libcuda or "")
+    return match[1] if match and answer.driver and compare_drivers(match[1], answer.driver) else None
+
+
+def is_stub(path: str) -> bool:
+    """Whether a driver library is the toolkit's stand-in for linking, which no program can run with."""
+    return "/stubs/" in path
 
 
 def _ways(evidence: Evidence, machine: Machine) -> Iterator[str]:
@@ -51,9 +61,13 @@ def _ways(evidence: Evidence, machine: Machine) -> Iterator[str]:
         yield f"NVML did not end well after the required facts were known: {answer.failure}"
     version = foreign_libcuda(answer)
     if version is not None and answer.cuda is not None:
+        older = compare_drivers(version, answer.driver or version) < 0
+        effect = "older than the driver, so that CUDA fails with error 803 on every card"
+        if not older:
+            effect = "a compatibility package, which works on data centre cards only (else error 804)"
         yield (
             f"CUDA {answer.cuda} is what {answer.libcuda} claims, a library of {version} and not of driver "
-            f"{answer.driver}: a compatibility package, which works on data centre cards only (else error 804)"
+            f"{answer.driver}: {effect}"
         )
     if evidence.shadow is not None:
         yield f"{evidence.shadow} stands in the way of NVIDIA's pynvml on Python's path; gpuenv asks its own"

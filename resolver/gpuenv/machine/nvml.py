@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from gpuenv.model.machine import ComputeCapability
+from gpuenv.report import visible
 from gpuenv.system.process import Child, Ended, Limits, NotStarted, TimedOut, finish, start
 
 Ending = Literal["answered", "refused", "crashed", "hung", "not-asked"]
@@ -52,6 +53,10 @@ class NvmlGpu:
     """MIG devices on the GPU; ``None`` when it is not in MIG mode."""
     fabric: int | None = None
     """nvmlGpuFabricState_t: 0 not supported, 1 not started, 2 in progress, 3 completed."""
+    mode: int | None = None
+    """nvmlComputeMode_t: 0 default, 1 exclusive thread, 2 prohibited, 3 exclusive process."""
+    licensed: bool | None = None
+    """Whether a virtual GPU (vGPU) has its licence; ``None`` for one that needs none."""
     failures: tuple[tuple[str, NvmlFailure], ...] = ()
 
 
@@ -195,7 +200,7 @@ class _State:
 
     def text(self, name: str, gpu: int | None = None) -> str | None:
         value = self.facts.get((name, gpu))
-        return value if isinstance(value, str) and value else None
+        return visible(value) if isinstance(value, str) and value else None
 
     def indices(self) -> list[int]:
         count = self.facts.get(("count", None))
@@ -215,6 +220,8 @@ class _State:
             mig=isinstance(mode, list) and bool(mode) and mode[0] == 1,
             slices=_number(self.facts.get(("slices", index))),
             fabric=_number(self.facts.get(("fabric", index))),
+            mode=_number(self.facts.get(("mode", index))),
+            licensed=licensed if isinstance(licensed := self.facts.get(("licensed", index)), bool) else None,
         )
         whole = found.uuid and found.name and found.compute_capability
         if broken is not None and not whole:

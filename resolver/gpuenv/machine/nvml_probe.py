@@ -24,6 +24,8 @@ TRANSIENT = frozenset({10, 11, 19, 20, 23, 27, 29})
 """Time-out, interrupt, in use, memory, resources, not ready, invalid state (nvml.h): worth one more try."""
 FUNCTION_NOT_FOUND = 13
 LIBRARY_NOT_FOUND = 12
+VIRTUAL_GPU = 2
+"""NVML_GPU_VIRTUALIZATION_MODE_VGPU: this system is a guest with a part of a GPU."""
 RETRY_SECONDS = 0.1
 
 Emit = Callable[..., None]
@@ -114,7 +116,7 @@ class Prober:
         cuda = self.call("cuda", None, "nvmlSystemGetCudaDriverVersion_v2")
         if cuda is None:
             self.call("cuda-known", None, "nvmlSystemGetCudaDriverVersion")
-        elif not sys.platform.startswith("win"):
+        if not sys.platform.startswith("win"):
             self.compute_library()
 
     def compute_library(self) -> None:
@@ -151,6 +153,16 @@ class Prober:
         if mode and mode[0]:
             self.slices(index, handle)
         self.fabric(index, handle)
+        self.call("mode", index, "nvmlDeviceGetComputeMode", handle)
+        if self.call("virtualization", index, "nvmlDeviceGetVirtualizationMode", handle) == VIRTUAL_GPU:
+            self.licence(index, handle)
+
+    def licence(self, index: int, handle: Any) -> None:
+        """Report whether a virtual GPU has the licence without which it is slowed down and refuses CUDA."""
+        found = self.call("licence", index, "nvmlDeviceGetGridLicensableFeatures", handle, tell=False)
+        if found is not None and found.isGridLicenseSupported:
+            features = list(found.gridLicensableFeatures)[: found.licensableFeaturesCount]
+            self.emit("fact", "licensed", index, any(bool(feature.featureState) for feature in features))
 
     def fabric(self, index: int, handle: Any) -> None:
         """Report whether an NVSwitch machine has joined the GPU to its fabric; CUDA answers 802 until then."""

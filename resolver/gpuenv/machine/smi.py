@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from gpuenv.machine.windows import smi_folders
 from gpuenv.model.machine import ComputeCapability
+from gpuenv.report import visible
 from gpuenv.system.process import Ended, Limits, NotStarted, TimedOut, run
 
 WSL_FOLDER = "/usr/lib/wsl/lib"
@@ -119,7 +120,7 @@ def snapshot(environ: Mapping[str, str], *, timeout: float = 15.0) -> str:
 
 def _value(text: str) -> str | None:
     """``[N/A]``, ``[Not Supported]``, ``[GPU is lost]``, ``ERR!``: reasons, not values."""
-    text = text.strip()
+    text = visible(text.strip())
     return None if not text or text.startswith("[") or text in ("N/A", "ERR!", "Unknown Error") else text
 
 

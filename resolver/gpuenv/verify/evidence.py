@@ -9,6 +9,7 @@ from typing import Literal
 
 from gpuenv.model.machine import Machine
 from gpuenv.model.verification import Report
+from gpuenv.report import visible
 from gpuenv.verify import evidence_page, evidence_text
 
 Accelerator = Literal["cuda", "cpu"]
@@ -55,8 +56,13 @@ def write(folder: Path, *, report: Report, machine: Machine, about: About, smi_t
     }
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in contents.items():
-        (folder / name).write_text(content, "utf-8")
+        # JSON spells its own control characters out; what is read as text must not command a terminal or a page.
+        (folder / name).write_text(content if name.endswith(".json") else _shown(content), "utf-8")
     return tuple(folder / name for name in contents)
+
+
+def _shown(content: str) -> str:
+    return "\n".join(map(visible, content.split("\n")))
 
 
 def to_json(*, report: Report, machine: Machine, about: About) -> dict[str, object]:

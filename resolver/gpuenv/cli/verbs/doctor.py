@@ -35,6 +35,8 @@ def data(outcome: DoctorOutcome) -> dict[str, object]:
                 "summary": each.summary,
                 "detail": each.detail,
                 "mend": each.mend or None,
+                "by": each.by or None,
+                "check": each.check or None,
             }
             for each in outcome.findings
         ],
@@ -47,4 +49,5 @@ def text(outcome: DoctorOutcome) -> Iterator[str]:
         if each.detail and each.severity != "ok":
             yield f"{'':<8}   {each.detail}"
         if each.mend and each.severity != "ok":
-            yield f"{'':<8}   mend: {each.mend}"
+            how = f"by hand ({each.by})" if each.by else "mend"
+            yield f"{'':<8}   {how}: {each.mend}" + (f"; it worked when {each.check}" if each.by and each.check else "")

@@ -1,0 +1,214 @@
+"""What is wrong with each GPU and with the start of CUDA on it; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from gpuenv.doctor.finding import By, Finding
+from gpuenv.machine.checkup import Checkup
+from gpuenv.machine.cuda import CudaAnswer
+from gpuenv.machine.detect import Detection
+from gpuenv.machine.linux import Host
+from gpuenv.machine.nvml import NvmlGpu
+from gpuenv.machine.problem import keeper
+from gpuenv.model.machine import Gpu
+
+FABRIC_DOWN = (1, 2)
+"""nvmlGpuFabricState_t: not started, in progress."""
+EXCLUSIVE, PROHIBITED = (1, 3), 2
+"""nvmlComputeMode_t: one thread or one process; no CUDA at all."""
+CHECK = "`gpuenv doctor` no longer names it"
+
+CODES: dict[int, tuple[str, str]] = {
+    46: ("another process holds the GPU for itself (exclusive compute mode)", "nvidia-smi"),
+    102: ("the virtual GPU has no licence", "sudo systemctl restart nvidia-gridd"),
+    214: ("the GPU's memory has errors that cannot be corrected", "sudo nvidia-smi --gpu-reset"),
+    802: ("the NVSwitch fabric is not up", "sudo systemctl enable --now nvidia-fabricmanager"),
+    803: ("libcuda and the kernel module are of different versions", "sudo reboot"),
+    804: ("libcuda is newer than the driver, which this card does not take", "unset LD_LIBRARY_PATH"),
+    805: ("the daemon of the Multi-Process Service does not answer", "unset CUDA_MPS_PIPE_DIRECTORY"),
+    806: ("the server of the Multi-Process Service failed", "echo quit | nvidia-cuda-mps-control"),
+    807: ("the server of the Multi-Process Service is not ready", "echo quit | nvidia-cuda-mps-control"),
+}
+"""What codes of cuda.h mean that have a fix of their own."""
+
+
+def doer(detection: Detection) -> By:
+    """Who can change driver, devices and modes of the machine."""
+    who = keeper(detection.evidence) if detection.evidence is not None else "you"
+    return "yourself" if who == "you" else who
+
+
+def diagnose_cards(detection: Detection, checkup: Checkup) -> Iterator[Finding]:
+    """One finding for what is wrong with each GPU, or for its being in order."""
+    evidence = detection.evidence
+    told = {gpu.index: gpu for gpu in evidence.answer.gpus} if evidence else {}
+    starts = dict(checkup.cuda.starts) if checkup.cuda is not None else {}
+    by = doer(detection)
+    alone = evidence is None or not evidence.jobs
+    mig_told = detection.problem is not None and detection.problem.kind == "mig-empty"
+    for gpu in detection.machine.gpus:
+        answer = told.get(gpu.index)
+        wrong = [] if answer is None else list(_states(gpu, answer, checkup, by, alone=alone, mig_told=mig_told))
+        code = starts.get(gpu.uuid, 0)
+        if code and not any(each.severity == "error" for each in wrong):
+            wrong.append(_refused(gpu, code, by))
+        yield from wrong
+        if not wrong and not (mig_told and gpu.mig):
+            yield _in_order(gpu, answer)
+
+
+def _in_order(gpu: Gpu, answer: NvmlGpu | None) -> Finding:
+    memory = f", {gpu.memory_bytes / 2**30:.0f} GiB" if gpu.memory_bytes else ""
+    extra = [", MIG"] if gpu.mig else []
+    if answer is not None and answer.licensed:
+        extra.append(", a virtual GPU with a licence")
+    if answer is not None and answer.mode in EXCLUSIVE:
+        extra.append(", in exclusive compute mode")
+    return Finding(
+        subject=f"GPU {gpu.index}",
+        severity="ok",
+        summary=f"{gpu.name}, compute capability {gpu.compute_capability}{memory}{''.join(extra)}",
+        detail=gpu.uuid,
+    )
+
+
+def _states(gpu: Gpu, answer: NvmlGpu, checkup: Checkup, by: By, *, alone: bool, mig_told: bool) -> Iterator[Finding]:
+    subject = f"GPU {gpu.index}"
+    if answer.fabric in FABRIC_DOWN:
+        yield Finding(
+            subject=subject,
+            severity="error",
+            summary=f"{gpu.name} has not joined its NVSwitch fabric: CUDA answers 802 (system not yet initialized)",
+            detail=f"fabric state {answer.fabric} (NVML)",
+            mend="sudo systemctl enable --now nvidia-fabricmanager",
+            by=by,
+            check="`nvidia-smi -q | grep -A 2 Fabric` says Completed",
+        )
+    if gpu.mig and answer.slices == 0 and not mig_told:
+        yield Finding(
+            subject=subject,
+            severity="warning",
+            summary=f"{gpu.name} is in MIG mode without a MIG device: CUDA finds nothing on it",
+            detail="nvmlDeviceGetMigDeviceHandleByIndex found no device (NVML)",
+            mend=f"sudo nvidia-smi mig -i {gpu.index} -cgi 0 -C",
+            by=by,
+            check="`nvidia-smi -L` lists a MIG device",
+        )
+    if answer.mode == PROHIBITED:
+        yield Finding(
+            subject=subject,
+            severity="error",
+            summary=f"{gpu.name} is in compute mode Prohibited: no CUDA program starts on it",
+            detail="nvmlDeviceGetComputeMode (NVML)",
+            mend=f"sudo nvidia-smi -i {gpu.index} -c DEFAULT",
+            by=by,
+            check="`nvidia-smi -q -d COMPUTE` says Default",
+        )
+    elif answer.mode in EXCLUSIVE and alone and not checkup.mps:
+        yield Finding(
+            subject=subject,
+            severity="warning",
+            summary=f"{gpu.name} is in exclusive compute mode: a second process on it fails (error 46)",
+            detail="nvmlDeviceGetComputeMode (NVML); no MPS daemon shares it",
+            mend=f"sudo nvidia-smi -i {gpu.index} -c DEFAULT",
+            by=by,
+            check="`nvidia-smi -q -d COMPUTE` says Default",
+        )
+    if answer.licensed is False:
+        yield Finding(
+            subject=subject,
+            severity="warning",
+            summary=f"{gpu.name} is a virtual GPU without a licence: it is slowed down, and CUDA may stop on it",
+            detail="nvmlDeviceGetGridLicensableFeatures (NVML)",
+            mend="Name the licence server in /etc/nvidia/gridd.conf, then run `sudo systemctl restart nvidia-gridd`",
+            by=by,
+            check="`nvidia-smi -q | grep -i license` says Licensed",
+        )
+
+
+def _refused(gpu: Gpu, code: int, by: By) -> Finding:
+    means, act = CODES.get(code, ("NVML answers, and CUDA does not start on it", ""))
+    return Finding(
+        subject=f"GPU {gpu.index}",
+        severity="error",
+        summary=f"{gpu.name}: CUDA error {code}: {means}",
+        detail="cuDevicePrimaryCtxRetain (libcuda)",
+        mend=act or "sudo nvidia-smi --gpu-reset"
+        if by == "yourself"
+        else act or "Reset the GPU, or take it out of use",
+        by=by,
+        check=CHECK,
+    )
+
+
+def diagnose_start(detection: Detection, checkup: Checkup, *, explained: Iterable[Finding]) -> Iterator[Finding]:
+    """Why CUDA as a whole does not start where NVML answers, unless an error that was found says it."""
+    evidence, asked = detection.evidence, checkup.cuda
+    if evidence is None or detection.problem is not None or not detection.machine.gpus:
+        return
+    host, by = evidence.host, doer(detection)
+    told = any(each.severity == "error" for each in explained) or bool(detection.partial)
+    if host is not None and _lacks_uvm(host) and not (asked is not None and asked.works):
+        certain = host.container or (asked is not None and asked.ending == "answered")
+        yield _without_uvm(host, by, certain=certain)
+    elif asked is not None and not told:
+        yield from _failed(asked, detection, by)
+
+
+def _lacks_uvm(host: Host) -> bool:
+    return bool(host.nodes) and not host.wsl and host.tegra is None and not host.has_node("nvidia-uvm")
+
+
+def _without_uvm(host: Host, by: By, *, certain: bool) -> Finding:
+    module = {True: ", the module nvidia_uvm is loaded", False: ", the module nvidia_uvm is not loaded"}
+    return Finding(
+        subject="driver",
+        severity="error" if certain else "warning",
+        summary="the device node /dev/nvidia-uvm is missing, without which CUDA does not start",
+        detail=f"/dev holds {', '.join(node.split()[0] for node in host.nodes[:4])}"
+        + (module[host.uvm] if host.uvm is not None else ""),
+        mend="Start the container with the node: `docker run --gpus all IMAGE`, or add `--device /dev/nvidia-uvm`"
+        if host.container
+        else "sudo nvidia-modprobe -u -c 0",
+        by=by,
+        check="`ls /dev/nvidia-uvm` lists it",
+    )
+
+
+def _failed(asked: CudaAnswer, detection: Detection, by: By) -> Iterator[Finding]:
+    host = detection.evidence.host if detection.evidence is not None else None
+    if asked.ending in ("hung", "crashed"):
+        yield Finding(
+            subject="driver",
+            severity="error",
+            summary=f"CUDA {'hangs' if asked.ending == 'hung' else 'crashes'} when it starts, although NVML answers",
+            detail=asked.reason,
+            mend="sudo dmesg | grep -i -e nvrm -e xid",
+            by=by,
+            check=CHECK,
+        )
+    elif asked.init in CODES:
+        means, act = CODES[asked.init]
+        yield Finding(
+            subject="driver",
+            severity="error",
+            summary=f"CUDA does not start (error {asked.init}): {means}",
+            detail="cuInit (libcuda), although NVML answers",
+            mend=act,
+            by="" if act.startswith("unset") else by,
+            check=CHECK,
+        )
+    elif asked.init not in (None, 0, 100):
+        wsl = host is not None and host.wsl
+        modules = {True: "nvidia_uvm is loaded", False: "nvidia_uvm is not loaded"}
+        uvm = modules[host.uvm] if host is not None and host.uvm is not None and not wsl else ""
+        yield Finding(
+            subject="driver",
+            severity="error",
+            summary=f"CUDA does not start (error {asked.init}) though NVML answers: often so after the machine slept",
+            detail="; ".join(text for text in ("cuInit (libcuda)", uvm) if text),
+            mend="wsl --shutdown" if wsl else "sudo rmmod nvidia_uvm && sudo modprobe nvidia_uvm",
+            by=by,
+            check=CHECK,
+        )

@@ -1,0 +1,102 @@
+"""What a list of visible devices and a scheduler leave of this machine's GPUs; pure.
+
+What a scheduler gave is never widened: its own option gets more, not its variable unset.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+
+from gpuenv.doctor.finding import Finding
+from gpuenv.machine.scheduler import NO_DEVICE, Scheduler, schedulers
+from gpuenv.model.machine import Machine
+
+MASK = "CUDA_VISIBLE_DEVICES"
+
+
+def diagnose_job(machine: Machine, environ: Mapping[str, str]) -> Iterator[Finding]:
+    """Judge CUDA_VISIBLE_DEVICES as the CUDA runtime reads it, and by who has set it."""
+    if not machine.gpus:
+        return
+    mask = environ.get(MASK)
+    job = next((each for each in schedulers(environ) if each.name != "Kubernetes"), None)
+    if mask is None:
+        if job is not None and job.given is False:
+            yield _not_given(job, "its variables count no GPU")
+        return
+    shown = shown_by(mask, machine)
+    if job is not None:
+        yield from _of_job(job, mask, shown, machine)
+    elif not shown:
+        yield Finding(
+            subject="environment",
+            severity="error",
+            summary=f"{MASK}={mask} hides every GPU",
+            detail=f"this machine has {len(machine.gpus)}, numbered from 0",
+            mend=f"unset {MASK}",
+        )
+    elif shown < len(machine.gpus):
+        yield Finding(
+            subject="environment",
+            severity="warning",
+            summary=f"{MASK}={mask} shows {shown} of {len(machine.gpus)} GPUs",
+            mend=f"unset {MASK}",
+        )
+
+
+def shown_by(mask: str, machine: Machine) -> int:
+    """How many entries CUDA takes: its list ends at the first entry that is not valid (CUDA C++ Programming Guide)."""
+    shown = 0
+    for entry in (part.strip() for part in mask.split(",")):
+        if not _visible(entry, machine):
+            break
+        shown += 1
+    return shown
+
+
+def _of_job(job: Scheduler, mask: str, shown: int, machine: Machine) -> Iterator[Finding]:
+    if mask.strip().lower() in NO_DEVICE:
+        yield _not_given(job, f"{MASK}={mask}")
+    elif not shown:
+        yield Finding(
+            subject="environment",
+            severity="error",
+            summary=f"{job.place} set {MASK}={mask}, and shows {_count(len(machine.gpus))} numbered from 0",
+            detail="the list counts the node's GPUs, the device control group shows only the job's: CUDA finds none",
+            mend=f"Let {job.name} count devices within the job (Slurm: ConstrainDevices in cgroup.conf with gres.conf)",
+            by="the site's administrator",
+            check="`gpuenv doctor` in a new job names the GPU as visible",
+        )
+    else:
+        yield Finding(
+            subject="environment",
+            severity="ok",
+            summary=f"{job.place} was given {shown} of the {_count(len(machine.gpus))} seen here",
+            detail=f"{MASK}={mask}",
+        )
+
+
+def _not_given(job: Scheduler, detail: str) -> Finding:
+    return Finding(
+        subject="environment",
+        severity="error",
+        summary=f"this {job.place} was given no GPU",
+        detail=detail,
+        mend=job.ask,
+        by="yourself",
+        check="`gpuenv doctor` in the new job names its GPU",
+    )
+
+
+def _count(number: int) -> str:
+    return f"{number} GPU" if number == 1 else f"{number} GPUs"
+
+
+def _visible(entry: str, machine: Machine) -> bool:
+    if entry.isdecimal():
+        return int(entry) < len(machine.gpus)
+    if entry.startswith("MIG-"):
+        return any(gpu.mig for gpu in machine.gpus)
+    short = re.fullmatch(r"GPU-[0-9a-fA-F-]+", entry)
+    return short is not None and sum(gpu.uuid.lower().startswith(entry.lower()) for gpu in machine.gpus) == 1
