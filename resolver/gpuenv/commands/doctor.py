@@ -8,7 +8,7 @@ from pathlib import Path
 from gpuenv import knowledge as tables
 from gpuenv.commands import locking
 from gpuenv.commands.context import Context, Outcome
-from gpuenv.commands.seeing import complete
+from gpuenv.commands.seeing import complete, machine_text
 from gpuenv.commands.wanted import profile_of
 from gpuenv.doctor.environment import diagnose_environment
 from gpuenv.doctor.examination import examine
@@ -17,9 +17,10 @@ from gpuenv.doctor.machine import diagnose_machine
 from gpuenv.doctor.session import diagnose_session
 from gpuenv.environment.marker import read_marker
 from gpuenv.environment.target import is_ours
-from gpuenv.errors import UsageError
 from gpuenv.lock.model import Lock
 from gpuenv.machine import detect
+from gpuenv.machine.checkup import check_up
+from gpuenv.machine.file import failure_in, parse_machine
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,11 +33,7 @@ class DoctorOutcome(Outcome):
 
 def run(context: Context, *, environment: Path | None) -> DoctorOutcome:
     """Diagnose; exit 1 where something is wrong enough that torch will not use the GPU, or fail."""
-    if context.wishes.machine is not None:
-        raise UsageError("the doctor looks at this machine, not at one in a file")
-    detection = detect.detect(environ=context.environ)
-    findings = list(diagnose_machine(detection, knowledge=tables.load(), environ=context.environ))
-    findings += diagnose_session(context.environ)
+    detection, findings = _sent(context) if context.wishes.machine is not None else _here(context)
     target = _target(context, environment)
     if target is not None:
         findings += _environment(context, target, detection)
@@ -46,6 +43,26 @@ def run(context: Context, *, environment: Path | None) -> DoctorOutcome:
         findings=worst_first(findings),
         exit_code=1 if wrong else 0,
     )
+
+
+def _here(context: Context) -> tuple[detect.Detection, list[Finding]]:
+    """Look at this machine and this session, and at what only a diagnosis looks at."""
+    environ = context.environ
+    detection = detect.detect(environ=environ)
+    checkup = check_up(detection, environ=environ)
+    findings = diagnose_machine(detection, knowledge=tables.load(), environ=environ, checkup=checkup)
+    return detection, [*findings, *diagnose_session(environ)]
+
+
+def _sent(context: Context) -> tuple[detect.Detection, list[Finding]]:
+    """Take the machine from a file, as `gpuenv detect --json` printed it there, a failure included.
+
+    Neither the session nor what only a closer look tells is in it, so that nothing is said of them.
+    """
+    text = machine_text(context)
+    machine = parse_machine(text, origin=str(context.wishes.machine), failed=True)
+    detection = detect.Detection(machine=complete(machine), problem=failure_in(text))
+    return detection, list(diagnose_machine(detection, knowledge=tables.load()))
 
 
 def _target(context: Context, environment: Path | None) -> Path | None:

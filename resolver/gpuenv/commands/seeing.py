@@ -32,6 +32,11 @@ def see(context: Context) -> Seen:
 def _from_file(context: Context) -> Machine:
     from gpuenv.machine.file import parse_machine
 
+    return parse_machine(machine_text(context), origin=str(context.wishes.machine))
+
+
+def machine_text(context: Context) -> str:
+    """The text of the file that ``--machine`` names."""
     assert context.wishes.machine is not None
     path = context.project / context.wishes.machine
     try:
@@ -42,7 +47,7 @@ def _from_file(context: Context) -> Machine:
             causes=(str(error),),
             hints=("Write one on the machine in question: `gpuenv detect --json > machine.json`",),
         ) from error
-    return parse_machine(text, origin=str(context.wishes.machine))
+    return text
 
 
 def complete(machine: Machine) -> Machine:

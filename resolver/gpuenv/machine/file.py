@@ -9,10 +9,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
-from typing import NoReturn, TypeVar
+from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from gpuenv.errors import ConfigurationError
 from gpuenv.model.machine import Arch, ComputeCapability, Driver, Gpu, Machine, Os
+
+if TYPE_CHECKING:
+    from gpuenv.machine.problem import DriverProblem
 
 Value = TypeVar("Value")
 
@@ -55,13 +58,14 @@ def machine_to_json(machine: Machine) -> dict[str, object]:
     return value
 
 
-def parse_machine(text: str, *, origin: str) -> Machine:
+def parse_machine(text: str, *, origin: str, failed: bool = False) -> Machine:
     """Read a machine file; ``origin`` names it in errors.
 
-    GPUs come back in the order of their index. Raises :class:`ConfigurationError` that names file, place
+    ``failed`` takes what a detection printed that ended with an error, for a diagnosis: :func:`failure_in` says why it
+    did. GPUs come back in the order of their index. Raises :class:`ConfigurationError` that names file, place
     (``gpus[0].compute_capability``) and what is valid there.
     """
-    reader = _Reader(origin)
+    reader = _Reader(origin, failed=failed)
     try:
         value = json.loads(text.removeprefix("\ufeff"), object_pairs_hook=reader.unique)
     except json.JSONDecodeError as error:
@@ -76,11 +80,32 @@ def parse_machine(text: str, *, origin: str) -> Machine:
     return reader.machine(value, path)
 
 
+def failure_in(text: str) -> DriverProblem | None:
+    """What was wrong with the driver of the machine, in the words of the `gpuenv detect --json` that printed ``text``.
+
+    ``None`` where nothing was, and for a file that holds the machine alone. The text was read by :func:`parse_machine`.
+    """
+    value = json.loads(text.removeprefix("\ufeff"))
+    errors = value.get("errors") if isinstance(value, dict) else None
+    from gpuenv.machine.problem import DriverProblem
+
+    first = errors[0] if isinstance(errors, list) and errors else None
+    if not isinstance(first, dict) or not isinstance(first.get("message"), str):
+        return None
+    return DriverProblem(
+        kind="unknown", summary=first["message"], causes=_texts(first.get("causes")), hints=_texts(first.get("hints"))
+    )
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    return tuple(each for each in value if isinstance(each, str)) if isinstance(value, list) else ()
+
+
 class _Reader:
     """Takes the values apart, knowing at each step where it is."""
 
-    def __init__(self, origin: str) -> None:
-        self.origin = origin
+    def __init__(self, origin: str, *, failed: bool) -> None:
+        self.origin, self.failed = origin, failed
 
     def fail(self, path: str, says: str, *, hint: str = WRITE_ONE) -> NoReturn:
         raise ConfigurationError(f"{self.origin}: {path or 'the file'} {says}", hints=(hint,))
@@ -100,11 +125,11 @@ class _Reader:
             self.fail("schema", "is not that of `gpuenv detect --json`")
         if value.get("command") != "detect":
             self.fail("command", f'is {_show(value.get("command"))} (expected "detect")')
-        if value.get("status") != "ok":
+        if value.get("status") != "ok" and not self.failed:
             self.fail(
                 "status",
                 f"is {_show(value.get('status'))}: detection failed on that machine",
-                hint="See what is wrong there: `gpuenv doctor`",
+                hint="See what is wrong there: `gpuenv doctor`, or here: `gpuenv doctor --machine FILE`",
             )
         return value["data"]
 
@@ -114,7 +139,7 @@ class _Reader:
         system = self.choice(table["os"], at("os"), SYSTEMS)
         driver = None if table["driver"] is None else self.driver(table["driver"], at("driver"))
         gpus = self.gpus(table["gpus"], at("gpus"))
-        if gpus and driver is None:
+        if gpus and driver is None and not self.failed:
             self.fail(at("driver"), "is null although GPUs are listed (expected at least its version)")
         return Machine(
             os=system,
