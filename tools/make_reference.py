@@ -35,6 +35,9 @@ class Recorder:
             shown = str(value or names[0])
         self.rows.append((shown, str(told.get("help") or "")))
 
+    def add_mutually_exclusive_group(self) -> Recorder:
+        return self
+
 
 def table(head: tuple[str, ...], rows: Iterator[tuple[str, ...]]) -> str:
     """A Markdown table; cells are text as a person reads it."""

@@ -14,7 +14,9 @@ from gpuenv.environment.interpreters import find_interpreters, require_interpret
 from gpuenv.environment.uv import find_uv
 
 
-def build_locked(context: Context, locked: Locked, *, target: Path, proof: Proof | None) -> Built:
+def build_locked(
+    context: Context, locked: Locked, *, target: Path, proof: Proof | None, keep_failed: bool = False
+) -> Built:
     """Build beside ``target``, prove it by ``proof`` where there is one, swap it in; what the store keeps is taken."""
     uv = find_uv(context.environ, explicit=context.uv)
     interpreters = find_interpreters(uv, cwd=context.project, reporter=context.reporter, downloads=not context.offline)
@@ -30,6 +32,7 @@ def build_locked(context: Context, locked: Locked, *, target: Path, proof: Proof
         verify=proof,
         options=BuildOptions(
             offline=context.offline,
+            keep_failed=keep_failed,
             sync_from=from_store(context, locked.lock, name=locked.path.name),
             python_downloads=python.path is None,
             extra_env=deciding.uv_environment(context, deciding.source_plan(context)),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 
 from gpuenv.commands.building import build_locked
 from gpuenv.commands.context import Context, Outcome
@@ -12,9 +13,11 @@ from gpuenv.commands.saying import say_machine
 from gpuenv.commands.seeing import Seen, see
 from gpuenv.commands.verifying import Proof
 from gpuenv.commands.wanted import check_fit, profile_of
-from gpuenv.environment.build import Built
-from gpuenv.errors import UsageError
+from gpuenv.environment.build import Built, FailedProofError
+from gpuenv.environment.failed import failed_place
+from gpuenv.errors import UsageError, VerificationError
 from gpuenv.model.profile import Profile
+from gpuenv.verify.hints import Hints, hints_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +27,7 @@ class CreateOptions:
     target: Path | None = None
     evidence: Path | None = None
     verify: bool = True
+    keep_failed: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,10 +59,42 @@ def run(context: Context, options: CreateOptions) -> CreateOutcome:
         lock_name=locked.shown,
         folder=evidence,
         target=target,
+        hints=_hints(context, locked, profile, target, keep=options.keep_failed),
+        failed_folder=failed_place(evidence),
     )
-    built = build_locked(context, locked, target=target, proof=proof if options.verify else None)
+    try:
+        built = build_locked(
+            context, locked, target=target, proof=proof if options.verify else None, keep_failed=options.keep_failed
+        )
+    except FailedProofError as error:
+        raise unproved(context, error, proof) from error
     shown = context.shown(evidence) if options.verify else None
     return CreateOutcome(profile=profile, locked=locked, built=built, evidence=shown)
+
+
+def _hints(context: Context, locked: Locked, profile: Profile, target: Path, *, keep: bool) -> Hints:
+    return Hints(
+        profile=context.wishes.profile or profile.name,
+        environment=context.shown(target),
+        named=target != context.project / profile.environment,
+        doing="create",
+        fresh=locked.decided is not None,
+        kept=context.shown(failed_place(target)) if keep else "",
+    )
+
+
+def unproved(context: Context, error: FailedProofError, proof: Proof) -> VerificationError:
+    """Say what failed, where it stands, and what can be done about it that was not just done."""
+    failed = [check for check in error.report.checks if check.status == "failed"]
+    seen = context.shown(proof.folder_for(error.report) / "README.md")
+    hints = [*hints_of(failed), f"All that was seen: `cat {quote(seen)}`"]
+    if error.kept is None:
+        hints.append(f"Keep the environment for a look: `{proof.hints.create('--keep-failed')}`")
+    else:
+        kept = quote(context.shown(error.kept))
+        hints.append(f"Look at the environment: `gpuenv doctor {kept}`, and remove it: `rm -r {kept}`")
+    hints.append(f"Build it unproved, trusting it all the same: `{proof.hints.create('--no-verify')}`")
+    return VerificationError(error.message, causes=error.causes, hints=hints)
 
 
 def _refuse_unprovable(seen: Seen, options: CreateOptions) -> None:

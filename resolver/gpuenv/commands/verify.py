@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 
 from gpuenv import profile as profiles
 from gpuenv.commands import locking, verifying
@@ -12,11 +13,13 @@ from gpuenv.commands.seeing import see
 from gpuenv.commands.wanted import profile_of
 from gpuenv.environment.inspect import inspect
 from gpuenv.environment.marker import read_marker
+from gpuenv.environment.target import is_ours
 from gpuenv.errors import UsageError
 from gpuenv.lock.model import Lock
 from gpuenv.model.profile import Profile
 from gpuenv.model.verification import Check, Report
 from gpuenv.verify import baseline as baselines
+from gpuenv.verify.hints import Hints, hints_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,8 +44,9 @@ def run(context: Context, *, environment: Path | None, folder: Path | None, base
     old = baselines.read(context.project / baseline) if baseline is not None else None
     out = context.project / (folder or Path("evidence") / f"verify-{target.name.strip('.')}")
     proof = verifying.Proof(
-        context=context, seen=seen, profile=profile, lock=lock, lock_name=lock_name, folder=out, target=target
-    )
+        context=context, seen=seen, profile=profile, lock=lock, lock_name=lock_name, folder=out, target=target,
+        hints=_hints(context, target, profile, ours=is_ours(target)),
+    )  # fmt: skip
     report = proof(target)
     failed = [check for check in report.checks if check.status == "failed"]
     return VerifyOutcome(
@@ -51,7 +55,7 @@ def run(context: Context, *, environment: Path | None, folder: Path | None, base
         evidence=context.shown(out),
         compared=None if old is None else baselines.compare(old, baselines.read(out / "evidence.json")),
         exit_code=1 if report.verdict == "failed" else 0,
-        problems=() if report.verdict != "failed" else (_problem(target, failed),),
+        problems=() if report.verdict != "failed" else (_problem(context, target, out, failed),),
     )
 
 
@@ -69,10 +73,19 @@ def _lock_of(context: Context, target: Path, name: str | None) -> tuple[Profile,
     return profile, lock, shown if lock is not None else ""
 
 
-def _problem(target: Path, failed: list[Check]) -> Problem:
+def _hints(context: Context, target: Path, profile: Profile, *, ours: bool) -> Hints:
+    return Hints(
+        profile=context.wishes.profile or (profile.name if ours else ""),
+        environment=context.shown(target),
+        named=target != context.project / profile.environment,
+        ours=ours,
+    )
+
+
+def _problem(context: Context, target: Path, evidence: Path, failed: list[Check]) -> Problem:
     return Problem(
         code="verification-failed",
-        message=f"{target.name} did not prove itself: {', '.join(check.title for check in failed)}",
+        message=f"{context.shown(target)} did not prove itself: {', '.join(check.title for check in failed)}",
         causes=tuple(f"{check.title}: {check.cause or check.seen}" for check in failed),
-        hints=tuple(dict.fromkeys(check.hint for check in failed if check.hint)),
+        hints=(*hints_of(failed), f"All that was seen: `cat {quote(context.shown(evidence / 'README.md'))}`"),
     )

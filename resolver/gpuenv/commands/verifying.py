@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
@@ -23,6 +23,7 @@ from gpuenv.model.machine import Machine
 from gpuenv.model.profile import Profile
 from gpuenv.model.verification import Report
 from gpuenv.verify import evidence
+from gpuenv.verify.hints import Hints
 from gpuenv.verify.values import CardLimits, Expected, ExpectedGpu, ExpectedPackage
 from gpuenv.verify.verification import run_verification
 
@@ -44,11 +45,21 @@ class Proof:
     """Where the evidence goes."""
     target: Path
     """The environment as a person knows it, while it may still be staged elsewhere."""
+    hints: Hints
+    """What was done, and how its commands are spelled."""
+    failed_folder: Path | None = None
+    """Where the evidence goes instead when the proof fails: that of the environment before it stays."""
+
+    def folder_for(self, report: Report) -> Path:
+        """Where the evidence of a run lies."""
+        failed = report.verdict == "failed" and self.failed_folder is not None
+        return self.failed_folder if failed and self.failed_folder else self.folder
 
     def __call__(self, environment: Path) -> Report:
         machine = in_scope(self.context, self.seen.machine)
         facts = inspect(environment)
         expected = expected_of(self.lock, machine, facts, lock_name=self.lock_name, profile=self.profile.name)
+        expected = replace(expected, hints=self.hints, environment=self.context.shown(self.target))
         device = accelerator(self.lock, self.profile, machine)
         report = run_verification(
             environment,
@@ -118,23 +129,23 @@ def card_limits(machine: Machine) -> tuple[CardLimits, ...]:
 
 def write_evidence(proof: Proof, report: Report) -> None:
     """Write the evidence of a run, whatever its verdict."""
-    context, lock = proof.context, proof.lock
+    context, lock, folder = proof.context, proof.lock, proof.folder_for(report)
     path = context.project / proof.lock_name if proof.lock_name else None
     there = path is not None and path.is_file()
     about = evidence.About(
         created=datetime.now(UTC).isoformat(timespec="seconds").removesuffix("+00:00") + "Z",
         gpuenv=__version__,
-        command=_command(proof),
+        command=_command(proof, report),
         environment=context.shown(proof.target),
         profile=proof.profile.name,
-        lock=Path(os.path.relpath(path, proof.folder)).as_posix() if there and path is not None else None,
+        lock=Path(os.path.relpath(path, folder)).as_posix() if there and path is not None else None,
         lock_sha256=digest(path) if there and path is not None else None,
         because=lock.decision.because if lock is not None else (),
         uv=find_uv(context.environ, explicit=context.uv).version,
     )
     try:
         evidence.write(
-            proof.folder,
+            folder,
             report=report,
             machine=proof.seen.machine,
             about=about,
@@ -142,12 +153,14 @@ def write_evidence(proof: Proof, report: Report) -> None:
         )
     except OSError as error:
         raise NoSpaceError(
-            f"the evidence cannot be written to {context.shown(proof.folder)}",
+            f"the evidence cannot be written to {context.shown(folder)}",
             causes=(error.strerror or str(error),),
             hints=("Name another folder with --evidence",),
         ) from error
 
 
-def _command(proof: Proof) -> str:
+def _command(proof: Proof, report: Report) -> str:
+    if proof.hints.doing == "create" and report.verdict == "failed":
+        return proof.hints.create("--keep-failed")
     words = ["gpuenv", "verify", proof.context.shown(proof.target)]
     return " ".join([*words, "--profile", proof.profile.name] if proof.lock is not None else words)

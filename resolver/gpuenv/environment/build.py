@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,6 +19,7 @@ from gpuenv import __version__
 from gpuenv.environment.arrivals import Arrivals
 from gpuenv.environment.cached import cache_folder, not_cached, unpacked_since
 from gpuenv.environment.compare import Compared, Difference, compare, look_at_bare
+from gpuenv.environment.failed import check_failed_place, failed_place, keep_failed, remove_failed
 from gpuenv.environment.guard import write_guard
 from gpuenv.environment.interpreters import Interpreter
 from gpuenv.environment.marker import MarkedPackage, Marker, digest, write_marker
@@ -67,6 +68,16 @@ class BuildOptions:
     free: Callable[[Path], Free] = free_on
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     exchange: bool = True
+    keep_failed: bool = False
+    """Keep an environment that did not prove itself, beside the target (see ``environment/failed.py``)."""
+
+
+class FailedProofError(VerificationError):
+    """``report`` says what failed, ``kept`` where the environment stands for a look; ``None``: it was discarded."""
+
+    def __init__(self, message: str, *, report: Report, kept: Path | None, causes: Sequence[str]) -> None:
+        super().__init__(message, causes=causes)
+        self.report, self.kept = report, kept
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,7 +113,8 @@ def build(
     ``verify`` is called with the staged environment; a report whose verdict is ``failed`` ends the build.
 
     Raises TargetError, NoSpaceError, InterpreterError, OfflineError, IndexUnreachableError, IntegrityError, UvError or
-    VerificationError; nothing of the attempt is left behind then, and what stood at the target stands there still.
+    FailedProofError; what stood at the target stands there still, and nothing of the attempt is left behind but an
+    environment that is asked for by ``keep_failed``.
     """
     job = _Job(
         lock_path=lock_path.absolute(), lock=lock, target=check_target(target), python=python, uv=uv, state=state,
@@ -111,6 +123,8 @@ def build(
     with _disk_errors(job), only_one(job.target, state=state, timeout=job.options.wait, reporter=reporter):
         sweep(job.target, reporter)
         check_target(target)
+        if job.options.keep_failed:
+            check_failed_place(job.target)
         with staging(job.target) as stage:
             _warn_of_copies(job, stage)
             job.clock.lap("prepare")
@@ -121,6 +135,8 @@ def build(
             replaced = check_target(target).exists
             swap_in(environment, job.target, exchange=job.options.exchange)
             job.clock.lap("swap")
+        if report is not None and remove_failed(job.target):
+            reporter.say(f"Removed {failed_place(job.target.path).name}, which an earlier failure had left")
     job.clock.lap("clean")
     return Built(
         path=job.target.path,
@@ -327,11 +343,12 @@ def _verified(verify: Callable[[Path], Report] | None, environment: Path, job: _
     if report.verdict != "failed":
         return report
     failed = [check for check in report.checks if check.status == "failed"]
-    kept = f"; {job.target.path} was left as it was" if job.target.exists else ""
-    raise VerificationError(
-        f"the new environment did not prove itself and was discarded{kept}",
-        causes=[f"{check.title}: {check.cause or check.seen}" for check in failed],
-        hints=list(dict.fromkeys(check.hint for check in failed if check.hint)),
+    causes = [f"{check.title}: {check.cause or check.seen}" for check in failed]
+    kept = keep_failed(environment, job.target, why=causes) if job.options.keep_failed else None
+    fate = f"is kept at {kept} for a look" if kept is not None else "was discarded"
+    old = f"; {job.target.path} was left as it was" if job.target.exists else ""
+    raise FailedProofError(
+        f"the new environment did not prove itself and {fate}{old}", report=report, kept=kept, causes=causes
     )
 
 

@@ -13,7 +13,7 @@ from packaging.version import InvalidVersion, Version
 
 from gpuenv.environment.compare import Difference, compare
 from gpuenv.environment.guard import FILES
-from gpuenv.environment.marker import MARKER, Marker, read_marker
+from gpuenv.environment.marker import FAILED_NOTE, MARKER, Marker, read_marker
 from gpuenv.environment.translate import redact
 from gpuenv.environment.tree import Distribution, distributions, site_packages
 
@@ -103,7 +103,7 @@ def damage(environment: Path, *, full: bool = False) -> tuple[Difference, ...]:
         expected={each.name: each.version for each in found},
         full=full,
         compiled=True,
-        ours=FILES | {MARKER},
+        ours=FILES | {MARKER, FAILED_NOTE},
     )
     return compared.differences
 

@@ -103,12 +103,20 @@ def write_guard(environment: Path, *, final: Path, pins: Sequence[tuple[str, str
     lines = [f"# The family of this environment, as locked in {lock_name}; written by gpuenv."]
     lines += [f"{name}=={version}" for name, version in sorted(pins)]
     (environment / CONSTRAINTS).write_text("\n".join(lines) + "\n", encoding="utf-8")
-    windows = (environment / "Scripts").is_dir()
+    write_pip_configuration(environment, final=final)
+    folder = environment / ("Scripts" if _windows(environment) else "bin")
+    return tuple(name for name, *_ in _SCRIPTS if (folder / name).is_file() and not _guard_script(folder, name))
+
+
+def write_pip_configuration(environment: Path, *, final: Path) -> None:
+    """Point pip to the constraints of an environment that will stand at ``final``."""
     url = (final / CONSTRAINTS).as_uri()
     text = f"# Written by gpuenv: pip keeps the family of this environment.\n[install]\nconstraint = {url}\n"
-    (environment / PIP_CONFIGURATIONS[windows]).write_text(text, encoding="utf-8")
-    folder = environment / ("Scripts" if windows else "bin")
-    return tuple(name for name, *_ in _SCRIPTS if (folder / name).is_file() and not _guard_script(folder, name))
+    (environment / PIP_CONFIGURATIONS[_windows(environment)]).write_text(text, encoding="utf-8")
+
+
+def _windows(environment: Path) -> bool:
+    return (environment / "Scripts").is_dir()
 
 
 def _guard_script(folder: Path, name: str) -> bool:

@@ -11,6 +11,8 @@ from typing import Any
 from gpuenv.errors import ConfigurationError
 
 MARKER = "gpuenv.json"
+FAILED_NOTE = "gpuenv-failed.txt"
+"""Tells an environment that was kept after a failed proof from one that somebody gave its name."""
 
 _SCHEMA = {"name": "gpuenv-environment", "version": "1"}
 

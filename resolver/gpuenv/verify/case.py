@@ -11,8 +11,9 @@ from packaging.version import InvalidVersion, Version
 from gpuenv.model.machine import ComputeCapability, Machine
 from gpuenv.model.profile import VerificationPlan
 from gpuenv.model.verification import Check, Status
-from gpuenv.verify.causes import DOCTOR, RECREATE, Cause, of_ending, of_words
+from gpuenv.verify.causes import Cause, of_ending, of_words
 from gpuenv.verify.fatbin import DeviceCode
+from gpuenv.verify.hints import Hints
 from gpuenv.verify.installed import Installed
 from gpuenv.verify.limits import Limits
 from gpuenv.verify.reference import Reference
@@ -92,12 +93,9 @@ class Case:
         cause: Cause | None = None,
         seconds: float | None = None,
     ) -> Check:
-        """Make a check; hints to create again name the profile."""
-        hint = cause.hint if cause else ""
-        if self.expected.profile and hint.startswith((RECREATE, "gpuenv lock", "gpuenv resolve")):
-            hint = f"{hint} --profile {self.expected.profile}"
-        if hint == DOCTOR:
-            hint = f"{DOCTOR} {self.shown}"
+        """Make a check; its hint is spelled for this environment and what was done to it."""
+        spelling = self.expected.hints or Hints(profile=self.expected.profile or "", environment=self.shown)
+        hint = spelling.spelled(cause.hint) if cause else ""
         return Check(
             name=name,
             title=title,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from gpuenv.verify.hints import DOCTOR, EXPLAIN, RECREATE, UPGRADE
 from gpuenv.verify.runner import Ended
 
 
@@ -15,10 +16,6 @@ class Cause:
     cause: str
     hint: str
 
-
-RECREATE = "gpuenv create"
-UPGRADE = "gpuenv lock --upgrade"
-DOCTOR = "gpuenv doctor"
 
 # First match wins: the more particular words stand first.
 _WORDS: tuple[tuple[str, str, str], ...] = (
@@ -35,12 +32,12 @@ _WORDS: tuple[tuple[str, str, str], ...] = (
     (
         r"PTX was compiled with an unsupported toolchain|CUDA_ERROR_UNSUPPORTED_PTX_VERSION|\b222\b",
         "the PTX in the wheel is of a newer CUDA than the driver knows",
-        "gpuenv resolve --explain",
+        EXPLAIN,
     ),
     (
         r"driver version is insufficient|driver on your system is too old|CUDA_ERROR_INSUFFICIENT_DRIVER",
         "the NVIDIA driver is older than the wheel's CUDA needs",
-        "gpuenv resolve --explain",
+        EXPLAIN,
     ),
     (
         r"SYSTEM_DRIVER_MISMATCH|driver/library version mismatch|\b803\b",

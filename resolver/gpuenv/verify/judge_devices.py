@@ -8,7 +8,8 @@ from pathlib import PurePath
 
 from gpuenv.model.verification import Check, Status
 from gpuenv.verify.case import Case, capability, plain_uuid, same_version
-from gpuenv.verify.causes import DOCTOR, RECREATE, UPGRADE, Cause, of_words
+from gpuenv.verify.causes import Cause, of_words
+from gpuenv.verify.hints import DOCTOR, RECREATE, UPGRADE
 from gpuenv.verify.seen import Message
 
 JIT_DISABLED = 223

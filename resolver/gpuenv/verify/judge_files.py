@@ -9,7 +9,8 @@ from gpuenv.knowledge import load
 from gpuenv.knowledge.rules import Refusal, Support
 from gpuenv.model.verification import Check
 from gpuenv.verify.case import Case, same_version
-from gpuenv.verify.causes import DOCTOR, RECREATE, UPGRADE, Cause
+from gpuenv.verify.causes import Cause
+from gpuenv.verify.hints import DOCTOR, RECREATE, UPGRADE
 
 ALTERING = ("LD_PRELOAD", "LD_AUDIT", "PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "PYTORCH_NVML_BASED_CUDA_CHECK")
 MAIN_LIBRARY = "libtorch_cuda"

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 from gpuenv.model.verification import Check, Curve, Family
 from gpuenv.verify.case import Case, finite
-from gpuenv.verify.causes import UPGRADE, Cause, of_words
+from gpuenv.verify.causes import Cause, of_words
+from gpuenv.verify.hints import UPGRADE
 from gpuenv.verify.reference import ABOVE_FLOOR, BOUNDS, FIRST_BOUND
 
 OPTIONAL = ("attention flash", "attention efficient", "attention cudnn")

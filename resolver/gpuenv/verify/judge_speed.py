@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 from gpuenv.model.verification import Check, Rate
 from gpuenv.verify.case import Case, plain_uuid
-from gpuenv.verify.causes import DOCTOR, RECREATE, UPGRADE, Cause, of_words
+from gpuenv.verify.causes import Cause, of_words
+from gpuenv.verify.hints import DOCTOR, RECREATE, TRACE, UPGRADE
 from gpuenv.verify.judge_training import card_of
 from gpuenv.verify.limits import by_clock
 from gpuenv.verify.seen import Message
@@ -149,7 +150,7 @@ def _group_problems(
         words = (
             f"the all-reduce gives {wrong.whole('wrong')} wrong elements of {wrong.whole('elements')} on {wrong.job}"
         )
-        yield Cause(cause=words, hint="NCCL_DEBUG=INFO gpuenv verify")
+        yield Cause(cause=words, hint=TRACE)
     bad = next((pair for pair in pairs if pair.whole("wrong")), None)
     if bad is not None:
         words = f"a copy from GPU {bad.whole('source')} to {bad.whole('target')} and back comes out different"
@@ -157,9 +158,7 @@ def _group_problems(
     if not all((message.number("error") or 0.0) <= 1e-4 for message in steps):
         yield Cause(cause="the averaged gradients are not those of the whole batch", hint=UPGRADE)
     if len({message.text("gradients") for message in steps}) > 1:
-        yield Cause(
-            cause="the ranks hold different gradients after the all-reduce", hint="NCCL_DEBUG=INFO gpuenv verify"
-        )
+        yield Cause(cause="the ranks hold different gradients after the all-reduce", hint=TRACE)
     ranks = [case.ending(f"rank-{rank}") for rank in range(count)]
     if all(ending is not None and ending.status == 0 for ending in ranks) and (
         len(steps) != count or len(pairs) != count * (count - 1)

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 from gpuenv.model.verification import Check, Status, Training, TrainingStep
 from gpuenv.verify.case import Case, finite, gigabytes
-from gpuenv.verify.causes import DOCTOR, RECREATE, UPGRADE, Cause, of_words
+from gpuenv.verify.causes import Cause, of_words
+from gpuenv.verify.hints import DOCTOR, RECREATE, UPGRADE
 from gpuenv.verify.learning import bound
 from gpuenv.verify.payload.sizing import LEAST_STEPS
 from gpuenv.verify.seen import Message

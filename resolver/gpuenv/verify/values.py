@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gpuenv.model.machine import ComputeCapability
+from gpuenv.verify.hints import Hints
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +48,8 @@ class Expected:
     profile: str | None = None
     environment: str | None = None
     """The environment as a person names it, where it is verified in a staging folder; for sentences and evidence."""
+    hints: Hints | None = None
+    """How commands are spelled here; ``None``: for the profile's own environment, as ``gpuenv verify`` does."""
 
     @property
     def companions(self) -> tuple[ExpectedPackage, ...]:

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from gpuenv.environment.build import BuildOptions
+from gpuenv.environment.build import BuildOptions, FailedProofError
 from gpuenv.environment.marker import read_marker
 from gpuenv.environment.space import Free
-from gpuenv.errors import IntegrityError, InterpreterError, NoSpaceError, OfflineError, TargetError, VerificationError
+from gpuenv.errors import IntegrityError, InterpreterError, NoSpaceError, OfflineError, TargetError
 from gpuenv.model.verification import Check, Report
 from support.wheels import BuiltWheel, build_wheel, pack
 from support.workshop import NO_RETRIES, Workshop, alpha, torch
@@ -127,13 +127,29 @@ def test_verification_sees_the_finished_environment_before_anyone_else(workshop:
 def test_an_environment_survives_a_failing_verification(workshop: Workshop) -> None:
     before = workshop.build([alpha("1.0")]).marker
 
-    with pytest.raises(VerificationError, match="did not prove itself") as caught:
+    with pytest.raises(FailedProofError, match="did not prove itself") as caught:
         workshop.build([alpha("2.0")], verify=lambda _: report("failed"))
 
     assert caught.value.causes == ("training: the loss is not a number",)
-    assert caught.value.hints == ("gpuenv doctor",)
+    assert caught.value.report == report("failed")
     assert read_marker(workshop.target) == before
     assert workshop.look().differences == ()
+    assert workshop.leftovers() == []
+
+
+def test_a_failed_environment_kept_for_a_look_goes_with_the_next_proof(workshop: Workshop) -> None:
+    kept = workshop.project / f"{workshop.target.name}.failed"
+    options = BuildOptions(extra_env=NO_RETRIES, keep_failed=True)
+    with pytest.raises(FailedProofError, match="is kept at"):
+        workshop.build([alpha("2.0")], verify=lambda _: report("failed"), options=options)
+    marker = read_marker(kept)
+    assert marker is not None
+    assert [(each.name, each.version) for each in marker.packages] == [("alpha", "2.0")]
+
+    workshop.build([alpha("1.0")])
+    assert kept.is_dir()
+    workshop.build([alpha("1.0")], verify=lambda _: report("passed"))
+    assert not kept.exists()
     assert workshop.leftovers() == []
 
 

@@ -16,7 +16,11 @@ if TYPE_CHECKING:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("target", metavar="TARGET", type=Path, nargs="?", help="the folder (default: the profile's)")
-    parser.add_argument("--no-verify", action="store_true", help="build without proving it (for another machine)")
+    proof = parser.add_mutually_exclusive_group()
+    proof.add_argument("--no-verify", action="store_true", help="build without proving it (for another machine)")
+    proof.add_argument(
+        "--keep-failed", action="store_true", help="keep an environment that does not prove itself at TARGET.failed"
+    )
     parser.add_argument(
         "--evidence", type=Path, metavar="DIR", help="where the evidence goes (default: evidence/PROFILE)"
     )
@@ -25,7 +29,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, context: Context) -> CreateOutcome:
     from gpuenv.commands import create
 
-    options = create.CreateOptions(target=arguments.target, evidence=arguments.evidence, verify=not arguments.no_verify)
+    options = create.CreateOptions(
+        target=arguments.target,
+        evidence=arguments.evidence,
+        verify=not arguments.no_verify,
+        keep_failed=arguments.keep_failed,
+    )
     return create.run(context, options)
 
 

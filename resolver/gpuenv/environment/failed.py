@@ -1,0 +1,60 @@
+"""The environment that a failed proof leaves for a look: beside the target, under a name of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from shlex import quote
+
+from gpuenv.environment.guard import write_pip_configuration
+from gpuenv.environment.marker import FAILED_NOTE
+from gpuenv.environment.swap import swap_in
+from gpuenv.environment.target import Target, check_target, is_ours, remove_tree
+from gpuenv.errors import TargetError
+from gpuenv.system.files import write_atomic
+
+SUFFIX = ".failed"
+
+
+def failed_place(target: Path) -> Path:
+    """Where a failed environment of ``target`` is kept.
+
+    >>> failed_place(Path("project/.venv-gpu")).name
+    '.venv-gpu.failed'
+    """
+    return target.with_name(target.name + SUFFIX)
+
+
+def check_failed_place(target: Target) -> None:
+    """Raise :class:`~gpuenv.errors.TargetError` where something stands that is not a kept environment of ours."""
+    place = failed_place(target.path)
+    if check_target(place).exists and any(place.iterdir()) and not _is_kept(place):
+        raise TargetError(
+            f"{place} is no environment that failed; it was left as it is",
+            hints=(f"Move it away: `mv {quote(str(place))} {quote(f'{place}.old')}`", "Or leave out --keep-failed"),
+        )
+
+
+def keep_failed(environment: Path, target: Target, *, why: Sequence[str]) -> Path:
+    """Move a staged environment to its place for a look, replacing an earlier one there, and return the place."""
+    place = failed_place(target.path)
+    check_failed_place(target)
+    words = "This environment did not prove itself; the next one that does removes it.\n"
+    note = words + "".join(f"{line}\n" for line in why)
+    write_atomic(environment / FAILED_NOTE, note, what="the note of what failed")
+    write_pip_configuration(environment, final=place)
+    swap_in(environment, check_target(place))
+    return place
+
+
+def remove_failed(target: Target) -> bool:
+    """Remove what an earlier failure left, once an environment has proved itself; says whether there was something."""
+    place = failed_place(target.path)
+    if not _is_kept(place):
+        return False
+    remove_tree(place)
+    return True
+
+
+def _is_kept(place: Path) -> bool:
+    return not place.is_symlink() and is_ours(place) and (place / FAILED_NOTE).is_file()
