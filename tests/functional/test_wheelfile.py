@@ -18,7 +18,7 @@ from gpuenv.index.source import load_source
 from gpuenv.index.wheelfile import WheelReading, read_contents
 from gpuenv.model.wheel import Wheel, WheelContents
 from support.index_server import LOGIN_PAGE, Fault, IndexServer
-from support.wheels import BuiltWheel, as_zip64, build_wheel, torch_wheel
+from support.wheels import BuiltWheel, as_zip64, build_wheel, companion_wheel, torch_wheel
 
 QUICK = Access(backoff=0.005, connect_timeout=2, read_timeout=1, deadline=5)
 REQUIRES = ("filelock", "triton==3.6.0; platform_system == 'Linux'")
@@ -117,6 +117,20 @@ def test_a_companion_has_requirements_and_no_kernels(server: IndexServer, tmp_pa
     wheel = build_wheel("torchvision", "0.25.0+cu128", requires=["torch==2.10.0"])
     found = read(server, wheel, tmp_path).contents
     assert (found.requires_dist, found.sass, found.cuda) == (("torch==2.10.0",), None, None)
+
+
+@pytest.mark.parametrize(
+    ("project", "variant", "cuda"),
+    [("torchaudio", "cu130", "13.0"), ("torchvision", "cpu", ""), ("torchaudio", "", None)],
+)
+def test_the_build_of_a_companion_whose_name_does_not_tell_it(
+    project: str, variant: str, cuda: str | None, server: IndexServer, tmp_path: Path
+) -> None:
+    wheel = companion_wheel(project, "2.11.0", variant or None, requires=["torch>=2.10"])
+    server.log.clear()
+    found = read(server, wheel, tmp_path)
+    assert (found.contents.cuda, found.contents.requires_dist) == (cuda, ("torch>=2.10",))
+    assert len(server.log) <= 3
 
 
 def test_without_ranges_the_cost_is_said_and_asked_for(server: IndexServer, tmp_path: Path) -> None:

@@ -236,6 +236,45 @@ def test_the_family_is_one_decision(
     assert Requirement(pin).specifier.contains(torch.version)
 
 
+@st.composite
+def unnamed(draw: st.DrawFn) -> tuple[Catalog, dict[str, WheelContents]]:
+    """A package index, where no name tells a build: torch, torchvision and torchaudio of several CUDA versions."""
+    wheels: list[Wheel] = []
+    facts: dict[str, WheelContents] = {}
+    for version in draw(st.lists(st.sampled_from(VERSIONS), min_size=1, unique=True)):
+        for project, number in (("torch", version), ("torchvision", f"90.{version[2]}.0"), ("torchaudio", version)):
+            cuda = draw(st.sampled_from(["12.6", "12.8", "13.0", "13.2", "" if project != "torch" else "13.0", None]))
+            made = wheel(project, number, source="package-index")
+            wheels.append(made)
+            requires = () if project != "torchvision" else (f"torch>={draw(st.sampled_from(VERSIONS))}",)
+            inside = WheelContents(cuda=cuda or ("12.8" if project == "torch" else cuda), requires_dist=requires)
+            facts[made.url] = replace(inside, sass=("sm_90",), ptx=()) if project == "torch" else inside
+    return catalog(wheels), facts
+
+
+@laws
+@given(unnamed(), st.sampled_from(DRIVERS[-4:]), st.booleans())
+def test_no_family_is_of_several_builds(
+    offer: tuple[Catalog, dict[str, WheelContents]], driver: str, required: bool
+) -> None:
+    """ "A companion's CUDA is what it checks at import: torchaudio major.minor, torchvision the major", and known."""
+    names = ("torchvision", "torchaudio")
+    wish = profile(packages=("torch", *names)) if required else profile(optional_packages=names)
+
+    def read(question: Question) -> WheelContents:
+        return offer[1][question.wheel.url]
+
+    said, _ = settle(machine("9.0", driver=driver), wish, offer[0], {}, request(), load(), read=read)
+    if isinstance(said, NoDecision):
+        return
+    torch = offer[1][said.packages[0].url].cuda or ""
+    for member in said.packages[1:]:
+        own = offer[1][member.url].cuda
+        assert own
+        parts = 1 if member.project == "torchvision" else 2
+        assert own.split(".")[:parts] == torch.split(".")[:parts]
+
+
 @laws
 @given(offers(), capabilities, drivers)
 def test_reading_only_what_is_needed_decides_as_reading_everything(

@@ -5,7 +5,8 @@ fields. ``[request]``: fields of :class:`gpuenv.select.Request`. ``[index]``: ``
 ``variants`` to narrow it) and rows: ``[index.torch]`` (stable), ``[index.nightly.torch]``,
 ``[index.package-index.torch]``, ``[index.find-links.torch]``; a row is a version, a folder where the version does not
 tell it, and its tags. ``[wheels."torch 9.1.0+cu128"]`` says what is inside (``sass``, ``ptx``, ``cuda``, ``requires``,
-or ``unreadable``); without such a table a torch holds what its variant usually holds, a companion requires no torch.
+or ``unreadable``); without such a table a torch holds what its variant usually holds, a companion requires no torch
+and does not tell its build (``cuda = ""`` or ``"13.0"`` tells it).
 ``[expected]``: facts of the answer, see ``_check``.
 """
 
@@ -136,6 +137,8 @@ def _read(question: Question, inside: dict[str, dict[str, Any]]) -> WheelContent
 
 
 def _usual(question: Question) -> WheelContents:
+    if question.about == "build":
+        return WheelContents(detail="no version.py")
     if question.about == "metadata":
         return WheelContents(requires_dist=("numpy",), origin="metadata", detail="scenario")
     variant = question.wheel.variant or question.wheel.version.partition("+")[2]

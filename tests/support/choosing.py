@@ -144,6 +144,8 @@ def read_recorded(question: Question) -> WheelContents | str:
     if row is None:
         return "no such wheel was recorded"
     requires = recording().requirements(row).requires
+    if question.about == "build":
+        return "its build is in its name"
     if question.about == "metadata":
         return WheelContents(requires_dist=requires, origin="metadata", detail="METADATA")
     sass, ptx = recording().kernels(row)

@@ -13,7 +13,7 @@ import pytest
 
 from gpuenv.knowledge import Knowledge
 from gpuenv.knowledge.rules import Support
-from gpuenv.select import family, kernels, rules
+from gpuenv.select import completeness, family, kernels, rules
 from gpuenv.select.target import Refusal
 
 Patch = pytest.MonkeyPatch
@@ -38,6 +38,16 @@ def no_driver_rule(patch: Patch) -> None:
 def no_companion_rule(patch: Patch) -> None:
     """Any torchvision is said to go with any torch."""
     patch.setattr(family, "_problem", lambda *_: "")
+
+
+def no_build_rule(patch: Patch) -> None:
+    """A companion of any CUDA is said to go with torch of any other."""
+    patch.setattr(family, "_apart", lambda *_: "")
+
+
+def no_completeness(patch: Patch) -> None:
+    """The newest variant of a release is taken however little of the family is there for it."""
+    patch.setattr(completeness, "_equal", lambda *_: False)
 
 
 def no_minor_version_rule(patch: Patch) -> None:
@@ -75,6 +85,8 @@ MUTANTS: dict[str, Callable[[Patch], None]] = {
     "kernel": no_kernel_rule,
     "driver": no_driver_rule,
     "companion": no_companion_rule,
+    "build": no_build_rule,
+    "complete": no_completeness,
     "minor-version": no_minor_version_rule,
     "full-first": no_preference_for_full_support,
 }

@@ -153,6 +153,32 @@ def torch_wheel(
     )
 
 
+def companion_wheel(
+    name: str,
+    version: str,
+    variant: str | None,
+    *,
+    compares: int = 2,
+    tag: str = f"cp312-cp312-{LINUX}",
+    requires: Sequence[str] = (),
+    files: Mapping[str, str | bytes] | None = None,
+) -> BuiltWheel:
+    """Build a companion whose name does not tell its build: ``companion_wheel("torchaudio", "2.11.0", "cu130")``.
+
+    ``version.py`` tells it, as in the real wheels, and importing the package compares the first ``compares`` parts of
+    its CUDA with torch's, as the real ones do. ``None``: nothing tells.
+    """
+    own = f"{version}+{variant}" if variant else version
+    check = (
+        "import torch.version\nfrom .version import __version__\n"
+        f"own, theirs = {cuda_of(variant)!r}, getattr(torch.version, 'cuda', None)\n"
+        f"if own and theirs and own.split('.')[:{compares}] != theirs.split('.')[:{compares}]:\n"
+        f"    raise RuntimeError(f'{name} and torch were compiled with different CUDA versions: {{own}}, {{theirs}}')\n"
+    )
+    contents = {f"{name}/__init__.py": check, f"{name}/version.py": f"__version__ = {own!r}\ngit_version = 'abc'\n"}
+    return build_wheel(name, version, tag=tag, requires=requires, files={**contents, **(files or {})})
+
+
 def cuda_of(variant: str | None) -> str | None:
     """``cu128`` -> ``12.8``; ``None`` for a build without CUDA."""
     match = re.match(r"cu(\d+)(\d)", variant or "")

@@ -189,6 +189,8 @@ class _Hearing:
         self, place: Place, catalog: Catalog, request: select.Request, projects: Sequence[str]
     ) -> tuple[Decision | NoDecision, Catalog]:
         """Decide on one source; wheels are read when they are asked about, nightlies loaded when only they help."""
+        if place.kind not in ("pytorch", "mirror"):
+            request = replace(request, nightly_offered=True)  # no channels there: all it has was offered
         return select.settle(
             self.seen.machine,
             self.profile,
@@ -203,7 +205,7 @@ class _Hearing:
     def _with_nightlies(self, place: Place, catalog: Catalog, projects: Sequence[str]) -> Catalog:
         from gpuenv.index.source import merge
 
-        self.context.reporter.say("No stable release has native code for this machine; looking at nightlies")
+        self.context.reporter.say("No stable wheel serves this machine natively; looking at nightlies")
         try:
             nightly = load_source(
                 place,

@@ -38,7 +38,7 @@ def run(context: Context, *, location: str) -> InspectOutcome:
             causes=(name.reason,),
             hints=("Give a path or a URL of a .whl file; `gpuenv resolve --json` prints URLs",),
         )
-    want: tuple[Want, ...] = ("kernels", "metadata") if name.project == "torch" else ("metadata",)
+    want: tuple[Want, ...] = ("kernels", "metadata") if name.project == "torch" else ("metadata", "build")
     reading = read_contents(
         place,
         http=deciding.open_http(context, plan),

@@ -21,6 +21,7 @@ from gpuenv.commands.keeping import fetcher
 from gpuenv.commands.reading import Reader
 from gpuenv.environment import closure
 from gpuenv.environment.compiling import Indexes, Resolver
+from gpuenv.environment.stubs import parse_requirement
 from gpuenv.environment.uv import Uv, find_uv
 from gpuenv.errors import IndexError_
 from gpuenv.index.http import Http
@@ -29,13 +30,17 @@ from gpuenv.lock import codec, making
 from gpuenv.lock.audit import same_file
 from gpuenv.lock.model import Lock
 from gpuenv.lock.places import anchored, near
+from gpuenv.model.decision import Question
 from gpuenv.model.profile import Profile
 from gpuenv.model.wheel import Wheel, WheelContents
-from gpuenv.select.candidates import parse_entry
+from gpuenv.select import builds
+from gpuenv.select.candidates import Entry, parse_entry
 from gpuenv.select.target import Refusal, Target
 from gpuenv.system.files import present, read_bytes, read_text, write_atomic
 
 FOLDER = "lockfiles"
+_MOST_READ = 12
+"""How many versions of a package are looked at, newest first, for one that goes with torch."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,7 +196,8 @@ class _Source:
         return catalog.wheels
 
     def find(self, name: str, requirement: str) -> Wheel | None:
-        """The newest wheel of the decision's variant that meets ``requirement`` on the machine and its Python."""
+        """The newest wheel of the decision's variant that meets ``requirement`` on the machine and its Python, and goes
+        with the torch that was decided: its own requirement on torch is met, and it is of torch's build."""
         decision = self._decided.decision
         wanted = Requirement(requirement)
         target = Target(self._decided.seen.machine, (decision.python,))
@@ -206,8 +212,34 @@ class _Source:
                 continue
             if isinstance(target.accepts_pythons(entry.tags.python, entry.tags.abi), Refusal):
                 continue
-            found.append((wheel.variant == decision.variant, entry.version, entry.build_tag, wheel.url, wheel))
-        return max(found, key=lambda row: row[:4])[4] if found else None
+            found.append((wheel.variant == decision.variant, entry.version, entry.build_tag, wheel.url, entry))
+        ordered = [row[4] for row in sorted(found, key=lambda row: row[:4], reverse=True)]
+        fitting = (entry.wheel for entry in ordered[:_MOST_READ] if self._goes_with_torch(entry))
+        # Where none does, the newest says best what is in the way.
+        return next(fitting, ordered[0].wheel if ordered else None)
+
+    def _goes_with_torch(self, entry: Entry) -> bool:
+        decision = self._decided.decision
+        contents = self.contents(entry.wheel)
+        for text in (contents.requires_dist if contents else None) or ():
+            wanted = parse_requirement(text)
+            if (
+                wanted is not None
+                and wanted.name == "torch"
+                and not wanted.specifier.contains(decision.packages[0].version, prereleases=True)
+            ):
+                return False
+        torch = parse_entry(decision.packages[0], self._knowledge)
+        return torch is None or self._of_build(replace(torch, variant=decision.variant), entry)
+
+    def _of_build(self, torch: Entry, entry: Entry) -> bool:
+        read = self._reader.facts.get(entry.wheel.url)
+        said = builds.compare(self._knowledge, torch, entry, read)
+        if isinstance(said, builds.Unread):
+            answer = self._reader.read(Question(wheel=entry.wheel, about="build"))
+            read, why = (None, answer) if isinstance(answer, str) else (answer, answer.detail)
+            said = builds.compare(self._knowledge, torch, entry, read, unreadable=why)
+        return said is None
 
     def contents(self, wheel: Wheel) -> WheelContents | None:
         """METADATA of a wheel: known already, in its metadata file, or read out of it. Of a torch nightly its commit

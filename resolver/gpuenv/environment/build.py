@@ -21,6 +21,7 @@ from gpuenv.environment.cached import cache_folder, not_cached, unpacked_since
 from gpuenv.environment.compare import Compared, Difference, compare, look_at_bare
 from gpuenv.environment.failed import check_failed_place, failed_place, keep_failed, remove_failed
 from gpuenv.environment.guard import write_guard
+from gpuenv.environment.imports import import_family, is_for_here, modules_of
 from gpuenv.environment.interpreters import Interpreter
 from gpuenv.environment.marker import MarkedPackage, Marker, digest, write_marker
 from gpuenv.environment.records import check_records
@@ -131,6 +132,7 @@ def build(
             environment, compared, fetched = _filled(job, stage)
             marker = _finish(job, environment, compared)
             job.clock.lap("marker")
+            _imported(environment, job)
             report = _verified(verify, environment, job)
             replaced = check_target(target).exists
             swap_in(environment, job.target, exchange=job.options.exchange)
@@ -333,6 +335,31 @@ def _finish(job: _Job, environment: Path, compared: Compared) -> Marker:
     )
     write_marker(environment, marker)
     return marker
+
+
+def _imported(environment: Path, job: _Job) -> None:
+    """Import the family, whether or not a proof follows: a companion of another build is refused by nothing else."""
+    modules = modules_of(job.lock)
+    if not modules:
+        return
+    if not is_for_here(job.lock):
+        job.reporter.detail(f"{', '.join(modules)} not imported: the lock is for another platform")
+        return
+    fault = import_family(environment, modules, environ=job.uv.environ)
+    job.clock.lap("import")
+    if fault is None:
+        return
+    kept = f"; {job.target.path} was left as it was" if job.target.exists else ""
+    torch = job.expected.get("torch", "").partition("+")[0]
+    raise VerificationError(
+        f"{fault.package} {job.expected[fault.package]} cannot be imported in the new environment, "
+        f"which was discarded{kept}",
+        causes=(fault.said,),
+        hints=(
+            f"Lock another torch, then build again: `gpuenv lock --profile {job.lock.inputs.profile} --upgrade "
+            f'--torch "!={torch}"`',
+        ),
+    )
 
 
 def _verified(verify: Callable[[Path], Report] | None, environment: Path, job: _Job) -> Report | None:

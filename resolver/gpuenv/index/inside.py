@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from gpuenv.errors import IntegrityError
-from gpuenv.index.names import NameFault, parse_name
+from gpuenv.index.names import NameFault, is_variant, parse_name
 
 CUDA_CONFIG = "torch/include/ATen/cuda/CUDAConfig.h"
 VERSION = "torch/version.py"
@@ -13,6 +13,7 @@ _METADATA = re.compile(r"[^/]+\.dist-info/METADATA")
 _FLAGS = re.compile(r"^\s*#define\s+NVCC_FLAGS_EXTRA\s+\"([^\"\n]*)\"", re.MULTILINE)
 _CODE = re.compile(r"code=\[?([A-Za-z0-9_,]+)")
 _TARGET = re.compile(r"(sm|compute)_(\d+)([a-z]?)")
+_OWN_VERSION = re.compile(r"^__version__\s*(?::[^=\n]+)?=\s*['\"]([^'\"\n]*)", re.MULTILINE)
 _ASSIGNMENT = re.compile(
     r"^(cuda|git_version|hip|rocm|xpu)\s*(?::[^=\n]+)?=\s*(?:None|'([^'\n]*)'|\"([^\"\n]*)\")", re.MULTILINE
 )
@@ -43,6 +44,17 @@ def compiled_for(header: str) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
 def built_with(version_file: str) -> dict[str, str | None]:
     """The values of ``torch/version.py`` by name: ``cuda``, ``git_version``, ``hip``, ``xpu``; absent where not set."""
     return {name: single or double or None for name, single, double in _ASSIGNMENT.findall(version_file)}
+
+
+def variant_in(version_file: str) -> str | None:
+    """The build that a companion's ``version.py`` names in its version: ``cu130``, ``cpu``; ``None`` where it has none.
+
+    >>> variant_in("__version__ = '2.11.0+cu130'")
+    'cu130'
+    """
+    match = _OWN_VERSION.search(version_file)
+    variant = match[1].partition("+")[2] if match else ""
+    return variant if is_variant(variant) else None
 
 
 def requirements_of(metadata: bytes, *, filename: str) -> tuple[tuple[str, ...], str | None]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import Literal
 
 from gpuenv.errors import IntegrityError
 from gpuenv.index.access import redact
@@ -12,6 +11,7 @@ from gpuenv.index.facts import Facts
 from gpuenv.index.http import Absent, Http
 from gpuenv.index.inside import requirements_of
 from gpuenv.index.wheelfile import Want, read_contents
+from gpuenv.model.decision import About
 from gpuenv.model.wheel import Wheel, WheelContents
 from gpuenv.report import Reporter, Silent
 
@@ -29,7 +29,7 @@ class Learned:
 
 def learn(
     wheel: Wheel,
-    about: Literal["kernels", "metadata"],
+    about: About,
     *,
     http: Http,
     facts: Facts,
@@ -39,15 +39,17 @@ def learn(
     """Learn one thing about a wheel, and remember it.
 
     Metadata comes from the PEP 658 file where the index offers one, checked against its hash, else out of the wheel.
-    Code for GPUs is in the wheel alone. Raises :class:`~gpuenv.errors.IndexUnreachableError`, ``OfflineError``, and
-    :class:`IntegrityError` where bytes are not what the index said.
+    Code for GPUs, and the build of a companion, are in the wheel alone. Raises
+    :class:`~gpuenv.errors.IndexUnreachableError`, ``OfflineError``, and :class:`IntegrityError` where bytes are not
+    what the index said.
     """
     known = facts.get(wheel)
     if known is not None and knows(known, about):
         return Learned(wheel=wheel, contents=known, remembered=True)
     contents = read_metadata(wheel, http) if about == "metadata" else None
     if contents is None:
-        want: tuple[Want, ...] = (about,)
+        # One opening of a companion answers both of the questions that may be put about it.
+        want: tuple[Want, ...] = ("kernels",) if about == "kernels" else ("metadata", "build")
         reading = read_contents(wheel.url, http=http, want=want, filename=wheel.filename, allow_download=allow_download)
         contents = reading.contents
         (reporter or Silent()).detail(
@@ -56,10 +58,12 @@ def learn(
     return Learned(wheel=wheel, contents=facts.put(wheel, contents), remembered=False)
 
 
-def knows(contents: WheelContents, about: Literal["kernels", "metadata"]) -> bool:
+def knows(contents: WheelContents, about: About) -> bool:
     """Tell whether contents answer a question. A torch wheel that was looked into and names no kernels does not."""
     if about == "metadata":
         return contents.requires_dist is not None
+    if about == "build":
+        return contents.cuda is not None
     return contents.sass is not None and contents.ptx is not None
 
 

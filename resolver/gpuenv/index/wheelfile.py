@@ -12,8 +12,10 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, Literal, Protocol
+from typing import IO, Protocol
 from urllib.parse import unquote, urlsplit
+
+from packaging.utils import canonicalize_name
 
 from gpuenv.errors import IndexUnreachableError, IntegrityError
 from gpuenv.index import inside
@@ -30,9 +32,11 @@ from gpuenv.index.zipdir import (
     unpack,
     walk,
 )
+from gpuenv.knowledge import load
+from gpuenv.model.decision import About
 from gpuenv.model.wheel import WheelContents
 
-Want = Literal["kernels", "metadata"]
+Want = About
 TAIL = 64 * 1024
 HEAD_OF_DIRECTORY = 256 * 1024
 SLACK = 512
@@ -62,16 +66,17 @@ def read_contents(
     location: str | Path,
     *,
     http: Http,
-    want: Collection[Want] = ("kernels", "metadata"),
+    want: Collection[Want] = ("kernels", "metadata", "build"),
     filename: str | None = None,
     allow_download: bool = False,
 ) -> WheelReading:
     """Read what a wheel contains from a path or URL.
 
-    ``want`` chooses between code for GPUs (torch wheels alone have the file that says so) and METADATA. A server that
-    sends no ranges is an error that says what the whole file costs; with ``allow_download`` it is fetched whole, into
-    a temporary file. Raises :class:`IndexUnreachableError` for servers, :class:`IntegrityError` for a file that is no
-    wheel or was damaged.
+    ``want`` chooses among code for GPUs (torch wheels alone have the file that says so), METADATA, and the CUDA that a
+    companion is built with (see ``knowledge/companions.toml`` for those that say it). A server that sends no ranges is
+    an error that says what the whole file costs; with ``allow_download`` it is fetched whole, into a temporary file.
+    Raises :class:`IndexUnreachableError` for servers, :class:`IntegrityError` for a file that is no wheel or was
+    damaged.
     """
     requests, received = http.counters.requests, http.counters.bytes
     name = filename or unquote(str(location).rpartition("/")[2].partition("#")[0])
@@ -111,6 +116,9 @@ class _Reader:
         found = WheelContents(origin="wheel")
         if "kernels" in want and self._name.startswith("torch-"):
             found = self._kernels(found)
+        check = load().import_checks.get(canonicalize_name(self._name.partition("-")[0]))
+        if "build" in want and check is not None:
+            found = self._build(found, check.build)
         if "metadata" in want:
             member = self._find(inside.is_metadata)
             if member is None:
@@ -139,6 +147,16 @@ class _Reader:
         if compiled is None:
             return replace(found, detail=f"{inside.VERSION}; no compiler flags in {inside.CUDA_CONFIG}")
         return replace(found, sass=compiled[0], ptx=compiled[1], detail=f"{inside.VERSION}, {inside.CUDA_CONFIG}")
+
+    def _build(self, found: WheelContents, place: str) -> WheelContents:
+        """The CUDA of a companion: the local part of the version that it says of itself."""
+        member = self._find(lambda name: name == place)
+        if member is None:
+            return replace(found, detail=f"no {place}")
+        variant = inside.variant_in(self._unpack(member).decode("utf-8", "replace"))
+        if variant is None:
+            return replace(found, detail=f"{place} names no build")
+        return replace(found, cuda=load().cuda_of(variant) or "", detail=place)
 
     def _find(self, fits: Callable[[str], bool]) -> Member | None:
         """The first member whose name fits, reading as much of the directory as that takes."""

@@ -16,6 +16,7 @@ from gpuenv.knowledge.facts import (
     DriverFloor,
     FamilyRole,
     GpuName,
+    ImportCheck,
     KernelRow,
     Platform,
     Release,
@@ -57,6 +58,11 @@ class Knowledge:
         table = tables.read("family")
         roles: tuple[FamilyRole, ...] = get_args(FamilyRole)
         return next((role for role in roles if project in table[role]), None)
+
+    @cached_property
+    def import_checks(self) -> dict[str, ImportCheck]:
+        """The companions that compare their CUDA with torch's at import, by project."""
+        return tables.import_checks()
 
     # --- names of builds -------------------------------------------------------------------------------------------
 

@@ -138,6 +138,22 @@ class CardLimits:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ImportCheck:
+    """What a companion compares with torch when it is imported. ``compares`` says how much of the two CUDA versions has
+    to be equal; ``build`` is the file in its wheel that tells its own."""
+
+    project: str
+    compares: Literal["major", "minor"]
+    build: str
+    source: str
+
+    def passes(self, own: str, torch: str) -> bool:
+        """Whether two builds go together, by their CUDA versions (``""``: without CUDA)."""
+        parts = 1 if self.compares == "major" else 2
+        return own.split(".")[:parts] == torch.split(".")[:parts]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Disagreement:
     """Table and wheel say different things of one wheel. ``differences`` reads ``"sass: table …, wheel …"``, sorted."""
 

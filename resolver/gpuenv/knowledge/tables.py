@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from gpuenv.knowledge.facts import Architecture, CardLimits, GpuName, KernelRow, Release, Triton
+from gpuenv.knowledge.facts import Architecture, CardLimits, GpuName, ImportCheck, KernelRow, Release, Triton
 from gpuenv.model.machine import ComputeCapability
 
 Table = Mapping[str, Any]  # Any: decoded TOML; the functions below are the only ones that see it
@@ -101,6 +101,11 @@ def companion_requires() -> dict[tuple[str, str], tuple[tuple[str, ...], str | N
     """What a companion asks of the family, by (project, version), and the only kind of source it was read from."""
     rows = read("releases")["companions"]["rows"]
     return {(row["project"], row["version"]): (tuple(row["requires"]), row.get("only")) for row in rows}
+
+
+def import_checks() -> dict[str, ImportCheck]:
+    """What companions compare at import, by project."""
+    return {row["project"]: ImportCheck(**row) for row in read("companions")["checks"]}
 
 
 def architectures() -> dict[ComputeCapability, Architecture]:

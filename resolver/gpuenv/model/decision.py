@@ -8,6 +8,9 @@ from typing import Literal
 from gpuenv.model.machine import ComputeCapability
 from gpuenv.model.wheel import Channel, SourceKind, Wheel
 
+About = Literal["kernels", "metadata", "build"]
+"""What can be asked of a wheel: its code for GPUs (torch), its METADATA, the CUDA it is built with (a companion)."""
+
 Reason = Literal[
     "platform",
     "python",
@@ -111,7 +114,7 @@ class Question:
     """Something the decision must know of one wheel before it can go on."""
 
     wheel: Wheel
-    about: Literal["kernels", "metadata"]
+    about: About
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

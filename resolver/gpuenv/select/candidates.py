@@ -165,6 +165,10 @@ class Facts:
         found = (each for each in self._of(entry) if each.cuda == "" or (each.sass is not None and each.cuda))
         return next(found, None)
 
+    def build(self, entry: Entry) -> WheelContents | None:
+        """Contents that tell the CUDA a companion is built with."""
+        return next((each for each in self._of(entry) if each.cuda is not None), None)
+
     def requires(self, entry: Entry) -> tuple[str, ...] | None:
         """Requires-Dist as read from this very wheel.
 

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
+
+from packaging.version import Version
 
 from gpuenv.knowledge import Knowledge
 from gpuenv.model.decision import Decision, DriverSupport, NoDecision, Question, Questions
 from gpuenv.model.machine import Machine
 from gpuenv.model.profile import Profile
 from gpuenv.model.wheel import Catalog, WheelContents
-from gpuenv.select import family, nothing, rules, words
+from gpuenv.select import completeness, family, nothing, rules, words
 from gpuenv.select.candidates import Entry
+from gpuenv.select.completeness import Chosen
 from gpuenv.select.docket import Docket
 from gpuenv.select.family import Companions
 from gpuenv.select.hearing import Hearing, distinct, hear, refuse_torch, sift
-from gpuenv.select.kernels import Served, Unknown
+from gpuenv.select.kernels import Unknown
 from gpuenv.select.prepare import prepare
 from gpuenv.select.request import Mismatch, Request, fits
 from gpuenv.select.rules import Case
@@ -56,7 +60,7 @@ def choose(hearing: Hearing) -> Decision | Questions | NoDecision:
     """Walk the candidates from the best on until one has its family."""
     companions = Companions(hearing.companions)
     for place, (_, outcome) in enumerate(hearing.standing):
-        found = _family(hearing, outcome.entry, companions)
+        found = _family(hearing, outcome.entry, companions=companions)
         if isinstance(found, family.Missing):
             refuse_torch(hearing, outcome.entry, Refusal("companion", found.detail))
             continue
@@ -68,14 +72,26 @@ def choose(hearing: Hearing) -> Decision | Questions | NoDecision:
         if isinstance(found, family.Needed):
             return Questions(items=found.questions)
         if not outcome.native and _nightly_left(hearing):
-            _settle_rest(hearing, place)
+            _settle_rest(hearing)
             return nothing.only_ptx(hearing, outcome)
-        return _decision(hearing, place, outcome, found, companions)
-    _settle_rest(hearing, len(hearing.standing))
+        return _fullest(hearing, place, found, companions)
+    _settle_rest(hearing)
     return nothing.no_decision(hearing, wants_nightly=_nightly_left(hearing))
 
 
-def _family(hearing: Hearing, entry: Entry, companions: Companions) -> family.Outcome:
+def _fullest(hearing: Hearing, place: int, found: family.Found, companions: Companions) -> Decision | Questions:
+    """Take the fullest family at this torch, and find out what would bring the rest of it."""
+    family_of = partial(_family, hearing, companions=companions)
+    chosen = completeness.fullest(hearing, place, found, family_of)
+    if isinstance(chosen, tuple):
+        return Questions(items=chosen)
+    other = completeness.other_release(hearing, chosen, family_of) if chosen.found.left_out else None
+    if isinstance(other, tuple):
+        return Questions(items=other)
+    return _decision(hearing, chosen, companions, other=other)
+
+
+def _family(hearing: Hearing, entry: Entry, *, companions: Companions) -> family.Outcome:
     return family.find_family(
         hearing.case,
         entry,
@@ -106,9 +122,9 @@ def _nightly_left(hearing: Hearing) -> bool:
     return case.channel == "auto" and not offered and (not case.cpu or pinned)
 
 
-def _settle_rest(hearing: Hearing, place: int) -> None:
+def _settle_rest(hearing: Hearing) -> None:
     """Give a verdict to everything that was not accepted."""
-    for _, outcome in hearing.standing[place:]:
+    for _, outcome in hearing.standing:
         if not hearing.docket.has(outcome.entry.wheel):
             hearing.docket.refuse(outcome.entry.wheel, Refusal("unknown-kernels", _NOT_NEEDED))
     for entry in hearing.companions:
@@ -116,14 +132,14 @@ def _settle_rest(hearing: Hearing, place: int) -> None:
             hearing.docket.refuse(entry.wheel, Refusal("companion", "goes with no torch that was accepted"))
 
 
-def _accept_rest(hearing: Hearing, place: int, found: family.Found, companions: Companions) -> None:
+def _accept(hearing: Hearing, chosen: Chosen, companions: Companions) -> None:
     """Rank the chosen family 0 and every other complete one after it, as far as nothing has to be read for it."""
     ranks: dict[str, tuple[Entry, int, str]] = {}
-    families: list[family.Found] = [found]
-    for _, outcome in hearing.standing[place + 1 :]:
-        if isinstance(outcome, Unknown):
+    families: list[family.Found] = [chosen.found]
+    for _, outcome in hearing.standing:
+        if isinstance(outcome, Unknown) or outcome is chosen.outcome or hearing.docket.has(outcome.entry.wheel):
             continue
-        match _family(hearing, outcome.entry, companions):
+        match _family(hearing, outcome.entry, companions=companions):
             case family.Found() as other:
                 families.append(other)
             case family.Missing(detail=detail):
@@ -137,11 +153,12 @@ def _accept_rest(hearing: Hearing, place: int, found: family.Found, companions: 
         hearing.docket.accept(entry.wheel, rank=number, detail=detail)
 
 
-def _decision(hearing: Hearing, place: int, outcome: Served, found: family.Found, companions: Companions) -> Decision:
-    case, entry = hearing.case, outcome.entry
-    because = words.because(hearing, outcome, found)
-    _accept_rest(hearing, place, found, companions)
-    _settle_rest(hearing, place)
+def _decision(hearing: Hearing, chosen: Chosen, companions: Companions, *, other: Version | None) -> Decision:
+    case, outcome, found = hearing.case, chosen.outcome, chosen.found
+    entry = outcome.entry
+    because = words.because(hearing, chosen)
+    _accept(hearing, chosen, companions)
+    _settle_rest(hearing)
     return Decision(
         profile=hearing.profile.name,
         accelerator="cpu" if case.cpu else "cuda",
@@ -156,7 +173,7 @@ def _decision(hearing: Hearing, place: int, outcome: Served, found: family.Found
         gpus=outcome.gpus,
         driver=_driver_support(case, entry),
         because=because,
-        warnings=words.warnings(hearing, outcome, found),
+        warnings=words.warnings(hearing, chosen, other=other),
         accepted=hearing.docket.accepted(),
         rejected=hearing.docket.rejected(),
     )

@@ -11,6 +11,7 @@ from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
 from gpuenv.model.decision import Question
+from gpuenv.select import builds
 from gpuenv.select.candidates import Entry, Facts, public_version
 from gpuenv.select.rules import Case
 
@@ -42,9 +43,10 @@ class Missing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Needed:
-    """Metadata of these has to be read first."""
+    """Metadata or builds of these have to be read first. ``left_out`` is missing whatever they say."""
 
     questions: tuple[Question, ...]
+    left_out: tuple[tuple[str, str], ...] = ()
 
 
 Outcome = Found | Missing | Needed
@@ -102,12 +104,15 @@ def find_family(
     optional: Sequence[str],
 ) -> Outcome:
     """Find the companions of a torch wheel, or what is missing, or what has to be read."""
-    outcome: Outcome = Missing(project="torch", detail="no interpreter")
+    best: Outcome = Missing(project="torch", detail="no interpreter")
     for python in torch.pythons:
         outcome = _for_python(case, torch, python, companions, facts, required=required, optional=optional)
-        if not isinstance(outcome, Missing):
+        if isinstance(outcome, Needed) or (isinstance(outcome, Found) and not outcome.left_out):
             return outcome
-    return outcome
+        fuller = isinstance(best, Found) and isinstance(outcome, Found) and len(outcome.left_out) < len(best.left_out)
+        if not isinstance(best, Found) or fuller:
+            best = outcome
+    return best
 
 
 def _for_python(
@@ -134,7 +139,7 @@ def _for_python(
             case str() as detail:
                 left_out.append((project, detail))
     if questions:
-        return Needed(questions=tuple(questions))
+        return Needed(questions=tuple(questions), left_out=tuple(left_out))
     members.sort(key=lambda entry: entry.wheel.project)
     return Found(python=python, members=(torch, *members), left_out=tuple(left_out))
 
@@ -148,6 +153,7 @@ def _one(
         return _none_words(torch, project, python)
     unread: list[Entry] = []
     open_ended: list[Entry] = []
+    near: Entry | None = None
     refused = ""
     for entry in entries:
         requires = requires_of(case, entry, facts)
@@ -160,16 +166,33 @@ def _one(
                 break  # a nearer day is asked before a farther one is taken
             continue
         pins = torch_pins(case, requires, python)
-        problem = _problem(case, torch, entry, pins)
+        problem = _problem(case, torch, entry, pins) or _apart(case, torch, entry, facts)
+        if isinstance(problem, Question):
+            return problem
         if problem:
             refused = refused or problem
+        elif not builds.same(case.knowledge, torch, entry, facts.build(entry)):
+            near = near or entry  # it would do; one of torch's own build is better, however old
         elif not pins:
             open_ended.append(entry)
         elif not unread or _is_known(case, torch):
             return entry
     if unread and not (open_ended and _is_known(case, torch)):
         return Question(wheel=unread[0].wheel, about="metadata")
-    return open_ended[0] if open_ended else refused
+    return open_ended[0] if open_ended else near or refused
+
+
+def _apart(case: Case, torch: Entry, entry: Entry, facts: Facts) -> str | Question:
+    """Why a companion is of another build than torch, or the question that tells it; empty where it is of the same."""
+    unreadable = case.unanswered.get(entry.wheel.url)
+    found = builds.compare(case.knowledge, torch, entry, facts.build(entry), unreadable=unreadable)
+    match found:
+        case builds.Unread():
+            return Question(wheel=entry.wheel, about="build")
+        case builds.Apart(unknown=unknown, detail=detail):
+            return "" if unknown and case.request.insist_unknown else detail
+        case None:
+            return ""
 
 
 def requires_of(case: Case, entry: Entry, facts: Facts) -> tuple[str, ...] | None:

@@ -7,7 +7,7 @@ from typing import Literal
 
 from gpuenv.knowledge.rules import Refusal as NoCode
 from gpuenv.knowledge.rules import Support, code_of, compare_versions
-from gpuenv.model.decision import GpuSupport, Kernels
+from gpuenv.model.decision import About, GpuSupport, Kernels
 from gpuenv.model.machine import ComputeCapability, Gpu
 from gpuenv.model.wheel import WheelContents
 from gpuenv.select.candidates import Entry, Facts
@@ -37,7 +37,7 @@ class Unknown:
     """The wheel has to be read before it can be judged."""
 
     entry: Entry
-    about: Literal["kernels", "metadata"] = "kernels"
+    about: About = "kernels"
 
 
 Outcome = Served | Unknown | Refusal

@@ -69,11 +69,15 @@ def _learn(
     before = known.get(url)
     known[url] = merge(before, said) if before is not None else said
     now = known[url]
-    told = now.requires_dist is not None
+    told = now.requires_dist is not None if question.about == "metadata" else now.cuda is not None
     if question.about == "kernels":
         told = now.cuda == "" or (bool(now.cuda) and now.sass is not None)
     if not told:
-        unanswered[url] = f"the wheel was read and does not tell its {question.about}"
+        unanswered[url] = f"the wheel was read and does not tell its {question.about}{_where(now)}"
+
+
+def _where(contents: WheelContents) -> str:
+    return f" ({contents.detail})" if contents.detail else ""
 
 
 def merge(old: WheelContents, new: WheelContents) -> WheelContents:

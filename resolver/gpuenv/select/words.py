@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
+from packaging.version import Version
+
 from gpuenv.knowledge.rules import compare_versions
 from gpuenv.model.decision import Reason
 from gpuenv.model.machine import Gpu
-from gpuenv.select import family
+from gpuenv.select import builds, family
 from gpuenv.select.candidates import Entry, label, public_version
+from gpuenv.select.completeness import Chosen
 from gpuenv.select.family import day_words
 from gpuenv.select.hearing import Hearing
 from gpuenv.select.kernels import Served
@@ -27,15 +30,16 @@ _SOURCES = {
 }
 
 
-def because(hearing: Hearing, chosen: Served, found: family.Found) -> tuple[str, ...]:
+def because(hearing: Hearing, taken: Chosen) -> tuple[str, ...]:
     """Say why, the deciding sentence first."""
-    case = hearing.case
+    case, chosen, found = hearing.case, taken.outcome, taken.found
     sentences: list[str] = []
     if case.cpu:
         sentences += _cpu_sentences(hearing, chosen)
     else:
         sentences += [_torch_sentence(hearing, chosen), *_newer_sentences(hearing, chosen)]
         sentences += [*_variant_sentences(case, chosen), *_same_release_sentences(hearing, chosen)]
+        sentences += _passed_sentences(taken)
     sentences += _libc_sentences(hearing, chosen)
     sentences += [_python_sentence(case, found), *_channel_sentences(hearing, chosen)]
     sentences += [*_family_sentences(hearing, found), *_source_sentences(chosen)]
@@ -44,9 +48,10 @@ def because(hearing: Hearing, chosen: Served, found: family.Found) -> tuple[str,
     return tuple(sentences)
 
 
-def warnings(hearing: Hearing, chosen: Served, found: family.Found) -> tuple[str, ...]:
-    """What works, and will surprise."""
-    case, entry = hearing.case, chosen.entry
+def warnings(hearing: Hearing, taken: Chosen, *, other: Version | None) -> tuple[str, ...]:
+    """What works, and will surprise. ``other`` is the release of torch that has the whole family."""
+    case, chosen, found = hearing.case, taken.outcome, taken.found
+    entry = chosen.entry
     said = list(chosen.warnings)
     if not case.cpu and entry.variant is not None:
         verdict = judge_driver(case, entry.variant)
@@ -61,6 +66,9 @@ def warnings(hearing: Hearing, chosen: Served, found: family.Found) -> tuple[str
         if last is not None and driver is not None and compare_versions(driver.version.partition(".")[0], last) > 0:
             said.append(f"driver branch {last} is the last that serves {gpu_words(gpu)}; found {driver.version}")
     said += [f"{project} is left out: {detail}" for project, detail in found.left_out]
+    if found.left_out and other is not None:
+        missing = join([project for project, _ in found.left_out])
+        said.append(f'torch {other} has {missing} too: add `--torch "=={other}"` to choose it')
     said += [f"{label(each.wheel)} was yanked: {each.wheel.yanked}" for each in found.members if each.wheel.yanked]
     return tuple(dict.fromkeys(said))
 
@@ -173,6 +181,19 @@ def _same_release_sentences(hearing: Hearing, chosen: Served) -> list[str]:
     return [f"Its builds for a newer CUDA were refused ({_refusals(others)})."] if others else []
 
 
+def _passed_sentences(taken: Chosen) -> list[str]:
+    """Say which newer builds of the same release were passed over because less of the family is there for them."""
+    lacking = {
+        entry.variant or label(entry.wheel): join([project for project, _ in found.left_out])
+        for entry, found in taken.passed
+        if entry.variant != taken.outcome.entry.variant
+    }
+    return [
+        f"Of the same release, {variant} was passed over: it has no {missing} that goes with it."
+        for variant, missing in lacking.items()
+    ]
+
+
 def _refusals(rows: Sequence[tuple[Entry, Refusal]]) -> str:
     """Group refusals by what was said: ``cu130 needs driver …; cu126 has no code for sm_120 …``."""
     by_detail: dict[str, set[str]] = {}
@@ -265,12 +286,21 @@ def _family_sentences(hearing: Hearing, found: family.Found) -> list[str]:
     for entry in found.members[1:]:
         requires = family.requires_of(hearing.case, entry, hearing.facts) or ()
         pins = family.torch_pins(hearing.case, requires, found.python)
-        asks = f" (requires torch{', '.join(map(str, pins))})" if pins else " (requires no torch by version)"
-        pinned.append(f"{entry.wheel.project} {entry.wheel.version}{asks}")
+        asks = [f"requires torch{', '.join(map(str, pins))}"] if pins else []
+        asks += _build_words(hearing, entry)
+        pinned.append(f"{entry.wheel.project} {entry.wheel.version}" + (f" ({'; '.join(asks)})" if asks else ""))
     if not pinned:
         return []
     place = f"of {torch.variant} and the {torch.wheel.channel} channel" if torch.variant else "of the same source"
     return [f"With it, {place}: {join(pinned)}."]
+
+
+def _build_words(hearing: Hearing, entry: Entry) -> list[str]:
+    """What a companion's build is, where its name does not show it and it counts."""
+    if "+" in entry.wheel.version or entry.wheel.project not in hearing.case.knowledge.import_checks:
+        return []
+    cuda = builds.built_with(hearing.case.knowledge, entry, hearing.facts.build(entry))
+    return ["its CUDA is not known"] if cuda is None else [f"built with CUDA {cuda}" if cuda else "built without CUDA"]
 
 
 def _source_sentences(chosen: Served) -> list[str]:

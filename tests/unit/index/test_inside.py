@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gpuenv.errors import IntegrityError
-from gpuenv.index.inside import built_with, compiled_for, is_metadata, requirements_of
+from gpuenv.index.inside import built_with, compiled_for, is_metadata, requirements_of, variant_in
 from support.wheels import cuda_config, render_metadata, version_file
 
 
@@ -22,6 +22,20 @@ def test_several_targets_in_one_flag() -> None:
 def test_a_header_without_flags_says_nothing() -> None:
     assert compiled_for("#pragma once\n#define AT_CUDNN_ENABLED() 1\n") is None
     assert compiled_for('// #define NVCC_FLAGS_EXTRA "code=sm_90"\n') is None
+
+
+@pytest.mark.parametrize(
+    ("text", "variant"),
+    [
+        ("__version__ = '2.11.0+cu130'\ngit_version = '34c5'\n", "cu130"),
+        ('__version__: str = "0.29.2+cpu"\n', "cpu"),
+        ("__version__ = '0.29.2'\ngit_version = 'f122'\n", None),
+        ("__version__ = '0.20.0a0+afc54f7'\n", None),
+        ("# __version__ = '1+cu130'\n", None),
+    ],
+)
+def test_the_build_that_a_companion_names_in_its_version(text: str, variant: str | None) -> None:
+    assert variant_in(text) == variant
 
 
 def test_version_file_of_cuda_and_cpu_builds() -> None:

@@ -1,0 +1,94 @@
+"""Importing the family once in the staged environment, before anything is swapped: a companion of another build says so
+when it is imported, and nowhere else."""
+
+from __future__ import annotations
+
+import json
+import platform
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from gpuenv.environment.inspect import find_python
+from gpuenv.knowledge import load
+from gpuenv.lock.model import Lock
+from gpuenv.system.process import Ended, Limits, NotStarted, TimedOut, run
+
+DEADLINE = 300.0
+"""Seconds for all imports together: a second with warm files, minutes where a network disk has to bring gigabytes."""
+
+_MARK = "gpuenv-import "
+_CODE = f"""
+import importlib, json, sys
+for name in sys.argv[1:]:
+    try:
+        importlib.import_module(name)
+        error = None
+    except BaseException as problem:
+        error = f"{{type(problem).__name__}}: {{problem}}"
+    print({_MARK!r} + json.dumps([name, error]), flush=True)
+    if error is not None:
+        break
+"""
+_SYSTEMS = {"linux": "linux", "win32": "windows", "darwin": "macos"}
+_ARCHS = {"amd64": "x86_64", "arm64": "aarch64"}
+_ROLES = ("core", "companion")
+"""What is imported: torch and what is released with it. Extensions may need libraries of the system to be imported."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImportFault:
+    """A package of the family that cannot be imported beside the others, and the words it says."""
+
+    package: str
+    said: str
+
+
+def modules_of(lock: Lock) -> tuple[str, ...]:
+    """The modules of a lock's family that every environment of it must be able to import, torch first."""
+    names = sorted(package.name for package in lock.family if load().role(package.name) in _ROLES)
+    return tuple(sorted(names, key=lambda name: load().role(name) != "core"))
+
+
+def is_for_here(lock: Lock) -> bool:
+    """Whether a lock is for this platform, so that its wheels can be imported at all."""
+    target, arch = lock.inputs.target, platform.machine().lower()
+    here = _SYSTEMS.get(sys.platform), _ARCHS.get(arch, arch)
+    return here == (target.os, _ARCHS.get(target.arch, target.arch))
+
+
+def import_family(
+    environment: Path, modules: Sequence[str], *, environ: Mapping[str, str], deadline: float = DEADLINE
+) -> ImportFault | None:
+    """Import ``modules`` one after the other in one isolated child of the environment's own Python.
+
+    ``environ`` is what the child may see. No bytecode is written: the environment stays as its wheels say. A machine
+    without a GPU or driver imports a CUDA build of torch all the same. Returns the first that fails, else ``None``.
+    """
+    # -I: neither PYTHON* variables nor the working directory nor a user's site-packages have a say.
+    python = find_python(environment)
+    if python is None:
+        return ImportFault(package=modules[0], said=f"{environment} has no Python that can be started")
+    command = [str(python), "-I", "-B", "-c", _CODE, *modules]
+    done = run(command, cwd=environment, environ=environ, limits=Limits(deadline=deadline))
+    if isinstance(done, NotStarted):
+        return ImportFault(package=modules[0], said=f"{python} cannot be started: {done.reason}")
+    told = [json.loads(line.removeprefix(_MARK)) for line in done.stdout.splitlines() if line.startswith(_MARK)]
+    for name, said in told:
+        if said is not None:
+            return ImportFault(package=name, said=said)
+    if isinstance(done, Ended) and done.returncode == 0 and len(told) == len(modules):
+        return None
+    return ImportFault(package=modules[min(len(told), len(modules) - 1)], said=_ended(done))
+
+
+def _ended(done: Ended | TimedOut) -> str:
+    if isinstance(done, TimedOut):
+        return f"the import did not end within {done.seconds:.0f} s"
+    last = next((line for line in reversed(done.stderr.splitlines()) if line.strip()), "")
+    how = f"the process ended with status {done.returncode}"
+    if done.returncode < 0 and sys.platform != "win32":
+        how = f"the process was ended by {signal.Signals(-done.returncode).name}"
+    return f"{how}: {last.strip()}" if last else how

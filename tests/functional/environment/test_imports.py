@@ -1,0 +1,118 @@
+"""The family is imported before anything is swapped, with or without a proof."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from gpuenv.environment.build import build
+from gpuenv.environment.imports import import_family
+from gpuenv.environment.interpreters import running_interpreter
+from gpuenv.errors import VerificationError
+from support.wheels import BuiltWheel, build_wheel, companion_wheel, torch_wheel
+from support.workshop import Workshop, torch
+
+ANY = "py3-none-any"
+TORCH = torch_wheel("2.15.0", "cu132", local=False, tag=ANY)
+
+
+def test_a_companion_of_another_build_is_refused_and_the_old_environment_stays(workshop: Workshop) -> None:
+    """F1 as it was built: torch for CUDA 13.2 beside torchaudio for 13.0."""
+    workshop.build([torch("1.0")])
+    wheels = [TORCH, companion_wheel("torchaudio", "2.11.0", "cu130", tag=ANY)]
+
+    with pytest.raises(VerificationError) as caught:
+        workshop.build(wheels)
+
+    assert caught.value.exit_code == 1
+    assert caught.value.message == (
+        f"torchaudio 2.11.0 cannot be imported in the new environment, which was discarded; "
+        f"{workshop.target} was left as it was"
+    )
+    assert caught.value.causes == (
+        "RuntimeError: torchaudio and torch were compiled with different CUDA versions: 13.0, 13.2",
+    )
+    assert '--torch "!=2.15.0"' in caught.value.hints[0]
+    assert (workshop.target / "lib").is_dir()
+    assert next(workshop.target.glob("lib/*/site-packages/torch-1.0.dist-info")).is_dir()
+    assert workshop.leftovers() == []
+
+
+def test_a_family_of_one_build_is_imported_and_leaves_no_trace(workshop: Workshop) -> None:
+    vision = companion_wheel("torchvision", "0.29.2", "cu130", compares=1, tag=ANY)
+    audio = companion_wheel("torchaudio", "2.15.0", "cu132", tag=ANY)
+
+    built = workshop.build([TORCH, vision, audio])
+
+    assert "import" in dict(built.seconds)
+    assert workshop.look().differences == ()
+    assert list(built.path.rglob("torch*/__pycache__")) == []
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("raise OSError('libcudart.so.13: cannot open shared object file')", "OSError: libcudart.so.13: cannot open"),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", "the process was ended by SIGSEGV"),
+        ("import os; os._exit(7)", "the process ended with status 7"),
+        ("raise SystemExit(0)", "SystemExit: 0"),
+        ("import numpy_that_is_not_there", "ModuleNotFoundError: No module named 'numpy_that_is_not_there'"),
+    ],
+)
+def test_whatever_the_import_ends_in_is_said(workshop: Workshop, code: str, said: str) -> None:
+    wheel = build_wheel("torch", "1.0", files={"torch/__init__.py": code + "\n"})
+
+    with pytest.raises(VerificationError) as caught:
+        workshop.build([wheel])
+
+    assert caught.value.message.startswith("torch 1.0 cannot be imported")
+    assert said in caught.value.causes[0]
+    assert not workshop.target.exists()
+
+
+def test_an_import_that_never_ends_is_ended(workshop: Workshop) -> None:
+    built = workshop.build([build_wheel("torch", "1.0", files={"torch/__init__.py": ""})])
+    next(built.path.glob("lib/*/site-packages/torch/__init__.py")).write_text("import time\ntime.sleep(600)\n")
+
+    fault = import_family(built.path, ["torch"], environ={"PATH": os.defpath}, deadline=0.5)
+
+    assert fault is not None
+    assert "did not end" in fault.said
+
+
+def test_what_the_shell_says_of_python_is_not_heard(workshop: Workshop, tmp_path: Path) -> None:
+    """A module of the same name on PYTHONPATH or in the working directory is not what is imported."""
+    shadow = tmp_path / "shadow"
+    shadow.mkdir()
+    (shadow / "torch.py").write_text("raise RuntimeError('a shadow')\n")
+    shadowed = replace(workshop, environ={**workshop.environ, "PYTHONPATH": str(shadow)})
+
+    assert shadowed.build([torch("1.0")]).marker.packages[0].name == "torch"
+
+
+def test_a_lock_for_another_platform_is_not_imported_here(workshop: Workshop) -> None:
+    broken = BuiltWheel(
+        **{
+            field: getattr(build_wheel("torch", "1.0", files={"torch/__init__.py": "raise OSError\n"}), field)
+            for field in ("filename", "body", "metadata")
+        }
+    )
+    path, lock = workshop.lock([broken])
+    elsewhere = replace(lock.inputs.target, os="windows")
+    built = build(
+        path,
+        replace(lock, inputs=replace(lock.inputs, target=elsewhere)),
+        target=workshop.target,
+        python=running_interpreter(),
+        uv=workshop.uv,
+        state=workshop.folder / "state",
+        cache=workshop.folder / "cache",
+        reporter=workshop.told,
+    )
+    assert sys.platform != "win32"
+    assert built.path.is_dir()
+    assert "torch not imported: the lock is for another platform" in workshop.told.lines
