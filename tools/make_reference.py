@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from gpuenv import errors
-from gpuenv.cli import app
+from gpuenv.cli import verbs
 from gpuenv.cli.options import COMMON, Option
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "reference.md"
@@ -48,11 +48,12 @@ def table(head: tuple[str, ...], rows: Iterator[tuple[str, ...]]) -> str:
 def commands() -> str:
     """One section a verb: what it does, and what it takes beyond the common options."""
     parts = []
-    for name, module in app.load_verbs().items():
+    for name, module in verbs.load().items():
         recorder = Recorder()
         module.configure(recorder)
         summary = (module.__doc__ or "").strip().splitlines()[0]
-        part = f"### gpuenv {name}\n\n{summary}"
+        examples = "\n".join(f"$ {command}  # {meaning}" for command, meaning in module.EXAMPLES)
+        part = f"### gpuenv {name}\n\n{summary}\n\n```console\n{examples}\n```"
         if recorder.rows:
             part += "\n\n" + table(("argument", "meaning"), ((f"`{shown}`", told) for shown, told in recorder.rows))
         parts.append(part)

@@ -13,14 +13,14 @@ from pathlib import Path
 
 import pytest
 
-from gpuenv.cli import app, parser
+from gpuenv.cli import parser, verbs
 from gpuenv.cli.options import COMMON
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "resolver" / "gpuenv"
 PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("lockfiles/*.md"), *ROOT.glob("tests/gpu/*.md")]
 
-COMMAND = re.compile(r"\bgpuenv (?:" + "|".join(app.VERBS) + r"|-)")
+COMMAND = re.compile(r"\bgpuenv (?:" + "|".join(verbs.NAMES) + r"|-)")
 IN_BACKTICKS = re.compile(r"`([^`\n]+)`")
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]+")
 OTHERS = (
@@ -83,12 +83,12 @@ def told() -> list[tuple[str, str]]:
 
 
 def test_every_command_that_is_told_can_be_parsed() -> None:
-    made = parser.build(app.load_verbs(), "0")
+    made = parser.build(verbs.load())
     wrong = []
     commands = told()
     for place, command in commands:
         try:
-            made.parse_args(arguments(command))
+            parser.read(made, arguments(command))
         except Exception as error:
             wrong.append(f"{place}: {command}: {error}")
         except SystemExit:  # --help and --version end the process

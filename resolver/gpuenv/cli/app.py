@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import errno
-import importlib
 import os
 import signal
 import sys
@@ -16,28 +15,16 @@ from pathlib import Path
 from types import FrameType, ModuleType
 from typing import NoReturn, cast
 
-from gpuenv import __version__
+from gpuenv.cli import pages, verbs
 from gpuenv.cli import parser as parsing
 from gpuenv.cli.console import Console
 from gpuenv.cli.envelope import envelope
 from gpuenv.cli.settings import Setting, merge, unknown_variables
-from gpuenv.commands.context import Context, Problem, Wishes
+from gpuenv.commands.context import Context, Outcome, Problem, Wishes
 from gpuenv.errors import GpuenvError, NoSpaceError, UsageError
 from gpuenv.model.profile import ChannelWish
 
-VERBS = (
-    "detect",
-    "resolve",
-    "lock",
-    "create",
-    "verify",
-    "doctor",
-    "inspect",
-    "matrix",
-    "profiles",
-    "diff",
-    "store",
-)
+VERBS = verbs.NAMES
 _BUG, _INTERRUPTED = 70, 130
 
 
@@ -48,12 +35,15 @@ def main(argv: Sequence[str], *, environ: Mapping[str, str] | None = None) -> in
     with contextlib.suppress(ValueError):  # in a thread other than the main one
         signal.signal(signal.SIGTERM, _interrupt)
     run = _Run(
-        command=next((word for word in argv if word in VERBS), ""),
+        command=next((word for word in parsing.arranged(argv, VERBS)[:1] if word in VERBS), ""),
         console=Console(environ=world),
         as_json="--json" in argv or world.get("GPUENV_JSON", "").lower() in ("1", "true", "yes", "on"),
     )
     try:
         return run.work(argv, world)
+    except parsing.Asked as asked:
+        run.console.result(asked.text)
+        return 0
     except GpuenvError as error:
         return run.fail(Problem.of(error), error.exit_code)
     except KeyboardInterrupt:
@@ -83,18 +73,24 @@ class _Run:
 
     def work(self, argv: Sequence[str], world: Mapping[str, str]) -> int:
         """Parse, merge settings, call the verb, show its outcome; returns its exit code."""
-        modules = load_verbs()
-        arguments = parsing.build(modules, __version__).parse_args(list(argv))
+        modules = verbs.load()
+        parser = parsing.build(modules)
+        arguments = parsing.read(parser, argv)
         if not arguments.command:
-            raise UsageError("no command given", hints=("Run `gpuenv --help`, or start with `gpuenv create`",))
+            return self._without_command(parser)
         self.console = _console(arguments, world)
+        verb = modules[arguments.command]
+        if not getattr(verb, "NEEDS_CONTEXT", True):
+            return self._show(verb, verb.run(arguments, None))
         settings = merge(arguments=vars(arguments), environ=world, project=_project(), user=_folders(world)[2])
         self.as_json = "json" in settings
         self.console = _console(arguments, world, progress="no-progress" not in settings)
         context = _context(settings, world, self.console)
-        verb = modules[arguments.command]
         with context.network:
             outcome = verb.run(arguments, context)
+        return self._show(verb, outcome)
+
+    def _show(self, verb: ModuleType, outcome: Outcome) -> int:
         if self.as_json:
             self._print(outcome.exit_code, data=verb.data(outcome), problems=outcome.problems)
         else:
@@ -102,6 +98,15 @@ class _Run:
         for row in outcome.problems:
             self.console.error(row.message, causes=row.causes, hints=row.hints)
         return int(outcome.exit_code)
+
+    def _without_command(self, parser: parsing.Parser) -> int:
+        """Nothing was asked: a program gets an error, a person the commands to choose from."""
+        error = UsageError("no command given", hints=("Run `gpuenv help`, or start with `gpuenv create`",))
+        if self.as_json:
+            raise error
+        for line in pages.commands(parser.verbs):
+            self.console.say(line)
+        return error.exit_code
 
     def fail(self, problem: Problem, exit_code: int) -> int:
         """Show a failure that ended the run."""
@@ -141,11 +146,6 @@ def _project() -> Path:
         return Path.cwd()
     except FileNotFoundError as error:
         raise UsageError("the current folder does not exist any more", hints=("Run `cd` to one that does",)) from error
-
-
-def load_verbs() -> dict[str, ModuleType]:
-    """Load the module of every verb, in the order of the help."""
-    return {name: importlib.import_module(f"gpuenv.cli.verbs.{name}") for name in VERBS}
 
 
 def _console(arguments: argparse.Namespace, world: Mapping[str, str], *, progress: bool = True) -> Console:

@@ -39,6 +39,8 @@ KEYS = {
     "matrix": {"knowledge", "columns", "rows", "machine", "drivers"},
     "profiles": {"profiles"},
     "diff": {"before", "after", "changes", "circumstances"},
+    "completions": {"shell", "script"},
+    "help": {"topic", "text"},
     "store": {"action", "folder", "wheels", "damaged", "removed", "exported", "dry_run"},
 }  # fmt: skip
 
@@ -67,6 +69,7 @@ def words(command: str, index: IndexServer) -> tuple[str, ...]:
         "lock": where,
         "inspect": (f"{index.torch_index}/cpu/torch-2.10.0%2Bcpu-{TAG}.whl",),
         "matrix": ("8.6",),
+        "completions": ("bash",),
         "diff": ("lockfiles/pylock.cpu.toml", "lockfiles/pylock.cpu.toml"),
     }
     return arguments.get(command, ())

@@ -1,4 +1,32 @@
 """One module a verb: ``configure`` its parser, ``run`` the command, show its outcome as ``data`` or ``text``.
 
-The modules load nothing heavy: a command's room is imported inside ``run``.
+The modules load nothing heavy: a command's room is imported inside ``run``. ``EXAMPLES`` are pairs of a command that
+can be typed and what it is for; the first line of the module's docstring says what the verb does.
 """
+
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+
+NAMES = (
+    "detect",
+    "resolve",
+    "lock",
+    "create",
+    "verify",
+    "doctor",
+    "inspect",
+    "matrix",
+    "profiles",
+    "diff",
+    "store",
+    "completions",
+    "help",
+)
+"""Every verb, in the order of the help."""
+
+
+def load() -> dict[str, ModuleType]:
+    """Load the module of every verb, in the order of the help."""
+    return {name: importlib.import_module(f"gpuenv.cli.verbs.{name}") for name in NAMES}

@@ -13,6 +13,12 @@ from gpuenv.commands.context import Context
 if TYPE_CHECKING:
     from gpuenv.commands.create import CreateOutcome
 
+EXAMPLES = (
+    ("gpuenv create", "what this machine needs, in .venv-gpu, proved by training"),
+    ("gpuenv create --profile blackwell --torch '>=2.9'", "a profile, and a range for torch"),
+    ("gpuenv create --machine gpu-host.json --no-verify", "for another machine, whose `gpuenv detect --json` is here"),
+)
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("target", metavar="TARGET", type=Path, nargs="?", help="the folder (default: the profile's)")

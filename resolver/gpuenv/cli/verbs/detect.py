@@ -11,6 +11,11 @@ from gpuenv.commands.context import Context
 if TYPE_CHECKING:
     from gpuenv.commands.detect import DetectOutcome
 
+EXAMPLES = (
+    ("gpuenv detect", "driver, CUDA and each GPU, with the source of each fact"),
+    ("gpuenv detect --json > gpu-host.json", "a file for --machine, to decide for this machine on another"),
+)
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Nothing beyond the common options."""

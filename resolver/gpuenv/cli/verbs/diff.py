@@ -11,6 +11,11 @@ from gpuenv.commands.context import Context
 if TYPE_CHECKING:
     from gpuenv.commands.diff import DiffOutcome
 
+EXAMPLES = (
+    ("gpuenv diff lock .venv-gpu", "what was changed in the environment since it was built"),
+    ("gpuenv diff old.toml lockfiles/pylock.blackwell.toml", "what an upgrade of a lock brought"),
+)
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("before", metavar="A", help="a lock file, `lock` for the profile's, or an environment's folder")

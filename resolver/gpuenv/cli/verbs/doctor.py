@@ -14,6 +14,11 @@ if TYPE_CHECKING:
 
 _WORDS = {"ok": "ok", "warning": "warning", "error": "ERROR"}
 
+EXAMPLES = (
+    ("gpuenv doctor", "this machine, and the environment if there is one"),
+    ("gpuenv doctor ~/project/.venv", "an environment that something else built"),
+)
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("environment", metavar="ENV", type=Path, nargs="?", help="the folder (default: the profile's)")

@@ -11,6 +11,14 @@ from gpuenv.commands.context import Context
 if TYPE_CHECKING:
     from gpuenv.commands.inspect import InspectOutcome
 
+EXAMPLES = (
+    ("gpuenv inspect torch-2.9.1+cu128-cp312-cp312-manylinux_2_28_x86_64.whl", "a wheel in this folder"),
+    (
+        "gpuenv inspect https://example.org/torch-2.9.1-cp312-cp312-linux_x86_64.whl",
+        "a wheel elsewhere, not downloaded",
+    ),
+)
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("wheel", metavar="WHEEL", help="a path or URL of a .whl file")

@@ -13,6 +13,12 @@ from gpuenv.errors import UsageError
 if TYPE_CHECKING:
     from gpuenv.commands.lock import LockOutcome, OneLock
 
+EXAMPLES = (
+    ("gpuenv lock --profile blackwell", "write or keep lockfiles/pylock.blackwell.toml"),
+    ("gpuenv lock --upgrade --dry-run", "what newer versions would change"),
+    ("gpuenv lock --check", "in CI: exit 1 where the lock does not hold"),
+)
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(

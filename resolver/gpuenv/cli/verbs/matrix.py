@@ -14,6 +14,12 @@ if TYPE_CHECKING:
     from gpuenv.commands.matrix import MatrixOutcome
     from gpuenv.knowledge.matrix import Matrix
 
+EXAMPLES = (
+    ("gpuenv matrix --here", "for the GPUs and the driver of this machine"),
+    ("gpuenv matrix 5090 A100-SXM --torch '>=2.8'", "for two cards and some releases"),
+    ("gpuenv matrix --platform all --format markdown", "everything that is known, as a page"),
+)
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(

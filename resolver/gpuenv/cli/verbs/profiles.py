@@ -14,6 +14,11 @@ from gpuenv.errors import UsageError
 if TYPE_CHECKING:
     from gpuenv.commands.profiles import Listed, ProfilesOutcome
 
+EXAMPLES = (
+    ("gpuenv profiles", "their names, what for, and where they stand"),
+    ("gpuenv profiles show blackwell", "the text of one, to start an own from"),
+)
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("action", nargs="?", choices=("list", "show"), default="list", help="default: list")

@@ -11,6 +11,11 @@ from gpuenv.commands.context import Context
 if TYPE_CHECKING:
     from gpuenv.commands.resolve import ResolveOutcome
 
+EXAMPLES = (
+    ("gpuenv resolve", "what would be installed here, and why"),
+    ("gpuenv resolve --explain --profile hopper", "every rejected candidate, by reason"),
+)
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--explain", action="store_true", help="show every rejected candidate, grouped by reason")

@@ -13,6 +13,12 @@ if TYPE_CHECKING:
     from gpuenv.commands.store import StoreOutcome
     from gpuenv.environment.store import StoredWheel
 
+EXAMPLES = (
+    ("gpuenv store", "the kept wheels and what they take"),
+    ("gpuenv store prune --dry-run", "what no lock names any more"),
+    ("gpuenv store export /media/disk/wheels", "for a machine without network"),
+)
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(

@@ -13,6 +13,11 @@ from gpuenv.commands.context import Context
 if TYPE_CHECKING:
     from gpuenv.commands.verify import VerifyOutcome
 
+EXAMPLES = (
+    ("gpuenv verify", "the profile's environment, with evidence"),
+    ("gpuenv verify ~/project/.venv --evidence out", "another environment; the evidence in ./out"),
+)
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("environment", metavar="ENV", type=Path, nargs="?", help="the folder (default: the profile's)")

@@ -1,0 +1,114 @@
+"""The pages of help: a verb's own options first, then the common ones in short."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from gpuenv.cli.layout import pairs
+from gpuenv.cli.options import COMMON, COUNTED, GROUPS, Option
+
+if TYPE_CHECKING:
+    from gpuenv.cli.parser import Parser
+
+COMMON_TITLE = "common options"
+EXIT_CODES = (
+    "Exit codes: 0 done, 1 a check found differences, 2 usage or configuration, 3 this machine cannot do it, 4 index "
+    "unreachable or offline, 5 integrity, 6 uv, 70 a bug, 130 interrupted."
+)
+_SETTINGS = "Each has a variable GPUENV_NAME and a key `name` in gpuenv.toml, pyproject.toml or your own configuration."
+
+
+def of_verb(parser: argparse.ArgumentParser, examples: Sequence[tuple[str, str]]) -> str:
+    """The help of one verb."""
+    own = [action for action in parser._actions if action not in _common(parser)]
+    named = [action for action in own if action.option_strings]
+    placed = [action for action in own if not action.option_strings]
+    usage = " ".join(f"[{_value(each)}]" if each.nargs in ("?", "*") else _value(each) for each in placed)
+    lines = [parser.description or "", "", f"Usage: {parser.prog} [OPTIONS] {usage}".rstrip()]
+    if placed:
+        lines += ["", "Arguments:", *pairs([(_value(each), each.help or "") for each in placed])]
+    lines += ["", "Options:", *pairs([(_named(each), _meaning(each)) for each in named])]
+    lines += ["", "Common options (`gpuenv help options` explains them):", *_short()]
+    if examples:
+        lines += ["", "Examples:"]
+        for command, meaning in examples:
+            lines += [f"  {command}", f"      {meaning}"]
+    return "\n".join(lines)
+
+
+def whole(parser: argparse.ArgumentParser, verbs: Mapping[str, Parser]) -> str:
+    """The help of gpuenv itself."""
+    lines = [
+        parser.description or "",
+        "",
+        *commands(verbs),
+        "",
+        "Common options (`gpuenv help options` explains them):",
+    ]
+    lines += [*_short(), "  -h, --help, -V, --version", "", EXIT_CODES]
+    return "\n".join(lines)
+
+
+def commands(verbs: Mapping[str, Parser]) -> Iterator[str]:
+    """How to call gpuenv, and its verbs: what is shown to somebody who typed nothing more."""
+    yield "Usage: gpuenv [OPTIONS] COMMAND"
+    yield ""
+    yield "Commands:"
+    yield from pairs([(name, verb.description or "") for name, verb in verbs.items()])
+    yield ""
+    yield "Start with `gpuenv create`; `gpuenv help COMMAND` shows what a command takes, with examples."
+
+
+def options() -> str:
+    """The help of the common options, each with its default and its variable."""
+    lines = ["Options that every command takes, before it or behind it.", _SETTINGS]
+    for group in GROUPS:
+        rows = [(_shown(each), f"{each.help} [{each.variable}]") for each in COMMON if each.group == group]
+        if group == "output":
+            rows += [(f"{short}, {name}", meaning) for name, (short, meaning) in COUNTED.items()]
+        lines += ["", f"{group.capitalize()}:", *pairs(rows)]
+    return "\n".join([*lines, "", EXIT_CODES])
+
+
+def option_names(parser: argparse.ArgumentParser) -> list[str]:
+    """Every spelling of an option that a verb takes."""
+    return [name for action in parser._actions for name in action.option_strings]
+
+
+def _common(parser: argparse.ArgumentParser) -> list[argparse.Action]:
+    groups = [group for group in parser._action_groups if group.title == COMMON_TITLE]
+    return [action for group in groups for action in group._group_actions]
+
+
+def _short() -> Iterator[str]:
+    """The common options by group, a line each."""
+    rows = []
+    for group in GROUPS:
+        names = [_shown(each) for each in COMMON if each.group == group]
+        names += [short for short, _ in COUNTED.values()] if group == "output" else []
+        rows.append((group, ", ".join(names)))
+    yield from pairs(rows)
+
+
+def _shown(option: Option) -> str:
+    value = option.metavar or "|".join(option.choices)
+    return f"--{option.name} {value}".rstrip()
+
+
+def _named(action: argparse.Action) -> str:
+    return f"{', '.join(action.option_strings)} {_value(action) if action.nargs != 0 else ''}".rstrip()
+
+
+def _value(action: argparse.Action) -> str:
+    if action.metavar is None and action.choices is not None:
+        return "|".join(map(str, action.choices))
+    dots = "..." if action.nargs in ("*", "+") else ""
+    return f"{action.metavar or action.dest.upper()}{dots}"
+
+
+def _meaning(action: argparse.Action) -> str:
+    meaning = "show this page" if isinstance(action, argparse._HelpAction) else action.help or ""
+    told = action.default in (None, False, argparse.SUPPRESS, []) or "default" in meaning
+    return meaning if told else f"{meaning} (default: {action.default})"
