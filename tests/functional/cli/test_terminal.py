@@ -146,7 +146,9 @@ def test_a_name_cannot_move_the_cursor(person: Person) -> None:
 
 
 def test_every_verb_is_tried_here(index: IndexServer) -> None:
-    assert {words[0] for words in runs(index) if "--help" not in words} >= set(VERBS) - {"create"}, "a new verb: add a run of it above"
+    assert {words[0] for words in runs(index) if "--help" not in words} >= set(VERBS) - {"create"}, (
+        "a new verb: add a run of it above"
+    )
 
 
 def test_hostile_folder_names_are_shown(tmp_path: Path) -> None:
