@@ -37,7 +37,7 @@ def test_every_key_of_a_profile_is_told() -> None:
 
 
 def test_every_command_has_its_data() -> None:
-    assert first_cells("JSON") == set(TOOL["app"].VERBS)
+    assert first_cells("JSON") == set(TOOL["verbs"].NAMES)
 
 
 def test_every_file_of_the_evidence_is_told(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 EXAMPLES = (
     ("gpuenv create", "what this machine needs, in .venv-gpu, proved by training"),
-    ("gpuenv create --profile blackwell --torch '>=2.9'", "a profile, and a range for torch"),
+    ("gpuenv create --profile blackwell --channel nightly", "a profile, from the nightlies"),
     ("gpuenv create --machine gpu-host.json --no-verify", "for another machine, whose `gpuenv detect --json` is here"),
 )
 

@@ -12,11 +12,8 @@ if TYPE_CHECKING:
     from gpuenv.commands.inspect import InspectOutcome
 
 EXAMPLES = (
-    ("gpuenv inspect torch-2.9.1+cu128-cp312-cp312-manylinux_2_28_x86_64.whl", "a wheel in this folder"),
-    (
-        "gpuenv inspect https://example.org/torch-2.9.1-cp312-cp312-linux_x86_64.whl",
-        "a wheel elsewhere, not downloaded",
-    ),
+    ("gpuenv inspect ./torch*.whl", "a wheel in this folder"),
+    ("gpuenv inspect https://example.org/wheels/torch.whl", "a wheel elsewhere, of which a thousandth is downloaded"),
 )
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 EXAMPLES = (
     ("gpuenv matrix --here", "for the GPUs and the driver of this machine"),
-    ("gpuenv matrix 5090 A100-SXM --torch '>=2.8'", "for two cards and some releases"),
+    ("gpuenv matrix 5090 A100-SXM --platform win_amd64", "for two cards on Windows"),
     ("gpuenv matrix --platform all --format markdown", "everything that is known, as a page"),
 )
 
