@@ -49,6 +49,7 @@ from gpuenv.lock.model import Lock  # noqa: E402
 from gpuenv.machine.file import parse_machine  # noqa: E402
 from gpuenv.model.wheel import Wheel, WheelContents  # noqa: E402
 from gpuenv.report import Silent  # noqa: E402
+from gpuenv.system.files import read_text  # noqa: E402
 from support.index_pages import Anchor, render_project_page  # noqa: E402
 from support.recorded import Row, recording  # noqa: E402
 
@@ -173,7 +174,7 @@ def audit(lock: Lock, shown: str, *, recorded: bool) -> list[str]:
 def _stale(lock: Lock, shown: str) -> list[str]:
     """Whether a lock still is its profile's, and fits its reference machine."""
     name = lock.inputs.profile
-    wish = profiles.load(name, project=ROOT, user=ROOT / "nowhere")
+    wish = profiles.load(name, project=ROOT, user=ROOT / "nowhere", read=read_text)
     path = LOCKS / "machines" / f"{name}.json"
     mismatch = fits_machine(lock, parse_machine(path.read_text(encoding="utf-8"), origin=path.name), tables.load())
     faults = [] if lock.inputs.profile_digest == profile_digest(wish) else [f"{shown}: the profile {name} changed"]

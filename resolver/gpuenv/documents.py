@@ -1,18 +1,28 @@
 """Turns the text of TOML and JSON documents into plain values, with one error for every way that can fail.
 
-The parsers of the standard library fail in four ways: their own error, ``RecursionError`` for deep nesting,
-``ValueError`` for an integer of more than 4,300 digits, and ``NaN``, which is no JSON and which they accept.
+The parsers of the standard library raise their own error, ``RecursionError`` for deep nesting and ``ValueError`` for a
+number of more than 4,300 digits; and they accept ``NaN``, which is no JSON.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+
+_NUMBER = re.compile(r"\d{1000}")
+"""No number of a person's is that long, and Python refuses to convert it, here or wherever it is read as a version."""
+
+_TOO_DEEP = "it is nested too deeply"
 
 Pairs = Callable[[list[tuple[str, object]]], object]
 
 
 class DocumentError(ValueError):
-    """A text is not the document it should be; the message says why and where."""
+    """A text is not the document it should be; the message says why, ``place`` where in the text, if that is known."""
+
+    def __init__(self, reason: str, *, place: str = "") -> None:
+        super().__init__(reason)
+        self.place = place
 
 
 def parse_toml(text: str) -> dict[str, object]:
@@ -23,13 +33,16 @@ def parse_toml(text: str) -> dict[str, object]:
     """
     import tomllib
 
+    _check(text)
     try:
         return tomllib.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise DocumentError(_reason(error)) from None
+    except RecursionError:
+        raise DocumentError(_TOO_DEEP) from None
+    except ValueError as error:
+        raise DocumentError(str(error)) from None
 
 
-def parse_json(text: str | bytes, *, pairs: Pairs | None = None) -> object:
+def parse_json(text: str, *, pairs: Pairs | None = None) -> object:
     """Parse JSON; ``pairs`` makes the objects, as ``object_pairs_hook`` does. Raises :class:`DocumentError`.
 
     >>> parse_json('{"a": NaN}')
@@ -38,21 +51,20 @@ def parse_json(text: str | bytes, *, pairs: Pairs | None = None) -> object:
     """
     import json
 
+    _check(text)
     try:
         return json.loads(text, object_pairs_hook=pairs, parse_constant=_refuse)
-    except (ValueError, RecursionError) as error:
-        raise DocumentError(_reason(error)) from None
+    except RecursionError:
+        raise DocumentError(_TOO_DEEP) from None
+    except json.JSONDecodeError as error:
+        raise DocumentError(error.msg, place=f"line {error.lineno}, column {error.colno}") from None
+
+
+def _check(text: str) -> None:
+    if (found := _NUMBER.search(text)) is not None:
+        line = text.count("\n", 0, found.start()) + 1
+        raise DocumentError(f"it holds a number of 1,000 digits or more on line {line}")
 
 
 def _refuse(constant: str) -> object:
     raise DocumentError(f"{constant} is not a number in JSON")
-
-
-def _reason(error: ValueError | RecursionError) -> str:
-    if isinstance(error, RecursionError):
-        return "it is nested too deeply"
-    if "integer string conversion" in str(error):
-        return "it holds an integer of thousands of digits"
-    if isinstance(error, UnicodeDecodeError):
-        return f"it is not UTF-8 text: byte {error.object[error.start]:#04x} at {error.start}"
-    return str(error)

@@ -6,19 +6,29 @@ the bundled ones; the first hit wins, and ``gpuenv profiles`` says which. A path
 
 from __future__ import annotations
 
-import tomllib
+import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from math import inf
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, Protocol
 
+from gpuenv.documents import DocumentError, parse_toml
 from gpuenv.errors import ConfigurationError, UsageError
 from gpuenv.model.machine import ComputeCapability
 from gpuenv.model.profile import Profile, VerificationPlan
 
 Reader = Callable[["_Place", object], object]
+
+LARGEST = 1 << 20
+"""Bytes of the largest file that is taken for a profile."""
+
+
+class ReadText(Protocol):
+    """Reads a file of text: :func:`gpuenv.system.files.read_text`, of a room above this one."""
+
+    def __call__(self, path: Path, /, *, what: str, shown: str | None = None, most: int = ...) -> str: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,25 +90,30 @@ def find_all(*, project: Path, user: Path) -> tuple[Found, ...]:
             continue
         for path in sorted(folder.glob("*.toml")):
             rows = by_name.setdefault(path.stem, [])
-            if all(path.resolve() != other.resolve() for _, other in rows):
+            if all(_real(path) != _real(other) for _, other in rows):
                 rows.append((kind, path))
-    bundled = bundled_folder().resolve()
+    bundled = _real(bundled_folder())
     found = []
     for name, rows in sorted(by_name.items()):
         kind, path = rows[0]
-        if path.resolve().parent == bundled:
+        if _real(path).parent == bundled:
             kind = "bundled"  # the project is gpuenv's own checkout
         found.append(Found(name=name, path=path, kind=kind, hides=tuple(other for _, other in rows[1:])))
     return tuple(found)
 
 
-def load(name: str, *, project: Path, user: Path) -> Profile:
+def _real(path: Path) -> Path:
+    """The place that links lead to; ``Path.resolve`` raises ``RuntimeError`` where they lead in a circle."""
+    return Path(os.path.realpath(path))
+
+
+def load(name: str, *, project: Path, user: Path, read: ReadText) -> Profile:
     """Read the profile ``name``, or the file ``name`` when it ends in ``.toml``."""
     if name.endswith(".toml"):
         path = project / name
-        if not path.is_file():
+        if not path.exists():
             raise UsageError(f"no profile file at {name}", hints=("Run `gpuenv profiles` to see the profiles by name",))
-        return read_profile(path, origin=name)
+        return read_profile(path, origin=name, read=read)
     found = {row.name: row for row in find_all(project=project, user=user)}
     if name not in found:
         near = get_close_matches(name, found, n=1)
@@ -107,16 +122,13 @@ def load(name: str, *, project: Path, user: Path) -> Profile:
         raise UsageError(f"there is no profile named {name!r}", hints=hints)
     row = found[name]
     origin = f"bundled:{name}" if row.kind == "bundled" else str(row.path)
-    return read_profile(row.path, origin=origin)
+    return read_profile(row.path, origin=origin, read=read)
 
 
-def read_profile(path: Path, *, origin: str) -> Profile:
+def read_profile(path: Path, *, origin: str, read: ReadText) -> Profile:
     """Read one file. Errors name ``origin``, or the path itself for bundled profiles."""
     where = str(path) if origin.startswith("bundled:") else origin
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{where}: cannot be read as UTF-8 text", causes=(str(error),)) from error
+    text = read(path, what="the profile", shown=where, most=LARGEST)
     return parse_profile(text, name=path.stem, origin=origin, where=where)
 
 
@@ -124,8 +136,8 @@ def parse_profile(text: str, *, name: str, origin: str, where: str | None = None
     """Turn TOML text into a profile. Unknown keys, wrong types and impossible values are errors."""
     where = where or origin
     try:
-        document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        document = parse_toml(text)
+    except DocumentError as error:
         raise ConfigurationError(f"{where}: is not valid TOML", causes=(str(error),)) from error
     top = _read_table(document, text=text, where=where, table="", readers=_TOP)
     machine = _read_table(document.get("machine", {}), text=text, where=where, table="machine", readers=_MACHINE)

@@ -24,6 +24,7 @@ from gpuenv.model.wheel import Catalog, Wheel, WheelContents
 from gpuenv.profile import read_profile
 from gpuenv.select import settle
 from gpuenv.select.candidates import label
+from gpuenv.system.files import read_text
 from support.choosing import machine, profile, read_recorded, recorded, request, wheel
 
 HERE = Path(__file__).parent
@@ -61,7 +62,7 @@ def _answer(scenario: dict[str, Any], asked: list[Question]) -> tuple[Answer, Ca
 
     wish = dict(scenario.get("profile", {}))
     if "name" in wish:
-        chosen = read_profile(PROFILES / f"{wish['name']}.toml", origin=f"bundled:{wish['name']}")
+        chosen = read_profile(PROFILES / f"{wish['name']}.toml", origin=f"bundled:{wish['name']}", read=read_text)
     else:
         chosen = profile(**{key.replace("-", "_"): _frozen(value) for key, value in wish.items()})
     on = machine(*scenario["machine"].pop("capabilities", ()), **_driverless(scenario["machine"]))

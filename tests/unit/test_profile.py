@@ -9,6 +9,7 @@ import pytest
 from gpuenv import profile as profiles
 from gpuenv.errors import ConfigurationError, UsageError
 from gpuenv.model.machine import ComputeCapability
+from gpuenv.system.files import read_text
 
 ELEVEN = {
     "ada",
@@ -29,13 +30,13 @@ def test_the_eleven_are_bundled_and_readable(tmp_path: Path) -> None:
     found = profiles.find_all(project=tmp_path, user=tmp_path)
     assert {row.name for row in found} == ELEVEN
     for row in found:
-        profile = profiles.load(row.name, project=tmp_path, user=tmp_path)
+        profile = profiles.load(row.name, project=tmp_path, user=tmp_path, read=read_text)
         assert profile.origin == f"bundled:{row.name}"
         assert profile.environment == ".venv-gpu"
 
 
 def test_m40_is_the_set_of_that_evening(tmp_path: Path) -> None:
-    profile = profiles.load("m40", project=tmp_path, user=tmp_path)
+    profile = profiles.load("m40", project=tmp_path, user=tmp_path, read=read_text)
     assert profile.packages[0] == "torch==2.11.0.dev20260102+cu128"
     assert profile.channel == "nightly"
 
@@ -43,7 +44,7 @@ def test_m40_is_the_set_of_that_evening(tmp_path: Path) -> None:
 def test_every_capability_of_a_generation_belongs_to_one_profile(tmp_path: Path) -> None:
     seen: dict[ComputeCapability, str] = {}
     for name in ELEVEN - {"m40", "auto", "cpu"}:
-        for capability in profiles.load(name, project=tmp_path, user=tmp_path).compute_capabilities:
+        for capability in profiles.load(name, project=tmp_path, user=tmp_path, read=read_text).compute_capabilities:
             assert capability not in seen, f"{capability} is in {name} and {seen[capability]}"
             seen[capability] = name
     assert seen[ComputeCapability(12, 0)] == "blackwell"
@@ -55,11 +56,11 @@ def test_project_wins_over_user_over_bundled(tmp_path: Path) -> None:
         path.parent.mkdir(parents=True)
         path.write_text(f'description = "{text}"\npackages = ["torch"]\n')
     project, user = tmp_path / "project", tmp_path / "user"
-    assert profiles.load("hopper", project=project, user=user).description == "project's"
+    assert profiles.load("hopper", project=project, user=user, read=read_text).description == "project's"
     row = next(row for row in profiles.find_all(project=project, user=user) if row.name == "hopper")
     assert row.kind == "project"
     assert len(row.hides) == 2
-    assert profiles.load("hopper", project=tmp_path, user=user).description == "user's"
+    assert profiles.load("hopper", project=tmp_path, user=user, read=read_text).description == "user's"
 
 
 BROKEN = {
@@ -110,5 +111,5 @@ def test_a_misspelt_key_is_answered_with_the_near_one() -> None:
 
 def test_a_misspelt_name_is_answered_with_the_near_one(tmp_path: Path) -> None:
     with pytest.raises(UsageError) as caught:
-        profiles.load("blackwel", project=tmp_path, user=tmp_path)
+        profiles.load("blackwel", project=tmp_path, user=tmp_path, read=read_text)
     assert "Did you mean `--profile blackwell`?" in caught.value.hints

@@ -19,10 +19,11 @@ from gpuenv.cli import pages, verbs
 from gpuenv.cli import parser as parsing
 from gpuenv.cli.console import Console
 from gpuenv.cli.envelope import envelope
-from gpuenv.cli.settings import Setting, merge, unknown_variables
+from gpuenv.cli.settings import Setting, merge, refuse_undecodable, unknown_variables
 from gpuenv.commands.context import Context, Outcome, Problem, Wishes
-from gpuenv.errors import GpuenvError, NoSpaceError, UsageError
+from gpuenv.errors import GpuenvError, MachineError, UsageError
 from gpuenv.model.profile import ChannelWish
+from gpuenv.system.files import system_error
 
 VERBS = verbs.NAMES
 _BUG, _INTERRUPTED = 70, 130
@@ -40,6 +41,7 @@ def main(argv: Sequence[str], *, environ: Mapping[str, str] | None = None) -> in
         as_json="--json" in argv or world.get("GPUENV_JSON", "").lower() in ("1", "true", "yes", "on"),
     )
     try:
+        refuse_undecodable(argv, world)
         return run.work(argv, world)
     except parsing.Asked as asked:
         run.console.result(asked.text)
@@ -53,12 +55,12 @@ def main(argv: Sequence[str], *, environ: Mapping[str, str] | None = None) -> in
         _close_stdout()
         return 0
     except OSError as error:
-        if error.errno != errno.ENOSPC:
-            return run.bug(error)
-        _close_stdout()
-        place = f": {error.filename}" if error.filename else ""
-        run.console.error(f"there is no space left on the device{place}", hints=("Make room, and run the same again",))
-        return NoSpaceError.exit_code
+        if error.errno == errno.ENOSPC and not error.filename:
+            _close_stdout()
+        failure = system_error(error)
+        return run.fail(Problem.of(failure), failure.exit_code)
+    except MemoryError:
+        return run.fail(Problem(code="memory", message="there is not enough memory"), MachineError.exit_code)
     except Exception as error:
         return run.bug(error)
 
@@ -111,7 +113,8 @@ class _Run:
     def fail(self, problem: Problem, exit_code: int) -> int:
         """Show a failure that ended the run."""
         if self.as_json:
-            self._print(exit_code, data={}, problems=(problem,))
+            with contextlib.suppress(OSError):  # a stdout that is full or gone
+                self._print(exit_code, data={}, problems=(problem,))
         self.console.error(problem.message, causes=problem.causes, hints=problem.hints)
         return exit_code
 
@@ -180,9 +183,16 @@ def _folders(world: Mapping[str, str]) -> tuple[Path, Path, Path]:
     import platformdirs
 
     def folder(own: str, xdg: str, default: str) -> Path:
-        if own in world:
+        if world.get(own):
             return Path(world[own])
-        return Path(world[xdg]) / "gpuenv" if world.get(xdg) else Path(default)
+        if world.get(xdg):
+            return Path(world[xdg]) / "gpuenv"
+        if not Path(default).is_absolute() or world.get("HOME") == "":
+            raise UsageError(
+                "there is no home folder to keep anything in: HOME is not set",
+                hints=("Set HOME, or GPUENV_CACHE_DIR, GPUENV_STATE_DIR and GPUENV_CONFIG_DIR",),
+            )
+        return Path(default)
 
     return (
         folder("GPUENV_CACHE_DIR", "XDG_CACHE_HOME", platformdirs.user_cache_dir("gpuenv", appauthor=False)),

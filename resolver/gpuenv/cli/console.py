@@ -115,7 +115,8 @@ class Console:
         lines = [self._paint(layout.encodable(line, _encoding(self.err)), text_code) for line in lines]
         if name := label.strip(" :"):
             lines[0] = lines[0].replace(name, self._paint(name, code), 1)
-        with contextlib.suppress(BrokenPipeError):
+        # A stderr that is closed or full is no reason to stop: what is said there is for whoever reads it.
+        with contextlib.suppress(OSError):
             self.err.write("\n".join(lines) + "\n")
             self.err.flush()
 

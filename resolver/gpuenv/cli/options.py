@@ -85,7 +85,7 @@ COMMON = (
         group="decision",
         kind="text",
         metavar="X.Y",
-        pattern=r"3\.\d+t?",
+        pattern=r"3\.[0-9]{1,3}t?",
         example="3.12",
         help="the Python version of the environment (default: one that the wheels are for)",
     ),

@@ -6,16 +6,24 @@ in the configuration folder. The keys are the options' names.
 
 from __future__ import annotations
 
+import os
 import re
-import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from difflib import get_close_matches
 from pathlib import Path
 
 from gpuenv.cli.options import BY_NAME, COMMON, Option
+from gpuenv.documents import DocumentError, parse_toml
 from gpuenv.errors import ConfigurationError, UsageError
+from gpuenv.system.files import present, read_text
+
+LARGEST = 1 << 20
+"""Bytes of the largest file that is taken for settings."""
+
+LONGEST = 4096
+"""Characters of the longest value of an option: no path is longer, and Python reads no number of 4,300 digits."""
 
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off", ""})
@@ -53,6 +61,20 @@ def merge(
     return merged
 
 
+def refuse_undecodable(argv: Sequence[str], environ: Mapping[str, str]) -> None:
+    """Refuse arguments, and variables that we read, whose bytes are not UTF-8; raises :class:`UsageError`."""
+    variables = (
+        (name, value)
+        for name, value in sorted(environ.items())
+        if name.startswith(("GPUENV_", "PIP_")) or name.lower().endswith("_proxy")
+    )
+    for place, text in (*((f"argument {number}", word) for number, word in enumerate(argv, start=1)), *variables):
+        try:
+            text.encode("utf-8")
+        except UnicodeEncodeError:
+            raise UsageError(f"{place} is not UTF-8 text") from None  # which may hold a password
+
+
 def _put(merged: dict[str, Setting], option: Option, value: Value | None, origin: str) -> None:
     """Enter what a stronger voice says. A flag that it switches off is off, whatever a weaker one said."""
     if value is not None:
@@ -76,9 +98,9 @@ def _files(project: Path, user: Path) -> list[tuple[str, dict[str, object]]]:
     """The configuration tables that exist, strongest first."""
     found = []
     own, shared = project / "gpuenv.toml", project / "pyproject.toml"
-    if own.is_file():
+    if present(own):
         found.append(("gpuenv.toml", _toml(own)))
-    elif shared.is_file():
+    elif present(shared):
         tool = _toml(shared).get("tool")
         table = tool.get("gpuenv") if isinstance(tool, dict) else None
         if isinstance(table, dict):
@@ -90,9 +112,9 @@ def _files(project: Path, user: Path) -> list[tuple[str, dict[str, object]]]:
 
 def _toml(path: Path) -> dict[str, object]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigurationError(f"{path}: cannot be read as TOML", causes=(str(error),)) from error
+        return parse_toml(read_text(path, what="the settings", most=LARGEST))
+    except DocumentError as error:
+        raise ConfigurationError(f"{path}: is not valid TOML", causes=(str(error),)) from error
 
 
 def _from_file(option: Option, raw: object, path: str) -> Value | None:
@@ -105,7 +127,7 @@ def _from_file(option: Option, raw: object, path: str) -> Value | None:
         case "list":
             if not isinstance(raw, list) or not all(isinstance(item, str) for item in raw):
                 raise fail("a list of texts")
-            return tuple(raw)
+            return _checked(option, tuple(raw), f"{path}: {option.name}")
         case "numbers":
             if not isinstance(raw, list) or not all(isinstance(item, int) for item in raw):
                 raise fail("a list of whole numbers")
@@ -126,10 +148,10 @@ def _from_text(option: Option, text: str, variable: str) -> Value | None:
                 return None
             raise fail("1 or 0")
         case "list":
-            return tuple(text.split()) or None
+            return _checked(option, tuple(text.split()), variable) or None
         case "numbers":
             parts = text.replace(",", " ").split()
-            if not all(part.isdecimal() for part in parts):
+            if not all(re.fullmatch("[0-9]{1,9}", part) for part in parts):
                 raise fail("whole numbers, such as 0,1")
             return tuple(int(part) for part in parts) or None
         case _:
@@ -137,6 +159,11 @@ def _from_text(option: Option, text: str, variable: str) -> Value | None:
 
 
 def _checked(option: Option, value: object, place: str) -> Value:
+    for text in value if isinstance(value, list | tuple) else [value]:
+        if isinstance(text, str):
+            _check_text(text, place)
+    if isinstance(value, str) and option.kind == "path":
+        value = _expanded(value, place)
     if option.choices and value not in option.choices:
         raise UsageError(f"{place} must be one of {', '.join(option.choices)}, not {value!r}")
     if option.pattern and not (isinstance(value, str) and re.fullmatch(option.pattern, value)):
@@ -149,6 +176,22 @@ def _checked(option: Option, value: object, place: str) -> Value:
         return tuple(value)
     assert isinstance(value, str | bool | tuple)
     return value
+
+
+def _check_text(text: str, place: str) -> None:
+    if "\0" in text:
+        raise UsageError(f"{place} must not hold a NUL byte")
+    if len(text) > LONGEST:
+        raise UsageError(f"{place} must not be longer than {LONGEST:,} characters")
+
+
+def _expanded(text: str, place: str) -> str:
+    """``~`` in front, which a shell would have replaced on its command line only."""
+    path = os.path.expanduser(text)  # noqa: PTH111 (Path raises RuntimeError)
+    if path.startswith("~"):
+        user = text.partition("/")[0][1:]
+        raise UsageError(f"{place}: {text}: there is no user {user!r} with a home folder")
+    return path
 
 
 def _moment(text: str, place: str) -> None:

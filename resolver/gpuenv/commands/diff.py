@@ -48,9 +48,9 @@ def _thing(context: Context, name: str) -> Lock | Path:
     path = context.project / name
     if name == "lock":
         path = locking.lock_path(context, context.wishes.profile or _only_profile(context))
-    if path.is_dir():
+    elif path.is_dir():
         return path
-    lock = locking.read_lock(path, shown=name)
+    lock = locking.read_lock(path, shown=context.shown(path))
     if lock is None:
         raise UsageError(
             f"there is neither a lock nor an environment at {name}",

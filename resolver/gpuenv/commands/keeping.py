@@ -11,6 +11,7 @@ from gpuenv.index.access import certificates_for, proxy_for
 from gpuenv.index.config import SourcePlan
 from gpuenv.lock import codec
 from gpuenv.lock.model import Lock
+from gpuenv.system.files import write_atomic
 
 
 def open_store(context: Context) -> Store:
@@ -23,10 +24,8 @@ def from_store(context: Context, lock: Lock, *, name: str) -> Path | None:
     local = open_store(context).localized(lock)
     if local == lock:
         return None
-    folder = context.state / "localized"
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / name
-    path.write_text(codec.render(local), encoding="utf-8")
+    path = context.state / "localized" / name
+    write_atomic(path, codec.render(local), what="the lock that takes wheels from the store")
     return path
 
 

@@ -24,6 +24,7 @@ from gpuenv.lock.fit import fits_machine
 from gpuenv.lock.model import Lock
 from gpuenv.lock.requirements import to_requirements
 from gpuenv.model.profile import Profile
+from gpuenv.system.files import write_atomic
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,7 +162,7 @@ def _kept(context: Context, options: LockOptions, row: OneLock, decided: decidin
         return row
     path = (context.project / row.path).with_suffix(".txt")
     path = path.with_name(path.name.replace("pylock.", "requirements."))
-    path.write_text(to_requirements(row.lock), encoding="utf-8", newline="\n")
+    write_atomic(path, to_requirements(row.lock), what="the requirements file")
     context.reporter.say(f"Wrote {context.shown(path)}")
     return replace(row, requirements=context.shown(path))
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from gpuenv import profile as profiles
 from gpuenv.commands.context import Context, Outcome
 from gpuenv.model.profile import Profile
+from gpuenv.system.files import read_text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,15 +33,17 @@ def run(context: Context, *, name: str | None) -> ProfilesOutcome:
     """Read every profile that can be named, or only ``name``."""
     rows = profiles.find_all(project=context.project, user=context.config)
     if name is not None:
-        profiles.load(name, project=context.project, user=context.config)  # the error for an unknown name
+        profiles.load(
+            name, project=context.project, user=context.config, read=read_text
+        )  # the error for an unknown name
         rows = tuple(row for row in rows if row.name == name)
     listed = tuple(
         Listed(
-            profile=profiles.load(row.name, project=context.project, user=context.config),
+            profile=profiles.load(row.name, project=context.project, user=context.config, read=read_text),
             kind=row.kind,
             path=f"bundled:{row.name}" if row.kind == "bundled" else str(row.path),
             hides=tuple(str(path) for path in row.hides),
-            text=row.path.read_text(encoding="utf-8"),
+            text=read_text(row.path, what="the profile"),
         )
         for row in rows
     )

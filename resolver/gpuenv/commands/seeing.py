@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from gpuenv.commands.context import Context
-from gpuenv.errors import ConfigurationError
 from gpuenv.model.machine import Driver, Machine
+from gpuenv.system.files import read_text
+
+LARGEST = 16 << 20
+"""Bytes of the largest file that is taken for a machine file."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,15 +42,8 @@ def machine_text(context: Context) -> str:
     """The text of the file that ``--machine`` names."""
     assert context.wishes.machine is not None
     path = context.project / context.wishes.machine
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(
-            f"{context.wishes.machine}: the machine file cannot be read",
-            causes=(str(error),),
-            hints=("Write one on the machine in question: `gpuenv detect --json > machine.json`",),
-        ) from error
-    return text
+    shown = str(context.wishes.machine)
+    return read_text(path, what="the machine file", shown=shown, most=LARGEST)
 
 
 def complete(machine: Machine) -> Machine:

@@ -12,12 +12,13 @@ from gpuenv.errors import MachineMismatchError
 from gpuenv.model.machine import Machine
 from gpuenv.model.profile import Profile
 from gpuenv.select.request import gpus_in_scope
+from gpuenv.system.files import read_text
 
 
 def profile_of(context: Context, name: str | None = None) -> Profile:
     """Read the profile ``name``, else the one of ``--profile``, else ``auto``."""
     wanted = name or context.wishes.profile or "auto"
-    return profiles.load(wanted, project=context.project, user=context.config)
+    return profiles.load(wanted, project=context.project, user=context.config, read=read_text)
 
 
 def bare_request(context: Context) -> select.Request:

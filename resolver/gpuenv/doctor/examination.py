@@ -13,8 +13,10 @@ from gpuenv.environment.compare import Difference
 from gpuenv.environment.drift import Change, damage, drift
 from gpuenv.environment.inspect import EnvironmentFacts, inspect
 from gpuenv.environment.marker import digest
+from gpuenv.errors import GpuenvError
 from gpuenv.lock.model import Lock
 from gpuenv.model.machine import Machine
+from gpuenv.system.files import read_bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,7 +119,7 @@ def read_toolkit(environ: Mapping[str, str]) -> str | None:
     if not home:
         return None
     try:
-        version = json.loads((Path(home) / "version.json").read_bytes())["cuda"]["version"]
-    except (OSError, ValueError, KeyError, TypeError):
+        version = json.loads(read_bytes(Path(home) / "version.json", what="the toolkit's version"))["cuda"]["version"]
+    except (GpuenvError, ValueError, KeyError, TypeError, RecursionError):
         return None
     return version if isinstance(version, str) else None

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from packaging.pylock import Package, Pylock, PylockValidationError
 
+from gpuenv.documents import DocumentError, parse_toml
 from gpuenv.environment.translate import translate
 from gpuenv.environment.uv import Uv
 from gpuenv.errors import IntegrityError, MachineError, UvError
@@ -16,6 +16,7 @@ from gpuenv.lock.making import glibc_of, without_credentials
 from gpuenv.lock.model import MachineTarget, filename_of, is_sha256
 from gpuenv.lock.target import best_wheel
 from gpuenv.report import Reporter
+from gpuenv.system.files import read_text, write_atomic
 
 DEADLINE = 900.0
 """Seconds for one resolution: minutes where an index has no metadata files and wheels are read by range."""
@@ -109,7 +110,7 @@ def compile_closure(
     answer = folder / "pylock.closure.toml"
     answer.unlink(missing_ok=True)
     if preferred is not None:
-        answer.write_text(preferred, encoding="utf-8")
+        write_atomic(answer, preferred, what="the lock to keep to")
     args = ["pip", "compile", str(_write(folder / "requirements.in", requirements))]
     args += ["--constraints", str(_write(folder / "constraints.txt", constraints))]
     args += ["--overrides", str(_write(folder / "overrides.txt", overrides))]
@@ -133,7 +134,7 @@ def compile_closure(
     )
     if done.returncode != 0:
         raise translate(done.stderr, doing="uv pip compile")
-    return read_answer(answer.read_text(encoding="utf-8"), target)
+    return read_answer(read_text(answer, what="the lock that uv wrote"), target)
 
 
 def read_answer(text: str, target: MachineTarget) -> tuple[Picked, ...]:
@@ -143,8 +144,8 @@ def read_answer(text: str, target: MachineTarget) -> tuple[Picked, ...]:
     the best of them is taken.
     """
     try:
-        packages = Pylock.from_dict(tomllib.loads(text)).packages
-    except (tomllib.TOMLDecodeError, PylockValidationError) as error:
+        packages = Pylock.from_dict(parse_toml(text)).packages
+    except (DocumentError, PylockValidationError) as error:
         raise UvError("uv wrote a lock that PEP 751 does not know", causes=(str(error),)) from None
     return tuple(_picked(package, target) for package in packages)
 
@@ -199,5 +200,5 @@ def _index_options(indexes: Indexes) -> list[str]:
 
 
 def _write(path: Path, lines: Sequence[str]) -> Path:
-    path.write_text("".join(" ".join(line.split()) + "\n" for line in lines), encoding="utf-8")
+    write_atomic(path, "".join(" ".join(line.split()) + "\n" for line in lines), what="uv's input")
     return path

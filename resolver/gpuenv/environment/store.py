@@ -17,6 +17,7 @@ from gpuenv.errors import IntegrityError, NoSpaceError
 from gpuenv.lock.codec import lock_filename, render
 from gpuenv.lock.model import Lock, LockedPackage, is_sha256
 from gpuenv.lock.requirements import to_requirements
+from gpuenv.system.files import write_atomic
 
 _BLOCK = 1 << 20
 _NO_SPACE = {28, 122}  # ENOSPC, EDQUOT
@@ -151,9 +152,9 @@ class Store:
                 moved.append(replace(package, url=None, path=f"wheels/{package.filename}"))
             here = replace(lock, packages=tuple(moved))
             path = target / lock_filename(name)
-            path.write_text(render(here), encoding="utf-8", newline="\n")
-            (target / "requirements.txt").write_text(to_requirements(here), encoding="utf-8", newline="\n")
-            (target / "README.md").write_text(_instructions(lock, path.name), encoding="utf-8", newline="\n")
+            write_atomic(path, render(here), what="the lock")
+            write_atomic(target / "requirements.txt", to_requirements(here), what="the requirements file")
+            write_atomic(target / "README.md", _instructions(lock, path.name), what="the instructions")
         except OSError as error:
             raise no_space(error, target) from None
         return path

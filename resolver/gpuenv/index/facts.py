@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
+from gpuenv.documents import DocumentError, parse_json
+from gpuenv.errors import GpuenvError
 from gpuenv.model.wheel import Wheel, WheelContents
+from gpuenv.system.files import read_text, write_atomic
 
 _FORMAT = 1
 _LISTS = frozenset({"sass", "ptx", "requires_dist"})
@@ -32,8 +33,8 @@ class Facts:
         """What is known of a wheel; ``None`` where nothing is."""
         key = _key(wheel)
         try:
-            entry = json.loads(self._path(key).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            entry = parse_json(read_text(self._path(key), what="a fact of the cache"))
+        except (GpuenvError, DocumentError):
             return None
         if not isinstance(entry, dict) or entry.get("format") != _FORMAT or entry.get("key") != key:
             return None
@@ -47,12 +48,8 @@ class Facts:
         entry = {"format": _FORMAT, "key": key, "wheel": wheel.filename, "contents": asdict(whole)}
         path = self._path(key)
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            handle, name = tempfile.mkstemp(dir=path.parent, suffix=".part")
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                json.dump(entry, file, indent=1, sort_keys=True)
-            Path(name).replace(path)
-        except OSError:
+            write_atomic(path, json.dumps(entry, indent=1, sort_keys=True), what="a fact of the cache")
+        except GpuenvError:
             return whole
         return whole
 

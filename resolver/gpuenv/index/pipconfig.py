@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gpuenv.errors import ConfigurationError
+from gpuenv.system import files
 
 _KEYS = frozenset(
     {
@@ -57,11 +58,13 @@ class PipConfiguration:
 
 
 def read_text(path: Path) -> str | None:
-    """The text of a file; ``None`` where there is none or it may not be read."""
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError):
+    """The text of a file; ``None`` where there is none or it may not be read, as pip passes such files over.
+
+    One that is not UTF-8 is an error, as with pip: passed over, the wheels would come from somewhere else.
+    """
+    if not os.access(path, os.R_OK):
         return None
+    return files.read_text(path, what="pip's configuration", most=files.LARGEST)
 
 
 def read_pip_configuration(

@@ -7,11 +7,11 @@ gpuenv needs stands under ``[tool.gpuenv]`` and ``[packages.tool.gpuenv]``.
 from __future__ import annotations
 
 import re
-import tomllib
 from typing import get_args
 
 from packaging.pylock import Pylock, PylockUnsupportedVersionError, PylockValidationError
 
+from gpuenv.documents import DocumentError, parse_toml
 from gpuenv.errors import ConfigurationError, UsageError
 from gpuenv.lock import text as toml
 from gpuenv.lock.model import (
@@ -157,8 +157,8 @@ def parse(text: str, *, origin: str) -> Lock:
     Raises :class:`~gpuenv.errors.ConfigurationError` naming file and key.
     """
     try:
-        document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        document = parse_toml(text)
+    except DocumentError as error:
         raise ConfigurationError(f"{origin}: not TOML: {error}", hints=(MEND,)) from None
     try:
         Pylock.from_dict(document)
@@ -168,7 +168,8 @@ def parse(text: str, *, origin: str) -> Lock:
         key = error.context or "the file"
         raise ConfigurationError(f"{origin}: {key}: {error.message}", hints=(MEND,)) from None
     top = Table(origin, "", document)
-    if "gpuenv" not in dict(document.get("tool") or {}):
+    tool = document.get("tool")
+    if not isinstance(tool, dict) or "gpuenv" not in tool:
         raise ConfigurationError(
             f"{origin}: [tool.gpuenv] is missing: this lock was not made by gpuenv",
             hints=("Make one here: `gpuenv lock`",),

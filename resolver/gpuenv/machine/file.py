@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
+from gpuenv.documents import DocumentError, parse_json
 from gpuenv.errors import ConfigurationError
 from gpuenv.model.machine import Arch, ComputeCapability, Driver, Gpu, Machine, Os
 
@@ -67,13 +68,10 @@ def parse_machine(text: str, *, origin: str, failed: bool = False) -> Machine:
     """
     reader = _Reader(origin, failed=failed)
     try:
-        value = json.loads(text.removeprefix("\ufeff"), object_pairs_hook=reader.unique)
-    except json.JSONDecodeError as error:
-        raise ConfigurationError(
-            f"{origin}, line {error.lineno}, column {error.colno}: not JSON ({error.msg})", hints=(WRITE_ONE,)
-        ) from error
-    except (RecursionError, ValueError) as error:  # nested too deeply, or a number of thousands of digits
-        raise ConfigurationError(f"{origin}: not a machine file ({error})", hints=(WRITE_ONE,)) from error
+        value = parse_json(text.removeprefix("\ufeff"), pairs=reader.unique)
+    except DocumentError as error:
+        where = f"{origin}, {error.place}" if error.place else origin
+        raise ConfigurationError(f"{where}: not JSON ({error})", hints=(WRITE_ONE,)) from error
     path = ""
     if isinstance(value, dict) and "schema" in value and "data" in value:
         value, path = reader.envelope(value), "data"

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from gpuenv.errors import FileError, GpuenvError, NoSpaceError
+from gpuenv.errors import FileError, GpuenvError, MachineError, NoSpaceError
 
 LARGEST = 64 << 20
 """Bytes of the largest file that is read whole. A lock of 300 packages has 0.5 MB."""
@@ -120,6 +120,15 @@ def file_error(error: OSError | ValueError, path: Path, message: str, *, shown: 
     if isinstance(error, OSError) and error.errno in _FULL:
         return NoSpaceError(f"{place}: {message}: there is no space left on the device", hints=(_ROOM,))
     return FileError(f"{place}: {message}", causes=(_reason(error, path),), hints=_hints(error, path))
+
+
+def system_error(error: OSError) -> GpuenvError:
+    """Make the error to raise where the system refused something that nobody expected it to."""
+    if isinstance(error.filename, (str, bytes)) and error.filename:
+        return file_error(error, Path(os.fsdecode(error.filename)), "cannot be used")
+    if error.errno in _FULL:
+        return NoSpaceError("there is no space left on the device", hints=(_ROOM,))
+    return MachineError(f"the system refused: {error.strerror or error}")
 
 
 def _open(path: str, flags: int) -> int:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from gpuenv.documents import DocumentError, parse_json
 from gpuenv.errors import ConfigurationError
+from gpuenv.system.files import read_text
 
 SLOWER = 0.85
 """A rate below this share of the earlier one is worse; less varies from run to run on an idle machine."""
@@ -30,10 +31,8 @@ class Difference:
 def read(path: Path) -> dict[str, object]:
     """Read an ``evidence.json``. Raises :class:`ConfigurationError` for anything else."""
     try:
-        value = json.loads(path.read_text("utf-8"))
-    except OSError as error:
-        raise ConfigurationError(f"{path} cannot be read", causes=(str(error),)) from error
-    except ValueError as error:
+        value = parse_json(read_text(path, what="the evidence"))
+    except DocumentError as error:
         raise ConfigurationError(f"{path} is not JSON", causes=(str(error),)) from error
     schema = value.get("schema") if isinstance(value, dict) else None
     if not isinstance(schema, dict) or schema.get("name") != "gpuenv-evidence":

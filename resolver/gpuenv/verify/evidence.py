@@ -10,6 +10,7 @@ from typing import Literal
 from gpuenv.model.machine import Machine
 from gpuenv.model.verification import Report
 from gpuenv.report import visible
+from gpuenv.system.files import write_atomic
 from gpuenv.verify import evidence_page, evidence_text
 
 Accelerator = Literal["cuda", "cpu"]
@@ -40,7 +41,8 @@ class About:
 def write(folder: Path, *, report: Report, machine: Machine, about: About, smi_text: str) -> tuple[Path, ...]:
     """Write the eight files, replacing older ones, and return their paths, the page to open first.
 
-    Every file of a CPU run says CPU. Same arguments, same bytes. Raises ``OSError`` where the folder cannot be written.
+    Every file of a CPU run says CPU. Same arguments, same bytes. Raises :class:`~gpuenv.errors.FileError` where
+    the folder cannot be written.
     """
     text = evidence_text.Text(report=report, machine=machine, about=about)
     value = to_json(report=report, machine=machine, about=about)
@@ -54,10 +56,10 @@ def write(folder: Path, *, report: Report, machine: Machine, about: About, smi_t
         "evidence.json": json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n",
         "report.html": evidence_page.page(text),
     }
-    folder.mkdir(parents=True, exist_ok=True)
     for name, content in contents.items():
         # JSON spells its own control characters out; what is read as text must not command a terminal or a page.
-        (folder / name).write_text(content if name.endswith(".json") else _shown(content), "utf-8")
+        shown = content if name.endswith(".json") else _shown(content)
+        write_atomic(folder / name, shown, what="the evidence")
     return tuple(folder / name for name in contents)
 
 

@@ -23,6 +23,7 @@ from gpuenv.lock.making import host_of, profile_digest
 from gpuenv.lock.model import Lock
 from gpuenv.machine.file import parse_machine
 from gpuenv.select import Request, fits
+from gpuenv.system.files import read_text
 
 ROOT = Path(__file__).resolve().parents[3]
 #: Those that are committed: `make create` writes `auto` for whatever machine it runs on, and git ignores it.
@@ -61,7 +62,7 @@ def test_every_file_is_a_row_of_pytorchs_index(tool: ModuleType, name: str) -> N
 @pytest.mark.parametrize("name", NAMES)
 def test_it_is_the_profiles_and_fits_its_machine(name: str) -> None:
     lock, tables = read(name), knowledge.load()
-    wish = profile.load(name, project=ROOT, user=ROOT / "nowhere")
+    wish = profile.load(name, project=ROOT, user=ROOT / "nowhere", read=read_text)
     machine = parse_machine((ROOT / f"lockfiles/machines/{name}.json").read_text(encoding="utf-8"), origin=name)
     assert lock.inputs.profile_digest == profile_digest(wish)
     assert fits_machine(lock, machine, tables) is None
@@ -75,7 +76,7 @@ def test_it_is_the_profiles_and_fits_its_machine(name: str) -> None:
 def test_a_reference_machine_has_every_gpu_of_its_profile(path: Path) -> None:
     """But those that exist beside an Arm processor only; m40 is the one machine that it began with."""
     machine = parse_machine(path.read_text(encoding="utf-8"), origin=path.name)
-    wish = profile.load(path.stem, project=ROOT, user=ROOT / "nowhere")
+    wish = profile.load(path.stem, project=ROOT, user=ROOT / "nowhere", read=read_text)
     assert fits(wish, machine, Request(pythons=("3.12",)), knowledge.load()) is None
     majors = {capability.major for capability in wish.compute_capabilities}
     assert {gpu.compute_capability.major for gpu in machine.gpus} == ({12} if path.stem == "m40" else majors - {11})

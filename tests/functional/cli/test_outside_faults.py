@@ -1,0 +1,176 @@
+"""Whatever is wrong outside gpuenv, with files, folders, variables and words, is one clear error: never "a bug".
+
+Most of it runs in this process, through the real command line, so that every command can be given every fault.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from gpuenv.cli import app
+from support.cli import Person
+
+DIGITS = "9" * 5000
+TAG = f"cp{sys.version_info.major}{sys.version_info.minor}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Said:
+    """What a run in this process said."""
+
+    code: int
+    out: str
+    err: str
+
+
+Run = Callable[..., Said]
+
+
+@pytest.fixture
+def person(tmp_path: Path) -> Person:
+    return Person.at(tmp_path)
+
+
+@pytest.fixture
+def run(person: Person, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Run]:
+    """Runs the command line here, offline unless a test says otherwise: an error before any network use."""
+    monkeypatch.chdir(person.project)
+    monkeypatch.setenv("HOME", str(person.home))
+    before = signal.getsignal(signal.SIGTERM)
+
+    def work(*words: str, **environ: str) -> Said:
+        code = app.main(list(words), environ=person.world(**{"GPUENV_OFFLINE": "1", **environ}))
+        said = capsys.readouterr()
+        return Said(code=code, out=said.out, err=said.err)
+
+    yield work
+    signal.signal(signal.SIGTERM, before)
+
+
+def one_error(said: Said, *, code: int, says: str) -> None:
+    """One error, which names the place; and as JSON just the same."""
+    assert said.code == code, said
+    assert says in said.err, said
+    assert [line for line in said.err.splitlines() if line.startswith("error: ")][1:] == [], said
+    assert "has a bug" not in said.err + said.out, said
+    assert "Traceback" not in said.err, said
+    if said.out:
+        envelope = json.loads(said.out)
+        assert (envelope["status"], envelope["exit_code"], len(envelope["errors"])) == ("error", code, 1)
+
+
+def folder(path: Path) -> None:
+    path.mkdir()
+
+
+def pipe(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def device(path: Path) -> None:
+    path.symlink_to("/dev/zero")
+
+
+def circle(path: Path) -> None:
+    path.symlink_to(path.name)
+
+
+def huge(path: Path) -> None:
+    with path.open("wb") as file:
+        file.truncate(1 << 40)
+
+
+def content(body: bytes | str) -> Callable[[Path], None]:
+    def write(path: Path) -> None:
+        path.write_bytes(body if isinstance(body, bytes) else body.encode())
+
+    return write
+
+
+NO_FILE = {
+    "a folder": (folder, "it is a folder"),
+    "a pipe": (pipe, "it is a pipe or a device"),
+    "a device": (device, "it is a pipe or a device"),
+    "a circle of links": (circle, "its links lead in a circle"),
+    "a terabyte": (huge, "it has more than"),
+    "not UTF-8": (content(b"\xff\xfe"), "it is not UTF-8 text: byte 0xff at 0"),
+}
+NO_TOML = {
+    **NO_FILE,
+    "not TOML": (content("a = "), "TOML"),
+    "thousands of digits": (content(f"a = {DIGITS}"), "it holds a number of 1,000 digits"),
+    "deep nesting": (content("a = " + "[" * 100_000), "it is nested too deeply"),
+    "nothing but noise": (content(b"\0\0\0"), "TOML"),
+}
+NO_JSON = {
+    **NO_FILE,
+    "empty": (content(""), "not JSON"),
+    "thousands of digits": (content('{"os": %s}' % DIGITS), "it holds a number of 1,000 digits"),  # noqa: UP031
+    "deep nesting": (content("[" * 100_000), "it is nested too deeply"),
+    "no number": (content('{"os": NaN}'), "NaN is not a number in JSON"),
+    "no machine": (content("5"), "expected an object"),
+}
+
+
+def cases(faults: dict[str, tuple[Callable[[Path], None], str]]) -> pytest.MarkDecorator:
+    rows = [pytest.param(make, says, id=name) for name, (make, says) in faults.items()]
+    return pytest.mark.parametrize(("make", "says"), rows)
+
+
+@cases(NO_JSON)
+@pytest.mark.parametrize("verb", ["resolve", "lock", "create"])
+@pytest.mark.parametrize("as_json", [(), ("--json",)], ids=["text", "json"])
+def test_a_machine_file(
+    person: Person, run: Run, verb: str, as_json: tuple[str, ...], make: Callable[[Path], None], says: str
+) -> None:
+    make(person.project / "machine.json")
+    said = run(verb, "--machine", "machine.json", *as_json)
+    one_error(said, code=2, says=says)
+    assert "machine.json" in said.err
+
+
+@cases(NO_TOML)
+@pytest.mark.parametrize("words", [("resolve",), ("lock",), ("create",), ("profiles", "show", "mine"), ("profiles",)])
+def test_a_profile(person: Person, run: Run, words: tuple[str, ...], make: Callable[[Path], None], says: str) -> None:
+    (person.project / "profiles").mkdir()
+    make(person.project / "profiles/mine.toml")
+    said = run(*words, *(() if words[0] == "profiles" else ("--profile", "mine")), "--json")
+    one_error(said, code=2, says=says)
+    assert "profiles/mine.toml" in said.err
+
+
+@cases(NO_TOML)
+@pytest.mark.parametrize("name", ["gpuenv.toml", "pyproject.toml"])
+@pytest.mark.parametrize("verb", ["detect", "matrix"])
+def test_settings(person: Person, run: Run, name: str, verb: str, make: Callable[[Path], None], says: str) -> None:
+    make(person.project / name)
+    said = run(verb, "--json")
+    one_error(said, code=2, says=says)
+    assert name in said.err
+
+
+@cases(NO_TOML)
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("lock", "--profile", "cpu", "--check"),
+        ("create", "--profile", "cpu"),
+        ("diff", "lock", "lock", "--profile", "cpu"),
+        ("store", "export", "out", "--profile", "cpu"),
+    ],
+    ids=lambda words: words[0],
+)
+def test_a_lock(person: Person, run: Run, words: tuple[str, ...], make: Callable[[Path], None], says: str) -> None:
+    (person.project / "lockfiles").mkdir()
+    make(person.project / "lockfiles/pylock.cpu.toml")
+    said = run(*words, "--json")
+    one_error(said, code=2, says=says)
+    assert "pylock.cpu.toml" in said.err
