@@ -62,7 +62,7 @@ cp lockfiles/pylock.*.toml "$out/" 2>/dev/null || true
 tar czf "$out/evidence.tgz" evidence
 judged=0
 "$tool/python" "$root/tests/gpu/check_evidence.py" "evidence/$profile/evidence.json" || judged=1
-"$tool/python" "$root/tests/gpu/check_evidence.py" "evidence/warm/evidence.json" --within 30 || judged=1
+"$tool/python" "$root/tests/gpu/check_evidence.py" "evidence/warm/evidence.json" --within 20 || judged=1
 
 step "done"
 echo "create $code, wrong profile $refused (3 is right), verify $warm, evidence $judged"

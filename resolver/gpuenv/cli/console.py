@@ -151,11 +151,19 @@ def _progress(stream: TextIO, unit: str) -> Progress:
         MofNCompleteColumn,
         Progress,
         ProgressColumn,
+        SpinnerColumn,
         TextColumn,
         TimeElapsedColumn,
         TransferSpeedColumn,
     )
+    from rich.table import Column
 
-    columns: list[ProgressColumn] = [TextColumn("{task.description}", markup=False), BarColumn()]
-    columns += [DownloadColumn(), TransferSpeedColumn()] if unit == "B" else [MofNCompleteColumn(), TextColumn(unit)]
+    # The spinner and the elapsed time move by themselves, whatever the work that is waited for says.
+    words = TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True, ratio=1))
+    columns: list[ProgressColumn] = [SpinnerColumn("line"), words]
+    if unit:
+        columns.append(BarColumn(bar_width=16))
+        columns += (
+            [DownloadColumn(), TransferSpeedColumn()] if unit == "B" else [MofNCompleteColumn(), TextColumn(unit)]
+        )
     return Progress(*columns, TimeElapsedColumn(), console=RichConsole(file=stream), transient=True)

@@ -135,7 +135,8 @@ def build(
             _imported(environment, job)
             report = _verified(verify, environment, job)
             replaced = check_target(target).exists
-            swap_in(environment, job.target, exchange=job.options.exchange)
+            with reporter.task(f"Writing {job.target.path.name} to the disk"):
+                swap_in(environment, job.target, exchange=job.options.exchange)
             job.clock.lap("swap")
         if report is not None and remove_failed(job.target):
             reporter.say(f"Removed {failed_place(job.target.path).name}, which an earlier failure had left")
@@ -227,12 +228,14 @@ def _filled(job: _Job, stage: Path) -> tuple[Path, Compared, tuple[str, ...]]:
 
 
 def _attempt(job: _Job, stage: Path) -> tuple[Path, Compared, tuple[str, ...]]:
-    environment = _bare_environment(job, stage)
-    bare = look_at_bare(environment)
+    with job.reporter.task(f"Making an environment of Python {job.python.version}"):
+        environment = _bare_environment(job, stage)
+        bare = look_at_bare(environment)
     job.clock.lap("venv")
     fetched = _sync(job, stage, environment)
     job.clock.lap("sync")
-    compared = compare(environment, expected=job.expected, bare=bare, full=job.options.full)
+    with job.reporter.task("Comparing the files with the wheels' RECORD"):
+        compared = compare(environment, expected=job.expected, bare=bare, full=job.options.full)
     if not compared.differences:
         wheels = {package.name: package.sha256 for package in job.lock.packages}
         changed = check_records(compared.distributions, wheels, state=job.state)
@@ -272,7 +275,8 @@ def _sync(job: _Job, stage: Path, environment: Path) -> tuple[str, ...]:
     command += ["--require-hashes", "--only-binary", ":all:", "--no-index"]
     if not job.lock.packages:
         command.append("--allow-empty-requirements")
-    done = job.run([*command, "--offline"], stage)
+    with job.reporter.task(f"Installing {len(job.lock.packages)} package{'s' if len(job.lock.packages) != 1 else ''}"):
+        done = job.run([*command, "--offline"], stage)
     if done.returncode == 0:
         return ()
     error = failure(done, doing="installing the lock")
@@ -288,7 +292,7 @@ def _sync(job: _Job, stage: Path, environment: Path) -> tuple[str, ...]:
         )
     sizes = {each.name: each.size or 0 for each in job.lock.packages if not missing or each.name in missing}
     require_space(sizes.values(), cache=cache, target=stage, free=job.options.free)
-    title = f"fetching {len(sizes)} wheel{'s' if len(sizes) != 1 else ''}"
+    title = f"Fetching and unpacking {len(sizes)} wheel{'s' if len(sizes) != 1 else ''}"
     started = time.time()
     with job.reporter.task(title, total=sum(sizes.values()), unit="B") as task:
         arrivals = Arrivals(task, sizes)

@@ -1,4 +1,4 @@
-"""Draws what the payload says: one bar over the steps that are known beforehand."""
+"""Draws what the payload says: one bar over the steps that are known beforehand, and what is being done."""
 
 from __future__ import annotations
 
@@ -8,15 +8,30 @@ from gpuenv.model.profile import VerificationPlan
 from gpuenv.report import Reporter, Task
 from gpuenv.verify.seen import Message
 
+DOING = {
+    "importing": "importing {module}",
+    "starting-cuda": "starting CUDA",
+    "threads": "choosing threads",
+    "language": "small model",
+    "family": "{family} in {type}",
+    "kernel": "{name} without the driver's compiler",
+    "compiling": "torch.compile",
+    "profiling": "counting kernels",
+    "seed": "training with another seed",
+}
+"""What an event means to somebody who waits; names in braces are the event's own values."""
+
 
 class Progress:
     """A progress bar that listens to messages."""
 
     def __init__(self, reporter: Reporter, plan: VerificationPlan, *, gpu: bool) -> None:
-        steps = plan.steps * 2 if gpu else plan.steps
-        title = f"Verifying on the {'GPU' if gpu else 'CPU'}"
+        self._runs = 2 if gpu else 1
+        self._title = f"Verifying on the {'GPU' if gpu else 'CPU'}"
         self._reporter = reporter
-        self._context: AbstractContextManager[Task] = reporter.task(title, total=steps, unit="steps")
+        self._context: AbstractContextManager[Task] = reporter.task(
+            self._title, total=plan.steps * self._runs, unit="steps"
+        )
         self._task: Task | None = None
 
     def __enter__(self) -> Progress:
@@ -28,14 +43,28 @@ class Progress:
 
     def hear(self, message: Message) -> None:
         """Show one event."""
-        assert self._task is not None
         if message.event == "step" and message.job == "training":
-            loss = message.number("loss")
-            self._task.update(text=f"{message.text('run')} step {message.whole('step')}: loss {loss:.3f}")
-            self._task.advance(1)
-        elif message.event in ("importing", "starting-cuda", "profiling", "compiling", "progress"):
-            self._task.update(
-                text=f"{message.job}: {message.event} {message.text('module') or message.text('of')}".strip()
-            )
+            self._say(f"step {message.whole('step')}, loss {message.number('loss'):.3f}")
+            self._bar.advance(1)
+        elif message.event == "sized" and message.job == "training":
+            self._bar.update(total=message.whole("steps") * self._runs)
+        elif message.event == "progress":
+            self._say(f"{message.text('of')}, {message.whole('done')} of {message.whole('total')}")
+        elif message.event in DOING:
+            words = {key: str(value) for key, value in message.values.items()}
+            self._say(DOING[message.event].format_map(_Words(words)))
         elif message.event == "warning":
             self._reporter.detail(f"{message.job}: {message.text('kind')}: {message.text('message')}")
+
+    @property
+    def _bar(self) -> Task:
+        assert self._task is not None
+        return self._task
+
+    def _say(self, words: str) -> None:
+        self._bar.update(text=f"{self._title}: {words}")
+
+
+class _Words(dict[str, str]):
+    def __missing__(self, key: str) -> str:
+        return ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import platform
 import subprocess
 import sys
 import zipfile
@@ -47,8 +48,7 @@ def test_a_new_environment_is_whole_and_ours(workshop: Workshop) -> None:
         ("alpha", "1.0", False),
         ("torch", "1.0", True),
     ]
-    title, total, done = workshop.told.progress[0]
-    assert title == "fetching 2 wheels"
+    total, done = next(rest for title, *rest in workshop.told.progress if title == "Fetching and unpacking 2 wheels")
     assert done == total == len(alpha().body) + len(torch().body)
 
 
@@ -71,7 +71,7 @@ def test_a_second_build_asks_nothing_of_the_network(workshop: Workshop) -> None:
     assert workshop.server.requests == []
     assert built.fetched == ()
     assert built.replaced
-    assert workshop.told.progress == []
+    assert not any(title.startswith("Fetching") for title, *_ in workshop.told.progress)
     assert workshop.leftovers() == []
 
 
@@ -165,6 +165,17 @@ def test_an_environment_survives_whatever_verification_throws(workshop: Workshop
 
     assert read_marker(workshop.target) == before
     assert workshop.leftovers() == []
+
+
+def test_every_part_that_takes_time_is_a_task_that_is_shown(workshop: Workshop) -> None:
+    workshop.build([alpha()])
+    assert [title for title, *_ in workshop.told.progress] == [
+        f"Making an environment of Python {platform.python_version()}",
+        "Installing 1 package",
+        "Fetching and unpacking 1 wheel",
+        "Comparing the files with the wheels' RECORD",
+        "Writing .venv-gpu to the disk",
+    ]
 
 
 @pytest.mark.parametrize("exchange", [True, False])

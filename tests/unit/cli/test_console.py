@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import io
+import re
+import time
 
 import pytest
 
 from gpuenv.cli.console import Console
+
+FRAME = re.compile(r"\r|\x1b\[2K")
+"""What a terminal is told before it draws the same line anew."""
 
 
 class Terminal(io.StringIO):
@@ -96,3 +101,14 @@ def test_a_task_without_a_terminal_draws_nothing() -> None:
         task.advance(1)
         task.update(total=5, text="more")
     assert (out.getvalue(), err.getvalue()) == ("", "")
+
+
+@pytest.mark.parametrize(("total", "unit"), [(None, ""), (14, "steps"), (10_000_000, "B")])
+def test_a_task_moves_by_itself_on_a_terminal(total: int | None, unit: str) -> None:
+    """Whoever waits sees that something is alive, although the work says nothing."""
+    made, _, err = console(terminal=True, environ={"TERM": "xterm", "COLUMNS": "60"})
+    with made.task("Installing 80 packages", total=total, unit=unit):
+        begin = time.monotonic()
+        while len(set(FRAME.split(err.getvalue()))) < 5:
+            assert time.monotonic() - begin < 60, repr(err.getvalue())
+            time.sleep(0.05)
