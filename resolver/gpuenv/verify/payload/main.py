@@ -23,7 +23,7 @@ def main(arguments: Sequence[str]) -> int:
     sys.path.extend(path for path in settings.get("paths", ()) if path not in sys.path)
     channel.emit("started", task=settings["task"], python=sys.version.split()[0], executable=sys.executable)
     try:
-        _task(settings, channel)(settings, channel)
+        _task(settings["task"], channel)(settings, channel)
     except BaseException as error:
         channel.emit(
             "failed",
@@ -36,9 +36,8 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _task(settings: Settings, channel: Channel) -> Task:
+def _task(name: str, channel: Channel) -> Task:
     """Import late: a task that needs no torch starts in milliseconds, and the import of torch is timed by itself."""
-    name = settings["task"]
     if name == "driver":
         from .driver import run
 
@@ -53,10 +52,6 @@ def _task(settings: Settings, channel: Channel) -> Task:
         from .native import run
     elif name == "numbers":
         from .numbers import run
-        from .threads import fastest
-
-        if settings["device"] == "cpu":
-            fastest(channel)
     elif name == "compile":
         from .compiled import run
     elif name == "ranks":
