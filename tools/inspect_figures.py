@@ -19,10 +19,10 @@ from pathlib import Path
 from packaging.version import Version
 
 from gpuenv.index.config import ecosystem_index, plan_sources
-from gpuenv.index.http import Http
 from gpuenv.index.source import load_source
 from gpuenv.index.wheelfile import read_contents
 from gpuenv.model.wheel import Wheel
+from gpuenv.net.client import Client
 
 COUNT = 10
 HEADER = """\
@@ -51,7 +51,7 @@ def main() -> None:
         sys.exit("no default package index is known here")
     with (
         tempfile.TemporaryDirectory() as folder,
-        Http(cache=Path(folder), environ=os.environ, access=plan.access) as http,
+        Client(cache=Path(folder), environ=os.environ, access=plan.access) as http,
     ):
         catalog = load_source(plan.default_index, http, projects=["torch"])
         rows = [measure(wheel, http) for wheel in chosen(catalog.wheels)]
@@ -78,7 +78,7 @@ def chosen(wheels: Iterable[Wheel]) -> list[Wheel]:
     return [best[versions[round(place * step)]] for place in range(COUNT)]
 
 
-def measure(wheel: Wheel, http: Http) -> str:
+def measure(wheel: Wheel, http: Client) -> str:
     started = time.monotonic()
     reading = read_contents(wheel.url, http=http)
     spent = time.monotonic() - started

@@ -25,6 +25,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -36,22 +37,25 @@ from gpuenv.commands import lock as locking  # noqa: E402
 from gpuenv.commands.context import Context  # noqa: E402
 from gpuenv.commands.network import Network  # noqa: E402
 from gpuenv.errors import IndexUnreachableError  # noqa: E402
-from gpuenv.index.access import Access  # noqa: E402
-from gpuenv.index.config import PYTORCH_INDEX, Place  # noqa: E402
+from gpuenv.index.config import Place  # noqa: E402
 from gpuenv.index.facts import Facts  # noqa: E402
-from gpuenv.index.http import PAGE_LIMIT, PAGE_TYPES, Absent, Answer, Http, Part  # noqa: E402
 from gpuenv.index.source import load_source  # noqa: E402
-from gpuenv.lock.audit import PYTORCH_HOSTS  # noqa: E402
 from gpuenv.lock.codec import lock_filename, parse  # noqa: E402
 from gpuenv.lock.fit import fits_machine  # noqa: E402
-from gpuenv.lock.making import host_of, profile_digest  # noqa: E402
+from gpuenv.lock.making import profile_digest  # noqa: E402
 from gpuenv.lock.model import Lock  # noqa: E402
 from gpuenv.machine.file import parse_machine  # noqa: E402
 from gpuenv.model.wheel import Wheel, WheelContents  # noqa: E402
+from gpuenv.net.access import Access  # noqa: E402
+from gpuenv.net.client import PAGE_LIMIT, PAGE_TYPES, Absent, Answer, Client  # noqa: E402
+from gpuenv.net.location import Location, host_of  # noqa: E402
 from gpuenv.report import Silent  # noqa: E402
 from gpuenv.system.files import read_text  # noqa: E402
 from support.index_pages import Anchor, render_project_page  # noqa: E402
 from support.recorded import Row, recording  # noqa: E402
+
+if TYPE_CHECKING:
+    from urllib3 import BaseHTTPResponse
 
 DAY = "2025-04-22"
 HOST = "https://download.pytorch.org"
@@ -60,16 +64,18 @@ README = LOCKS / "README.md"
 BEGIN, END = "<!-- locks: begin -->", "<!-- locks: end -->"
 
 
-class RecordedHttp(Http):
+class RecordedClient(Client):
     """Answers for PyTorch's host as it stood on the recorded day; for anything else there is no network."""
 
-    def get(self, url: str, *, accept: str = PAGE_TYPES, limit: int = PAGE_LIMIT) -> Answer | Absent:
+    def get(self, where: Location | str, *, accept: str = PAGE_TYPES, limit: int = PAGE_LIMIT) -> Answer | Absent:
+        where = self.address(where)
+        url = where.url
         parts = url.removeprefix(f"{HOST}/whl/").strip("/").split("/")
         if not url.startswith(f"{HOST}/whl/") or not url.endswith("/") or len(parts) != 1:
-            return Absent(url=url, status=403)
+            return Absent(where=where, status=403)
         rows = _stable_rows(parts[0])
         if not rows:
-            return Absent(url=url, status=403)
+            return Absent(where=where, status=403)
         anchors = [
             Anchor(
                 key=f"whl/{row.key}",
@@ -78,22 +84,28 @@ class RecordedHttp(Http):
             )
             for row in rows
         ]
-        return Answer(url=url, body=render_project_page(parts[0], anchors).encode(), content_type="text/html")
-
-    def part(self, url: str, wanted: str, *, limit: int) -> Part:
-        raise IndexUnreachableError("the bodies of the wheels were not recorded", causes=(url,))
+        return Answer(where=where, body=render_project_page(parts[0], anchors).encode(), content_type="text/html")
 
     @contextmanager
-    def stream(self, url: str) -> Iterator[tuple[int | None, Iterator[bytes]]]:
-        raise IndexUnreachableError("the bodies of the wheels were not recorded", causes=(url,))
-        yield None, iter(())
+    def open(self, where: Location, headers: Mapping[str, str]) -> Iterator[tuple[Location, BaseHTTPResponse]]:
+        raise IndexUnreachableError("the bodies of the wheels were not recorded", causes=(where.url,))
+        yield
 
 
 class RecordedNetwork(Network):
     """Hands out the recorded client."""
 
-    def client(self, *, cache: Path, environ: Mapping[str, str], access: Access, offline: bool, refresh: bool) -> Http:
-        return RecordedHttp(cache=cache, environ=environ, access=access)
+    def client(
+        self,
+        *,
+        cache: Path,
+        environ: Mapping[str, str],
+        access: Access,
+        sources: tuple[Location, ...],
+        offline: bool,
+        refresh: bool,
+    ) -> Client:
+        return RecordedClient(cache=cache, environ=environ, access=access)
 
 
 def _stable_rows(project: str | None = None) -> list[Row]:
@@ -146,8 +158,8 @@ def make(project: Path) -> tuple[locking.OneLock, ...]:
 def recorded_snapshot() -> str:
     """The identity of the recorded index, as locks made from it hold it."""
     with tempfile.TemporaryDirectory() as folder:
-        http = RecordedHttp(cache=Path(folder), environ={})
-        place = Place(kind="pytorch", location=PYTORCH_INDEX, configured_by="default")
+        http = RecordedClient(cache=Path(folder), environ={})
+        place = Place(kind="pytorch", location=Location.parse(f"{HOST}/whl", origin=""), configured_by="default")
         return load_source(place, http, projects=("torch", "torchaudio", "torchvision")).snapshot
 
 
@@ -160,7 +172,7 @@ def audit(lock: Lock, shown: str, *, recorded: bool) -> list[str]:
     rows = {f"{HOST}/whl/{row.key}": row for row in _stable_rows()} if recorded else {}
     for package in lock.packages:
         row = rows.get(unquote(package.url or ""))
-        if host_of(package.location) not in PYTORCH_HOSTS:
+        if host_of(package.location) not in tables.load().pytorch_hosts:
             faults.append(f"{shown}: {package.name} is at {package.location}, which is not PyTorch's")
         elif recorded and row is None:
             faults.append(f"{shown}: {package.name} is at {package.location}, which was not listed on {DAY}")

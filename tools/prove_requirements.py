@@ -34,11 +34,12 @@ from packaging.requirements import Requirement  # noqa: E402 # the folder of the
 from packaging.version import Version  # noqa: E402
 
 from gpuenv.index.config import Place, ecosystem_index  # noqa: E402
-from gpuenv.index.http import Answer, Http  # noqa: E402
 from gpuenv.index.inside import requirements_of  # noqa: E402
 from gpuenv.index.source import load_source  # noqa: E402
 from gpuenv.index.wheelfile import read_contents  # noqa: E402
 from gpuenv.model.wheel import Wheel  # noqa: E402
+from gpuenv.net.client import Answer, Client  # noqa: E402
+from gpuenv.net.location import Location  # noqa: E402
 from support.recorded import Row, recording  # noqa: E402
 
 TARGET = ROOT / "tests" / "data" / "index" / "proven.json"
@@ -53,12 +54,16 @@ FAMILY = ("torch", "torchvision", "torchaudio")
 class Prover:
     """Looks for proofs on the default package index."""
 
-    def __init__(self, http: Http) -> None:
+    def __init__(self, http: Client) -> None:
         url = ecosystem_index()
         if url is None:
             raise SystemExit("no pip was found that knows the default package index")
         self._http = http
-        self._place = Place(kind="package-index", location=url.rstrip("/"), configured_by="default")
+        self._place = Place(
+            kind="package-index",
+            location=Location.parse(url, origin="the package index").below(),
+            configured_by="default",
+        )
         self._listed: dict[str, tuple[Wheel, ...]] = {}
         self._bodies: dict[str, str] = {}
 
@@ -113,10 +118,10 @@ class Prover:
         import io
         import zipfile
 
-        with self._http.stream(wheel.url) as (length, pieces):
-            if length is None or length > 64 * 1024 * 1024:
-                return ""
-            body = b"".join(pieces)
+        found = self._http.part(wheel.url, "bytes=0-", limit=64 * 1024 * 1024)
+        body = found.body
+        if found.total != len(body):
+            return ""
         with zipfile.ZipFile(io.BytesIO(body)) as archive:
             name = next(each for each in archive.namelist() if each.endswith(".dist-info/METADATA"))
             return archive.read(name).decode()
@@ -196,7 +201,7 @@ def _normal(name: str) -> str:
 def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         cache = Path(os.environ.get("GPUENV_CACHE_DIR", folder))
-        with Http(cache=cache / "http", environ=os.environ) as http:
+        with Client(cache=cache / "http", environ=os.environ) as http:
             found = prove(Prover(http))
     TARGET.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n", encoding="utf-8", newline="\n")
     print(f"wrote {TARGET.relative_to(ROOT)}: {len(found)} wheels")

@@ -41,11 +41,11 @@ from table_text import (
 from gpuenv import knowledge
 from gpuenv.errors import GpuenvError
 from gpuenv.index.config import Place, ecosystem_index, plan_sources
-from gpuenv.index.http import Http
 from gpuenv.index.layout import read_package_index
 from gpuenv.index.wheelfile import WheelReading, read_contents
 from gpuenv.knowledge.names import cudnn_of
 from gpuenv.model.wheel import Wheel
+from gpuenv.net.client import Client
 
 SOURCE = "wheel on the default package index, read by range requests: CUDAConfig.h"
 Rows = list[dict[str, Any]]  # Any: rows of the tables in the research's shape, which table_text owns
@@ -79,18 +79,18 @@ def run(options: argparse.Namespace, cache: Path) -> int:
     if plan.default_index is None:
         print("error: pip's configuration names no package index\nhint: --index URL", file=sys.stderr)
         return 2
-    with Http(cache=cache, environ=os.environ, access=plan.access) as http:
+    with Client(cache=cache, environ=os.environ, access=plan.access) as http:
         if options.check:
             return check(http, plan.default_index, seed=options.seed, count=options.count)
         return update(http, plan.default_index, everything=options.all, force=options.force)
 
 
-def listed(http: Http, place: Place, project: str = "torch") -> tuple[Wheel, ...]:
+def listed(http: Client, place: Place, project: str = "torch") -> tuple[Wheel, ...]:
     listing = read_package_index(place, http, project)
     return tuple(wheel for wheel in listing.wheels if wheel.yanked is None and not Version(wheel.version).is_prerelease)
 
 
-def check(http: Http, place: Place, *, seed: int, count: int) -> int:
+def check(http: Client, place: Place, *, seed: int, count: int) -> int:
     """Read some of the wheels that the tables rest on once more."""
     readings = [row for row in reading_rows(READINGS.read_text("utf-8")) if row["cuda"]]
     by_name = {wheel.filename: wheel for wheel in listed(http, place)}
@@ -122,7 +122,7 @@ def differences(row: dict[str, Any], wheel: Wheel, reading: WheelReading) -> lis
     return problems
 
 
-def update(http: Http, place: Place, *, everything: bool, force: bool) -> int:
+def update(http: Client, place: Place, *, everything: bool, force: bool) -> int:
     """Read what is new, or everything, and lay the tables beside what they were."""
     readings = reading_rows(READINGS.read_text("utf-8"))
     releases = release_rows((KNOWLEDGE / "releases.toml").read_text("utf-8"))
@@ -253,7 +253,7 @@ def new_release(wheel: Wheel, git: str, requires: Sequence[str], wheels: Sequenc
     }
 
 
-def companions(http: Http, place: Place, releases: Rows) -> None:
+def companions(http: Client, place: Place, releases: Rows) -> None:
     """Give releases without companions those that pin them."""
     bare = {row["torch"]: row for row in releases if not row["companions"].get("torchvision")}
     if not bare:

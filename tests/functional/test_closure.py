@@ -12,6 +12,7 @@ from gpuenv.environment.compiling import Indexes
 from gpuenv.errors import IntegrityError, NoFittingWheelError, UvError
 from gpuenv.lock.codec import parse, render
 from gpuenv.model.wheel import Wheel
+from support.addresses import at
 from support.closures import (
     FAMILY,
     TAG,
@@ -152,7 +153,7 @@ def test_a_hostile_find_links_folder_in_use_serves_no_name_of_the_family(
         build_wheel(name, "9.9.9").write(tmp_path / "links")
     build_wheel("numpy", "2.4.0").write(tmp_path / "links")
     asked = request(decision(torch, vision), server, torch_server)
-    asked = replace(asked, indexes=Indexes(default=server.default_index, find_links=(str(tmp_path / "links"),)))
+    asked = replace(asked, indexes=Indexes(default=at(server.default_index), find_links=(at(str(tmp_path / "links")),)))
     found = close(asked, source, resolver(tmp_path / "cache"))
     assert found["torch"].version == "2.10.0+cu128"
     assert found["triton"].version == "3.6.0"

@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 
 from gpuenv.errors import IndexError_, IndexUnreachableError, OfflineError, PageFormatError
-from gpuenv.index.access import Access
 from gpuenv.index.config import Place, SourcePlan, plan_sources
-from gpuenv.index.http import Http
 from gpuenv.index.source import Sources, load_source, merge
 from gpuenv.model.wheel import Catalog
+from gpuenv.net.access import Access
+from gpuenv.net.client import Client
+from support.addresses import at
 from support.index_server import LOGIN_PAGE, Fault, IndexServer
 from support.wheels import build_wheel, torch_wheel
 
@@ -35,12 +36,12 @@ def fill(server: IndexServer) -> None:
     server.add(torch_wheel("2.11.0.dev20260102", "cu128"), folder="nightly/cu128")
 
 
-def client(folder: Path, *, offline: bool = False, refresh: bool = False) -> Http:
-    return Http(cache=folder / "cache", environ={}, access=QUICK, offline=offline, refresh=refresh)
+def client(folder: Path, *, offline: bool = False, refresh: bool = False) -> Client:
+    return Client(cache=folder / "cache", environ={}, access=QUICK, offline=offline, refresh=refresh)
 
 
 def mirror(location: str) -> Place:
-    return Place(kind="mirror", location=location, configured_by="--torch-index", only=True)
+    return Place(kind="mirror", location=at(location), configured_by="--torch-index", only=True)
 
 
 def plan(torch: Sequence[Place]) -> SourcePlan:
@@ -168,7 +169,7 @@ def test_a_mirror_in_a_folder_without_any_page(tmp_path: Path) -> None:
 def test_the_default_package_index_as_a_source(server: IndexServer, tmp_path: Path) -> None:
     wheel = torch_wheel("2.10.0", "cu128", local=False)
     server.add_package(wheel)
-    place = Place(kind="package-index", location=server.default_index, configured_by="default")
+    place = Place(kind="package-index", location=at(server.default_index), configured_by="default")
     catalog = load_source(place, client(tmp_path), projects=["torch", "torchvision"])
     found = catalog.wheels[0]
     assert (found.version, found.variant, found.source) == ("2.10.0", None, "package-index")
@@ -178,7 +179,7 @@ def test_the_default_package_index_as_a_source(server: IndexServer, tmp_path: Pa
 
 def test_a_page_of_links(server: IndexServer, tmp_path: Path) -> None:
     fill(server)
-    place = Place(kind="find-links", location=f"{server.torch_index}/torch/", configured_by="--find-links")
+    place = Place(kind="find-links", location=at(f"{server.torch_index}/torch/"), configured_by="--find-links")
     catalog = load_source(place, client(tmp_path), projects=["torch", "numpy"])
     assert {variant for _, variant, _ in seen(catalog)} == {"cpu", "cu126", "cu128"}
     assert catalog.attempts[0].failure == "no wheel of it there"  # numpy
@@ -186,7 +187,7 @@ def test_a_page_of_links(server: IndexServer, tmp_path: Path) -> None:
 
 def test_sources_are_asked_only_as_far_as_needed(server: IndexServer, tmp_path: Path) -> None:
     torch_wheel("2.10.0", "cu128").write(tmp_path / "house")
-    local = Place(kind="find-links", location=str(tmp_path / "house"), configured_by="--find-links")
+    local = Place(kind="find-links", location=at(str(tmp_path / "house")), configured_by="--find-links")
     sources = Sources(plan([local, mirror(server.torch_index)]), client(tmp_path), projects=["torch"])
     assert len(next(iter(sources)).wheels) == 1
     assert server.log == []
@@ -196,8 +197,8 @@ def test_a_dead_source_is_an_attempt_and_the_next_is_asked(server: IndexServer, 
     server.fault("/whl/", Fault(status=503))
     torch_wheel("2.13.0", "cpu").write(tmp_path / "house")
     places = [
-        Place(kind="pytorch", location=server.torch_index, configured_by="default"),
-        Place(kind="find-links", location=str(tmp_path / "house"), configured_by="PIP_FIND_LINKS"),
+        Place(kind="pytorch", location=at(server.torch_index), configured_by="default"),
+        Place(kind="find-links", location=at(str(tmp_path / "house")), configured_by="PIP_FIND_LINKS"),
     ]
     sources = Sources(plan(places), client(tmp_path), projects=["torch"])
     catalogs = list(sources)
@@ -209,7 +210,7 @@ def test_a_dead_source_is_an_attempt_and_the_next_is_asked(server: IndexServer, 
 def test_the_index_a_user_insists_on_fails_for_good(server: IndexServer, tmp_path: Path) -> None:
     server.fault("/whl/", Fault(status=503))
     torch_wheel("2.13.0", "cpu").write(tmp_path / "house")
-    house = Place(kind="find-links", location=str(tmp_path / "house"), configured_by="pip")
+    house = Place(kind="find-links", location=at(str(tmp_path / "house")), configured_by="pip")
     with pytest.raises(IndexUnreachableError, match="cannot be used"):
         list(Sources(plan([mirror(server.torch_index), house]), client(tmp_path), projects=["torch"]))
 
@@ -217,9 +218,9 @@ def test_the_index_a_user_insists_on_fails_for_good(server: IndexServer, tmp_pat
 def test_no_source_at_all_names_every_one_in_order(server: IndexServer, tmp_path: Path) -> None:
     server.fault("/whl/", Fault(status=403))
     places = [
-        Place(kind="pytorch", location=server.torch_index.replace("://", "://me:canary@"), configured_by="default"),
-        Place(kind="find-links", location=str(tmp_path / "missing"), configured_by="/etc/pip.conf"),
-        Place(kind="package-index", location=server.default_index, configured_by="PIP_INDEX_URL"),
+        Place(kind="pytorch", location=at(server.torch_index.replace("://", "://me:canary@")), configured_by="default"),
+        Place(kind="find-links", location=at(str(tmp_path / "missing")), configured_by="/etc/pip.conf"),
+        Place(kind="package-index", location=at(server.default_index), configured_by="PIP_INDEX_URL"),
     ]
     sources = Sources(plan(places), client(tmp_path), projects=["torch"])
     assert [catalog.wheels for catalog in sources] == [(), (), ()]
@@ -234,7 +235,7 @@ def test_no_source_at_all_names_every_one_in_order(server: IndexServer, tmp_path
 
 
 def test_offline_without_a_copy_is_its_own_error(server: IndexServer, tmp_path: Path) -> None:
-    default = Place(kind="pytorch", location=server.torch_index, configured_by="default")
+    default = Place(kind="pytorch", location=at(server.torch_index), configured_by="default")
     sources = Sources(plan([default]), client(tmp_path, offline=True), projects=["torch"])
     assert [catalog.wheels for catalog in sources] == [()]
     assert isinstance(sources.nothing(), OfflineError)

@@ -9,14 +9,15 @@ from pathlib import Path
 import pytest
 
 from gpuenv.errors import GpuenvError, IndexUnreachableError, IntegrityError
-from gpuenv.index.access import Access
 from gpuenv.index.config import Place
 from gpuenv.index.facts import Facts
-from gpuenv.index.http import Http
 from gpuenv.index.learn import learn
 from gpuenv.index.source import load_source
 from gpuenv.index.wheelfile import WheelReading, read_contents
 from gpuenv.model.wheel import Wheel, WheelContents
+from gpuenv.net.access import Access
+from gpuenv.net.client import Client
+from support.addresses import at
 from support.index_server import LOGIN_PAGE, Fault, IndexServer
 from support.wheels import BuiltWheel, as_zip64, build_wheel, companion_wheel, torch_wheel
 
@@ -48,8 +49,8 @@ def server() -> Iterator[IndexServer]:
         yield running
 
 
-def client(folder: Path) -> Http:
-    return Http(cache=folder / "cache", environ={}, access=QUICK)
+def client(folder: Path) -> Client:
+    return Client(cache=folder / "cache", environ={}, access=QUICK, sleep=lambda _: None)
 
 
 def read(server: IndexServer, wheel: BuiltWheel, folder: Path, *, allow_download: bool = False) -> WheelReading:
@@ -102,7 +103,7 @@ def test_zip64_of_a_large_wheel(server: IndexServer, tmp_path: Path) -> None:
 
 def test_a_local_wheel_needs_no_network(tmp_path: Path) -> None:
     path = SMALL.write(tmp_path)
-    for location in (path, str(path), path.as_uri()):
+    for location in (path, path.as_uri(), at(str(path))):
         found = read_contents(location, http=client(tmp_path))
         assert without_detail(found.contents) == EXPECTED
         assert (found.requests, found.bytes) == (0, 0)
@@ -145,8 +146,9 @@ def test_without_ranges_the_cost_is_said_and_asked_for(server: IndexServer, tmp_
 
 
 def test_a_whole_download_that_ends_too_early(server: IndexServer, tmp_path: Path) -> None:
-    server.fault("/whl/cu128/", Fault(truncate=1000))
-    server.fault("/whl/cu128/", Fault(no_ranges=True, only_ranges=True))
+    server.fault("/whl/cu128/", Fault(drop=True))
+    server.fault("/whl/cu128/", Fault(truncate=1000, times=1))
+    server.fault("/whl/cu128/", Fault(no_ranges=True, only_ranges=True, times=1))
     with pytest.raises(IndexUnreachableError) as caught:
         read(server, LARGE, tmp_path, allow_download=True)
     assert "before the answer was complete" in caught.value.causes[0]
@@ -197,7 +199,7 @@ def test_a_passing_fault_in_the_middle_is_tried_again(server: IndexServer, tmp_p
 def test_a_wheel_replaced_while_it_is_read_is_noticed(server: IndexServer, tmp_path: Path) -> None:
     url = server.add(LARGE, folder="cu128")
 
-    class Replacing(Http):
+    class Replacing(Client):
         def part(self, url: str, wanted: str, *, limit: int):  # type: ignore[no-untyped-def]
             part = super().part(url, wanted, limit=limit)
             server.add(replace(LARGE, body=LARGE.body[:-22] + LARGE.body[-22:-2] + b"\x00\x00"), folder="cu128")
@@ -225,7 +227,7 @@ def test_a_wheel_whose_metadata_is_anothers(server: IndexServer, tmp_path: Path)
 
 
 def listed(server: IndexServer, folder: Path, project: str) -> Wheel:
-    place = Place(kind="mirror", location=server.torch_index, configured_by="--torch-index")
+    place = Place(kind="mirror", location=at(server.torch_index), configured_by="--torch-index")
     return load_source(place, client(folder), projects=[project], channels=("stable",)).wheels[0]
 
 

@@ -18,6 +18,7 @@ from gpuenv.model.decision import Decision
 from gpuenv.model.machine import ComputeCapability
 from gpuenv.model.wheel import SourceKind, Wheel, WheelContents
 from gpuenv.report import Silent
+from support.addresses import at
 from support.index_server import IndexServer
 from support.wheels import LINUX, BuiltWheel, build_wheel, torch_wheel
 
@@ -160,7 +161,7 @@ def request(what: Decision, server: IndexServer, torch_server: IndexServer, **ch
         "decision": what,
         "target": linux(),
         "family": FAMILY,
-        "indexes": Indexes(default=server.default_index),
+        "indexes": Indexes(default=at(server.default_index)),
         "torch_hosts": frozenset({torch_server.url.removeprefix("http://")}),
     }
     return ClosureRequest(**(values | changes))

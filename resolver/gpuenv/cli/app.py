@@ -217,6 +217,7 @@ def _wishes(settings: Mapping[str, Setting]) -> Wishes:
         torch_index=text("torch-index"),
         index=text("index"),
         find_links=many("find-links"),
+        allow_hosts=many("allow-host"),
         python=text("python"),
         torch=text("torch"),
         channel=cast(ChannelWish | None, channel),  # one of the option's choices, checked when settings were merged

@@ -81,6 +81,12 @@ COMMON = (
         help="a folder or page of wheels, asked before any index; an empty one: none, not even pip's",
     ),
     Option(
+        name="allow-host",
+        kind="list",
+        metavar="HOST",
+        help="a host that rows of the torch index may lead to beside its own; may be repeated",
+    ),
+    Option(
         name="python",
         group="decision",
         kind="text",

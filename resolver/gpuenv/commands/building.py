@@ -21,6 +21,7 @@ def build_locked(
     uv = find_uv(context.environ, explicit=context.uv)
     interpreters = find_interpreters(uv, cwd=context.project, reporter=context.reporter, downloads=not context.offline)
     python = require_interpreter(locked.lock.inputs.target.python, interpreters)
+    plan = deciding.source_plan(context)
     built = build(
         locked.path,
         locked.lock,
@@ -35,7 +36,7 @@ def build_locked(
             keep_failed=keep_failed,
             sync_from=from_store(context, locked.lock, name=locked.path.name),
             python_downloads=python.path is None,
-            extra_env=deciding.uv_environment(context, deciding.source_plan(context)),
+            extra_env=deciding.uv_environment(context, plan) | deciding.uv_credentials(plan),
         ),
     )
     context.reporter.say(

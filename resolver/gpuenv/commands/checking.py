@@ -14,7 +14,6 @@ from gpuenv.commands.locked import decide_and_lock
 from gpuenv.commands.seeing import Seen
 from gpuenv.commands.wanted import in_scope
 from gpuenv.errors import GpuenvError, IndexError_, IndexUnreachableError, UsageError
-from gpuenv.index.http import Http
 from gpuenv.index.source import Sources
 from gpuenv.lock import check as rules
 from gpuenv.lock import making
@@ -23,6 +22,7 @@ from gpuenv.lock.fit import fits_machine
 from gpuenv.lock.model import Lock, LockInputs
 from gpuenv.model.profile import Profile
 from gpuenv.model.wheel import Channel, Wheel
+from gpuenv.net.client import Client
 
 if TYPE_CHECKING:
     from gpuenv.commands.lock import OneLock
@@ -93,7 +93,7 @@ def _listed(context: Context, lock: Lock) -> tuple[tuple[Wheel, ...] | None, Map
     return None, {}
 
 
-def _link_state(http: Http, location: str) -> LinkState:
+def _link_state(http: Client, location: str) -> LinkState:
     """Ask for one byte of a wheel: does its link still answer?"""
     if making.local_path(location) is not None:
         return "answers" if Path(str(making.local_path(location))).is_file() else "gone"

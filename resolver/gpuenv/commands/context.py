@@ -22,6 +22,7 @@ class Wishes:
     torch_index: str | None = None
     index: str | None = None
     find_links: tuple[str, ...] = ()
+    allow_hosts: tuple[str, ...] = ()
     python: str | None = None
     torch: str | None = None
     channel: ChannelWish | None = None

@@ -18,12 +18,12 @@ from gpuenv.commands.seeing import Seen
 from gpuenv.commands.wanted import bare_request, check_fit
 from gpuenv.errors import GpuenvError, IndexError_, InterpreterError, NoFittingWheelError
 from gpuenv.index.config import Place, SourcePlan, ecosystem_index, plan_sources
-from gpuenv.index.http import Http
 from gpuenv.index.source import Sources, load_source
 from gpuenv.knowledge import Knowledge
 from gpuenv.model.decision import Decision, NoDecision, Rejected
 from gpuenv.model.profile import Profile
 from gpuenv.model.wheel import Attempt, Catalog, Channel, WheelContents
+from gpuenv.net.client import Client
 
 PREFERRED_PYTHONS = ("3.12", "3.13", "3.11", "3.14", "3.10", "3.15", "3.9", "3.8")
 """For a machine that is not this one: the version most of the ecosystem has wheels for, then its neighbours."""
@@ -63,6 +63,7 @@ def source_plan(context: Context) -> SourcePlan:
         torch_index=wishes.torch_index,
         index=wishes.index,
         find_links=wishes.find_links,
+        allow_hosts=wishes.allow_hosts,
         environ=context.environ,
         platform=sys.platform,
         folder=context.project,
@@ -70,12 +71,13 @@ def source_plan(context: Context) -> SourcePlan:
     )
 
 
-def open_http(context: Context, plan: SourcePlan) -> Http:
+def open_http(context: Context, plan: SourcePlan) -> Client:
     """The run's client, as the options and pip's configuration want it. It is shared: do not close it."""
     return context.network.client(
         cache=context.cache / "http",
         environ=context.environ,
         access=plan.access,
+        sources=plan.locations,
         offline=context.offline,
         refresh=context.refresh,
     )
@@ -86,11 +88,22 @@ def uv_environment(context: Context, plan: SourcePlan) -> dict[str, str]:
     found: dict[str, str] = {}
     if plan.access.certificates and not context.environ.get("SSL_CERT_FILE"):
         found["SSL_CERT_FILE"] = plan.access.certificates
+    if plan.access.client_certificate and not context.environ.get("SSL_CLIENT_CERT"):
+        found["SSL_CLIENT_CERT"] = plan.access.client_certificate
+    if plan.access.trusted_hosts:
+        found["UV_INSECURE_HOST"] = " ".join(plan.access.trusted_hosts)
     if plan.access.proxy:
         for name in ("HTTPS_PROXY", "HTTP_PROXY"):
             if not (context.environ.get(name) or context.environ.get(name.lower())):
-                found[name] = plan.access.proxy
+                found[name] = plan.access.proxy.with_secrets()
     return found
+
+
+def uv_credentials(plan: SourcePlan) -> dict[str, str]:
+    """The credentials of the sources, for an installation from a lock: uv uses those of an index for every file on its
+    server, and asks no index there."""
+    holders = [each.with_secrets() for each in plan.locations if each.credentials is not None]
+    return {"UV_INDEX": " ".join(holders)} if holders else {}
 
 
 def request_of(context: Context, *, profile: Profile, seen: Seen, exclude: Sequence[str] = ()) -> select.Request:
@@ -153,7 +166,7 @@ class _Hearing:
     """One walk through the sources. ``turned_down`` collects what earlier sources offered in vain."""
 
     def __init__(
-        self, *, context: Context, seen: Seen, profile: Profile, plan: SourcePlan, http: Http, reader: Reader
+        self, *, context: Context, seen: Seen, profile: Profile, plan: SourcePlan, http: Client, reader: Reader
     ) -> None:
         self.context, self.seen, self.profile = context, seen, profile
         self.plan, self.http, self.reader = plan, http, reader

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from gpuenv import knowledge as tables
 from gpuenv.commands import deciding
@@ -13,6 +12,7 @@ from gpuenv.index.names import NameFault, parse_name
 from gpuenv.index.wheelfile import Want, WheelReading, read_contents
 from gpuenv.knowledge import Disagreement
 from gpuenv.model.wheel import Wheel
+from gpuenv.net.location import Location
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +30,8 @@ class InspectOutcome(Outcome):
 def run(context: Context, *, location: str) -> InspectOutcome:
     """Read a wheel by byte ranges. ``location`` is a URL or a path."""
     plan = deciding.source_plan(context)
-    place, filename = _place(context, location)
+    place = _place(context, location)
+    filename = place.filename
     name = parse_name(filename)
     if isinstance(name, NameFault):
         raise UsageError(
@@ -50,7 +51,7 @@ def run(context: Context, *, location: str) -> InspectOutcome:
         project=name.project,
         version=name.version,
         filename=filename,
-        url=str(place),
+        url=place.url,
         source="find-links",
         channel="stable",
         variant=None,
@@ -60,21 +61,17 @@ def run(context: Context, *, location: str) -> InspectOutcome:
         project=name.project,
         version=name.version,
         filename=filename,
-        location=location,
+        location=place.url if "://" in location else location,
         reading=reading,
         disagreement=tables.load().compare(wheel, reading.contents) if known else None,
     )
 
 
-def _place(context: Context, location: str) -> tuple[str | Path, str]:
-    from urllib.parse import unquote, urlsplit
-
-    if "://" in location:
-        return location, unquote(urlsplit(location).path.rpartition("/")[2])
-    path = context.project / location
-    if not path.is_file():
+def _place(context: Context, text: str) -> Location:
+    location = Location.parse(text, origin="WHEEL", folder=context.project)
+    if location.is_local and not location.local.is_file():
         raise UsageError(
-            f"there is no wheel at {location}",
+            f"there is no wheel at {text}",
             hints=("Give a path or a URL of a .whl file; `gpuenv resolve --json` prints URLs",),
         )
-    return path, path.name
+    return location

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from gpuenv.commands.context import Context
-from gpuenv.environment.fetch import Fetcher, requests_opener
+from gpuenv.commands.deciding import open_http
+from gpuenv.environment.fetch import Fetcher
 from gpuenv.environment.store import Store
-from gpuenv.index.access import certificates_for, proxy_for
 from gpuenv.index.config import SourcePlan
 from gpuenv.lock import codec
 from gpuenv.lock.model import Lock
@@ -30,21 +30,8 @@ def from_store(context: Context, lock: Lock, *, name: str) -> Path | None:
 
 
 def fetcher(context: Context, plan: SourcePlan) -> Fetcher:
-    """A downloader into the store, with the user's certificate and proxy; offline it answers from the store alone."""
-    if context.offline:
-        return Fetcher(store=open_store(context), opener=None, reporter=context.reporter)
-    import requests
-
-    session = requests.Session()
-    session.trust_env = False  # the environment reaches the session through `context` only
-    certificates = certificates_for(plan.access, context.environ)
-    if certificates:
-        session.verify = certificates
-    for scheme in ("http", "https"):
-        proxy = proxy_for(f"{scheme}://download.pytorch.org", plan.access, context.environ)
-        if proxy:
-            session.proxies[scheme] = proxy
-    return Fetcher(store=open_store(context), opener=requests_opener(session), reporter=context.reporter)
+    """A downloader into the store; offline it answers from the store alone."""
+    return Fetcher(store=open_store(context), client=open_http(context, plan), reporter=context.reporter)
 
 
 def keep(context: Context, plan: SourcePlan, lock: Lock) -> int:

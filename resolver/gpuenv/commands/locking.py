@@ -24,7 +24,6 @@ from gpuenv.environment.compiling import Indexes, Resolver
 from gpuenv.environment.stubs import parse_requirement
 from gpuenv.environment.uv import Uv, find_uv
 from gpuenv.errors import IndexError_
-from gpuenv.index.http import Http
 from gpuenv.index.source import load_source
 from gpuenv.lock import codec, making
 from gpuenv.lock.audit import same_file
@@ -33,6 +32,8 @@ from gpuenv.lock.places import anchored, near
 from gpuenv.model.decision import Question
 from gpuenv.model.profile import Profile
 from gpuenv.model.wheel import Wheel, WheelContents
+from gpuenv.net.client import Client
+from gpuenv.net.location import host_of, public
 from gpuenv.select import builds
 from gpuenv.select.candidates import Entry, parse_entry
 from gpuenv.select.target import Refusal, Target
@@ -121,9 +122,11 @@ def command_of(context: Context, profile: Profile, *, single_source: bool, machi
     for name in ("torch_index", "index", "python", "torch", "channel", "variant", "exclude_newer"):
         value = getattr(wishes, name)
         if value is not None:
-            words += [f"--{name.replace('_', '-')}", making.redacted(str(value))]
+            words += [f"--{name.replace('_', '-')}", public(str(value))]
     for folder in wishes.find_links:
-        words += ["--find-links", making.redacted(folder)]
+        words += ["--find-links", public(folder)]
+    for host in wishes.allow_hosts:
+        words += ["--allow-host", host]
     for number in wishes.gpus or ():
         words += ["--gpu", str(number)]
     words += ["--single-source"] if single_source else []
@@ -168,16 +171,14 @@ def _hosts(decided: Decided, *, single_source: bool) -> frozenset[str]:
     A mirror's host counts only where everything has to come from it: a company's server often holds a mirror of
     PyTorch's index and one of the package index side by side.
     """
-    from gpuenv.lock.audit import PYTORCH_HOSTS
-
-    own = {making.host_of(wheel.url) for wheel in decided.decision.packages} if single_source else set()
-    return frozenset({*PYTORCH_HOSTS, *own})
+    own = {host_of(wheel.url) for wheel in decided.decision.packages} if single_source else set()
+    return tables.load().pytorch_hosts | own
 
 
 class _Source:
     """The torch source of a decision, asked for what the closure needs beyond the decided wheels."""
 
-    def __init__(self, context: Context, decided: Decided, http: Http, wishes: LockWishes) -> None:
+    def __init__(self, context: Context, decided: Decided, http: Client, wishes: LockWishes) -> None:
         self._context, self._decided, self._http, self._wishes = context, decided, http, wishes
         self._reader = Reader(context, http, facts=decided.contents)
         self._knowledge = tables.load()

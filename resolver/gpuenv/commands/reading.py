@@ -8,16 +8,16 @@ from gpuenv import knowledge as tables
 from gpuenv.commands.context import Context
 from gpuenv.errors import IndexError_, IntegrityError
 from gpuenv.index.facts import Facts
-from gpuenv.index.http import Http
 from gpuenv.index.learn import learn
 from gpuenv.model.decision import Question
 from gpuenv.model.wheel import Wheel, WheelContents
+from gpuenv.net.client import Client
 
 
 class Reader:
     """Reads wheels for one run. ``facts`` is what is known by URL: the decision's fourth argument."""
 
-    def __init__(self, context: Context, http: Http, *, facts: Mapping[str, WheelContents] | None = None) -> None:
+    def __init__(self, context: Context, http: Client, *, facts: Mapping[str, WheelContents] | None = None) -> None:
         self.facts: dict[str, WheelContents] = dict(facts or {})
         self._context, self._http = context, http
         self._memory = Facts(context.cache / "wheels")

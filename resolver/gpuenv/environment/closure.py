@@ -20,16 +20,18 @@ from urllib.parse import urlsplit
 
 from packaging.utils import canonicalize_name
 
+from gpuenv import knowledge
 from gpuenv.environment.compiling import Indexes, Picked, Resolver, compile_closure
 from gpuenv.environment.single_source import Rules, SingleSourceIndex
 from gpuenv.environment.stubs import PLACEHOLDER_VERSION, parse_requirement, write_stub
 from gpuenv.errors import IndexUnreachableError, IntegrityError, NoFittingWheelError, UsageError, UvError
-from gpuenv.lock.audit import PYTORCH_HOSTS, audit, same_file
-from gpuenv.lock.making import local_path, package_of, redacted
+from gpuenv.lock.audit import audit, same_file
+from gpuenv.lock.making import local_path, package_of
 from gpuenv.lock.model import HashOrigin, Lock, LockedPackage, MachineTarget
 from gpuenv.lock.target import marker_environment
 from gpuenv.model.decision import Decision
 from gpuenv.model.wheel import Wheel, WheelContents
+from gpuenv.net.location import public
 
 _MOST_ROUNDS = 12
 
@@ -77,7 +79,7 @@ class ClosureRequest:
     previous_text: str | None = None
     """Its text; ``None`` lets every version move."""
     single_source: bool = False
-    torch_hosts: frozenset[str] = frozenset(PYTORCH_HOSTS)
+    torch_hosts: frozenset[str] = field(default_factory=lambda: knowledge.load().pytorch_hosts)
     """Hosts (with port where one is given) that serve nothing but the torch index. The caller adds a mirror's."""
 
 
@@ -338,7 +340,7 @@ def _check_unchanged(package: LockedPackage, previous: Lock | None) -> None:
         f"{package.filename} is not the file that was locked, under the same address",
         causes=(
             f"locked: sha256 {before.sha256} ({before.hash_origin})",
-            f"now: sha256 {package.sha256} at {redacted(package.location)} ({package.hash_origin})",
+            f"now: sha256 {package.sha256} at {public(package.location)} ({package.hash_origin})",
             "an index that writes a file again under its old name, or somebody else who does",
         ),
         hints=("Compare with a second machine; if the new file is right, delete the lock and lock again",),

@@ -12,9 +12,10 @@ from gpuenv.documents import DocumentError, parse_toml
 from gpuenv.environment.translate import translate
 from gpuenv.environment.uv import Uv
 from gpuenv.errors import IntegrityError, MachineError, UvError
-from gpuenv.lock.making import glibc_of, without_credentials
+from gpuenv.lock.making import glibc_of
 from gpuenv.lock.model import MachineTarget, filename_of, is_sha256
 from gpuenv.lock.target import best_wheel
+from gpuenv.net.location import Location, public
 from gpuenv.report import Reporter
 from gpuenv.system.files import read_text, write_atomic
 
@@ -38,13 +39,20 @@ _PLATFORMS = {
 class Indexes:
     """Where packages outside the family come from. ``default`` ``None`` is uv's own default index.
 
-    ``extra`` are asked before ``default``, and the first that knows a name decides (uv's ``first-index``). URLs may
-    carry credentials: they are handed to uv and never shown or locked.
+    ``extra`` are asked before ``default``, and the first that knows a name decides (uv's ``first-index``). uv gets
+    them by its environment: everybody on a machine may read a command line.
     """
 
-    default: str | None = None
-    extra: tuple[str, ...] = ()
-    find_links: tuple[str, ...] = ()
+    default: Location | None = None
+    extra: tuple[Location, ...] = ()
+    find_links: tuple[Location, ...] = ()
+
+    def variables(self) -> dict[str, str]:
+        """What uv reads them from. A blank or a comma would end an address, and none is left in one."""
+        found = {"UV_DEFAULT_INDEX": self.default.with_secrets()} if self.default is not None else {}
+        extra, links = [each.with_secrets() for each in self.extra], [each.with_secrets() for each in self.find_links]
+        found |= {"UV_INDEX": " ".join(extra)} if extra else {}
+        return found | ({"UV_FIND_LINKS": ",".join(each.replace(",", "%2C") for each in links)} if links else {})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,7 +125,6 @@ def compile_closure(
     args += ["--no-config", "--only-binary", ":all:", "--format", "pylock.toml", "--output-file", str(answer)]
     args += ["--quiet", "--no-header", "--python", str(resolver.interpreter)]
     args += ["--python-platform", python_platform(target), "--python-version", target.python]
-    args += _index_options(indexes)
     if exclude_newer is not None:
         args += ["--exclude-newer", exclude_newer]
     if resolver.offline:
@@ -130,7 +137,7 @@ def compile_closure(
         deadline=resolver.deadline,
         reporter=resolver.reporter,
         cache=resolver.cache,
-        extra_env=resolver.extra_env,
+        extra_env={**resolver.extra_env, **indexes.variables()},
     )
     if done.returncode != 0:
         raise translate(done.stderr, doing="uv pip compile")
@@ -159,7 +166,7 @@ def _picked(package: Package, target: MachineTarget) -> Picked:
         return Picked(
             name=package.name,
             version=version,
-            url=without_credentials(package.archive.url) if package.archive.url else None,
+            url=public(package.archive.url) if package.archive.url else None,
             filename=filename_of(place),
             sha256=package.archive.hashes.get("sha256", ""),
             size=None,
@@ -180,23 +187,12 @@ def _picked(package: Package, target: MachineTarget) -> Picked:
     return Picked(
         name=package.name,
         version=version,
-        url=without_credentials(place),
+        url=public(place),
         filename=wheel.filename,
         sha256=sha256,
         size=wheel.size,
         upload_time=None if wheel.upload_time is None else wheel.upload_time.isoformat(),
     )
-
-
-def _index_options(indexes: Indexes) -> list[str]:
-    options: list[str] = []
-    if indexes.default is not None:
-        options += ["--default-index", indexes.default]
-    for url in indexes.extra:
-        options += ["--index", url]
-    for place in indexes.find_links:
-        options += ["--find-links", place]
-    return options
 
 
 def _write(path: Path, lines: Sequence[str]) -> Path:

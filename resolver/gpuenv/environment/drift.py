@@ -14,8 +14,8 @@ from packaging.version import InvalidVersion, Version
 from gpuenv.environment.compare import Difference, compare
 from gpuenv.environment.guard import FILES
 from gpuenv.environment.marker import FAILED_NOTE, MARKER, Marker, read_marker
-from gpuenv.environment.translate import redact
 from gpuenv.environment.tree import Distribution, distributions, site_packages
+from gpuenv.net.location import redact
 
 ChangeKind = Literal["added", "removed", "changed", "replaced", "broken"]
 

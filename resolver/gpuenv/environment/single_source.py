@@ -21,9 +21,9 @@ from urllib.parse import quote, unquote, urlsplit
 from gpuenv.environment.compiling import Indexes, Resolver
 from gpuenv.environment.stubs import metadata_text
 from gpuenv.errors import GpuenvError, IntegrityError
-from gpuenv.lock.making import host_of
 from gpuenv.lock.model import canonical_time
 from gpuenv.model.wheel import Wheel, WheelContents
+from gpuenv.net.location import Location, host_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +99,8 @@ class SingleSourceIndex:
     def indexes(self) -> Indexes:
         """This index alone."""
         port = 0 if self._server is None else self._server.server_address[1]
-        return Indexes(default=f"http://127.0.0.1:{port}{self._prefix}/simple/")
+        address = f"http://127.0.0.1:{port}{self._prefix}/simple/"
+        return Indexes(default=Location.parse(address, origin="the index on loopback"))
 
     def confine(self, resolver: Resolver, cache: Path) -> Resolver:
         """The resolver without a way out: no proxy, a cache of its own, loopback allowed."""

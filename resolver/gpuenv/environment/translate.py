@@ -20,12 +20,8 @@ from gpuenv.errors import (
     OfflineError,
     UvError,
 )
+from gpuenv.net.location import redact
 
-# Bounded on all sides: uv may print megabytes without a space, and these run over every line.
-_USERINFO = re.compile(r"(?<![A-Za-z0-9+.-])(?P<scheme>[A-Za-z][A-Za-z0-9+.-]{0,20}://)[^\s/'\"`]{1,500}@")
-_SECRET_QUERY = re.compile(
-    r"(?i)([?&][^=&?\s]{0,60}(?:token|secret|password|signature|credential|api_?key)[^=&?\s]{0,60}=)[^&\s'\"`)]+"
-)
 _COLOUR = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 _URL = re.compile(r"https?://[^\s`'\"<>)]+")
 _PACKAGE = re.compile(r"[Ff]ailed to (?:download|fetch|read|install|build)(?: wheel)?:? `(?P<package>[^`]+)`")
@@ -131,17 +127,6 @@ def translate(stderr: str, *, doing: str = "uv") -> GpuenvError:
     if any(word in lower for word in _NETWORK):
         return _unreachable(said, causes)
     return UvError(f"{doing} failed", causes=causes or ("it said nothing",))
-
-
-def redact(text: str) -> str:
-    """Replace credentials in URLs.
-
-    >>> redact("https://me:secret@host/simple")
-    'https://***@host/simple'
-    >>> redact("https://host/w.whl?X-Amz-Signature=abc&x=1")
-    'https://host/w.whl?X-Amz-Signature=***&x=1'
-    """
-    return _SECRET_QUERY.sub(r"\1***", _USERINFO.sub(r"\g<scheme>***@", text))
 
 
 def tail(stderr: str, lines: int = _CAUSE_LINES) -> tuple[str, ...]:

@@ -17,12 +17,13 @@ from pathlib import Path
 
 from packaging.version import InvalidVersion, Version
 
-from gpuenv.environment.translate import redact, tail, translate
+from gpuenv.environment.translate import tail, translate
 from gpuenv.errors import GpuenvError, IndexUnreachableError, UvError, UvMissingError
+from gpuenv.net.location import redact
 from gpuenv.report import Reporter
 from gpuenv.system.process import Child, Ended, Limits, NotStarted, TimedOut, bytes_written, run
 
-__all__ = ["PASSED", "Uv", "base_environment", "failure", "find_uv", "redact", "translate"]
+__all__ = ["PASSED", "Uv", "base_environment", "failure", "find_uv", "translate"]
 
 PASSED = (
     "HOME",
@@ -53,6 +54,7 @@ PASSED = (
     "SSL_CERT_DIR",
     "SSL_CERT_FILE",
     "SSL_CLIENT_CERT",
+    "NETRC",
     # Places only: where caches and interpreters that the user has already lie.
     "UV_CACHE_DIR",
     "UV_PYTHON_INSTALL_DIR",

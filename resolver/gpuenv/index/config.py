@@ -5,37 +5,46 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 
-from gpuenv.errors import UsageError
-from gpuenv.index.access import Access, redact
+from gpuenv import knowledge
+from gpuenv.errors import ConfigurationError
 from gpuenv.index.pipconfig import PipConfiguration, Setting, read_pip_configuration, read_text
 from gpuenv.model.wheel import SourceKind
-
-PYTORCH_INDEX = "https://download.pytorch.org/whl"
+from gpuenv.net.access import Access, proxy_of
+from gpuenv.net.location import Location
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """One source of wheels. ``location`` is a URL or a folder and may hold credentials: show ``shown``.
+    """One source of wheels.
 
-    ``only`` marks the place that a user insists on: when it fails, nothing else is asked.
+    ``only`` marks the place that a user insists on: when it fails, nothing else is asked. ``hosts`` are those that its
+    rows may lead to beside its own.
     """
 
     kind: SourceKind
-    location: str
+    location: Location
     configured_by: str
     only: bool = False
+    hosts: frozenset[str] = frozenset()
 
     @property
     def shown(self) -> str:
         """The location as a person may see it."""
-        return redact(self.location)
+        return self.location.shown
 
     @property
     def words(self) -> str:
         """The location and where it was configured: ``https://download.pytorch.org/whl (default)``."""
         return f"{self.shown} ({self.configured_by})"
+
+    def leads_to(self, where: Location) -> bool:
+        """Whether this source may send anybody there for the family: PyTorch's index to PyTorch's hosts, a mirror to
+        its own, and to those that the person allowed. Package indexes and pages of links keep files where they like."""
+        if self.kind not in ("pytorch", "mirror") or where.same_origin(self.location):
+            return True
+        own = knowledge.load().pytorch_hosts if self.kind == "pytorch" else frozenset({self.location.netloc})
+        return where.is_on(own | self.hosts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,12 +63,20 @@ class SourcePlan:
     access: Access
     notes: tuple[str, ...] = ()
 
+    @property
+    def locations(self) -> tuple[Location, ...]:
+        """Every address of the plan, each once."""
+        default = [self.default_index] if self.default_index else []
+        places = (*self.torch, *default, *self.extra_indexes, *self.find_links)
+        return tuple(dict.fromkeys(place.location for place in places))
+
 
 def plan_sources(
     *,
     torch_index: str | None = None,
     index: str | None = None,
     find_links: Sequence[str] = (),
+    allow_hosts: Sequence[str] = (),
     environ: Mapping[str, str],
     platform: str,
     folder: Path,
@@ -69,7 +86,8 @@ def plan_sources(
     """Put the sources in order: ``--find-links``, ``--torch-index`` or PyTorch's own index, then what pip's
     configuration names, then the default package index.
 
-    An empty ``--find-links`` stands for none at all: pip's are not asked either.
+    An empty ``--find-links`` stands for none at all: pip's are not asked either. ``allow_hosts`` are hosts that rows of
+    the torch index may lead to beside its own.
 
     ``folder`` is what relative paths in options start from. ``default_index_url`` is asked for the ecosystem's own
     index where none is configured (see :func:`ecosystem_index`). Raises :class:`UsageError` for an option that is
@@ -80,12 +98,12 @@ def plan_sources(
     explicit = [_find_links(each, "--find-links", folder) for each in find_links if each]
     own = [] if "" in find_links else pip.words("find-links")
     from_pip = [_find_links(word, origin, folder) for word, origin in own]
-    main = _torch_index(torch_index, folder) if torch_index else None
+    main = _torch_index(torch_index, folder, allow_hosts) if torch_index else None
     default = _default_index(index, pip, environ)
     if main is None and not no_index:
-        main = Place(kind="pytorch", location=PYTORCH_INDEX, configured_by="default")
+        main = _torch_index(knowledge.load().pytorch_index, folder, allow_hosts, configured_by="default")
     if default is None and not no_index and default_index_url is not None and (url := default_index_url()):
-        default = Place(kind="package-index", location=url, configured_by="default")
+        default = _package_index(url, "default")
     extras = [] if no_index else [_package_index(word, origin) for word, origin in pip.words("extra-index-url")]
     torch = [*explicit, *([main] if main else [])]
     if main is None or not main.only:
@@ -131,11 +149,15 @@ def ecosystem_index() -> str | None:
     return None
 
 
-def _torch_index(location: str, folder: Path) -> Place:
-    url = _url_or_folder(location, folder, option="--torch-index")
-    url = url if "://" in url else Path(url).as_uri()
-    kind: SourceKind = "pytorch" if url.rstrip("/") == PYTORCH_INDEX else "mirror"
-    return Place(kind=kind, location=url.rstrip("/"), configured_by="--torch-index", only=True)
+def _torch_index(text: str, folder: Path, allow_hosts: Sequence[str], *, configured_by: str = "--torch-index") -> Place:
+    location = Location.parse(text, origin=configured_by, folder=folder).below()
+    return Place(
+        kind="pytorch" if location.url == knowledge.load().pytorch_index else "mirror",
+        location=location,
+        configured_by=configured_by,
+        only=configured_by != "default",
+        hosts=frozenset(allow_hosts),
+    )
 
 
 def _default_index(option: str | None, pip: PipConfiguration, environ: Mapping[str, str]) -> Place | None:
@@ -156,43 +178,38 @@ def _default_index(option: str | None, pip: PipConfiguration, environ: Mapping[s
 
 
 def _package_index(url: str, origin: str) -> Place:
-    if urlsplit(url).scheme not in ("http", "https", "file"):
-        raise UsageError(
-            f"{redact(url)} ({origin}) is not the URL of a package index",
-            hints=["Write it as https://HOST/PATH/simple"],
-        )
-    return Place(kind="package-index", location=url.rstrip("/"), configured_by=origin)
+    return Place(kind="package-index", location=Location.parse(url, origin=origin).below(), configured_by=origin)
 
 
-def _find_links(location: str, origin: str, folder: Path) -> Place:
-    return Place(kind="find-links", location=_url_or_folder(location, folder, option=origin), configured_by=origin)
-
-
-def _url_or_folder(location: str, folder: Path, *, option: str) -> str:
-    """A URL stays one; a path becomes absolute (existence is checked when it is read)."""
-    scheme = urlsplit(location).scheme.lower()
-    if scheme in ("http", "https", "file"):
-        return location
-    if "://" in location:
-        raise UsageError(f"{option}: {redact(location)} has a scheme that is not understood", hints=["Use https://"])
-    return str((folder / Path(location).expanduser()).resolve())
+def _find_links(text: str, origin: str, folder: Path) -> Place:
+    location = Location.parse(text, origin=origin, folder=folder)
+    return Place(kind="find-links", location=location, configured_by=origin)
 
 
 def _access(pip: PipConfiguration) -> Access:
     seconds = pip.get("timeout") or pip.get("default-timeout")
     certificate, client, proxy = (pip.get(key) for key in ("cert", "client-cert", "proxy"))
     usual = Access()
-    try:
-        read_timeout = float(seconds.value) if seconds else usual.read_timeout
-    except ValueError:
-        read_timeout = usual.read_timeout
     return Access(
-        proxy=proxy.value.strip() if proxy else None,
+        proxy=proxy_of(proxy.value, origin=proxy.origin) if proxy else None,
         certificates=certificate.value.strip() if certificate else None,
         client_certificate=client.value.strip() if client else None,
         trusted_hosts=tuple(host for host, _ in pip.words("trusted-host")),
-        read_timeout=min(read_timeout, usual.deadline),
+        read_timeout=min(_seconds(seconds), usual.deadline) if seconds else usual.read_timeout,
     )
+
+
+def _seconds(setting: Setting) -> float:
+    try:
+        found = float(setting.value)
+    except ValueError:
+        found = 0.0
+    if not 0 < found < float("inf"):
+        raise ConfigurationError(
+            f"timeout ({setting.origin}): {setting.value.strip()[:40]} is not a number of seconds above zero",
+            hints=["Write one such as 15, or unset it"],
+        )
+    return found
 
 
 def _notes(pip: PipConfiguration, *, no_index: bool) -> tuple[str, ...]:
@@ -207,5 +224,5 @@ def _notes(pip: PipConfiguration, *, no_index: bool) -> tuple[str, ...]:
 def _unique(places: Sequence[Place]) -> tuple[Place, ...]:
     seen: dict[str, Place] = {}
     for place in places:
-        seen.setdefault(place.location.rstrip("/"), place)
+        seen.setdefault(place.location.below().url, place)
     return tuple(seen.values())

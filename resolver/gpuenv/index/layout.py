@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gpuenv.errors import IndexUnreachableError, PageFormatError
-from gpuenv.index.access import redact
 from gpuenv.index.config import Place
-from gpuenv.index.http import Absent, Answer, Http
 from gpuenv.index.names import NameFault, channel_of, folders_of, is_variant, parse_name, variant_of
 from gpuenv.index.page import Page, PageRow, parse_page
 from gpuenv.index.parallel import in_parallel
 from gpuenv.model.wheel import Channel, SourceKind, Wheel
+from gpuenv.net.client import Absent, Client
+from gpuenv.net.location import Location
 
 # Folders of builds for other accelerators and old forms are not worth a request each on a mirror without a root page.
 _USEFUL = ("cu", "cpu")
@@ -21,18 +21,20 @@ _USEFUL = ("cu", "cpu")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listing:
-    """What one source offers of one project. ``failure`` is empty where it answered; ``notes`` are for ``-v``;
+    """What one source offers of one project. ``failure`` is empty where it answered; ``notes`` are for ``-v``,
+    ``warnings`` for everybody;
     ``base`` is the folder of the channel that was asked, where it is not the source's own location."""
 
     project: str
     wheels: tuple[Wheel, ...]
     failure: str = ""
     notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
     base: str = ""
 
 
 def read_pytorch(
-    place: Place, http: Http, projects: Sequence[str], channel: Channel, *, variants: Sequence[str]
+    place: Place, http: Client, projects: Sequence[str], channel: Channel, *, variants: Sequence[str]
 ) -> list[Listing]:
     """Read an index laid out as PyTorch's: ``<project>/`` at its root lists every variant.
 
@@ -40,20 +42,20 @@ def read_pytorch(
     out when no project has a page at the root. Such an index says 403 for what is not there, so a 403 means "no such
     project" only beside another page that answers; else the whole index refuses, which is an error.
     """
-    base = place.location if channel == "stable" or channel in folders_of(f"{place.location}/") else None
-    base = base or f"{place.location}/{channel}"
-    answers = in_parallel(lambda project: _page(http, f"{base}/{project}/"), projects)
+    here = channel == "stable" or channel in folders_of(place.location.below(page=True).url)
+    base = place.location if here else place.location.below(channel)
+    answers = in_parallel(lambda project: _page(http, base.below(project, page=True), place, [project]), projects)
     found = dict(zip(projects, answers, strict=True))
     pages = {project: page for project, page in found.items() if isinstance(page, Page)}
     if pages:
         found_in = {project: [pages[project]] if project in pages else [] for project in projects}
         return [_listing(project, found_in[project], place, channel, base=base) for project in projects]
-    gathered = _variant_pages(base, http, projects, variants)
+    gathered = _variant_pages(base, http, projects, variants, place)
     if gathered:
         return [_listing(project, gathered, place, channel, base=base) for project in projects]
     refused = next(page for page in answers if isinstance(page, Absent))
     raise IndexUnreachableError(
-        f"{redact(base)} is not an index that lists {', '.join(projects)}",
+        f"{base} is not an index that lists {', '.join(projects)}",
         causes=[f"it answers {refused.status} for each of their pages, and has no folders of variants"],
         hints=["Give the folder that holds <project>/ or <variant>/, as https://download.pytorch.org/whl does"],
     )
@@ -67,43 +69,45 @@ class _VariantPage:
     variant: str
 
 
-def _variant_pages(base: str, http: Http, projects: Sequence[str], variants: Sequence[str]) -> list[_VariantPage]:
+def _variant_pages(
+    base: Location, http: Client, projects: Sequence[str], variants: Sequence[str], place: Place
+) -> list[_VariantPage]:
     """Pages of a mirror without project pages at its root; empty where it has none of the known forms."""
-    listing = _perhaps(http, f"{base}/")
+    listing = _perhaps(http, base.below(page=True), place, projects)
     if isinstance(listing, Page) and any(row.project in projects for row in listing.rows):
-        last = folders_of(f"{base}/")[-1:]
+        last = folders_of(base.below(page=True).url)[-1:]
         return [_VariantPage(listing, last[0] if last and is_variant(last[0]) else "")]
     names = [name for name, _ in listing.folders] if isinstance(listing, Page) else list(variants)
     useful = sorted({name for name in names if is_variant(name) and name.startswith(_USEFUL) and "-" not in name})
     useful = [name for name in useful if "_" not in name]
     gathered: list[_VariantPage] = []
     for variant, pages in zip(
-        useful, in_parallel(lambda name: _one_variant(base, name, http, projects), useful), strict=True
+        useful, in_parallel(lambda name: _one_variant(base.below(name), http, projects, place), useful), strict=True
     ):
         gathered += [_VariantPage(page, variant) for page in pages]
     return gathered
 
 
-def _one_variant(base: str, variant: str, http: Http, projects: Sequence[str]) -> list[Page]:
+def _one_variant(folder: Location, http: Client, projects: Sequence[str], place: Place) -> list[Page]:
     """A variant's wheels: its own page where that lists wheels, else a page for each project below it."""
-    own = _perhaps(http, f"{base}/{variant}/")
+    own = _perhaps(http, folder.below(page=True), place, projects)
     if isinstance(own, Page) and any(row.project in projects for row in own.rows):
         return [own]
-    pages = [_page(http, f"{base}/{variant}/{project}/") for project in projects]
+    pages = [_page(http, folder.below(project, page=True), place, [project]) for project in projects]
     return [page for page in pages if isinstance(page, Page)]
 
 
-def read_package_index(place: Place, http: Http, project: str) -> Listing:
+def read_package_index(place: Place, http: Client, project: str) -> Listing:
     """Read a project page of a package index (PEP 503 or 691)."""
-    page = _page(http, f"{place.location}/{project}/")
+    page = _page(http, place.location.below(project, page=True), place, [project])
     if isinstance(page, Absent):
         return Listing(project=project, wheels=(), failure=f"not there (status {page.status})")
     return _listing(project, [page], place, "stable")
 
 
-def read_page_of_links(place: Place, http: Http, projects: Sequence[str]) -> list[Listing]:
+def read_page_of_links(place: Place, http: Client, projects: Sequence[str]) -> list[Listing]:
     """Read one HTML page of links, as pip's ``--find-links`` does."""
-    page = _page(http, place.location)
+    page = _page(http, place.location, place, projects)
     if isinstance(page, Absent):
         raise IndexUnreachableError(
             f"{place.shown} cannot be read",
@@ -148,42 +152,80 @@ def _local(files: Sequence[Path], project: str) -> tuple[Wheel, ...]:
     return tuple(wheels)
 
 
-def _page(http: Http, url: str) -> Page | Absent:
-    """Fetch and read a page. One that is no index page is thrown out of the cache before the error goes up."""
-    answer = http.get(url)
+def _page(http: Client, where: Location, place: Place, projects: Sequence[str]) -> Page | Absent:
+    """Fetch and read a page, which is judged by the host that it came from in the end.
+
+    One that lists nothing of ``projects`` and no variants is thrown out of the cache: a captive portal's would stay for
+    good. So is one with signed links, whose time is short.
+    """
+    answer = http.get(where)
     if isinstance(answer, Absent):
         return answer
-    assert isinstance(answer, Answer)
+    if not place.leads_to(answer.where):
+        http.forget(where)
+        raise IndexUnreachableError(
+            f"{place.shown} sends whoever asks for torch to another host, {answer.where.netloc}",
+            causes=[f"asked for {where}, redirected to {answer.where}"],
+            hints=[f"If that host belongs to the source, add `--allow-host {answer.where.netloc}`"],
+        )
     try:
-        return parse_page(answer.body, url=answer.url, content_type=answer.content_type)
+        page = parse_page(answer.body, url=answer.where.url, content_type=answer.content_type)
     except PageFormatError:
-        http.forget(url)
+        http.forget(where)
         raise
+    useful = any(row.project in projects for row in page.rows) or any(is_variant(name) for name, _ in page.folders)
+    if page.signed or not useful:
+        http.forget(where)
+    for signed in page.signed:
+        http.remember(signed)
+    return page
 
 
-def _perhaps(http: Http, url: str) -> Page | None:
+def _perhaps(http: Client, where: Location, place: Place, projects: Sequence[str]) -> Page | None:
     """A page that need not be one: some mirrors show a program for browsers in place of their lists."""
     try:
-        page = _page(http, url)
+        page = _page(http, where, place, projects)
     except PageFormatError:
         return None
     return page if isinstance(page, Page) else None
 
 
 def _listing(
-    project: str, pages: Sequence[Page | _VariantPage], place: Place, channel: Channel, *, base: str = ""
+    project: str, pages: Sequence[Page | _VariantPage], place: Place, channel: Channel, *, base: Location | None = None
 ) -> Listing:
     wheels: dict[str, Wheel] = {}
     skipped: list[str] = []
+    elsewhere: dict[str, int] = {}
+    judged: dict[str, bool] = {}
     for each in pages:
         page, variant = (each.page, each.variant) if isinstance(each, _VariantPage) else (each, "")
         for row in page.rows:
-            if row.project == project:
+            if row.project != project:
+                continue
+            server = row.url[: row.url.find("/", 8)]
+            if server not in judged:
+                judged[server] = place.leads_to(Location.parse(server, origin="a link"))
+            if not judged[server]:
+                elsewhere[server] = elsewhere.get(server, 0) + 1
+            else:
                 wheels.setdefault(row.url, to_wheel(row, kind=place.kind, channel=channel, variant=variant))
         skipped += [f"{skip.filename}: {skip.reason}" for skip in page.skipped if skip.filename.endswith(".whl")]
     failure = "" if wheels else "no page of it there" if not pages else "no wheel of it there"
+    foreign = tuple(
+        f"{number} of its links lead to {server}, which is not a host of this source (--allow-host)"
+        for server, number in sorted(elsewhere.items())
+    )
+    if foreign and not wheels:
+        failure = "; ".join(foreign)
     notes = tuple(sorted(set(skipped)))
-    return Listing(project=project, wheels=tuple(wheels.values()), failure=failure, notes=notes, base=base)
+    return Listing(
+        project=project,
+        wheels=tuple(wheels.values()),
+        failure=failure,
+        notes=notes,
+        warnings=foreign,
+        base="" if base is None else base.shown,
+    )
 
 
 def to_wheel(row: PageRow, *, kind: SourceKind, channel: Channel, variant: str = "") -> Wheel:

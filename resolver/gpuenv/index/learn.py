@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gpuenv.errors import IntegrityError
-from gpuenv.index.access import redact
 from gpuenv.index.facts import Facts
-from gpuenv.index.http import Absent, Http
 from gpuenv.index.inside import requirements_of
 from gpuenv.index.wheelfile import Want, read_contents
 from gpuenv.model.decision import About
 from gpuenv.model.wheel import Wheel, WheelContents
+from gpuenv.net.client import Absent, Client
 from gpuenv.report import Reporter, Silent
 
 _METADATA_LIMIT = 8 * 1024 * 1024
@@ -31,7 +30,7 @@ def learn(
     wheel: Wheel,
     about: About,
     *,
-    http: Http,
+    http: Client,
     facts: Facts,
     allow_download: bool = False,
     reporter: Reporter | None = None,
@@ -67,14 +66,15 @@ def knows(contents: WheelContents, about: About) -> bool:
     return contents.sass is not None and contents.ptx is not None
 
 
-def read_metadata(wheel: Wheel, http: Http) -> WheelContents | None:
+def read_metadata(wheel: Wheel, http: Client) -> WheelContents | None:
     """Read the PEP 658 metadata file of a wheel; ``None`` where the index offers none.
 
     A file that differs from its hash is fetched once more past the cache, then an :class:`IntegrityError`.
     """
     if wheel.metadata_sha256 is None or not wheel.url.startswith(("http://", "https://")):
         return None
-    address = f"{wheel.url}.metadata"
+    address = http.address(wheel.url)
+    address = replace(address, path=f"{address.path}.metadata")
     for attempt in (1, 2):
         answer = http.get(address, accept="*/*", limit=_METADATA_LIMIT)
         if isinstance(answer, Absent):
@@ -90,6 +90,6 @@ def read_metadata(wheel: Wheel, http: Http) -> WheelContents | None:
             break
     raise IntegrityError(
         f"the metadata of {wheel.filename} is not what the index says",
-        causes=[f"expected sha256 {wheel.metadata_sha256}", f"received {found}", f"address: {redact(address)}"],
+        causes=[f"expected sha256 {wheel.metadata_sha256}", f"received {found}", f"address: {address}"],
         hints=["Run the command again with --refresh: the file may just have been replaced"],
     )

@@ -59,7 +59,7 @@ def parse_name(filename: str) -> WheelName | NameFault:
 def _version(text: str) -> str | None:
     try:
         return str(Version(text))
-    except InvalidVersion:
+    except (InvalidVersion, ValueError):  # the second for a number of more digits than Python reads
         return None
 
 

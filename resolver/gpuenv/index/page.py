@@ -10,26 +10,29 @@ import re
 from dataclasses import dataclass
 from html import unescape
 from typing import Any
-from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
+from urllib.parse import unquote, urljoin
 
-from gpuenv.errors import PageFormatError
+from gpuenv.errors import PageFormatError, UsageError
 from gpuenv.index.names import NameFault, parse_name
+from gpuenv.net.location import Location, redact
 
 # Attribute values may hold ">" (data-requires-python=">=3.9"), so a tag ends at the first ">" outside quotes.
 _TAG = r"(?:[^>\"']++|\"[^\"]*+\"|'[^']*+')*+"
 _ANCHOR = re.compile(rf"<a\s({_TAG})>", re.IGNORECASE)
 _BASE = re.compile(rf"<base\s({_TAG})>", re.IGNORECASE)
 _ATTRIBUTE = re.compile(r"([^\s\"'=<>/]+)(?:\s*=\s*(?:\"([^\"]*)\"|'([^']*)'|([^\s\"'=<>`]+)))?")
+_PLAIN = re.compile(r"https?://[A-Za-z0-9.-]+(?::\d{1,5})?/[^?#@\s]*\Z")
 _COMMENT = re.compile(r"<!--.*?(?:-->|\Z)", re.DOTALL)
 _INDEX_MARK = re.compile(r"links for|simple index|index of|pypi:repository-version", re.IGNORECASE)
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _FILE_ENDS = (".whl", ".tar.gz", ".zip", ".egg", ".tar.bz2", ".exe", ".metadata", ".asc")
+_LARGEST = 1 << 50
 _JSON_TYPE = "application/vnd.pypi.simple.v1+json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PageRow:
-    """One wheel of a page. ``url`` is absolute, without fragment and credentials; ``%2B`` in it stays as it is.
+    """One wheel of a page. ``url`` is absolute, without fragment, credentials and query; ``%2B`` stays as it is.
 
     ``metadata_sha256`` is ``None`` where no metadata file is offered (PEP 658), ``""`` where it has no hash.
     """
@@ -61,6 +64,8 @@ class Page:
     rows: tuple[PageRow, ...]
     skipped: tuple[Skipped, ...]
     folders: tuple[tuple[str, str], ...]
+    signed: tuple[Location, ...] = ()
+    """Addresses of rows that carry a query: what was signed is part of no row."""
 
 
 def parse_page(body: bytes, *, url: str, content_type: str = "text/html") -> Page:
@@ -83,7 +88,8 @@ def _parse_html(text: str, *, url: str) -> Page:
     lowered_end = text[-4096:].lower()
     if re.match(r"\s*(?:<!doctype html|<html)", text[:512], re.IGNORECASE) and "</html" not in lowered_end:
         raise _refusal(url, "the page is cut off: its closing </html> is missing")
-    base = _Base(_base_of(text, url))
+    match = _BASE.search(text[:4096])
+    base = _Base(url, (_attributes(match[1]).get("href") if match else None) or "")
     rows: list[PageRow] = []
     skipped: list[Skipped] = []
     folders: list[tuple[str, str]] = []
@@ -102,7 +108,7 @@ def _parse_html(text: str, *, url: str) -> Page:
         _sort(_html_row(name, base.join(target), fragment, attributes), base, rows, skipped)
     if not (rows or skipped or folders) and not _INDEX_MARK.search(text[:4096]):
         raise _refusal(url, "no link to a package in it: " + _glimpse(text))
-    return Page(rows=tuple(rows), skipped=tuple(skipped), folders=tuple(folders))
+    return Page(rows=tuple(rows), skipped=tuple(skipped), folders=tuple(folders), signed=tuple(base.signed))
 
 
 def _html_row(name: str, location: str, fragment: str, attributes: dict[str, str]) -> PageRow | Skipped:
@@ -133,14 +139,14 @@ def _parse_json(text: str, *, url: str) -> Page:
         return Page(rows=(), skipped=(), folders=folders)
     if not isinstance(files, list) or not version.startswith("1."):
         raise _refusal(url, f"the JSON in it is no project page of the simple API, version 1: {_glimpse(text)}")
-    base = _Base(_without_credentials(url))
+    base = _Base(url)
     rows: list[PageRow] = []
     skipped: list[Skipped] = []
     for entry in files:
         if not isinstance(entry, dict) or not isinstance(entry.get("url"), str):
             raise _refusal(url, "a file in it has no URL")
         _sort(_json_row(entry, base), base, rows, skipped)
-    return Page(rows=tuple(rows), skipped=tuple(skipped), folders=())
+    return Page(rows=tuple(rows), skipped=tuple(skipped), folders=(), signed=tuple(base.signed))
 
 
 def _json_row(entry: dict[str, Any], base: _Base) -> PageRow | Skipped:  # Any: values of foreign JSON
@@ -182,7 +188,7 @@ def _row(
         filename=filename,
         url=url,
         sha256=_hash_or(sha256, None),
-        size=size if size is not None and size >= 0 else None,
+        size=size if size is not None and 0 <= size <= _LARGEST else None,
         requires_python=requires_python or None,
         metadata_sha256=None if metadata is None else _hash_or(metadata, ""),
         upload_time=upload_time or None,
@@ -195,7 +201,7 @@ def _sort(row: PageRow | Skipped, base: _Base, rows: list[PageRow], skipped: lis
     if isinstance(row, Skipped):
         skipped.append(row)
         return
-    scheme = row.url.partition(":")[0].lower()
+    scheme = row.url.partition(":")[0]
     if scheme not in ("https", "http", "file") or (scheme == "file") != (base.scheme == "file"):
         skipped.append(Skipped(filename=row.filename, reason=f"its link has the scheme {scheme!r}"))
     elif base.scheme == "https" and scheme == "http" and row.sha256 is None:
@@ -207,31 +213,28 @@ def _sort(row: PageRow | Skipped, base: _Base, rows: list[PageRow], skipped: lis
 class _Base:
     """Joins links to a page's URL; the usual forms without the cost of a general join."""
 
-    def __init__(self, url: str) -> None:
-        parts = urlsplit(url)
-        self.url = url
-        self.scheme = parts.scheme
-        self._origin = f"{parts.scheme}://{parts.netloc}"
+    def __init__(self, url: str, href: str = "") -> None:
+        try:
+            self._where = Location.parse(url, origin="a page's address").follow(href, origin="its <base>")
+        except UsageError as error:
+            raise _refusal(url, error.message) from None
+        self.scheme = self._where.scheme
+        self.signed: list[Location] = []
+        self._origin = f"{self.scheme}://{self._where.netloc}"
 
     def join(self, target: str) -> str:
-        if target.startswith(("https://", "http://")):
-            return _without_credentials(target) if "@" in target else target
-        if target.startswith("/") and not target.startswith("//"):
+        """The absolute address without its secrets; what it was signed with is kept aside. Empty: not an address."""
+        if _PLAIN.match(target):
+            return target
+        if target.startswith("/") and not target.startswith("//") and "?" not in target:
             return self._origin + target
-        return _without_credentials(urljoin(self.url, target))
-
-
-def _base_of(text: str, url: str) -> str:
-    match = _BASE.search(text[:4096])
-    href = _attributes(match[1]).get("href") if match else None
-    return _without_credentials(urljoin(url, href) if href else url)
-
-
-def _without_credentials(url: str) -> str:
-    parts = urlsplit(url)
-    if "@" not in parts.netloc:
-        return url
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+        try:
+            where = self._where.follow(target, origin="a link")
+        except UsageError:
+            return ""
+        if where.query:
+            self.signed.append(where)
+        return where.url
 
 
 def _attributes(text: str) -> dict[str, str]:
@@ -253,7 +256,7 @@ def _text(value: object) -> str | None:
 
 def _refusal(url: str, cause: str) -> PageFormatError:
     return PageFormatError(
-        f"what {_without_credentials(url)} answered is not an index page",
+        f"what {redact(url)} answered is not an index page",
         causes=[cause],
         hints=["Open the address in a browser: a proxy or a login page may answer in its place"],
     )

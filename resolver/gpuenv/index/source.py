@@ -6,15 +6,14 @@ import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
 from gpuenv.errors import GpuenvError, IndexError_, IndexUnreachableError, OfflineError
-from gpuenv.index.access import redact
 from gpuenv.index.config import Place, SourcePlan
-from gpuenv.index.http import Http
 from gpuenv.index.layout import Listing, read_folder, read_package_index, read_page_of_links, read_pytorch
 from gpuenv.index.parallel import in_parallel
 from gpuenv.model.wheel import Attempt, Catalog, Channel, Wheel
+from gpuenv.net.client import Client
+from gpuenv.net.location import Location
 from gpuenv.report import Reporter, Silent
 
 
@@ -29,7 +28,7 @@ class Sources:
     def __init__(
         self,
         plan: SourcePlan,
-        http: Http,
+        http: Client,
         *,
         projects: Sequence[str],
         channels: Sequence[Channel] = ("stable",),
@@ -80,7 +79,7 @@ class Sources:
 
 def load_source(
     place: Place,
-    http: Http,
+    http: Client,
     *,
     projects: Sequence[str],
     channels: Sequence[Channel] = ("stable",),
@@ -105,13 +104,15 @@ def load_source(
         attempts.append(_attempt(place, listing))
         for line in listing.notes:
             voice.detail(line)
+        for line in listing.warnings:
+            voice.warn(f"{listing.project} at {place.shown}: {line}")
         voice.detail(f"{listing.project}: {listing.failure or f'{len(listing.wheels)} wheels'} ({place.shown})")
     ordered = tuple(sorted(wheels.values(), key=lambda wheel: (wheel.project, wheel.url)))
-    return Catalog(wheels=ordered, attempts=tuple(attempts), snapshot=snapshot(ordered, bases=(place.location,)))
+    return Catalog(wheels=ordered, attempts=tuple(attempts), snapshot=snapshot(ordered, bases=(place.location.url,)))
 
 
 def _listings(
-    place: Place, http: Http, projects: Sequence[str], channels: Sequence[Channel], variants: Sequence[str]
+    place: Place, http: Client, projects: Sequence[str], channels: Sequence[Channel], variants: Sequence[str]
 ) -> list[Listing]:
     match place.kind:
         case "pytorch" | "mirror":
@@ -127,12 +128,9 @@ def _listings(
             return read_page_of_links(place, http, projects)
 
 
-def local_folder(location: str) -> Path | None:
+def local_folder(location: Location) -> Path | None:
     """The folder that a location means; ``None`` where it is a page."""
-    if location.startswith(("http://", "https://")):
-        return None
-    path = Path(unquote(urlsplit(location).path)) if location.startswith("file:") else Path(location)
-    return None if path.is_file() else path
+    return location.local if location.is_local and not location.local.is_file() else None
 
 
 def merge(catalogs: Iterable[Catalog]) -> Catalog:
@@ -170,7 +168,7 @@ def _attempt(place: Place, listing: Listing) -> Attempt:
     return Attempt(
         project=listing.project,
         source=place.kind,
-        location=redact(listing.base) or place.shown,
+        location=listing.base or place.shown,
         configured_by=place.configured_by,
         failure=listing.failure,
         wheels=len(listing.wheels),

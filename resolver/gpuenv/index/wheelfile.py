@@ -13,14 +13,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Protocol
-from urllib.parse import unquote, urlsplit
 
 from packaging.utils import canonicalize_name
 
 from gpuenv.errors import IndexUnreachableError, IntegrityError
 from gpuenv.index import inside
-from gpuenv.index.access import redact
-from gpuenv.index.http import Http
 from gpuenv.index.zipdir import (
     LOCAL_HEADER,
     Directory,
@@ -35,6 +32,10 @@ from gpuenv.index.zipdir import (
 from gpuenv.knowledge import load
 from gpuenv.model.decision import About
 from gpuenv.model.wheel import WheelContents
+from gpuenv.net.client import Client
+from gpuenv.net.download import Download, Partial
+from gpuenv.net.location import Location
+from gpuenv.report import Silent
 
 Want = About
 TAIL = 64 * 1024
@@ -63,9 +64,9 @@ class RangeFile(Protocol):
 
 
 def read_contents(
-    location: str | Path,
+    location: str | Path | Location,
     *,
-    http: Http,
+    http: Client,
     want: Collection[Want] = ("kernels", "metadata", "build"),
     filename: str | None = None,
     allow_download: bool = False,
@@ -79,14 +80,15 @@ def read_contents(
     damaged.
     """
     requests, received = http.counters.requests, http.counters.bytes
-    name = filename or unquote(str(location).rpartition("/")[2].partition("#")[0])
-    with _open(location, http, allow_download=allow_download) as file:
+    where = Location.of_path(location.absolute()) if isinstance(location, Path) else http.address(location)
+    name = filename or where.filename
+    with _open(where, http, allow_download=allow_download) as file:
         try:
             contents = _Reader(file, name).contents(want)
         except ZipFault as fault:
             raise IntegrityError(
                 f"{name} is not a wheel that can be read",
-                causes=[str(fault), f"place: {redact(str(location))}"],
+                causes=[str(fault), f"place: {where}"],
                 hints=["Fetch it again: a proxy or a broken download may have changed it"],
             ) from None
         size = file.size
@@ -214,24 +216,22 @@ class _Reader:
 
 
 @contextmanager
-def _open(location: str | Path, http: Http, *, allow_download: bool) -> Iterator[RangeFile]:
-    if isinstance(location, str) and location.startswith(("http://", "https://")):
-        url = location.partition("#")[0]
-        remote = _Remote.open(url, http)
+def _open(where: Location, http: Client, *, allow_download: bool) -> Iterator[RangeFile]:
+    if not where.is_local:
+        remote = _Remote.open(where, http)
         if isinstance(remote, _Remote):
             yield remote
             return
         if not allow_download:
-            raise _no_ranges(url, remote.size)
-        with _downloaded(url, http) as file:
+            raise _no_ranges(where, remote.size)
+        with _downloaded(where, http) as file:
             yield file
         return
-    path = Path(unquote(urlsplit(str(location)).path)) if str(location).startswith("file:") else Path(location)
     try:
-        with path.open("rb") as handle:
+        with where.local.open("rb") as handle:
             yield _Local(handle)
     except OSError as error:
-        raise IndexUnreachableError(f"{path} cannot be read", causes=[error.strerror or str(error)]) from None
+        raise IndexUnreachableError(f"{where} cannot be read", causes=[error.strerror or str(error)]) from None
 
 
 class _Local:
@@ -255,7 +255,7 @@ class _NoRanges:
 class _Remote:
     """A file behind a server that sends byte ranges. Its end is fetched on opening and kept."""
 
-    def __init__(self, url: str, http: Http, *, size: int, tail: bytes, validator: str | None) -> None:
+    def __init__(self, url: Location, http: Client, *, size: int, tail: bytes, validator: str | None) -> None:
         self.size = size
         self._url = url
         self._http = http
@@ -263,7 +263,7 @@ class _Remote:
         self._validator = validator
 
     @classmethod
-    def open(cls, url: str, http: Http) -> _Remote | _NoRanges:
+    def open(cls, url: Location, http: Client) -> _Remote | _NoRanges:
         part = http.part(url, f"bytes=-{TAIL}", limit=TAIL)
         if part.status == 416 and part.total != 0:
             # Some servers know no suffix ranges. One byte from the front tells the length.
@@ -296,35 +296,33 @@ class _Remote:
         if part.total != self.size or part.validator != self._validator:
             raise IntegrityError(
                 "the wheel changed while it was read",
-                causes=[f"address: {redact(self._url)}", f"size {self.size}, then {part.total}"],
+                causes=[f"address: {self._url}", f"size {self.size}, then {part.total}"],
                 hints=["Run the command again"],
             )
         return part.body
 
 
 @contextmanager
-def _downloaded(url: str, http: Http) -> Iterator[RangeFile]:
-    with tempfile.TemporaryFile() as handle:
-        with http.stream(url) as (length, pieces):
-            for piece in pieces:
-                handle.write(piece)
-        if length is not None and handle.tell() != length:
-            raise IndexUnreachableError(f"{redact(url)} ended too early", causes=[f"{handle.tell()} of {length} bytes"])
-        yield _Local(handle)
+def _downloaded(where: Location, http: Client) -> Iterator[RangeFile]:
+    with tempfile.TemporaryDirectory(prefix="gpuenv-") as folder, Silent().task("") as task:
+        partial = Partial(Path(folder))
+        Download(client=http, where=where, partial=partial, task=task).run()
+        with partial.body.open("rb") as handle:
+            yield _Local(handle)
 
 
-def _no_ranges(url: str, size: int | None) -> IndexUnreachableError:
+def _no_ranges(url: Location, size: int | None) -> IndexUnreachableError:
     cost = f"{size / 1e6:.0f} MB" if size is not None else "a download of unknown size"
     return IndexUnreachableError(
-        f"{urlsplit(url).hostname} does not send parts of a file, so reading this wheel costs {cost}",
-        causes=[f"address: {redact(url)}"],
+        f"{url.hostname} does not send parts of a file, so reading this wheel costs {cost}",
+        causes=[f"address: {url}"],
         hints=["Add --allow-download to fetch the whole file"],
     )
 
 
-def _wrong_range(url: str, asked: str, first: int | None, length: int, status: int) -> IndexUnreachableError:
+def _wrong_range(url: Location, asked: str, first: int | None, length: int, status: int) -> IndexUnreachableError:
     return IndexUnreachableError(
-        f"{urlsplit(url).hostname} does not answer range requests correctly",
-        causes=[f"{asked}, got {length} bytes from {first} (status {status})", f"address: {redact(url)}"],
+        f"{url.hostname} does not answer range requests correctly",
+        causes=[f"{asked}, got {length} bytes from {first} (status {status})", f"address: {url}"],
         hints=["A proxy in between may be at fault; --allow-download fetches the whole file instead"],
     )

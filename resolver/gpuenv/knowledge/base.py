@@ -53,6 +53,16 @@ class Knowledge:
         table = tables.read("family")
         return frozenset(name for role in get_args(FamilyRole) for name in table[role])
 
+    @cached_property
+    def pytorch_index(self) -> str:
+        """The address of PyTorch's own index."""
+        return f"https://{tables.read('sources')['index']}"
+
+    @cached_property
+    def pytorch_hosts(self) -> frozenset[str]:
+        """The hosts that PyTorch's index links files to, by their exact names."""
+        return frozenset(tables.read("sources")["hosts"])
+
     def role(self, project: str) -> FamilyRole | None:
         """What a project is to the family; ``None`` for one outside it."""
         table = tables.read("family")

@@ -9,13 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from urllib.parse import urlsplit
 
+from gpuenv import knowledge
 from gpuenv.errors import IntegrityError
-from gpuenv.lock.making import host_of, local_path, redacted
+from gpuenv.lock.making import local_path
 from gpuenv.lock.model import LockedPackage
 from gpuenv.model.wheel import Wheel
-
-PYTORCH_HOSTS = ("download.pytorch.org", "download-r2.pytorch.org", "d21usjoq99fcb9.cloudfront.net")
-"""Hosts that PyTorch's own pages link files to (index pages of 2024-10 to 2026-05). Exact names, never suffixes."""
+from gpuenv.net.location import host_of, public
 
 
 def audit(
@@ -60,9 +59,9 @@ def _fault(
     row = torch_rows.get(package.name)
     if package.name in family:
         if row is None:
-            return f"the torch source was never asked for it, and {redacted(package.location)} was taken"
+            return f"the torch source was never asked for it, and {public(package.location)} was taken"
         if not same_place(package.location, row.url):
-            return f"expected from {redacted(row.url)}, found at {redacted(package.location)}"
+            return f"expected from {public(row.url)}, found at {public(package.location)}"
         if package.version != row.version:
             return f"{row.version} was decided"
         if row.sha256 is not None and row.sha256 != package.sha256:
@@ -70,9 +69,9 @@ def _fault(
         return "" if package.family else "is not marked as one of the family"
     from_torch = host_of(package.url or "") in torch_hosts
     if single_source and not from_torch:
-        return f"expected from one of {', '.join(sorted(torch_hosts))}, found at {redacted(package.location)}"
+        return f"expected from one of {', '.join(sorted(torch_hosts))}, found at {public(package.location)}"
     if from_torch and not single_source:
-        return f"expected from the package index, found at {redacted(package.location)}"
+        return f"expected from the package index, found at {public(package.location)}"
     return ""
 
 
@@ -87,9 +86,9 @@ def same_file(one: str, other: str) -> bool:
     if same_place(one, other):
         return True
     hosts = {host_of(one), host_of(other)}
-    return hosts <= set(PYTORCH_HOSTS) and urlsplit(one).path == urlsplit(other).path
+    return hosts <= knowledge.load().pytorch_hosts and urlsplit(one).path == urlsplit(other).path
 
 
 def _bare(location: str) -> str:
     path = local_path(location.partition("#")[0])
-    return path if path is not None else redacted(location)
+    return path if path is not None else public(location)

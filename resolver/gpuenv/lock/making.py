@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Sequence
-from urllib.parse import unquote, urlsplit, urlunsplit
+from pathlib import PurePath
 
 from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
@@ -16,6 +16,7 @@ from gpuenv.model.decision import Decision
 from gpuenv.model.machine import Machine
 from gpuenv.model.profile import Profile
 from gpuenv.model.wheel import Wheel
+from gpuenv.net.location import path_of, public
 
 COMMON_LIBC = (2, 28)
 """glibc of manylinux_2_28, which PyTorch builds for. A lock asks for no newer one than that and its family need, so
@@ -152,7 +153,7 @@ def package_of(
         name=wheel.project,
         version=wheel.version,
         filename=wheel.filename,
-        url=without_credentials(wheel.url) if path is None else None,
+        url=public(wheel.url) if path is None else None,
         path=path,
         sha256=sha256,
         size=size,
@@ -173,32 +174,5 @@ def local_path(url: str) -> str | None:
     """
     if "://" not in url:
         return url.replace("\\", "/")
-    parts = urlsplit(url)
-    if parts.scheme != "file":
-        return None
-    path = unquote(parts.path)
-    return path[1:] if re.match(r"/[A-Za-z]:/", path) else path
-
-
-def without_credentials(url: str) -> str:
-    """A URL as a lock may hold it: without user name, password and fragment.
-
-    >>> without_credentials("https://me:secret@mirror.example/whl/a-1-py3-none-any.whl#sha256=0")
-    'https://mirror.example/whl/a-1-py3-none-any.whl'
-    """
-    parts = urlsplit(url)
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, parts.query, ""))
-
-
-def redacted(location: str) -> str:
-    """A place as it may be shown: no credentials, and no query either, which often is one. Paths stay as they are."""
-    return without_credentials(location).partition("?")[0] if "://" in location else location
-
-
-def host_of(url: str) -> str:
-    """Host and port of a URL, empty for a path.
-
-    >>> host_of("https://me:secret@mirror.example:8443/whl")
-    'mirror.example:8443'
-    """
-    return urlsplit(url).netloc.rpartition("@")[2].lower()
+    path = path_of(url)
+    return None if path is None else PurePath(path).as_posix()

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from gpuenv import knowledge
 from gpuenv.errors import UsageError
-from gpuenv.index.config import PYTORCH_INDEX, SourcePlan, plan_sources
+from gpuenv.index.config import SourcePlan, plan_sources
 
+PYTORCH_INDEX = knowledge.load().pytorch_index
 CONF = {
     "/etc/pip.conf": "[global]\nindex-url = https://corp.example/simple/\nfind-links = /srv/wheels\n"
     "extra-index-url = https://extra.example/simple\ncert = /corp.pem\ntrusted-host = corp.example\ntimeout = 7\n"
@@ -37,7 +39,7 @@ def plan(
 
 
 def order(found: SourcePlan) -> list[tuple[str, str, str]]:
-    return [(place.kind, place.location, place.configured_by) for place in found.torch]
+    return [(place.kind, place.shown, place.configured_by) for place in found.torch]
 
 
 def test_nothing_configured() -> None:
@@ -70,7 +72,7 @@ def test_naming_pytorchs_own_index_keeps_its_kind() -> None:
 
 
 def test_a_folder_as_torch_index_becomes_an_address() -> None:
-    assert plan(torch_index="my mirror").torch[0].location == "file:///project/my%20mirror"
+    assert plan(torch_index="my mirror").torch[0].location.url == "file:///project/my%20mirror"
 
 
 @pytest.mark.parametrize(
@@ -90,7 +92,7 @@ def test_default_index_by_precedence(arguments: dict[str, str], origin: str) -> 
 def test_uvs_variables_and_the_ecosystems_own() -> None:
     found = plan(environ={"UV_DEFAULT_INDEX": "corp=https://uv.example/simple"}).default_index
     assert found is not None
-    assert (found.location, found.configured_by) == ("https://uv.example/simple", "UV_DEFAULT_INDEX")
+    assert (found.shown, found.configured_by) == ("https://uv.example/simple", "UV_DEFAULT_INDEX")
     own = plan(known="https://ecosystem.example/simple").default_index
     assert own is not None
     assert own.configured_by == "default"
@@ -105,7 +107,11 @@ def test_no_index_switches_indexes_off_and_says_so() -> None:
 
 def test_access_comes_from_pips_configuration() -> None:
     access = plan(CONF, {"PIP_PROXY": "http://proxy.example:3128"}).access
-    assert (access.certificates, access.proxy, access.read_timeout) == ("/corp.pem", "http://proxy.example:3128", 7)
+    assert (access.certificates, str(access.proxy), access.read_timeout) == (
+        "/corp.pem",
+        "http://proxy.example:3128",
+        7,
+    )
     assert access.trusted_hosts == ("corp.example",)
     assert any("corp.example" in note for note in plan(CONF).notes)
 
@@ -125,4 +131,4 @@ def test_an_empty_find_links_stands_for_none_at_all() -> None:
     found = plan(CONF, find_links=("",))
     assert found.find_links == ()
     assert not any(place.kind == "find-links" for place in found.torch)
-    assert any(place.location.startswith("https://corp.example") for place in found.torch)
+    assert any(place.shown.startswith("https://corp.example") for place in found.torch)

@@ -8,6 +8,7 @@ from pathlib import Path
 from gpuenv.index.layout import read_folder
 from gpuenv.index.source import local_folder, merge, snapshot
 from gpuenv.model.wheel import Catalog, Wheel
+from gpuenv.net.location import Location
 from support.wheels import torch_wheel
 
 
@@ -74,7 +75,6 @@ def test_a_folder_of_wheels(tmp_path: Path) -> None:
 def test_what_is_a_folder(tmp_path: Path) -> None:
     page = tmp_path / "links.html"
     page.write_text("x", encoding="utf-8")
-    assert local_folder(str(tmp_path)) == tmp_path
-    assert local_folder(tmp_path.as_uri()) == tmp_path
-    assert local_folder(str(page)) is None
-    assert local_folder("https://h.example/links/") is None
+    assert local_folder(Location.of_path(tmp_path)) == tmp_path
+    assert local_folder(Location.of_path(page)) is None
+    assert local_folder(Location.parse("https://h.example/links/", origin="")) is None

@@ -16,12 +16,12 @@ from types import ModuleType
 import pytest
 
 from gpuenv import knowledge, profile
-from gpuenv.lock.audit import PYTORCH_HOSTS
 from gpuenv.lock.codec import parse
 from gpuenv.lock.fit import fits_machine
-from gpuenv.lock.making import host_of, profile_digest
+from gpuenv.lock.making import profile_digest
 from gpuenv.lock.model import Lock
 from gpuenv.machine.file import parse_machine
+from gpuenv.net.location import host_of
 from gpuenv.select import Request, fits
 from gpuenv.system.files import read_text
 
@@ -54,7 +54,7 @@ def read(name: str) -> Lock:
 def test_every_file_is_a_row_of_pytorchs_index(tool: ModuleType, name: str) -> None:
     lock = read(name)
     assert tool.audit(lock, name, recorded=lock.inputs.snapshot == tool.recorded_snapshot()) == []
-    assert {host_of(package.url or "") for package in lock.packages} <= set(PYTORCH_HOSTS)
+    assert {host_of(package.url or "") for package in lock.packages} <= knowledge.load().pytorch_hosts
     assert lock.decision.single_source
     assert {"torch", "torchvision", "torchaudio", "sympy", "mpmath", "numpy"} <= lock.by_name.keys()
 

@@ -1,4 +1,4 @@
-"""index.http against a real server on loopback: cache, retries, limits, and one clear error a fault."""
+"""net.client against a real server on loopback: cache, retries, limits, and one clear error for each fault."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from gpuenv.errors import IndexUnreachableError, OfflineError
-from gpuenv.index.access import Access
-from gpuenv.index.http import Absent, Answer, Http
+from gpuenv.net.access import Access
+from gpuenv.net.client import Absent, Answer, Client
+from support.addresses import at
 from support.index_server import LOGIN_PAGE, Fault, IndexServer
 from support.wheels import build_wheel, torch_wheel
 
@@ -33,8 +34,8 @@ def client(
     environ: dict[str, str] | None = None,
     offline: bool = False,
     refresh: bool = False,
-) -> Http:
-    return Http(cache=folder, environ=environ or {}, access=access, offline=offline, refresh=refresh)
+) -> Client:
+    return Client(cache=folder, environ=environ or {}, access=access, offline=offline, refresh=refresh)
 
 
 def failure(url: str, folder: Path, **options: object) -> str:
@@ -138,7 +139,7 @@ def test_each_lasting_fault_has_its_words(
 def test_what_is_not_there_is_a_value(server: IndexServer, tmp_path: Path, status: int) -> None:
     server.fault("/whl/torch/", Fault(status=status))
     url = f"{server.torch_index}/torch/"
-    assert client(tmp_path).get(url) == Absent(url=url, status=status)
+    assert client(tmp_path).get(url) == Absent(where=at(url), status=status)
     assert len(server.log) == 1
 
 
@@ -191,7 +192,7 @@ def test_credentials_of_the_address_and_of_netrc_are_sent_and_never_shown(server
     address = server.torch_index.replace("http://", "http://me:canary@") + "/torch/"
     answer = client(tmp_path / "a").get(address)
     assert isinstance(answer, Answer)
-    assert "canary" not in answer.url
+    assert "canary" not in f"{answer} {answer.where}"
     assert server.log[-1].headers["authorization"].startswith("Basic ")
     netrc = tmp_path / ".netrc"
     netrc.write_text("machine 127.0.0.1 login me password canary\n", encoding="utf-8")
@@ -221,10 +222,10 @@ def test_a_permanent_redirect_is_followed_and_not_kept(server: IndexServer, tmp_
     http = client(tmp_path)
     first = http.get(f"{server.torch_index}/torch/")
     assert isinstance(first, Answer)
-    assert first.url.endswith("/whl/nightly/torch/")
+    assert first.where.url.endswith("/whl/nightly/torch/")
     second = http.get(f"{server.torch_index}/torch/")
     assert isinstance(second, Answer)
-    assert second.url.endswith("/whl/torch/")
+    assert second.where.url.endswith("/whl/torch/")
 
 
 def test_threads_share_one_client(server: IndexServer, tmp_path: Path) -> None:
@@ -259,7 +260,7 @@ def test_a_damaged_cache_is_asked_past(server: IndexServer, tmp_path: Path) -> N
     client(tmp_path).get(url)
     for path in tmp_path.rglob("*"):
         if path.is_file() and path.suffix != ".lock":
-            path.write_bytes(path.read_bytes()[:50])
+            path.write_bytes(path.read_bytes()[:-1] + b"!")
     answer = client(tmp_path).get(url)
     assert isinstance(answer, Answer)
     assert b"Links for torch" in answer.body

@@ -1,0 +1,1 @@
+"""The network: addresses that keep their secrets, and the one client that asks for them."""

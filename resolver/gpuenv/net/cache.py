@@ -1,0 +1,82 @@
+"""Pages on disk: each with a checksum over all of it, so that what was damaged is dropped and fetched again.
+
+An entry outlives its freshness: it serves ``--offline`` and validators, since a lock must outlive a lost network.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Self
+
+from gpuenv.net.location import Location
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One kept answer. ``url`` is where it came from in the end, ``fetched`` seconds since the epoch."""
+
+    url: str
+    content_type: str
+    etag: str
+    modified: str
+    fetched: float
+    body: bytes
+
+    def packed(self) -> bytes:
+        """The entry as it is written: a checksum, a line of JSON, the body."""
+        rest = json.dumps(asdict(replace(self, body=b"")) | {"body": len(self.body)}).encode() + b"\n" + self.body
+        return hashlib.sha256(rest).hexdigest().encode() + b"\n" + rest
+
+    @classmethod
+    def unpacked(cls, data: bytes) -> Self | None:
+        """Read an entry back; ``None`` where a bit of it is not what was written."""
+        digest, _, rest = data.partition(b"\n")
+        if hashlib.sha256(rest).hexdigest().encode() != digest:
+            return None
+        head, _, body = rest.partition(b"\n")
+        try:
+            return cls(**{**json.loads(head), "body": body})
+        except (ValueError, TypeError):
+            return None  # of another version of gpuenv
+
+
+class PageCache:
+    """Entries by address, without its secrets. A disk that refuses costs the cache, never the answer."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def get(self, where: Location) -> Entry | None:
+        """What is kept; ``None`` where nothing is that can be trusted."""
+        try:
+            return Entry.unpacked(self._path(where).read_bytes())
+        except OSError:
+            return None
+
+    def put(self, where: Location, entry: Entry) -> None:
+        """Keep an answer."""
+        path = self._path(where)
+        with suppress(OSError):
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            handle, beside = tempfile.mkstemp(dir=path.parent, suffix=".part")
+            try:
+                with os.fdopen(handle, "wb") as file:
+                    file.write(entry.packed())
+                Path(beside).replace(path)
+            except OSError:
+                Path(beside).unlink(missing_ok=True)
+
+    def forget(self, where: Location) -> None:
+        """Throw an answer away."""
+        with suppress(OSError):
+            self._path(where).unlink()
+
+    def _path(self, where: Location) -> Path:
+        digest = hashlib.sha256(where.url.encode()).hexdigest()
+        return self._folder / digest[:2] / digest
