@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Self
 
+from gpuenv.errors import GpuenvError
 from gpuenv.net.location import Location
+from gpuenv.system.files import LARGEST, read_bytes, write_atomic
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,22 +55,14 @@ class PageCache:
     def get(self, where: Location) -> Entry | None:
         """What is kept; ``None`` where nothing is that can be trusted."""
         try:
-            return Entry.unpacked(self._path(where).read_bytes())
-        except OSError:
+            return Entry.unpacked(read_bytes(self._path(where), what="a kept page", most=2 * LARGEST))
+        except GpuenvError:
             return None
 
     def put(self, where: Location, entry: Entry) -> None:
         """Keep an answer."""
-        path = self._path(where)
-        with suppress(OSError):
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            handle, beside = tempfile.mkstemp(dir=path.parent, suffix=".part")
-            try:
-                with os.fdopen(handle, "wb") as file:
-                    file.write(entry.packed())
-                Path(beside).replace(path)
-            except OSError:
-                Path(beside).unlink(missing_ok=True)
+        with suppress(GpuenvError):
+            write_atomic(self._path(where), entry.packed(), what="a kept page", mode=0o600)
 
     def forget(self, where: Location) -> None:
         """Throw an answer away."""
