@@ -82,6 +82,7 @@ COMMON = (
     ),
     Option(
         name="allow-host",
+        group="sources",
         kind="list",
         metavar="HOST",
         help="a host that rows of the torch index may lead to beside its own; may be repeated",
