@@ -16,7 +16,8 @@ from support.addresses import at
 from support.index_server import LOGIN_PAGE, Fault, IndexServer
 from support.wheels import build_wheel, torch_wheel
 
-QUICK = Access(backoff=0.005, connect_timeout=2, read_timeout=0.4, deadline=5)
+# No time limit that a loaded machine could reach: a time-out would be tried again, and counted as a request.
+QUICK = Access(backoff=0.005, connect_timeout=120, read_timeout=120, deadline=600)
 
 
 @pytest.fixture
@@ -122,7 +123,6 @@ def test_a_passing_fault_is_tried_again(server: IndexServer, tmp_path: Path, fau
         (Fault(status=418), "status 418", 1),
         (Fault(truncate=40), "before the answer was complete", 4),
         (Fault(drop=True), "before the answer was complete", 4),
-        (Fault(stall=30), "sent nothing for 0.4 seconds", 0),
     ],
 )
 def test_each_lasting_fault_has_its_words(
@@ -133,6 +133,12 @@ def test_each_lasting_fault_has_its_words(
     assert words in said
     assert f"{server.torch_index}/torch/" in said
     assert len(server.log) == attempts
+
+
+def test_a_server_that_says_nothing_has_its_words_too(server: IndexServer, tmp_path: Path) -> None:
+    server.fault("/whl/torch/", Fault(stall=30))
+    access = Access(backoff=0.005, connect_timeout=120, read_timeout=0.4, deadline=600)
+    assert "sent nothing for 0.4 seconds" in failure(f"{server.torch_index}/torch/", tmp_path, access=access)
 
 
 @pytest.mark.parametrize("status", [403, 404, 410])
@@ -146,8 +152,8 @@ def test_what_is_not_there_is_a_value(server: IndexServer, tmp_path: Path, statu
 def test_a_server_that_trickles_is_cut_off(server: IndexServer, tmp_path: Path) -> None:
     server.serve_day("2026-01-03", projects={"triton"})
     server.fault("/whl/triton/", Fault(slow=0.1))
-    said = failure(f"{server.torch_index}/triton/", tmp_path, access=Access(read_timeout=2, deadline=0.3))
-    assert "not sent its whole answer after 0.3 seconds" in said
+    said = failure(f"{server.torch_index}/triton/", tmp_path, access=Access(read_timeout=120, deadline=2))
+    assert "not sent its whole answer after 2 seconds" in said
 
 
 def test_an_answer_without_end_is_refused(server: IndexServer, tmp_path: Path) -> None:

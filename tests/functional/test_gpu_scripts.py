@@ -38,7 +38,7 @@ def base(index: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]
     port = tmp_path_factory.mktemp("serve") / "port"
     server = subprocess.Popen([sys.executable, str(SCRIPTS / "serve.py"), str(index), str(port), str(os.getpid())])
     try:
-        for _ in range(200):
+        for _ in range(2400):
             if port.exists():
                 break
             time.sleep(0.05)

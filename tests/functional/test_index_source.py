@@ -19,7 +19,8 @@ from support.index_server import LOGIN_PAGE, Fault, IndexServer
 from support.wheels import build_wheel, torch_wheel
 
 FAMILY = ("torch", "torchvision", "torchaudio")
-QUICK = Access(backoff=0.005, connect_timeout=2, read_timeout=1, deadline=5)
+# No time limit that a loaded machine could reach: a time-out would be tried again, and counted as a request.
+QUICK = Access(backoff=0.005, connect_timeout=120, read_timeout=120, deadline=600)
 
 
 @pytest.fixture

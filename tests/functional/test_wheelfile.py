@@ -21,7 +21,8 @@ from support.addresses import at
 from support.index_server import LOGIN_PAGE, Fault, IndexServer
 from support.wheels import BuiltWheel, as_zip64, build_wheel, companion_wheel, torch_wheel
 
-QUICK = Access(backoff=0.005, connect_timeout=2, read_timeout=1, deadline=5)
+# No time limit that a loaded machine could reach: a time-out would be tried again, and counted as a request.
+QUICK = Access(backoff=0.005, connect_timeout=120, read_timeout=120, deadline=600)
 REQUIRES = ("filelock", "triton==3.6.0; platform_system == 'Linux'")
 SMALL = torch_wheel("2.10.0", "cu128", archs=("sm_90", "sm_120"), ptx=("compute_120",), requires=REQUIRES, git="f" * 40)
 LARGE = torch_wheel(

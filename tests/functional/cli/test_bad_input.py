@@ -174,14 +174,14 @@ def test_ctrl_c_during_the_build(person: Person, index: IndexServer) -> None:
         start_new_session=True,
     )  # fmt: skip
     wheel = "/whl/cpu/torch-2.10.0%2Bcpu"
-    for _ in range(600):
+    for _ in range(6000):
         asked = [row for row in index.log if row.path.startswith(wheel) and not row.path.endswith(".metadata")]
         stages = [path for path in person.project.iterdir() if path.name.startswith(".gpuenv-stage")]
         if stages or asked or process.poll() is not None:
             break
         time.sleep(0.05)
     os.killpg(process.pid, signal.SIGINT)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=300)
     assert process.returncode == 130, err
     assert "interrupted" in err
     assert not (person.project / ".venv-gpu").exists()

@@ -352,7 +352,7 @@ def test_an_interpreter_that_is_gone(workshop: Workshop) -> None:
 
 def alive(pid: int) -> bool:
     """Whether a process runs; a dead one that nobody has buried does not."""
-    for _ in range(40):
+    for _ in range(1200):
         try:
             state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
         except OSError:

@@ -18,7 +18,8 @@ from support.workshop import Workshop, alpha, torch
 TESTS = Path(__file__).parents[2]
 
 
-def start(workshop: Workshop, version: str, pause: float = 0.0) -> subprocess.Popen[str]:
+def start(workshop: Workshop, version: str, pause: float | Path = 0.0) -> subprocess.Popen[str]:
+    """Start a build in a process of its own; its verification lasts ``pause`` seconds, or until that file is there."""
     for wheel in (alpha(version), torch(version)):
         workshop.server.files[wheel.filename] = wheel.body
     return subprocess.Popen(
@@ -39,7 +40,7 @@ def wait_for(process: subprocess.Popen[str], word: str) -> None:
 
 
 def finish(process: subprocess.Popen[str]) -> int:
-    process.communicate(timeout=30)
+    process.communicate(timeout=300)
     return process.returncode
 
 
@@ -58,7 +59,7 @@ def own_processes(folder: Path) -> list[str]:
 
 def settled(folder: Path) -> list[str]:
     """:func:`own_processes` once the kernel has ended what was to be ended."""
-    for _ in range(100):
+    for _ in range(3000):
         left = own_processes(folder)
         if not left:
             return []
@@ -173,10 +174,12 @@ def test_two_builds_at_once_take_turns(workshop: Workshop) -> None:
 
 def test_a_build_that_runs_is_not_swept(workshop: Workshop) -> None:
     """Another state folder, as another container has it: the locks do not meet, the staging folders do."""
-    process = start(workshop, "1.0", pause=1.5)
+    ready = workshop.folder / "ready"
+    process = start(workshop, "1.0", pause=ready)
     wait_for(process, "verifying")
     other = Workshop(folder=workshop.folder / "elsewhere", server=workshop.server)
     other.build([alpha("2.0")], target=workshop.target)
+    ready.touch()
 
     assert finish(process) == 0
     marker = read_marker(workshop.target)
