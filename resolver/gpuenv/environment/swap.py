@@ -6,7 +6,6 @@ aside first, and is put back by :func:`gpuenv.environment.target.sweep` should w
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import errno
 import os
@@ -14,6 +13,7 @@ import sys
 from pathlib import Path
 
 from gpuenv.environment.target import ASIDE_PREFIX, Target, remove_tree
+from gpuenv.system.files import sync_folder
 
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
@@ -46,18 +46,6 @@ def sync_filesystem(path: Path) -> None:
             os.sync()
     finally:
         os.close(handle)
-
-
-def sync_folder(path: Path) -> None:
-    """Bring the names in a folder to the disk, where the file system can."""
-    if sys.platform == "win32":
-        return
-    with contextlib.suppress(OSError):
-        handle = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
 
 
 def _exchange(one: Path, other: Path) -> bool:

@@ -49,7 +49,13 @@ _SIGNS = (
         hints=("free some space, or move the cache: UV_CACHE_DIR=/a/larger/disk",),
     ),
     _Sign(
-        words=("hash mismatch", "size mismatch", "the server advertised", "exceeds the expected size"),
+        words=(
+            "hash mismatch",
+            "size mismatch",
+            "the server advertised",
+            "exceeds the expected size",
+            "but the lockfile records",
+        ),
         error=IntegrityError,
         message="a download is not the file that was locked",
         hints=(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -111,6 +112,23 @@ def test_a_wheel_whose_hash_differs(person: Person, index: IndexServer) -> None:
     lock.write_text(text.replace(good, "0" * 64), encoding="utf-8")
     run = create(person, index)
     one_error(run, code=5, says="torch")
+    assert (person.project / ".venv-gpu/gpuenv.json").read_bytes() == first
+
+
+def test_a_lock_with_a_wrong_size(person: Person) -> None:
+    """Of a wheel on the disk: of a download uv compares the hash alone, and that is right."""
+    tag = f"{TAG}-{TAG}-manylinux_2_28_x86_64"
+    wheels = person.project / "wheels"
+    wheels.mkdir()
+    for wheel in (torch_wheel("2.10.0", "cpu", tag=tag, requires=["filelock"]), build_wheel("filelock", "3.0")):
+        (wheels / wheel.filename).write_bytes(wheel.body)
+    words = ("create", "--profile", "cpu", "--no-verify", "--offline", "--find-links", "wheels")
+    assert person.run(*words).code == 0
+    first = (person.project / ".venv-gpu/gpuenv.json").read_bytes()
+    lock = person.project / "lockfiles/pylock.cpu.toml"
+    lock.write_text(re.sub(r"size = \d+", "size = 12345", lock.read_text(encoding="utf-8")), encoding="utf-8")
+    run = person.run(*words, UV_CACHE_DIR=str(person.home / "other-cache"))
+    one_error(run, code=5, says="not the file that was locked")
     assert (person.project / ".venv-gpu/gpuenv.json").read_bytes() == first
 
 

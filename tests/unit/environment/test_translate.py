@@ -58,6 +58,11 @@ SAID = [
         "a download is not the file that was locked: torch==1.0",
     ),
     (
+        "error: Archive `/w/torch-1.0-py3-none-any.whl` has size 191794682, but the lockfile records 12345\n",
+        IntegrityError,
+        "a download is not the file that was locked",
+    ),
+    (
         "error: Invalid size for `torch==1.0`: expected 2 bytes, but the server advertised 0 bytes\n",
         IntegrityError,
         "a download is not the file that was locked",
