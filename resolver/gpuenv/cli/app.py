@@ -17,6 +17,7 @@ from typing import NoReturn, cast
 
 from gpuenv.cli import pages, verbs
 from gpuenv.cli import parser as parsing
+from gpuenv.cli import project as projects
 from gpuenv.cli.console import Console
 from gpuenv.cli.envelope import envelope
 from gpuenv.cli.settings import Setting, merge, refuse_undecodable, unknown_variables
@@ -84,10 +85,16 @@ class _Run:
         verb = modules[arguments.command]
         if not getattr(verb, "NEEDS_CONTEXT", True):
             return self._show(verb, verb.run(arguments, None))
-        settings = merge(arguments=vars(arguments), environ=world, project=_project(), user=_folders(world)[2])
+        current = _current()
+        project = projects.find(current, home=Path(world["HOME"]).resolve() if world.get("HOME") else None)
+        settings = merge(arguments=vars(arguments), environ=world, project=project, user=_folders(world)[2])
+        settings = projects.anchor_settings(settings, current=current, project=project)
+        projects.anchor_arguments(arguments, current=current, project=project)
         self.as_json = "json" in settings
         self.console = _console(arguments, world, progress="no-progress" not in settings)
-        context = _context(settings, world, self.console)
+        if project != current:
+            self.console.say(f"Project: {project}, above the current folder")
+        context = _context(settings, world, self.console, project)
         with context.network:
             outcome = verb.run(arguments, context)
         return self._show(verb, outcome)
@@ -96,7 +103,8 @@ class _Run:
         if self.as_json:
             self._print(outcome.exit_code, data=verb.data(outcome), problems=outcome.problems)
         else:
-            self.console.result(*verb.text(outcome))
+            paged = hasattr(verb, "paged") and verb.paged(outcome)
+            self.console.result(*verb.text(outcome), paged=paged)
         for row in outcome.problems:
             self.console.error(row.message, causes=row.causes, hints=row.hints)
         return int(outcome.exit_code)
@@ -144,7 +152,7 @@ def _close_stdout() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _project() -> Path:
+def _current() -> Path:
     try:
         return Path.cwd()
     except FileNotFoundError as error:
@@ -155,7 +163,7 @@ def _console(arguments: argparse.Namespace, world: Mapping[str, str], *, progres
     return Console(environ=world, quiet=arguments.quiet, verbose=arguments.verbose, progress=progress)
 
 
-def _context(settings: Mapping[str, Setting], world: Mapping[str, str], console: Console) -> Context:
+def _context(settings: Mapping[str, Setting], world: Mapping[str, str], console: Console, project: Path) -> Context:
     cache, state, config = _folders(world)
     for line in unknown_variables(world, also=frozenset({"GPUENV_CONFIG_DIR", "GPUENV_STATE_DIR"})):
         if not line.startswith("GPUENV_TEST_"):
@@ -165,7 +173,7 @@ def _context(settings: Mapping[str, Setting], world: Mapping[str, str], console:
     folder = _path(settings, "cache-dir")
     return Context(
         environ=world,
-        project=_project(),
+        project=project,
         cache=folder or cache,
         state=state,
         config=config,

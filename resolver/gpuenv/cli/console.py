@@ -12,7 +12,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Literal, TextIO
 
 from gpuenv.cli import layout
 from gpuenv.report import Silent, Task, visible
@@ -53,13 +53,18 @@ class Console:
         terminal = self.err.isatty() and environ.get("TERM") != "dumb"
         self._bars = progress and terminal and not quiet and not verbose and "CI" not in environ
         self._colour = terminal and not environ.get("NO_COLOR")
+        self._height = _size(self.out, environ, "LINES")
         self._widths = {id(stream): _width(stream, environ) for stream in (self.out, self.err)}
 
-    def result(self, *parts: layout.Line) -> None:
-        """Write a result to stdout, whole lines."""
+    def result(self, *parts: layout.Line, paged: bool = False) -> None:
+        """Write a result to stdout, whole lines; ``paged``: through ``PAGER`` where a terminal is too short for it."""
         width = self._widths[id(self.out)]
         lines = [line for part in parts for line in layout.lines_of(part, width)]
-        if self.quiet < 2 and any(lines):
+        if paged and self.quiet < 2 and len(lines) >= (self._height or len(lines) + 1):
+            import pydoc
+
+            pydoc.pager("\n".join(lines) + "\n")
+        elif self.quiet < 2 and any(lines):
             self.out.write(layout.encodable("\n".join(lines).rstrip("\n") + "\n", _encoding(self.out)))
             self.out.flush()
 
@@ -128,13 +133,20 @@ class Console:
 
 
 def _width(stream: TextIO, environ: Mapping[str, str]) -> int | None:
-    """The columns of a terminal: ``COLUMNS`` where it is a number, else what the terminal says; ``None`` for a pipe."""
+    found = _size(stream, environ, "COLUMNS")
+    return None if found is None else max(found, layout.NARROWEST)
+
+
+def _size(stream: TextIO, environ: Mapping[str, str], variable: Literal["COLUMNS", "LINES"]) -> int | None:
+    """The size of a terminal: the variable where it is a number, else what the terminal says; ``None`` for a pipe."""
     if not stream.isatty():
         return None
-    columns = environ.get("COLUMNS", "")
-    with contextlib.suppress(OSError, ValueError):
-        found = int(columns) if columns.isdecimal() and int(columns) else os.get_terminal_size(stream.fileno()).columns
-        return max(found, layout.NARROWEST) if found else None
+    told = environ.get(variable, "")
+    if told.isdecimal() and int(told):
+        return int(told)
+    with contextlib.suppress(OSError, ValueError):  # a stream without a descriptor
+        size = os.get_terminal_size(stream.fileno())
+        return (size.columns if variable == "COLUMNS" else size.lines) or None
     return None
 
 

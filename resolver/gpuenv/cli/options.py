@@ -25,6 +25,8 @@ class Option:
     pattern: str = ""
     """What the whole text has to match; ``example`` shows one that does."""
     example: str = ""
+    location: bool = False
+    """Whether it takes an address or a folder."""
 
     @property
     def variable(self) -> str:
@@ -61,6 +63,7 @@ COMMON = (
     ),
     Option(
         name="torch-index",
+        location=True,
         group="sources",
         kind="text",
         metavar="BASE",
@@ -68,6 +71,7 @@ COMMON = (
     ),
     Option(
         name="index",
+        location=True,
         group="sources",
         kind="text",
         metavar="URL",
@@ -75,6 +79,7 @@ COMMON = (
     ),
     Option(
         name="find-links",
+        location=True,
         group="sources",
         kind="list",
         metavar="DIR",

@@ -11,6 +11,7 @@ from gpuenv.commands.context import Context, Outcome
 from gpuenv.commands.locked import Locked, lock_for
 from gpuenv.commands.saying import say_machine
 from gpuenv.commands.seeing import Seen, see
+from gpuenv.commands.targets import refuse_target
 from gpuenv.commands.verifying import Proof
 from gpuenv.commands.wanted import check_fit, profile_of
 from gpuenv.environment.build import Built, FailedProofError
@@ -43,13 +44,14 @@ class CreateOutcome(Outcome):
 
 def run(context: Context, options: CreateOptions) -> CreateOutcome:
     """Do the whole way. Whatever stood at the target stands there still when any step fails."""
-    seen = see(context)
     profile = profile_of(context)
+    target = context.project / (options.target or profile.environment)
+    refuse_target(context, target)
+    seen = see(context)
     say_machine(context, seen, profile)
     _refuse_unprovable(seen, options)
     check_fit(context, seen.machine, profile)
     locked = lock_for(context, seen=seen, profile=profile)
-    target = context.project / (options.target or profile.environment)
     evidence = context.project / (options.evidence or Path("evidence") / profile.name)
     proof = Proof(
         context=context,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from gpuenv import select
 from gpuenv.commands import deciding
 from gpuenv.commands.context import Context, Outcome, Problem
 from gpuenv.commands.deciding import Decided, NothingFitsError
@@ -25,8 +26,8 @@ class ResolveOutcome(Outcome):
     explain: bool
 
 
-def run(context: Context, *, explain: bool) -> ResolveOutcome:
-    """Decide. Where nothing fits, the outcome still holds every rejection (exit 3)."""
+def run(context: Context, *, explain: bool, about: str | None = None) -> ResolveOutcome:
+    """Decide. Where nothing fits, the outcome still holds every rejection (exit 3), or those that ``about`` names."""
     seen = see(context)
     profile = profile_of(context)
     say_machine(context, seen, profile)
@@ -37,9 +38,11 @@ def run(context: Context, *, explain: bool) -> ResolveOutcome:
             seen=seen,
             profile=profile,
             decided=None,
-            refused=error.answer,
+            refused=select.about(error.answer, about) if about else error.answer,
             explain=explain,
             exit_code=3,
             problems=(Problem.of(error),),
         )
+    if about:
+        decided = replace(decided, decision=select.about(decided.decision, about))
     return ResolveOutcome(seen=seen, profile=profile, decided=decided, refused=None, explain=explain)

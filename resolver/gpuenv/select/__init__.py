@@ -1,7 +1,8 @@
 """The decision: (machine, profile, catalog, facts, request, knowledge) -> which wheels, and why. Pure."""
 
+from gpuenv.select.about import about
 from gpuenv.select.decide import decide
 from gpuenv.select.request import Mismatch, Request, fits, wants_cpu
 from gpuenv.select.settle import settle
 
-__all__ = ["Mismatch", "Request", "decide", "fits", "settle", "wants_cpu"]
+__all__ = ["Mismatch", "Request", "about", "decide", "fits", "settle", "wants_cpu"]

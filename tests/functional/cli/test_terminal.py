@@ -91,9 +91,10 @@ def test_every_code_page_takes_every_output(encoding: str, person: Person, index
 def on_a_terminal(person: Person, *words: str, columns: int, **environ: str) -> str:
     """What a command shows on a terminal of so many columns, both streams."""
     ours, theirs = pty.openpty()
-    world = person.world(COLUMNS=str(columns), TERM="dumb", PYTHONIOENCODING="utf-8", PAGER="cat", **environ)
+    told = {"TERM": "dumb", "PYTHONIOENCODING": "utf-8", "PAGER": "cat"} | environ
+    world = person.world(COLUMNS=str(columns), **told)
     process = subprocess.Popen(
-        command(*words), cwd=person.project, env=world, stdin=subprocess.DEVNULL, stdout=theirs, stderr=theirs
+        command(*words), cwd=person.project, env=world, stdin=theirs, stdout=theirs, stderr=theirs
     )
     os.close(theirs)
     seen = b""
@@ -143,6 +144,35 @@ def test_a_name_cannot_move_the_cursor(person: Person) -> None:
             assert shown.replace("\n", "").isprintable(), words
     finally:
         path.unlink()
+
+
+def test_a_long_explanation_is_paged_on_a_terminal_and_nowhere_else(person: Person, index: IndexServer) -> None:
+    pager = person.write("pager.sh", "#!/bin/sh\necho PAGED\ncat\n")
+    pager.chmod(0o755)
+    explain = next(words for words in runs(index) if "--explain" in words)
+
+    def shown(*words: str, lines: int = 5) -> str:
+        return on_a_terminal(person, *words, columns=80, TERM="xterm", LINES=str(lines), PAGER=str(pager))
+
+    paged = shown(*explain)
+    assert paged.count("PAGED") == 1
+    assert "rejected" in paged or "variant:" in paged
+    assert "PAGED" not in shown(*explain, lines=500)
+    assert "PAGED" not in shown(*explain, "--json")
+    assert "PAGED" not in shown("matrix")
+    piped = person.run(*explain, LINES="5", PAGER=str(pager))
+    assert "PAGED" not in piped.out
+    assert piped.out
+
+
+def test_an_explanation_about_one_package_holds_nothing_of_others(person: Person, index: IndexServer) -> None:
+    explain = [each for each in next(words for words in runs(index) if "--explain" in words) if each != "--explain"]
+    whole, part = (person.run(*explain, *more) for more in (["--explain"], ["--about", "torch==2.10"]))
+    assert "torch 2.10.0+cpu" in part.out
+    assert part.code == whole.code
+    none = person.run(*explain, "--about", "torch==1")
+    assert none.code == 2
+    assert "2.10.0+cpu" in none.err
 
 
 def test_every_verb_is_tried_here(index: IndexServer) -> None:

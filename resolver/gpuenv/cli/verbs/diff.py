@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from gpuenv.cli.project import PathOrName
 from gpuenv.commands.context import Context
 
 if TYPE_CHECKING:
@@ -18,8 +19,10 @@ EXAMPLES = (
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("before", metavar="A", help="a lock file, `lock` for the profile's, or an environment's folder")
-    parser.add_argument("after", metavar="B", help="the other; of the two at least one is a lock")
+    parser.add_argument(
+        "before", type=PathOrName, metavar="A", help="a lock file, `lock` for the profile's, or an environment's folder"
+    )
+    parser.add_argument("after", type=PathOrName, metavar="B", help="the other; of the two at least one is a lock")
 
 
 def run(arguments: argparse.Namespace, context: Context) -> DiffOutcome:

@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from gpuenv.cli.project import PathOrName
 from gpuenv.commands.context import Context
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ EXAMPLES = (
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("wheel", metavar="WHEEL", help="a path or URL of a .whl file")
+    parser.add_argument("wheel", type=PathOrName, metavar="WHEEL", help="a path or URL of a .whl file")
 
 
 def run(arguments: argparse.Namespace, context: Context) -> InspectOutcome:

@@ -14,17 +14,22 @@ if TYPE_CHECKING:
 EXAMPLES = (
     ("gpuenv resolve", "what would be installed here, and why"),
     ("gpuenv resolve --explain --profile hopper", "every rejected candidate, by reason"),
+    ("gpuenv resolve --about torchaudio", "why this torchaudio and no other"),
 )
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--explain", action="store_true", help="show every rejected candidate, grouped by reason")
+    parser.add_argument(
+        "--about", metavar="REQ", help="explain the candidates of one package only: torch, 'torch==X.Y'"
+    )
 
 
 def run(arguments: argparse.Namespace, context: Context) -> ResolveOutcome:
     from gpuenv.commands import resolve
 
-    return resolve.run(context, explain=arguments.explain)
+    explain = arguments.explain or arguments.about is not None
+    return resolve.run(context, explain=explain, about=arguments.about)
 
 
 def data(outcome: ResolveOutcome) -> dict[str, object]:
@@ -50,6 +55,11 @@ def data(outcome: ResolveOutcome) -> dict[str, object]:
         "requests": decided.requests,
         "bytes": decided.bytes,
     }
+
+
+def paged(outcome: ResolveOutcome) -> bool:
+    """Whether a terminal shows it page by page where it is longer than the screen."""
+    return outcome.explain
 
 
 def text(outcome: ResolveOutcome) -> Iterator[str]:
