@@ -19,21 +19,13 @@ from gpuenv.verify.installed import look
 from gpuenv.verify.runner import Job, run_jobs
 from gpuenv.verify.seen import Message
 from gpuenv.verify.verification import Accelerator
-from support.torch_env import NoTorchError, altered_environment, find_or_build, site_packages
+from support.torch_env import altered_environment, site_packages
 
 pytestmark = pytest.mark.torch
 
 NO_GPU = Machine(os="linux", arch="x86_64", libc="glibc 2.36", wsl=False, container=True, driver=None, gpus=())
 QUICK = VerificationPlan(model="gpt2-tiny", steps=5, samples=40, loss_below=5.0, deadline_seconds=300)
 ENVIRON = {"PATH": os.environ["PATH"], "HOME": "/nowhere", "OMP_NUM_THREADS": "1"}
-
-
-@pytest.fixture(scope="session")
-def torch_environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    try:
-        return find_or_build(tmp_path_factory.mktemp("torch") / "env", os.environ)
-    except NoTorchError as reason:
-        pytest.skip(str(reason))
 
 
 def _verify(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -65,26 +66,67 @@ class Training:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Curve:
-    """A run of the small model beside its reference; ``largest`` is the largest difference at any step."""
+    """A run of the small model beside its reference. ``largest`` is the difference that comes nearest to its bound or
+    passes it by most, ``bound`` the bound at that step, both in nats."""
 
     device: str
     precision: str
     losses: tuple[float, ...]
     reference: tuple[float, ...]
+    bounds: tuple[float, ...]
+    """What each step may differ by: it grows with the step."""
+    step: int
+    """The step of ``largest``, from 1."""
     bound: float
     largest: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Family:
-    """One kernel family in one type against double precision; ``error`` is ``None`` where it did not run (``note``)."""
+    """One kernel family in one type; ``error`` is ``None`` where it did not run (``note``).
+
+    By the rule ``exact`` every element has one right value, ``wrong`` counts those that have another, and ``error`` is
+    the largest difference of ``part``; ``bound`` is above zero where an algorithm may round in spite of that. By the
+    rule ``bound`` errors are in unit roundoffs: of the element's magnitude the largest, of the result's the root mean
+    square.
+    """
 
     device: str
     family: str
     type: str
+    rule: Literal["exact", "bound"]
     error: float | None
     bound: float
+    part: str = ""
+    rms: float | None = None
+    rms_bound: float | None = None
+    wrong: int = 0
+    elements: int = 0
     note: str = ""
+
+    @property
+    def name(self) -> str:
+        """The family and its type, as sentences name them."""
+        return f"{self.family} in {self.type}"
+
+    @property
+    def share(self) -> float | None:
+        """The part of its bound that was reached; ``None`` for an exact rule, which has none, and what did not run."""
+        if self.rule == "exact" or self.error is None or not self.bound:
+            return None
+        shares = (self.error / self.bound, (self.rms or 0.0) / (self.rms_bound or 1.0))
+        return math.nan if any(math.isnan(share) for share in shares) else max(shares)
+
+    @property
+    def words(self) -> str:
+        """What was found, in one line."""
+        if self.error is None:
+            return f"not run: {self.note}"
+        if self.rule == "exact":
+            count = f"{self.wrong:,} of {self.elements:,} elements differ"
+            return f"exact: {count}" + (f", by {self.error:.3g} in {self.part}" if self.wrong else "")
+        text = f"{self.error:.3g} u of {self.bound:.3g} allowed"
+        return f"{text}; root mean square {self.rms or 0.0:.3g} u of {self.rms_bound or 0.0:.3g}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

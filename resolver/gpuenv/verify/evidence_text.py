@@ -98,7 +98,7 @@ class Text:
             rows.append(("Final loss by seed", words))
         for curve in self.report.curves:
             where = "CPU" if curve.device == "cpu" else curve.device
-            words = f"{curve.largest:.2g} of {curve.bound:g} allowed, at any of {len(curve.losses)} steps"
+            words = f"{curve.largest:.2g} of {curve.bound:.2g} allowed at step {curve.step} of {len(curve.losses)}"
             rows.append((f"Small model, {curve.precision} on {where}: largest difference", words))
         for rate in self.report.rates:
             share = f", {rate.share:.0%} of {rate.limit:.0f} ({rate.source})" if rate.share is not None else ""
@@ -192,11 +192,10 @@ class Text:
                 lines.append(f"{step:4d}  {number(loss, 7):>10}  {reference:10.7f}  {number(loss - reference, 7):>11}")
             lines.append("")
         if self.report.families:
-            lines += ["Kernel families against the CPU in double precision: error of bound"]
+            lines += ["Kernel families: exact, or within a bound in unit roundoffs u of the type"]
             for row in self.report.families:
-                error = f"{row.error:.3g} of {row.bound:g}" if row.error is not None else f"not run: {row.note}"
                 where = "CPU" if row.device == "cpu" else row.device
-                lines.append(f"  {where:<8}{row.family:<24}{row.type:<10}{error}")
+                lines.append(f"  {where:<8}{row.family:<30}{row.type:<10}{row.words}")
             lines.append("")
         lines += ["Log: seconds in the process, process, event", *self.report.log]
         return "\n".join(lines) + "\n"

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 
-BOUNDS = {"fp32": 1e-3, "bf16": 3e-2}
-"""Largest difference at any step, nats. Seen on an H200: 2.3e-5 and 5.7e-3."""
-FIRST_BOUND = 1e-5
+from gpuenv.verify.payload import bounds
+
 ABOVE_FLOOR = 0.35
 
 
@@ -21,6 +21,8 @@ class Reference:
     language: str
     entropy: float
     first: float
+    bounds: Mapping[str, tuple[float, ...]]
+    """How far each loss may be from the reference, in nats, by precision."""
 
 
 def load() -> Reference:
@@ -31,4 +33,5 @@ def load() -> Reference:
         language=data["language_sha256"],
         entropy=data["entropy"],
         first=math.log(data["symbols"]),
+        bounds=bounds.curves(data),
     )

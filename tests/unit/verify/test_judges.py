@@ -9,6 +9,7 @@ import pytest
 
 from gpuenv.model.machine import ComputeCapability
 from gpuenv.model.profile import VerificationPlan
+from gpuenv.verify import reference
 from gpuenv.verify.installed import Distribution
 from gpuenv.verify.seen import Message
 from gpuenv.verify.values import Expected, ExpectedGpu, ExpectedPackage
@@ -211,17 +212,57 @@ def test_a_graph_that_computes_something_else_fails() -> None:
     assert check_of(case(edit=edit), "graph").status == "failed"
 
 
-def test_a_step_away_from_the_reference_is_named() -> None:
+def _away(by: float):
+    """Move the twenty-first loss of the fp32 curve by a multiple of its bound."""
+
     def edit(message: Message) -> Message:
         if message.event == "curve" and message.text("precision") == "fp32":
+            there = reference.load()
             losses = list(message.numbers("losses"))
-            losses[20] += 0.002
+            losses[20] = there.losses[20] + by * there.bounds["fp32"][20]
             return altered(message, losses=losses)
+        return message
+
+    return edit
+
+
+def test_a_step_away_from_the_reference_is_named() -> None:
+    check = check_of(case(edit=_away(5)), "numbers")
+    assert check.status == "failed"
+    assert check.cause.startswith("fp32 on cuda:0: the loss leaves the reference at step 21, and is off by")
+    assert "5 times what rounding allows" in check.cause
+
+
+def test_a_step_a_little_beyond_its_bound_is_unusual_and_kept() -> None:
+    report = report_of(case(edit=_away(2)))
+    check = next(check for check in report.checks if check.name == "numbers")
+    assert (check.status, report.verdict) == ("unusual", "unusual")
+    assert "2 times what rounding allows" in check.cause
+    assert check_of(case(edit=_away(0.9)), "numbers").status == "passed"
+
+
+def test_a_loss_that_is_no_number_is_named_at_its_step() -> None:
+    def edit(message: Message) -> Message:
+        if message.event == "curve" and message.text("precision") == "bf16":
+            losses: list[object] = [*message.numbers("losses")[:7], "nan"]
+            return altered(message, losses=losses + list(message.numbers("losses")[8:]))
         return message
 
     check = check_of(case(edit=edit), "numbers")
     assert check.status == "failed"
-    assert check.cause.startswith("fp32 on cuda:0: the loss leaves the reference at step 21")
+    assert check.cause.startswith("bf16 on cuda:0: the loss is not a number at step 8")
+
+
+def test_the_beginning_of_a_curve_is_judged_without_its_floor() -> None:
+    def edit(message: Message) -> Message:
+        if message.event == "curve":
+            return altered(message, losses=list(message.numbers("losses")[:16]))
+        return altered(message, steps=16) if message.event == "language" else message
+
+    assert check_of(case(edit=edit), "numbers").status == "passed"
+    # A curve that ends before the steps it was to run proves nothing of the rest.
+    short = check_of(case(edit=lambda m: edit(m) if m.event == "curve" else m), "numbers")
+    assert (short.status, "16 steps of 60" in short.cause) == ("failed", True)
 
 
 def test_a_wrong_first_loss_and_another_text_are_told_apart() -> None:
@@ -231,16 +272,60 @@ def test_a_wrong_first_loss_and_another_text_are_told_apart() -> None:
     assert "the text that was learned" in text.cause
 
 
+def _family(name: str, kind: str, /, **values: object):
+    def edit(message: Message) -> Message:
+        hit = message.event == "family" and (message.text("family"), message.text("type")) == (name, kind)
+        return altered(message, **values) if hit else message
+
+    return edit
+
+
+def test_one_wrong_element_of_an_exact_family_fails_with_the_figures() -> None:
+    edit = _family("linear", "bfloat16", wrong=1, error=1.0, part="gradient of the weight")
+    check = check_of(case(edit=edit), "kernels")
+    assert check.status == "failed"
+    assert check.cause.startswith("linear in bfloat16 on cuda:0: 1 of ")
+    assert "differ from the only right result, by up to 1 in the gradient of the weight: a wrong kernel" in check.cause
+
+
+def test_a_convolution_that_transforms_may_round_and_is_unusual() -> None:
+    inside = _family("convolution", "float16", wrong=9, error=0.1, bound=0.4, part="output")
+    report = report_of(case(edit=inside))
+    check = next(check for check in report.checks if check.name == "kernels")
+    assert (check.status, report.verdict) == ("unusual", "unusual")
+    beyond = _family("convolution", "float16", wrong=9, error=0.5, bound=0.4, part="output")
+    assert check_of(case(edit=beyond), "kernels").status == "failed"
+
+
+@pytest.mark.parametrize(
+    ("times", "status"), [(0.99, "passed"), (1.01, "unusual"), (3.99, "unusual"), (4.0, "failed"), (1e9, "failed")]
+)
+def test_a_bound_has_three_outcomes(times: float, status: str) -> None:
+    edit = _family("softmax", "float32", error=times * 60, bound=60.0, rms=0.0, rms_bound=1.0, part="output")
+    check = check_of(case(edit=edit), "kernels")
+    assert check.status == status
+    assert ("times what rounding allows" in check.cause) == (status != "passed")
+    # The root mean square counts as the largest error does.
+    edit = _family("softmax", "float32", error=0.0, bound=60.0, rms=times * 20, rms_bound=20.0, part="output")
+    assert check_of(case(edit=edit), "kernels").status == status
+
+
+def test_a_family_that_compared_nothing_proves_nothing() -> None:
+    assert check_of(case(edit=_family("matmul", "float32", elements=0)), "kernels").status == "failed"
+
+
 def test_nan_in_a_kernel_family_fails_and_a_missing_backend_does_not() -> None:
     def broken(message: Message) -> Message:
-        return altered(message, error="nan") if message.values.get("family") == "convolution" else message
+        return altered(message, error="nan", wrong=3) if message.values.get("family") == "convolution" else message
 
     def missing(message: Message) -> Message:
-        if message.values.get("family") in ("attention flash", "attention cudnn"):
+        if message.text("family").startswith(("attention flash", "attention cudnn")):
             return altered(message, error=None, message="RuntimeError: No available kernel")
         return message
 
     assert check_of(case(edit=broken), "kernels").cause.endswith("is not a number: a wrong kernel")
+    softmax = _family("softmax", "float32", error="nan", rms="nan")
+    assert check_of(case(edit=softmax), "kernels").cause.endswith("is not a number: a wrong kernel")
     absent = check_of(case(edit=missing), "kernels")
     assert absent.status == "passed"
     assert "not offered here: attention cudnn bfloat16" in absent.seen

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import datetime
 import hashlib
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
 
-from . import devices
+from . import devices, exact
 from .channel import Channel
 from .gpt import MARKOV, initial, loss
 from .language import markov_batches
@@ -41,7 +43,7 @@ def run(settings: dict[str, Any], channel: Channel) -> None:
         timeout=datetime.timedelta(seconds=settings["timeout"]),
     )
     channel.emit("joined", rank=rank, world=world, device=device)
-    _sums(distributed, device, rank, world, channel)
+    _sums(distributed, device, settings, channel)
     _step(distributed, device, rank, world, channel)
     distributed.barrier()
     if gpu and rank == 0:
@@ -50,16 +52,42 @@ def run(settings: dict[str, Any], channel: Channel) -> None:
     distributed.destroy_process_group()
 
 
-def _sums(distributed: Any, device: str, rank: int, world: int, channel: Channel) -> None:
-    """Sum known whole numbers; small enough that fp32 holds every partial sum exactly."""
-    for count in ELEMENTS:
-        places = torch.arange(count, device=device) % 1021
-        for kind in (torch.int64, torch.float32):
-            mine = ((places + 1) * (rank + 1)).to(kind)
+def _sums(distributed: Any, device: str, settings: dict[str, Any], channel: Channel) -> None:
+    """Sum known whole numbers, of which every type holds every partial sum: no order of the ranks rounds one."""
+    rank, world = settings["rank"], settings["world"]
+    share = world * (world + 1) // 2
+    kinds = {"int64": 1021, **{kind.torch_type: min(kind.limit // share, 1021) for kind in _kinds(device)}}
+    for count in settings.get("elements", ELEMENTS):
+        places = torch.arange(count, device=device)
+        for name, most in kinds.items():
+            if most == 0:
+                continue  # more ranks than the type has whole numbers for
+            numbers = places % most + 1
+            mine = (numbers * (rank + 1)).to(getattr(torch, name))
             distributed.all_reduce(mine)
-            want = ((places + 1) * (world * (world + 1) // 2)).to(kind)
-            wrong = int((mine != want).sum().item())
-            channel.emit("sum", rank=rank, elements=count, type=str(kind).rpartition(".")[2], wrong=wrong)
+            wrong = int((mine.to(torch.int64) != numbers * share).sum().item())
+            channel.emit("sum", rank=rank, elements=count, type=name, wrong=wrong)
+    for kind in _kinds(device):
+        part = gradient(device, kind, rank=rank, world=world, reduce=distributed.all_reduce)
+        wrong, _, count = exact.compared(part)
+        channel.emit("sum", rank=rank, elements=count, type=f"gradient in {kind.name}", wrong=wrong)
+
+
+def _kinds(device: str) -> list[exact.Kind]:
+    names = ["float32"] if device == "cpu" else ["float32", "float16", *(["bfloat16"] * devices.has_bf16(torch))]
+    return [exact.KINDS[name] for name in names]
+
+
+def gradient(device: str, kind: exact.Kind, *, rank: int, world: int, reduce: Callable[[Any], Any]) -> exact.Part:
+    """Sum a layer's gradient over the ranks' rows of one batch: bit by bit that of the whole batch."""
+    x, push = exact.odd(128, 64, bits=kind.bits, seed=81), exact.odd(128, 48, bits=1, seed=82)
+    weight = exact.placed(exact.odd(48, 64, bits=1, seed=83), device, kind).requires_grad_()
+    rows = slice(rank, None, world)
+    out = torch.nn.functional.linear(exact.placed(x[rows], device, kind), weight)
+    out.backward(exact.placed(push[rows], device, kind))
+    reduce(weight.grad)
+    sizes = partial(torch.mm, push.abs().t(), x.abs())
+    return exact.Part("gradient over all ranks", weight.grad, torch.mm(push.t(), x), lambda: float(sizes().max()))
 
 
 def _step(distributed: Any, device: str, rank: int, world: int, channel: Channel) -> None:
