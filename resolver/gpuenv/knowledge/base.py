@@ -37,6 +37,12 @@ _PLATFORMS: dict[tuple[str, str], Platform] = {
 }
 
 
+JETSON_HINTS = (
+    "A Jetson's driver comes with its JetPack: install a newer JetPack where there is one for the board",
+    "Or name an index that has NVIDIA's own wheels for this JetPack: `--torch-index BASE`",
+)
+
+
 class Knowledge:
     """The packaged tables as answers. Immutable; each table is parsed when first needed."""
 
@@ -226,6 +232,12 @@ class Knowledge:
         """Tell a Tegra chip: one of the capabilities that the tables except from the rule of major and minor."""
         return any(capability in rule.not_on | rule.only_on for rule in self.code_rules.exceptions)
 
+    def install_hints(self, machine: Machine, act: str) -> tuple[str, ...]:
+        """How this machine gets another driver: ``act`` says which, and a Jetson has its own way."""
+        if any(self.is_jetson(gpu.compute_capability) for gpu in machine.gpus):
+            return JETSON_HINTS
+        return (act,)
+
     def machine_cuda(self, machine: Machine) -> str | None:
         """The newest CUDA that a machine's driver knows, as read there, else by its version; ``None``: not known."""
         driver = machine.driver
@@ -299,6 +311,7 @@ class Knowledge:
                     not_on=frozenset(map(ComputeCapability.parse, row.get("not_on", ()))),
                     only_on=frozenset(map(ComputeCapability.parse, row.get("only_on", ()))),
                     until_cuda=row.get("until_cuda"),
+                    driver_cuda=row.get("driver_cuda"),
                     why=row["why"],
                 )
                 for row in table["exceptions"]

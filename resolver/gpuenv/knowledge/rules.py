@@ -42,7 +42,8 @@ class CodeException:
     """An exception to the rule of major and minor. ``code`` holds numbers without suffix.
 
     Code is refused on the capabilities of ``not_on``; with ``only_on`` it runs there and nowhere else. With
-    ``until_cuda`` the exception holds for builds by an older CUDA (and for builds whose CUDA is not known).
+    ``until_cuda`` the exception holds for builds by an older CUDA (and for builds whose CUDA is not known); with
+    ``driver_cuda`` also on drivers that know an older CUDA (and where that is not known).
     """
 
     code: frozenset[str]
@@ -50,6 +51,8 @@ class CodeException:
     only_on: frozenset[ComputeCapability]
     until_cuda: str | None
     why: str
+    driver_cuda: str | None = None
+    """The CUDA that the driver must know too, where the build alone does not lift the exception."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,8 +114,8 @@ def serve(
 
         rules = load().code_rules
     refused: list[str] = []
-    native = _best(sass, lambda code: _sass_runs(code, capability, cuda, rules, refused))
-    fallback = _best(ptx, lambda code: _ptx_runs(code, capability, cuda, rules, refused))
+    native = _best(sass, lambda code: _sass_runs(code, capability, cuda, driver_cuda, rules, refused))
+    fallback = _best(ptx, lambda code: _ptx_runs(code, capability, cuda, driver_cuda, rules, refused))
     if native is None and fallback is None:
         return Refusal(detail=_no_code(capability, sass, ptx, refused, platform))
     if floor := _cudnn_refuses(capability, cudnn, rules):
@@ -146,10 +149,15 @@ def _best(texts: Sequence[str], runs: _Runs) -> str | None:
 # one or across major revisions": CUDA C++ Programming Guide, Binary Compatibility; restated, with the suffixes, in
 # research/torch-matrix.md, "Compatibility rules".
 def _sass_runs(
-    code: Code, capability: ComputeCapability, cuda: str | None, rules: CodeRules, refused: list[str]
+    code: Code,
+    capability: ComputeCapability,
+    cuda: str | None,
+    driver_cuda: str | None,
+    rules: CodeRules,
+    refused: list[str],
 ) -> bool:
     for exception in rules.exceptions:
-        match _exception_says(exception, code, capability, cuda):
+        match _exception_says(exception, code, capability, cuda, driver_cuda):
             case True:
                 return True
             case False:
@@ -168,10 +176,15 @@ def _sass_runs(
 # code (CUDA C++ Programming Guide, PTX Compatibility). The embedded chips are excepted from it too: what keeps a server
 # build off them is its toolchain and driver, not its instructions.
 def _ptx_runs(
-    code: Code, capability: ComputeCapability, cuda: str | None, rules: CodeRules, refused: list[str]
+    code: Code,
+    capability: ComputeCapability,
+    cuda: str | None,
+    driver_cuda: str | None,
+    rules: CodeRules,
+    refused: list[str],
 ) -> bool:
     for exception in rules.exceptions:
-        if _exception_says(exception, code, capability, cuda) is False:
+        if _exception_says(exception, code, capability, cuda, driver_cuda) is False:
             if capability in exception.not_on:
                 refused.append(exception.why)
                 return False
@@ -185,13 +198,17 @@ def _ptx_runs(
 
 
 def _exception_says(
-    exception: CodeException, code: Code, capability: ComputeCapability, cuda: str | None
+    exception: CodeException, code: Code, capability: ComputeCapability, cuda: str | None, driver_cuda: str | None
 ) -> bool | None:
     """True: runs by exception. False: refused by it. None: it says nothing of this pair."""
     if code.number not in exception.code:
         return None
     if exception.until_cuda is not None and cuda and compare_versions(cuda, exception.until_cuda) >= 0:
-        return None
+        known = exception.driver_cuda is None or (
+            driver_cuda is not None and compare_versions(driver_cuda, exception.driver_cuda) >= 0
+        )
+        if known:
+            return None
     if exception.only_on:
         return capability in exception.only_on
     return False if capability in exception.not_on else None

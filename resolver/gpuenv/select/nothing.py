@@ -271,7 +271,7 @@ def _driver_hints(case: Case, minimum: str, causes: list[str]) -> list[str]:
             return [f"No driver for {gpu.name} is new enough: ask for an older torch (`--torch`), or use another GPU"]
         if last is not None:
             bounds.append(f"Stay on driver branch {last} or older: it is the last that serves {gpu.name}")
-    return [install, *dict.fromkeys(bounds)]
+    return [*case.knowledge.install_hints(case.machine, install), *dict.fromkeys(bounds)]
 
 
 def _numbers(version: str) -> tuple[int, ...]:
@@ -303,8 +303,9 @@ def _kernel_hints(case: Case, gpus: Sequence[Gpu]) -> tuple[str, ...]:
         and all(code_of(gpu.compute_capability) in row.sass for gpu in gpus)
         and judge_driver(case, row.variant).refusal is None
     ]
+    jetson = case.knowledge.install_hints(case.machine, "")
     if not known:
-        return ()
+        return tuple(filter(None, jetson))
     newest = max(known, key=lambda row: (public_version(row.torch), row.variant))
     return (f"torch {newest.torch} {newest.variant} has it: name a source that offers it (`--torch-index BASE`)",)
 

@@ -102,7 +102,7 @@ def _driver_mismatch(profile: Profile, machine: Machine, knowledge: Knowledge) -
         return None
     return Mismatch(
         message=f"profile {profile.name} needs driver {least}, found {driver.version} ({driver.place})",
-        hints=(f"Install NVIDIA driver {least} or newer",),
+        hints=knowledge.install_hints(machine, f"Install NVIDIA driver {least} or newer"),
     )
 
 

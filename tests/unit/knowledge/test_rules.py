@@ -100,7 +100,14 @@ def test_suffixes(capability: str, code: str, expected: str) -> None:
     ],
 )
 def test_embedded_chips(capability: str, cuda: str | None, sass: tuple[str, ...], expected: str) -> None:
-    assert by(ask(capability, sass=sass, cuda=cuda, platform="linux_aarch64")) == expected
+    assert by(ask(capability, sass=sass, cuda=cuda, driver_cuda="13.2", platform="linux_aarch64")) == expected
+
+
+@pytest.mark.parametrize("driver_cuda", ["13.0", "12.6", None])
+def test_orin_needs_a_driver_that_knows_what_the_server_wheel_was_built_with(driver_cuda: str | None) -> None:
+    answer = ask("8.7", sass=SBSA, cuda="13.2", driver_cuda=driver_cuda, platform="linux_aarch64")
+    assert isinstance(answer, Refusal)
+    assert "Jetson Orin" in answer.detail
 
 
 def test_ptx_serves_what_machine_code_does_not_and_warns() -> None:
