@@ -35,4 +35,24 @@ def check_fit(context: Context, machine: Machine, profile: Profile) -> None:
     """Stop before any request where the profile is for another machine, by :class:`MachineMismatchError`."""
     mismatch = select.fits(profile, machine, bare_request(context), tables.load())
     if mismatch is not None:
-        raise MachineMismatchError(mismatch.message, hints=mismatch.hints)
+        hints = mismatch.hints
+        if not machine.gpus and context.wishes.machine is None and context.wishes.gpus is None:
+            hints = (*_elsewhere(context, profile), *hints)
+        raise MachineMismatchError(mismatch.message, hints=hints)
+
+
+def _elsewhere(context: Context, profile: Profile) -> tuple[str, ...]:
+    """How an environment for another machine is made on one without a GPU, such as a cluster's login node."""
+    import shutil
+
+    from gpuenv.knowledge.scheduler import queue
+
+    taken = queue(which=lambda name: shutil.which(name, path=context.environ.get("PATH", "")))
+    name, start = taken or ("", "")
+    where = f"in a {name} job with a GPU" if name else "on the machine with the GPU"
+    begin = f"{start} " if start else ""
+    return (
+        f"Let a machine with the GPU say what it is, {where}: `{begin}gpuenv detect --json > machine.json`",
+        f"Then build for it here: `gpuenv create --profile {profile.name} --machine machine.json --no-verify`",
+        f"And prove it there: `{begin}gpuenv verify`",
+    )

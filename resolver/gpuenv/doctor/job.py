@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Mapping
 
 from gpuenv.doctor.finding import Finding
-from gpuenv.machine.scheduler import NO_DEVICE, Scheduler, schedulers
+from gpuenv.knowledge.scheduler import NO_DEVICE, Scheduler, owner_of_mask
 from gpuenv.model.machine import Machine
 
 MASK = "CUDA_VISIBLE_DEVICES"
@@ -20,7 +20,7 @@ def diagnose_job(machine: Machine, environ: Mapping[str, str]) -> Iterator[Findi
     if not machine.gpus:
         return
     mask = environ.get(MASK)
-    job = next((each for each in schedulers(environ) if each.name != "Kubernetes"), None)
+    job = owner_of_mask(environ)
     if mask is None:
         if job is not None and job.given is False:
             yield _not_given(job, "its variables count no GPU")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from gpuenv.machine import absence, diagnosis, linux, nvml, scheduler, smi, windows
+from gpuenv.knowledge import scheduler
+from gpuenv.machine import absence, diagnosis, linux, nvml, smi, windows
 from gpuenv.machine.detect import Detection
 from gpuenv.machine.linux import Host
 from gpuenv.machine.merge import Found, merge

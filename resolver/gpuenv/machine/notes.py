@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from gpuenv.knowledge.rules import compare_drivers
+from gpuenv.knowledge.scheduler import NO_DEVICE
 from gpuenv.machine.nvml import NvmlAnswer
 from gpuenv.machine.problem import DriverProblem, Evidence
-from gpuenv.machine.scheduler import NO_DEVICE
 from gpuenv.model.machine import Machine
 
 MAKERS = {"VEN_1002": "AMD", "VEN_8086": "Intel"}

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from gpuenv.knowledge.scheduler import Scheduler
 from gpuenv.machine.linux import Host
 from gpuenv.machine.nvml import NvmlAnswer
-from gpuenv.machine.scheduler import Scheduler
 from gpuenv.machine.smi import SmiAnswer
 
 Kind = Literal[

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from packaging.version import InvalidVersion, Version
 
+from gpuenv.knowledge.scheduler import Scheduler, owner_of_mask
 from gpuenv.model.machine import ComputeCapability, Machine
 from gpuenv.model.profile import VerificationPlan
 from gpuenv.model.verification import Check, Status
@@ -59,13 +60,21 @@ class Case:
         return next((item for item in self.ended if item.job == job), None)
 
     def gpus(self) -> tuple[ExpectedGpu, ...]:
-        """Return the GPUs in scope: those of the lock, else all of the machine."""
-        if self.expected.gpus:
-            return self.expected.gpus
-        return tuple(
+        """Return the GPUs in scope: those of the lock, else all of the machine; in a job those that it was given."""
+        scope = self.expected.gpus or tuple(
             ExpectedGpu(uuid=gpu.uuid, compute_capability=gpu.compute_capability, index=gpu.index)
             for gpu in self.machine.gpus
         )
+        message = self.seen.first("devices", job="training")
+        if message is None or self.job is None or not isinstance(message.values.get("visible"), str):
+            return scope
+        shown = {str(row.get("uuid")) for row in message.rows("devices")}
+        return tuple(gpu for gpu in scope if plain_uuid(gpu.uuid) in shown) or scope
+
+    @property
+    def job(self) -> Scheduler | None:
+        """The scheduler in whose job this is, which hands out the GPUs; ``None`` outside of one."""
+        return owner_of_mask(self.environ)
 
     def trouble(self, job: str) -> tuple[str, Cause] | None:
         """Return what kept a job from finishing, ``None`` where it finished or was not run."""

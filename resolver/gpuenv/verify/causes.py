@@ -42,12 +42,12 @@ _WORDS: tuple[tuple[str, str, str], ...] = (
     (
         r"SYSTEM_DRIVER_MISMATCH|driver/library version mismatch|\b803\b",
         "the driver library and the kernel module are of different versions",
-        "sudo reboot",
+        DOCTOR,
     ),
     (
         r"COMPAT_NOT_SUPPORTED|\b804\b",
         "a forward-compatibility driver library is on the loader path, and this card does not support it",
-        "unset LD_LIBRARY_PATH",
+        DOCTOR,
     ),
     (
         r"SYSTEM_NOT_READY|system not yet initialized|\b802\b",

@@ -153,6 +153,9 @@ def devices(case: Case) -> Check:
         return case.check("devices", title, "failed", seen=words, expected=expected, cause=problem, seconds=seconds)
     visible = message.values.get("visible")
     if isinstance(visible, str) and len(rows) < len(case.machine.gpus):
+        if case.job is not None:
+            seen += f"; {case.job.place} was given these ({len(rows)} of {len(case.machine.gpus)} GPUs)"
+            return case.check("devices", title, "passed", seen=seen, expected=expected, seconds=seconds)
         words = f"CUDA_VISIBLE_DEVICES={visible} hides {len(case.machine.gpus) - len(rows)} GPU of this machine"
         cause = Cause(cause=words, hint="unset CUDA_VISIBLE_DEVICES")
         return case.check("devices", title, "warned", seen=seen, expected=expected, cause=cause, seconds=seconds)
@@ -190,7 +193,7 @@ def _device_problems(case: Case, message: Message, rows: tuple[Mapping[str, obje
 
 def _visible_cause(case: Case, visible: str) -> Cause:
     """Say what is wrong with CUDA_VISIBLE_DEVICES (CUDA C++ Programming Guide, "CUDA Environment Variables")."""
-    hint = "unset CUDA_VISIBLE_DEVICES"
+    hint = "unset CUDA_VISIBLE_DEVICES" if case.job is None else case.job.ask
     if visible.strip() in ("", "-1", "NoDevFiles", "none"):
         state = "set and empty" if not visible.strip() else f"{visible.strip()!r}"
         return Cause(cause=f"CUDA_VISIBLE_DEVICES is {state}: it hides every GPU", hint=hint)

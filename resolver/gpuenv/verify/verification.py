@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
+from gpuenv.knowledge.scheduler import owner_of_mask
 from gpuenv.model.machine import Machine
 from gpuenv.model.profile import VerificationPlan
 from gpuenv.model.verification import Report
@@ -201,7 +202,9 @@ def _training_job(room: _Room, plan: VerificationPlan, expected: Expected, name:
 def _run_driver(room: _Room, environ: Mapping[str, str]) -> None:
     """Ask the driver library alone, with and without its compiler, and as the person's own loader path finds it."""
     loader = {name: environ[name] for name in ("LD_LIBRARY_PATH", "LD_PRELOAD") if environ.get(name)}
-    bare = {name: value for name, value in room.environ.items() if name != "CUDA_VISIBLE_DEVICES"}
+    bare = dict(room.environ)
+    if owner_of_mask(environ) is None:  # the GPUs that a scheduler did not give stay untouched
+        bare.pop("CUDA_VISIBLE_DEVICES", None)
     heard: list[Message] = []
     listener = room.on_message
 

@@ -10,6 +10,7 @@ import pytest
 from gpuenv import knowledge
 from gpuenv.doctor.finding import Finding
 from gpuenv.doctor.machine import diagnose_machine
+from gpuenv.knowledge.scheduler import schedulers
 from gpuenv.machine import linux
 from gpuenv.machine.checkup import Checkup
 from gpuenv.machine.conclusion import conclude
@@ -18,7 +19,6 @@ from gpuenv.machine.detect import Detection
 from gpuenv.machine.nvml import NvmlAnswer, NvmlFailure, NvmlGpu
 from gpuenv.machine.origin import CdiSpec, Origin
 from gpuenv.machine.problem import Evidence, Remains
-from gpuenv.machine.scheduler import schedulers
 from gpuenv.machine.smi import SmiAnswer
 from gpuenv.model.machine import ComputeCapability
 from support.trees import Tree

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
-from typing import Any
+
+from gpuenv.knowledge import tables
 
 NO_DEVICE = frozenset({"", "-1", "nodevfiles", "void", "none"})
 """Values of a list of devices that name none (Slurm writes NoDevFiles where a job got no GPU)."""
@@ -56,7 +55,12 @@ def schedulers(environ: Mapping[str, str]) -> tuple[Scheduler, ...]:
     return tuple(found)
 
 
-def queue(environ: Mapping[str, str], *, which: Callable[[str], object]) -> tuple[str, str] | None:
+def owner_of_mask(environ: Mapping[str, str]) -> Scheduler | None:
+    """The scheduler that sets CUDA_VISIBLE_DEVICES for this process; Kubernetes hands devices in without it."""
+    return next((each for each in schedulers(environ) if each.name != "Kubernetes"), None)
+
+
+def queue(*, which: Callable[[str], object]) -> tuple[str, str] | None:
     """Name and start command (perhaps empty) of the scheduler that takes jobs from this machine; ``None``: none does.
 
     ``which`` finds a program. A machine that hands jobs on and has no GPU is a login node.
@@ -76,10 +80,6 @@ def _given(environ: Mapping[str, str], devices: Sequence[str], counts: Sequence[
     return False if lists or numbers else None
 
 
-@cache
-def _rows() -> list[dict[str, Any]]:  # Any: decoded TOML, taken apart by the functions above
-    import tomllib  # only where a variable or a program may name a scheduler
-
-    text = Path(__file__).with_name("schedulers.toml").read_text(encoding="utf-8")
-    rows: list[dict[str, Any]] = tomllib.loads(text)["scheduler"]
+def _rows() -> Sequence[tables.Table]:
+    rows: Sequence[tables.Table] = tables.read("schedulers")["scheduler"]
     return rows
