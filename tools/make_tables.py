@@ -53,7 +53,10 @@ WINDOWS_NUMBERS = {"615": ["616", "617"]}
 EXCEPTIONS: tuple[tuple[str, Row], ...] = (
     ("Jetson Nano and TX1 have their own code", {"code": ["50", "52"], "not_on": ["5.3"]}),
     ("Jetson TX2 has its own code", {"code": ["60", "61"], "not_on": ["6.2"]}),
-    ("Jetson Xavier has its own code", {"code": ["70"], "not_on": ["7.2"], "until_cuda": "13.2", "driver_cuda": "13.2"}),
+    (
+        "Jetson Xavier has its own code",
+        {"code": ["70"], "not_on": ["7.2"], "until_cuda": "13.2", "driver_cuda": "13.2"},
+    ),
     (
         "Jetson Orin: server (SBSA) wheels do not run with its driver before CUDA 13.2",
         {"code": ["80", "86"], "not_on": ["8.7"], "until_cuda": "13.2", "driver_cuda": "13.2"},
