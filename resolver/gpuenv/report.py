@@ -41,6 +41,9 @@ class Reporter(Protocol):
     def say(self, line: str, /) -> None:
         """A finished phase or a fact a person wants to know."""
 
+    def notice(self, line: str, /) -> None:
+        """What nobody may miss, shown with ``-q`` too: that torch comes from somewhere else than PyTorch's index."""
+
     def warn(self, line: str, /) -> None:
         """Something that works, and will surprise."""
 
@@ -61,6 +64,8 @@ class Silent:
     """A reporter that says nothing."""
 
     def say(self, line: str, /) -> None: ...
+
+    def notice(self, line: str, /) -> None: ...
 
     def warn(self, line: str, /) -> None: ...
 

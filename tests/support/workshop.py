@@ -52,7 +52,7 @@ class Told:
     def say(self, line: str, /) -> None:
         self.lines.append(line)
 
-    warn = detail = say
+    notice = warn = detail = say
 
     def task(self, title: str, /, *, total: int | None = None, unit: str = "") -> AbstractContextManager[ToldTask]:
         self.progress.append((title, total or 0, 0))

@@ -78,6 +78,10 @@ class Console:
         if not self.quiet:
             self._line("", line)
 
+    def notice(self, line: str, /) -> None:
+        if self.quiet < 2:
+            self._line("", line)
+
     def warn(self, line: str, /) -> None:
         if not self.quiet:
             self._line("warning: ", line, code="33")

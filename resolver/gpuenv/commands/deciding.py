@@ -193,6 +193,8 @@ class _Hearing:
                 continue
             answer, catalog = self._settle(place, catalog, request, projects)
             if isinstance(answer, Decision):
+                if place.kind != "pytorch":
+                    self.context.reporter.notice(f"torch comes from {place.words}, not from PyTorch's own index")
                 return self._decided(answer, catalog, request, place, (*sources.attempts, *self.extra_attempts))
             self.turned_down.append(answer)
             self.rejected += answer.rejected

@@ -39,8 +39,9 @@ _PLATFORMS = {
 class Indexes:
     """Where packages outside the family come from. ``default`` ``None`` is uv's own default index.
 
-    ``extra`` are asked before ``default``, and the first that knows a name decides (uv's ``first-index``). uv gets
-    them by its environment: everybody on a machine may read a command line.
+    All of them together, as pip means them: the best version of any is taken, of equal versions that of the index named
+    first, ``default`` before ``extra``. uv gets them by its environment: everybody on a machine may read a command
+    line.
     """
 
     default: Location | None = None
@@ -49,9 +50,12 @@ class Indexes:
 
     def variables(self) -> dict[str, str]:
         """What uv reads them from. A blank or a comma would end an address, and none is left in one."""
-        found = {"UV_DEFAULT_INDEX": self.default.with_secrets()} if self.default is not None else {}
-        extra, links = [each.with_secrets() for each in self.extra], [each.with_secrets() for each in self.find_links]
-        found |= {"UV_INDEX": " ".join(extra)} if extra else {}
+        places = [each.with_secrets() for each in (self.default, *self.extra) if each is not None]
+        # uv asks its default index last, pip its own first: of equal versions the first that is asked counts.
+        found = {"UV_DEFAULT_INDEX": places.pop()} if self.default is not None else {}
+        links = [each.with_secrets() for each in self.find_links]
+        found |= {"UV_INDEX": " ".join(places)} if places else {}
+        found |= {"UV_INDEX_STRATEGY": "unsafe-best-match"} if self.extra else {}
         return found | ({"UV_FIND_LINKS": ",".join(each.replace(",", "%2C") for each in links)} if links else {})
 
 

@@ -51,9 +51,10 @@ class Place:
 class SourcePlan:
     """Where wheels come from.
 
-    ``torch`` is asked in this order for the family. ``default_index`` serves everything else; ``None`` means the
-    ecosystem's own, which uv knows. ``extra_indexes`` and ``find_links`` are pip's and the user's, for everything
-    else too. ``notes`` are things a user should hear about the configuration.
+    ``torch`` is asked in this order for the family. Everything else comes from ``default_index`` (``None``: the
+    ecosystem's own, which uv knows), ``extra_indexes`` and ``find_links`` together, as pip means them. ``not_asked``
+    are those of pip's configuration that the family is never taken from without an option. ``notes`` are things a user
+    should hear about the configuration.
     """
 
     torch: tuple[Place, ...]
@@ -61,6 +62,7 @@ class SourcePlan:
     extra_indexes: tuple[Place, ...]
     find_links: tuple[Place, ...]
     access: Access
+    not_asked: tuple[Place, ...] = ()
     notes: tuple[str, ...] = ()
 
     @property
@@ -83,11 +85,13 @@ def plan_sources(
     read: Callable[[Path], str | None] = read_text,
     default_index_url: Callable[[], str | None] | None = None,
 ) -> SourcePlan:
-    """Put the sources in order: ``--find-links``, ``--torch-index`` or PyTorch's own index, then what pip's
+    """Put the sources in order: ``--find-links``, ``--torch-index`` or PyTorch's own index, then folders that pip's
     configuration names, then the default package index.
 
-    An empty ``--find-links`` stands for none at all: pip's are not asked either. ``allow_hosts`` are hosts that rows of
-    the torch index may lead to beside its own.
+    An extra index or a page of pip's configuration serves no package of the family: anybody may have put the name
+    there. With ``index`` (``--index``), pip's indexes, folders and pages bring nothing at all: what the command line
+    names stands alone. An empty ``--find-links`` stands for none at all: pip's are not asked either. ``allow_hosts`` are
+    hosts that rows of the torch index may lead to beside its own.
 
     ``folder`` is what relative paths in options start from. ``default_index_url`` is asked for the ecosystem's own
     index where none is configured (see :func:`ecosystem_index`). Raises :class:`UsageError` for an option that is
@@ -96,7 +100,7 @@ def plan_sources(
     pip = read_pip_configuration(environ, platform=platform, read=read)
     no_index = pip.on("no-index")
     explicit = [_find_links(each, "--find-links", folder) for each in find_links if each]
-    own = [] if "" in find_links else pip.words("find-links")
+    own = () if "" in find_links or index else pip.words("find-links")
     from_pip = [_find_links(word, origin, folder) for word, origin in own]
     main = _torch_index(torch_index, folder, allow_hosts) if torch_index else None
     default = _default_index(index, pip, environ)
@@ -104,16 +108,18 @@ def plan_sources(
         main = _torch_index(knowledge.load().pytorch_index, folder, allow_hosts, configured_by="default")
     if default is None and not no_index and default_index_url is not None and (url := default_index_url()):
         default = _package_index(url, "default")
-    extras = [] if no_index else [_package_index(word, origin) for word, origin in pip.words("extra-index-url")]
-    torch = [*explicit, *([main] if main else [])]
+    more = () if no_index or index else pip.words("extra-index-url")
+    extras = [_package_index(word, origin) for word, origin in more]
+    torch, pages = [*explicit, *([main] if main else [])], [place for place in from_pip if _is_page(place)]
     if main is None or not main.only:
-        torch += [*from_pip, *([default] if default else []), *extras]
+        torch += [*(place for place in from_pip if place not in pages), *([default] if default else [])]
     return SourcePlan(
         torch=_unique(torch),
         default_index=default,
         extra_indexes=tuple(extras),
         find_links=_unique([*explicit, *from_pip]),
         access=_access(pip),
+        not_asked=_unique([*extras, *pages]),
         notes=_notes(pip, no_index=no_index),
     )
 
@@ -184,6 +190,11 @@ def _package_index(url: str, origin: str) -> Place:
 def _find_links(text: str, origin: str, folder: Path) -> Place:
     location = Location.parse(text, origin=origin, folder=folder)
     return Place(kind="find-links", location=location, configured_by=origin)
+
+
+def _is_page(place: Place) -> bool:
+    """Whether links stand there that may lead anywhere, rather than files of this machine."""
+    return not place.location.is_local or place.location.local.is_file()
 
 
 def _access(pip: PipConfiguration) -> Access:

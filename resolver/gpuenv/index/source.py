@@ -38,6 +38,7 @@ class Sources:
         self.attempts: tuple[Attempt, ...] = ()
         self.errors: tuple[GpuenvError, ...] = ()
         self._places = plan.torch
+        self._not_asked = plan.not_asked
         self._load = partial(
             load_source,
             http=http,
@@ -71,7 +72,14 @@ class Sources:
             what = f"{each.project}: " if each.project else ""
             ended = each.failure or f"{each.wheels} wheels"
             causes.append(f"{what}{each.location} ({each.configured_by}): {ended}")
+        causes += [
+            f"{place.words} was not asked: what pip adds to its index serves no package of torch's family"
+            for place in self._not_asked
+        ]
         hints = list(dict.fromkeys(hint for error in self.errors for hint in error.hints))
+        for place in self._not_asked:
+            option = "--index" if place.kind == "package-index" else "--find-links"
+            hints.append(f"If {place.shown} is to serve torch, say so: add `{option} {place.shown}`")
         hints.append("Name a mirror with --torch-index URL, or a folder of wheels with --find-links DIR")
         kind = OfflineError if any(isinstance(each, OfflineError) for each in self.errors) else IndexUnreachableError
         return kind("no source of wheels could be used", causes=causes, hints=hints)

@@ -53,8 +53,35 @@ def test_the_whole_order() -> None:
         ("pytorch", PYTORCH_INDEX, "default"),
         ("find-links", "/srv/wheels", "/etc/pip.conf"),
         ("package-index", "https://corp.example/simple", "/etc/pip.conf"),
-        ("package-index", "https://extra.example/simple", "/etc/pip.conf"),
     ]
+
+
+def test_what_pip_adds_serves_everything_but_the_family() -> None:
+    page = "https://links.example/torch.html"
+    found = plan(CONF, {"PIP_FIND_LINKS": f"/srv/wheels {page}"})
+    assert [place.location for place in found.extra_indexes] == ["https://extra.example/simple"]
+    assert [place.location for place in found.find_links] == ["/srv/wheels", page]
+    assert [place.location for place in found.not_asked] == ["https://extra.example/simple", page]
+    assert not {place.location for place in found.torch} & {place.location for place in found.not_asked}
+
+
+def test_a_page_that_lies_on_this_machine_is_a_page(tmp_path: Path) -> None:
+    page = tmp_path / "links.html"
+    page.write_text('<a href="https://elsewhere.example/torch-9.9-py3-none-any.whl">torch</a>')
+    for word in (str(page), page.as_uri()):
+        found = plan(environ={"PIP_FIND_LINKS": word})
+        assert [place.location for place in found.not_asked] == [word]
+    assert plan(find_links=(str(page),)).torch[0].location == str(page)  # a person's own word for it
+
+
+def test_the_index_of_the_command_line_stands_alone() -> None:
+    variables = {"PIP_EXTRA_INDEX_URL": "https://more.example/simple", "PIP_FIND_LINKS": "/srv/wheels /srv/more"}
+    found = plan(CONF, variables, index="https://mine.example/simple")
+    assert order(found) == [
+        ("pytorch", PYTORCH_INDEX, "default"),
+        ("package-index", "https://mine.example/simple", "--index"),
+    ]
+    assert (found.extra_indexes, found.find_links, found.not_asked) == ((), (), ())
 
 
 def test_a_named_torch_index_is_the_only_one() -> None:
