@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from gpuenv.cli.layout import NARROWEST, Table, Verbatim, columns_of, encodable, lines_of, wrapped
 from gpuenv.report import visible
 
-WORDS = st.lists(st.text("abcdefgh-/.:=", min_size=1, max_size=30), min_size=1, max_size=30)
+WORDS = st.lists(st.text("abcdefgh-/.:=", min_size=1, max_size=NARROWEST - 14), min_size=1, max_size=30)
 COMMAND = "`gpuenv create --profile cpu`"
 
 
