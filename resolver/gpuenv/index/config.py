@@ -90,8 +90,8 @@ def plan_sources(
 
     An extra index or a page of pip's configuration serves no package of the family: anybody may have put the name
     there. With ``index`` (``--index``), pip's indexes, folders and pages bring nothing at all: what the command line
-    names stands alone. An empty ``--find-links`` stands for none at all: pip's are not asked either. ``allow_hosts`` are
-    hosts that rows of the torch index may lead to beside its own.
+    names stands alone. An empty ``--find-links`` stands for none at all: pip's are not asked either. ``allow_hosts``
+    are hosts that rows of the torch index may lead to beside its own.
 
     ``folder`` is what relative paths in options start from. ``default_index_url`` is asked for the ecosystem's own
     index where none is configured (see :func:`ecosystem_index`). Raises :class:`UsageError` for an option that is

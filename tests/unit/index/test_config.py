@@ -59,10 +59,10 @@ def test_the_whole_order() -> None:
 def test_what_pip_adds_serves_everything_but_the_family() -> None:
     page = "https://links.example/torch.html"
     found = plan(CONF, {"PIP_FIND_LINKS": f"/srv/wheels {page}"})
-    assert [place.location for place in found.extra_indexes] == ["https://extra.example/simple"]
-    assert [place.location for place in found.find_links] == ["/srv/wheels", page]
-    assert [place.location for place in found.not_asked] == ["https://extra.example/simple", page]
-    assert not {place.location for place in found.torch} & {place.location for place in found.not_asked}
+    assert [place.shown for place in found.extra_indexes] == ["https://extra.example/simple"]
+    assert [place.shown for place in found.find_links] == ["/srv/wheels", page]
+    assert [place.shown for place in found.not_asked] == ["https://extra.example/simple", page]
+    assert not {place.shown for place in found.torch} & {place.shown for place in found.not_asked}
 
 
 def test_a_page_that_lies_on_this_machine_is_a_page(tmp_path: Path) -> None:
@@ -70,8 +70,8 @@ def test_a_page_that_lies_on_this_machine_is_a_page(tmp_path: Path) -> None:
     page.write_text('<a href="https://elsewhere.example/torch-9.9-py3-none-any.whl">torch</a>')
     for word in (str(page), page.as_uri()):
         found = plan(environ={"PIP_FIND_LINKS": word})
-        assert [place.location for place in found.not_asked] == [word]
-    assert plan(find_links=(str(page),)).torch[0].location == str(page)  # a person's own word for it
+        assert [place.shown for place in found.not_asked] == [word.removeprefix("file://")]
+    assert plan(find_links=(str(page),)).torch[0].shown == str(page)  # a person's own word for it
 
 
 def test_the_index_of_the_command_line_stands_alone() -> None:
