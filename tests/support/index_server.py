@@ -21,6 +21,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import re
+import ssl
 import threading
 import time
 from collections.abc import Collection
@@ -70,8 +71,11 @@ class _File:
 class IndexServer:
     """The server; a context manager. Everything may be added while it runs."""
 
-    def __init__(self, *, port: int = 0, real_hashes: bool = True, flat: bool = False) -> None:
+    def __init__(
+        self, *, port: int = 0, real_hashes: bool = True, flat: bool = False, tls: ssl.SSLContext | None = None
+    ) -> None:
         """``flat``: no project pages, ``/whl/cu128/`` is one page of all wheels of the folder, as some mirrors are."""
+        self._scheme = "http" if tls is None else "https"
         self.real_hashes = real_hashes
         self.flat = flat
         self.log: list[Request] = []
@@ -82,6 +86,8 @@ class IndexServer:
         self._lock = threading.Lock()
         self.stopping = threading.Event()
         self._server = LoopbackServer(("127.0.0.1", port), handler_for(self))
+        if tls is not None:
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True, do_handshake_on_connect=False)
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
 
     def __enter__(self) -> Self:
@@ -101,7 +107,7 @@ class IndexServer:
 
     @cached_property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_port}"
+        return f"{self._scheme}://127.0.0.1:{self._server.server_port}"
 
     @property
     def torch_index(self) -> str:

@@ -13,8 +13,12 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
+from urllib3 import disable_warnings
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.exceptions import InsecureRequestWarning
+
+disable_warnings(InsecureRequestWarning)  # pip's trusted-host is said once, as a note on the configuration
 
 _of_thread = threading.local()
 
@@ -26,7 +30,7 @@ class Alarm:
         self.rang = False
         self._due = time.monotonic() + seconds
         self._over = threading.Event()
-        self._watched: set[socket.socket] = set()
+        self._watched: list[socket.socket] = []
         self._lock = threading.Lock()
 
     def __enter__(self) -> Self:
@@ -39,15 +43,22 @@ class Alarm:
     ) -> None:
         _of_thread.alarm = None
         self._over.set()
+        with self._lock:
+            for handle in self._watched:
+                handle.close()
+            self._watched.clear()
 
     def postpone(self, seconds: float) -> None:
         """Ring that many seconds from now instead."""
         self._due = time.monotonic() + seconds
 
     def watch(self, handle: socket.socket) -> None:
-        """Shut this socket too; at once where the time is over."""
+        """Shut this socket too; at once where the time is over.
+
+        A handle of our own is kept: a connection closes its own while the body of the last answer is still read.
+        """
         with self._lock:
-            self._watched.add(handle)
+            self._watched.append(handle.dup())
             if self.rang:
                 _shut(handle)
 

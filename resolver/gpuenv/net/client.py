@@ -7,6 +7,7 @@ certificates, the credentials, the redirects and the alarm are decided there, fo
 from __future__ import annotations
 
 import time
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -378,17 +379,21 @@ def read_local(where: Location) -> Answer | Absent:
 
 
 def _read(response: BaseHTTPResponse, limit: int, alarm: Alarm) -> bytes:
-    """Read a body up to ``limit`` bytes unpacked."""
+    """Read a body up to ``limit`` bytes unpacked. One that was packed and is not whole is a fault."""
+    coding = faults.coding_of(response.headers)
+    unpack = zlib.decompressobj(16 + zlib.MAX_WBITS) if coding == "gzip" else None
     received: list[bytes] = []
     size = 0
-    while size < limit:
-        piece = response.read(min(_PIECE, limit - size), decode_content=True)
-        if not piece:
-            break
-        received.append(piece)
-        size += len(piece)
+    while size < limit and (piece := response.read(min(_PIECE, limit - size), decode_content=False)):
+        try:
+            received.append(piece if unpack is None else unpack.decompress(piece, limit - size))
+        except zlib.error:
+            raise faults.garbled("its packing is damaged") from None
+        size += len(received[-1])
     if alarm.rang:  # a shut connection looks like the end of a body of unknown length
         raise TimeoutError
+    if received and unpack is not None and size < limit and not unpack.eof:
+        raise faults.garbled("its packing ends too early")
     return b"".join(received)
 
 

@@ -193,8 +193,9 @@ class Download:
         """Where the body that follows belongs, and the whole size. A start of ``None``: everything is here already."""
         status = response.status
         if status == 200:
-            coded = response.headers.get("Content-Encoding")
-            return 0, None if coded else faults.number_of(response.headers.get("Content-Length"))
+            if faults.coding_of(response.headers):
+                raise faults.garbled("it was not to be packed")
+            return 0, faults.number_of(response.headers.get("Content-Length"))
         part = response.headers.get("Content-Range")
         first, total = content_range(part)
         if status == 206 and have and first == have:

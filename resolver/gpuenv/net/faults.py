@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
@@ -63,6 +64,19 @@ def too_slow(where: Location, seconds: float) -> Fault:
     return Fault("time-out", cause, "try again, or use a mirror", 0)
 
 
+def garbled(why: str) -> Fault:
+    """The fault of an answer that cannot be unpacked."""
+    return Fault("garbled", f"the answer cannot be unpacked: {why}", _WAIT, 1)
+
+
+def coding_of(headers: Mapping[str, str]) -> str:
+    """How a body is packed: ``gzip``, or empty. Raises :class:`Fault` for what nobody asked for."""
+    coding = headers.get("Content-Encoding", "").strip().lower().removeprefix("x-")
+    if coding not in ("", "identity", "gzip"):
+        raise garbled("it is packed in a way that was not asked for")
+    return "gzip" if coding == "gzip" else ""
+
+
 def of_exception(error: Exception, where: Location, *, proxy: Location | None, seconds: float) -> Fault:
     """The fault behind an exception of the HTTP library. ``seconds`` is the read time-out that was set."""
     from urllib3 import exceptions
@@ -86,8 +100,6 @@ def of_exception(error: Exception, where: Location, *, proxy: Location | None, s
         return Fault("time-out", f"{host} sent nothing for {seconds:g} seconds", "try again, or use a mirror", 1)
     if isinstance(error, exceptions.ConnectTimeoutError) and not isinstance(error, exceptions.NewConnectionError):
         return Fault("time-out", f"{host} did not take the connection in time", "check network and firewall", 1)
-    if isinstance(error, exceptions.DecodeError):
-        return Fault("garbled", f"what {host} sent cannot be unpacked", _WAIT, 1)
     if isinstance(error, exceptions.ProtocolError | exceptions.ResponseError) or isinstance(inner, ConnectionError):
         return Fault("cut-short", f"{host} closed the connection before the answer was complete", _WAIT, 3)
     return Fault("connection", f"no connection to {host}: {_plain(inner)}", "check this machine's network", 1)
