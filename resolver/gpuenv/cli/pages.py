@@ -22,20 +22,33 @@ _SETTINGS = "Each has a variable GPUENV_NAME and a key `name` in gpuenv.toml, py
 
 def of_verb(parser: argparse.ArgumentParser, examples: Sequence[tuple[str, str]]) -> str:
     """The help of one verb."""
-    own = [action for action in parser._actions if action not in _common(parser)]
-    named = [action for action in own if action.option_strings]
-    placed = [action for action in own if not action.option_strings]
-    usage = " ".join(f"[{_value(each)}]" if each.nargs in ("?", "*") else _value(each) for each in placed)
-    lines = [parser.description or "", "", f"Usage: {parser.prog} [OPTIONS] {usage}".rstrip()]
-    if placed:
-        lines += ["", "Arguments:", *pairs([(_value(each), each.help or "") for each in placed])]
-    lines += ["", "Options:", *pairs([(_named(each), _meaning(each)) for each in named])]
+    lines = [parser.description or "", "", f"Usage: {usage(parser)}"]
+    if placed := arguments_of(parser):
+        lines += ["", "Arguments:", *pairs(placed)]
+    lines += ["", "Options:", *pairs(options_of(parser))]
     lines += ["", "Common options (`gpuenv help options` explains them):", *_short()]
     if examples:
         lines += ["", "Examples:"]
         for command, meaning in examples:
             lines += [f"  {command}", f"      {meaning}"]
     return "\n".join(lines)
+
+
+def usage(parser: argparse.ArgumentParser) -> str:
+    """How a verb is called."""
+    placed = [each for each in _own(parser) if not each.option_strings]
+    values = (f"[{_value(each)}]" if each.nargs in ("?", "*") else _value(each) for each in placed)
+    return " ".join((parser.prog, "[OPTIONS]", *values))
+
+
+def arguments_of(parser: argparse.ArgumentParser) -> list[tuple[str, str]]:
+    """What stands behind a verb without a name, with its meaning."""
+    return [(_value(each), each.help or "") for each in _own(parser) if not each.option_strings]
+
+
+def options_of(parser: argparse.ArgumentParser) -> list[tuple[str, str]]:
+    """The options of a verb alone, ``--help`` first, with their meaning and default."""
+    return [(_named(each), _meaning(each)) for each in _own(parser) if each.option_strings]
 
 
 def whole(parser: argparse.ArgumentParser, verbs: Mapping[str, Parser]) -> str:
@@ -65,7 +78,7 @@ def options() -> str:
     """The help of the common options, each with its default and its variable."""
     lines = ["Options that every command takes, before it or behind it.", _SETTINGS]
     for group in GROUPS:
-        rows = [(_shown(each), f"{each.help} [{each.variable}]") for each in COMMON if each.group == group]
+        rows = [(shown(each), f"{each.help} [{each.variable}]") for each in COMMON if each.group == group]
         if group == "output":
             rows += [(f"{short}, {name}", meaning) for name, (short, meaning) in COUNTED.items()]
         lines += ["", f"{group.capitalize()}:", *pairs(rows)]
@@ -77,22 +90,24 @@ def option_names(parser: argparse.ArgumentParser) -> list[str]:
     return [name for action in parser._actions for name in action.option_strings]
 
 
-def _common(parser: argparse.ArgumentParser) -> list[argparse.Action]:
-    groups = [group for group in parser._action_groups if group.title == COMMON_TITLE]
-    return [action for group in groups for action in group._group_actions]
+def _own(parser: argparse.ArgumentParser) -> list[argparse.Action]:
+    groups = [group for group in parser._action_groups if group.title != COMMON_TITLE]
+    actions = {id(action) for group in groups for action in group._group_actions}
+    return [action for action in parser._actions if id(action) in actions]
 
 
 def _short() -> Iterator[str]:
     """The common options by group, a line each."""
     rows = []
     for group in GROUPS:
-        names = [_shown(each) for each in COMMON if each.group == group]
+        names = [shown(each) for each in COMMON if each.group == group]
         names += [short for short, _ in COUNTED.values()] if group == "output" else []
         rows.append((group, ", ".join(names)))
     yield from pairs(rows)
 
 
-def _shown(option: Option) -> str:
+def shown(option: Option) -> str:
+    """A common option with its value, as a person types it."""
     value = option.metavar or "|".join(option.choices)
     return f"--{option.name} {value}".rstrip()
 

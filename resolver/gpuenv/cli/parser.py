@@ -13,6 +13,7 @@ from gpuenv.cli import pages
 from gpuenv.cli.options import COMMON, COUNTED, Option
 from gpuenv.errors import UsageError
 
+_PAGES = ("-h", "--help", "-V", "--version")
 _TAKING = frozenset(f"--{option.name}" for option in COMMON if option.kind != "flag")
 #: What other tools call what a verb does.
 _ALIASES = {
@@ -87,7 +88,9 @@ def read(parser: Parser, argv: Sequence[str]) -> argparse.Namespace:
         if words[0] not in parser.verbs:
             raise _unknown_verb(words[0], parser.verbs)
         _check_options(words[1:], words[0], parser.verbs)
-    elif words and words[0] not in ("-h", "--help", "-V", "--version"):
+    elif asked := [word for word in words if word in _PAGES]:
+        words = asked[:1]
+    elif words:
         name = words[0].partition("=")[0]
         if name.startswith("--") and name not in {f"--{option.name}" for option in COMMON} | set(COUNTED):
             raise _unknown_option(name, "", parser.verbs)

@@ -72,6 +72,13 @@ def test_a_typo_is_answered_with_what_was_meant(words: list[str], message: str |
     assert near in hinted, (said, hinted)
 
 
+@pytest.mark.parametrize("words", [["-h"], ["--json", "--help"], ["-v", "--version"], ["--version", "-v"], ["-V"]])
+def test_pages_are_shown_whatever_stands_beside(words: list[str]) -> None:
+    with pytest.raises(parser.Asked) as asked:
+        parser.read(MADE, words)
+    assert "gpuenv" in asked.value.text
+
+
 def test_what_is_like_nothing_gets_no_guess() -> None:
     assert hints("xyzzy") == ("unknown command xyzzy", ("Run `gpuenv help` for all commands",))
     assert hints("detect", "--xyzzy") == ("unknown option --xyzzy", ("Run `gpuenv detect --help`",))
