@@ -43,10 +43,11 @@ def main(argv: Sequence[str], *, environ: Mapping[str, str] | None = None) -> in
     )
     try:
         refuse_undecodable(argv, world)
-        return run.work(argv, world)
-    except parsing.Asked as asked:
-        run.console.result(asked.text)
-        return 0
+        try:
+            return run.work(argv, world)
+        except parsing.Asked as asked:
+            run.console.result(asked.text)
+            return 0
     except GpuenvError as error:
         return run.fail(Problem.of(error), error.exit_code)
     except KeyboardInterrupt:

@@ -15,7 +15,9 @@ def entry() -> int:
         return _answer(f"gpuenv {__version__}\n")
     from gpuenv.cli.app import main
 
-    return main(sys.argv[1:])
+    code = main(sys.argv[1:])
+    _let_go()
+    return code
 
 
 def _repair_streams() -> None:
@@ -30,13 +32,22 @@ def _repair_streams() -> None:
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # a TextIOWrapper, at a process's start
 
 
+def _let_go() -> None:
+    """Let go what a full or closed stream did not take: Python writes it at its end, complains and exits with 120."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
 def _answer(text: str) -> int:
     """Write a result; the exit code is 3 where it cannot be written (a full disk)."""
     try:
         sys.stdout.write(text)
         sys.stdout.flush()
     except OSError as error:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _let_go()
         sys.stderr.write(f"error: the result cannot be written: {error.strerror}\n")
         return 3
     return 0

@@ -18,6 +18,7 @@ from gpuenv.environment.build import Built, FailedProofError
 from gpuenv.environment.failed import failed_place
 from gpuenv.errors import UsageError, VerificationError
 from gpuenv.model.profile import Profile
+from gpuenv.system.files import require_writable
 from gpuenv.verify.hints import Hints, hints_of
 
 
@@ -51,8 +52,11 @@ def run(context: Context, options: CreateOptions) -> CreateOutcome:
     say_machine(context, seen, profile)
     _refuse_unprovable(seen, options)
     check_fit(context, seen.machine, profile)
-    locked = lock_for(context, seen=seen, profile=profile)
     evidence = context.project / (options.evidence or Path("evidence") / profile.name)
+    require_writable(context.state, what="gpuenv's own folder")
+    if options.verify:
+        require_writable(evidence, what="the folder of the evidence")
+    locked = lock_for(context, seen=seen, profile=profile)
     proof = Proof(
         context=context,
         seen=seen,

@@ -24,6 +24,7 @@ from gpuenv.model.decision import Decision, NoDecision, Rejected
 from gpuenv.model.profile import Profile
 from gpuenv.model.wheel import Attempt, Catalog, Channel, WheelContents
 from gpuenv.net.client import Client
+from gpuenv.system.files import require_writable
 
 PREFERRED_PYTHONS = ("3.12", "3.13", "3.11", "3.14", "3.10", "3.15", "3.9", "3.8")
 """For a machine that is not this one: the version most of the ecosystem has wheels for, then its neighbours."""
@@ -152,6 +153,7 @@ def decide(context: Context, *, seen: Seen, profile: Profile, exclude: Sequence[
     ``exclude`` are requirements (``torch==…``) that may not be chosen.
     """
     check_fit(context, seen.machine, profile)
+    require_writable(context.cache, what="the cache")
     request = request_of(context, profile=profile, seen=seen, exclude=exclude)
     plan = source_plan(context)
     for note in plan.notes:

@@ -20,6 +20,7 @@ from gpuenv.lock.making import profile_digest
 from gpuenv.lock.model import Lock
 from gpuenv.model.machine import Machine
 from gpuenv.model.profile import Profile
+from gpuenv.system.files import require_writable
 
 MOST_DAYS_BACK = 10
 """Nightlies to pass over for want of what torch needs: the longest gap of half a year (docs/nightlies.md) and a day."""
@@ -72,6 +73,8 @@ def decide_and_lock(
     What torch needs beyond the profile's packages, triton above all, is looked for only now. A nightly whose own is
     missing is passed over for the day before, as one whose torchvision is missing was when it was decided.
     """
+    if not wishes.tentative:
+        require_writable(context.project / locking.FOLDER, what="the folder of the locks")
     exclude: tuple[str, ...] = ()
     gap: FamilyGapError | None = None
     while True:

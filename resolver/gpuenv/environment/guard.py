@@ -12,6 +12,8 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from gpuenv.system.files import read_text, write_atomic
+
 CONSTRAINTS = "gpuenv-constraints.txt"
 
 PIP_CONFIGURATIONS = ("pip.conf", "pip.ini")
@@ -102,7 +104,7 @@ def write_guard(environment: Path, *, final: Path, pins: Sequence[tuple[str, str
     """
     lines = [f"# The family of this environment, as locked in {lock_name}; written by gpuenv."]
     lines += [f"{name}=={version}" for name, version in sorted(pins)]
-    (environment / CONSTRAINTS).write_text("\n".join(lines) + "\n", encoding="utf-8")
+    write_atomic(environment / CONSTRAINTS, "\n".join(lines) + "\n", what="the constraints")
     write_pip_configuration(environment, final=final)
     folder = environment / ("Scripts" if _windows(environment) else "bin")
     return tuple(name for name, *_ in _SCRIPTS if (folder / name).is_file() and not _guard_script(folder, name))
@@ -112,7 +114,7 @@ def write_pip_configuration(environment: Path, *, final: Path) -> None:
     """Point pip to the constraints of an environment that will stand at ``final``."""
     url = (final / CONSTRAINTS).as_uri()
     text = f"# Written by gpuenv: pip keeps the family of this environment.\n[install]\nconstraint = {url}\n"
-    (environment / PIP_CONFIGURATIONS[_windows(environment)]).write_text(text, encoding="utf-8")
+    write_atomic(environment / PIP_CONFIGURATIONS[_windows(environment)], text, what="pip's configuration")
 
 
 def _windows(environment: Path) -> bool:
@@ -121,13 +123,12 @@ def _windows(environment: Path) -> bool:
 
 def _guard_script(folder: Path, name: str) -> bool:
     path = folder / name
-    text = path.read_text(encoding="utf-8")
+    text = read_text(path, what="the activation script")
     opening, save, restore = next((o, s, r) for n, o, s, r in _SCRIPTS if n == name)
     match = re.search(opening, text, re.MULTILINE)
     if match is None:
         return False
     guarded = text[: match.end()] + restore + text[match.end() :] + save.format(file=CONSTRAINTS)
-    # A new file, not a new content: the script could be a link into a cache.
-    path.unlink()
-    path.write_text(guarded, encoding="utf-8")
+    # A new file takes its place, not a new content: the script could be a link into a cache.
+    write_atomic(path, guarded, what="the activation script")
     return True

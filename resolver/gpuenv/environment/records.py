@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
-import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from gpuenv.environment.compare import Difference
 from gpuenv.environment.tree import Distribution
+from gpuenv.errors import GpuenvError
+from gpuenv.system.files import present, read_text, write_atomic
 
 _INSTALLERS = frozenset({"INSTALLER", "REQUESTED", "RECORD", "direct_url.json", "uv_cache.json", "uv_build.json"})
 """Files that installers write, and no wheel brings."""
@@ -27,18 +27,16 @@ def check_records(found: Iterable[Distribution], wheels: Mapping[str, str], *, s
     ``wheels`` maps normalized names to the sha256 of the locked wheel. ``state`` is gpuenv's own folder.
     """
     folder = state / "records"
-    folder.mkdir(parents=True, exist_ok=True)
     differences = []
     for dist in found:
         wheel = wheels.get(dist.name)
         if wheel is None or dist.problem:
             continue
         seen = rows_digest(dist)
-        try:
-            known = (folder / wheel).read_text(encoding="ascii").strip()
-        except FileNotFoundError:
+        if not present(folder / wheel):
             _remember(folder / wheel, seen)
             continue
+        known = read_text(folder / wheel, what="the remembered RECORD").strip()
         if known != seen:
             detail = "it is not the RECORD this wheel had when it was first installed here"
             differences.append(Difference(kind="record", package=dist.name, path=f"{dist.info}/RECORD", detail=detail))
@@ -59,12 +57,5 @@ def rows_digest(dist: Distribution) -> str:
 
 def _remember(path: Path, digest: str) -> None:
     """Write once and whole; that it cannot be remembered is no reason to fail a build."""
-    with contextlib.suppress(OSError):
-        handle, name = tempfile.mkstemp(dir=path.parent)
-        try:
-            with os.fdopen(handle, "w", encoding="ascii") as file:
-                file.write(digest + "\n")
-            Path(name).rename(path)
-        except OSError:
-            Path(name).unlink(missing_ok=True)
-            raise
+    with contextlib.suppress(GpuenvError):
+        write_atomic(path, digest + "\n", what="the remembered RECORD")

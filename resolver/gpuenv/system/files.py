@@ -104,6 +104,20 @@ def make_folder(path: Path, *, what: str) -> Path:
     return path
 
 
+def require_writable(folder: Path, *, what: str) -> None:
+    """Refuse a folder that nothing could be written into, before any work is done for it. Makes nothing.
+
+    Raises :class:`~gpuenv.errors.FileError`.
+    """
+    with _errors(folder, f"{what} cannot be written", None):
+        there = next((each for each in (folder, *folder.parents) if os.path.lexists(each)), folder)
+        if not there.is_dir():
+            raise NotADirectoryError(errno.EEXIST, "", str(there))
+        if not os.access(there, os.W_OK | os.X_OK):
+            read_only = hasattr(os, "statvfs") and os.statvfs(there).f_flag & os.ST_RDONLY
+            raise PermissionError(errno.EROFS if read_only else errno.EACCES, "", str(there))
+
+
 def sync_folder(path: Path) -> None:
     """Bring the names in a folder to the disk, where the file system can."""
     with contextlib.suppress(OSError):  # Windows opens no folders

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from gpuenv.cli import app
-from support.cli import Person
+from support.cli import Person, command
 
 DIGITS = "9" * 5000
 TAG = f"cp{sys.version_info.major}{sys.version_info.minor}"
@@ -174,3 +175,103 @@ def test_a_lock(person: Person, run: Run, words: tuple[str, ...], make: Callable
     said = run(*words, "--json")
     one_error(said, code=2, says=says)
     assert "pylock.cpu.toml" in said.err
+
+
+@pytest.mark.parametrize("as_json", [(), ("--json",)], ids=["text", "json"])
+@pytest.mark.parametrize(
+    ("words", "environ", "says"),
+    [
+        (("resolve", "--gpu", DIGITS), {}, "--gpu"),
+        (("resolve", "--python", "3." + DIGITS), {}, "--python"),
+        (("resolve", "--torch", "==" + DIGITS), {}, "--torch"),
+        (("resolve", "--variant", "cu" + DIGITS), {}, "--variant"),
+        (("resolve", "--profile", "\udcff"), {}, "argument 3 is not UTF-8 text"),
+        (("inspect", "\udcff.whl"), {}, "argument 2 is not UTF-8 text"),
+        (("resolve",), {"GPUENV_GPU": DIGITS}, "GPUENV_GPU"),
+        (("resolve",), {"GPUENV_GPU": "\N{SUPERSCRIPT TWO}"}, "GPUENV_GPU"),
+        (("detect",), {"GPUENV_PROFILE": "\udcff"}, "GPUENV_PROFILE is not UTF-8 text"),
+        (("detect",), {"PIP_INDEX_URL": "http://canary@x/\udcff"}, "PIP_INDEX_URL is not UTF-8 text"),
+        (("detect",), {"https_proxy": "http://canary@x/\udcff"}, "https_proxy is not UTF-8 text"),
+        (("detect", "--cache-dir", "~nobody-of-that-name/x"), {}, "there is no user 'nobody-of-that-name'"),
+        (("detect",), {"GPUENV_STORE": "~nobody-of-that-name/x"}, "there is no user 'nobody-of-that-name'"),
+        (("detect",), {"HOME": ""}, "HOME is not set"),
+        (("inspect", "/dev/zero"), {}, "/dev/zero"),
+        (("inspect", "."), {}, "no wheel at ."),
+        (("verify", "/dev/zero"), {}, "/dev/zero"),
+        (("diff", "lock", "/dev/zero"), {}, ""),
+        (("store", "export", "/dev/null/x", "--profile", "cpu"), {}, ""),
+        (("lock", "--for", "/dev/zero"), {}, "/dev/zero"),
+    ],
+)  # fmt: skip
+def test_words_and_variables(
+    run: Run, words: tuple[str, ...], environ: dict[str, str], says: str, as_json: tuple[str, ...]
+) -> None:
+    said = run(*words, *as_json, **environ)
+    one_error(said, code=2, says=says)
+    assert "canary" not in said.out + said.err
+
+
+@pytest.mark.parametrize("text", ['machine = "a\\u0000b"', 'find-links = ["a\\u0000b"]', 'index = "http://a\\u0000b"'])
+def test_nul_bytes_in_settings(person: Person, run: Run, text: str) -> None:
+    person.write("gpuenv.toml", text)
+    one_error(run("resolve", "--json"), code=2, says="must not hold a NUL byte")
+
+
+@pytest.mark.parametrize(
+    ("verb", "place"),
+    [
+        *(("lock", place) for place in ("lockfiles", "cache")),
+        *(("create", place) for place in ("lockfiles", "cache", "state", "evidence")),
+    ],
+)
+@pytest.mark.parametrize("kind", ["a file", "nowhere"])
+def test_a_folder_that_cannot_be_written(person: Person, run: Run, verb: str, place: str, kind: str) -> None:
+    """Before anything is asked of the network. ``/proc`` lets nobody make a folder, whoever runs this."""
+    environ: dict[str, str] = {}
+    if place in ("cache", "state"):
+        path = person.project / place if kind == "a file" else Path("/proc/1/nowhere")
+        environ[f"GPUENV_{place.upper()}_DIR"] = str(path)
+    else:
+        path = person.project / place
+    if kind == "a file":
+        path.write_text("mine")
+    elif place in ("lockfiles", "evidence"):
+        path.symlink_to("/nowhere/at/all")
+    said = run(verb, "--profile", "cpu", "--json", **environ)
+    if kind == "nowhere" and place in ("cache", "state") and said.code == 4:
+        pytest.skip("this system lets even that be written, and only the network is missing")
+    one_error(said, code=2, says=str(path))
+
+
+def gpuenv(person: Person, shell: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    """Run a line of shell in which ``gpuenv`` is this checkout's."""
+    line = shell.replace("gpuenv", " ".join(f"'{word}'" for word in command()), 1)
+    return subprocess.run(
+        ["sh", "-c", line], cwd=person.project, env=person.world(**environ), capture_output=True, text=True, check=False
+    )
+
+
+@pytest.mark.parametrize(
+    ("shell", "code"),
+    [
+        ("gpuenv matrix >&-", 0),
+        ("gpuenv matrix 2>&-", 0),
+        ("gpuenv matrix <&- >&- 2>&-", 0),
+        ("gpuenv --version >&-", 0),
+        ("gpuenv matrix > /dev/full", 3),
+        ("gpuenv matrix --json > /dev/full", 3),
+        ("gpuenv --version > /dev/full", 3),
+        ("gpuenv --help > /dev/full", 3),
+        ("gpuenv resolve --profile nothing 2> /dev/full", 2),
+        ("gpuenv resolve --profile nothing 2>&-", 2),
+        ("PYTHONIOENCODING=ascii gpuenv matrix", 0),
+        ("mkdir gone; cd gone; rmdir ../gone; gpuenv detect", 2),
+    ],
+)
+def test_streams_and_folders_that_are_gone(person: Person, shell: str, code: int) -> None:
+    done = gpuenv(person, shell)
+    assert done.returncode == code, done
+    assert "Traceback" not in done.stderr
+    assert "Exception ignored" not in done.stderr
+    assert "has a bug" not in done.stdout + done.stderr
+    assert done.stderr.count("error: ") == (1 if code and "2>" not in shell else 0)
