@@ -196,7 +196,7 @@ def test_a_lock(person: Person, run: Run, words: tuple[str, ...], make: Callable
         (("detect",), {"GPUENV_STORE": "~nobody-of-that-name/x"}, "there is no user 'nobody-of-that-name'"),
         (("detect",), {"HOME": ""}, "HOME is not set"),
         (("inspect", "/dev/zero"), {}, "/dev/zero"),
-        (("inspect", "."), {}, "no wheel at ."),
+        (("inspect", "."), {}, "there is no wheel at "),
         (("verify", "/dev/zero"), {}, "/dev/zero"),
         (("diff", "lock", "/dev/zero"), {}, ""),
         (("store", "export", "/dev/null/x", "--profile", "cpu"), {}, ""),
