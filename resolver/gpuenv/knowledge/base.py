@@ -122,11 +122,18 @@ class Knowledge:
         return tables.releases()
 
     def kernel_row(self, wheel: Wheel) -> KernelRow | None:
-        """The table's row for a wheel of torch; ``None`` where it has none, or the build cannot be told."""
+        """The table's row for a wheel of torch; ``None`` where it has none, or the build cannot be told.
+
+        The rows are of PyTorch's builds. A plain version on an index that is not PyTorch's is somebody else's build,
+        such as NVIDIA's for a JetPack, and has to be read.
+        """
         variant, platform = self.variant(wheel), names.platform_of_filename(wheel.filename)
-        if wheel.project != "torch" or variant is None or platform is None:
+        if wheel.project != "torch" or variant is None or platform is None or self._foreign(wheel):
             return None
         return self.kernels.get((names.public(wheel.version), variant, platform))
+
+    def _foreign(self, wheel: Wheel) -> bool:
+        return wheel.source == "mirror" and not names.local(wheel.version)
 
     def contents(self, wheel: Wheel) -> WheelContents | None:
         """What the tables say is in a wheel of torch. ``None``: they do not know it, so the wheel has to be asked."""
@@ -188,7 +195,7 @@ class Knowledge:
         release = self.releases.get(version)
         variant = self.variant(wheel)
         platform = names.platform_of_filename(wheel.filename)
-        if release is None or variant is None or platform is None:
+        if release is None or variant is None or platform is None or self._foreign(wheel):
             return None
         if release.triton is None or variant == "cpu" or not platform.startswith("linux"):
             return ()
