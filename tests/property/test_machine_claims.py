@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import random
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -23,6 +25,8 @@ from gpuenv.machine.problem import Evidence, Remains
 from gpuenv.model.machine import ComputeCapability
 
 KNOWN = knowledge.load()
+Choose = Callable[[Any], Any]
+"""Picks one of some options; Any: of whatever type these are."""
 MODULE = Module(version="580.95.05", source="/sys/module/nvidia/version", open=True)
 CARD = NvmlGpu(
     index=0,
@@ -33,6 +37,8 @@ CARD = NvmlGpu(
 )
 LIBRARIES = [f"/x/libcuda.so.{version}" for version in ("580.95.05", "570.26", "590.1", "1.1")]
 JOBS = (
+    {},
+    {},
     {},
     {"SLURM_JOB_ID": "1"},
     {"SLURM_JOB_ID": "1", "SLURM_JOB_GPUS": "0"},
@@ -121,6 +127,9 @@ CLAIMS: dict[str, Callable[[World], bool]] = {
             )
         )
     ),
+    r"CUDA counts no GPU": lambda world: asked(world, 100) and "CUDA_VISIBLE_DEVICES" not in world.environ,
+    r"was given these GPUs": lambda world: world.host.container and world.evidence.visible not in (None, "all", "void"),
+    r"MIG devices: a program sees": lambda world: any(gpu.slices for gpu in world.evidence.answer.gpus),
     r"MIG mode": lambda world: any(gpu.mig for gpu in world.evidence.answer.gpus),
     r"without a licence": lambda world: any(gpu.licensed is False for gpu in world.evidence.answer.gpus),
     r"Prohibited": lambda world: any(gpu.mode == 2 for gpu in world.evidence.answer.gpus),
@@ -129,65 +138,62 @@ CLAIMS: dict[str, Callable[[World], bool]] = {
 }
 
 
-def cards() -> st.SearchStrategy[tuple[NvmlGpu, ...]]:
+def cards(choose: Choose) -> tuple[NvmlGpu, ...]:
     sick = NvmlGpu(index=1, failures=(("handle", NvmlFailure(function="nvmlX", code=999, text="Unknown")),))
-    card = st.builds(
-        lambda mode, licensed, fabric, mig: replace(
-            CARD, mode=mode, licensed=licensed, fabric=fabric, mig=mig, slices=0 if mig else None
-        ),
-        st.sampled_from([None, 0, 2, 3]),
-        st.sampled_from([None, True, False]),
-        st.sampled_from([None, 0, 1, 3]),
-        st.booleans(),
+    mig = choose([None, None, 0, 3])
+    odd = replace(
+        CARD,
+        mode=choose([None, 0, 2, 3]),
+        licensed=choose([None, True, False]),
+        fabric=choose([None, 0, 1, 3]),
+        mig=mig is not None,
+        slices=mig,
     )
-    return st.one_of(st.just(()), card.map(lambda one: (one,)), card.map(lambda one: (one, sick)))
+    return tuple(choose([(), (CARD,), (CARD,), (odd,), (odd, sick)]))
 
 
-@st.composite
-def worlds(draw: st.DrawFn) -> World:
-    bound = draw(st.sampled_from([None, "nvidia", "nouveau", "vfio-pci"]))
+def make(choose: Choose) -> World:
+    bound = choose([None, "nvidia", "nouveau", "vfio-pci"])
     present = (PciGpu(address="0000:01:00.0", device="0x2684", bound_to=bound),)
-    wsl = draw(st.booleans())
+    wsl = choose([True, False])
     nodes = ("/dev/nvidiactl root:root 0666", "/dev/nvidia0 root:root 0666")
     host = Host(
         libc="glibc 2.39",
         libc_by="confstr",
         wsl=wsl,
         wsl_by="/proc/version",
-        container=draw(st.booleans()),
+        container=choose([True, False]),
         container_by="/.dockerenv",
-        module=draw(st.sampled_from([None, MODULE])),
-        pci=draw(st.sampled_from([None, (), present])),
+        module=choose([None, None, MODULE]),
+        pci=choose([None, (), present]),
         kernel_gpus=(),
-        nodes=draw(st.sampled_from([(), nodes, (*nodes, "/dev/nvidia-uvm root:root 0666")])),
-        tegra=draw(st.sampled_from([None, None, "tegra234"])),
-        wsl_driver=wsl and draw(st.booleans()),
+        nodes=choose([(), nodes, (*nodes, "/dev/nvidia-uvm root:root 0666")]),
+        tegra=choose([None, None, "tegra234"]),
+        wsl_driver=wsl and choose([True, False]),
         wsl_gpu=wsl,
-        others=draw(st.sampled_from([(), (OtherGpu(address="0000:03:00.0", device="1002:744c", maker="AMD"),)])),
-        uvm=draw(st.sampled_from([None, True, False])),
+        others=choose([(), (OtherGpu(address="0000:03:00.0", device="1002:744c", maker="AMD"),)]),
+        uvm=choose([None, True, False]),
     )
-    code = draw(st.sampled_from([*[None] * 5, 9, 9, 4, 12, 13, 15, 17, 18, 28, 999]))
+    code = choose([*[None] * 6, 9, 9, 9, 9, 4, 12, 13, 15, 17, 18, 28, 999])
     failure = None if code is None else NvmlFailure(function="nvmlInit", code=code, text="")
     answer = NvmlAnswer(
         ending="answered" if failure is None else "refused",
         failure=failure,
-        driver=None if failure else draw(st.sampled_from(["580.95.05", "580.95.05", None])),
+        driver=None if failure else choose(["580.95.05", "580.95.05", None]),
         cuda=None if failure else "13.0",
-        libcuda=draw(
-            st.sampled_from([None, *(f"/x/libcuda.so.{each}" for each in ("580.95.05", "570.26", "590.1", "1.1"))])
-        ),
-        gpus=() if failure else draw(cards()),
+        libcuda=choose([None, *LIBRARIES]),
+        gpus=() if failure else cards(choose),
     )
-    environ = dict(draw(st.sampled_from(JOBS)))
+    environ = dict(choose(JOBS))
     evidence = Evidence(
         host=host,
         answer=answer,
         smi=None,
-        remains=Remains(secure_boot=draw(st.booleans()), module_built=draw(st.sampled_from([None, True, False]))),
+        remains=Remains(secure_boot=choose([True, False]), module_built=choose([None, True, False])),
         jobs=schedulers(environ),
-        visible=draw(st.sampled_from([None, "all"])),
+        visible=choose([None, "all", "void", "0"]),
     )
-    init = draw(st.sampled_from([None, 0, 100, 802, 803, 804, 999]))
+    init = choose([None, 0, 3, 100, 802, 803, 804, 808, 999])
     checkup = Checkup(cuda=None if init is None else CudaAnswer(ending="answered", init=init))
     detection = conclude(evidence, system="linux", arch="x86_64", environ=environ)
     findings = diagnose_machine(detection, knowledge=KNOWN, environ=environ, checkup=checkup)
@@ -199,19 +205,29 @@ def worlds(draw: st.DrawFn) -> World:
     return World(evidence, environ, checkup, detection, "\n".join(said))
 
 
-def test_no_claim_without_its_fact_and_each_is_made_somewhere() -> None:
-    """A pattern that matches nothing would guard nothing."""
+@st.composite
+def worlds(draw: st.DrawFn) -> World:
+    return make(lambda options: draw(st.sampled_from(options)))
+
+
+def unfounded(world: World) -> list[str]:
+    return [claim for claim, holds in CLAIMS.items() if re.search(claim, world.said) and not holds(world)]
+
+
+@given(worlds())
+@settings(max_examples=150, deadline=None)
+def test_no_claim_without_its_fact(world: World) -> None:
+    assert unfounded(world) == [], world.said
+
+
+def test_each_claim_is_made_somewhere() -> None:
+    """A pattern that matches nothing would guard nothing. Chance drawn from a fixed seed, so that it stays as it is."""
+    choice = random.Random(20261126).choice
     made: set[str] = set()
-
-    @given(worlds())
-    @settings(max_examples=900, deadline=None, derandomize=True, database=None)
-    def every(world: World) -> None:
-        for claim, holds in CLAIMS.items():
-            if re.search(claim, world.said):
-                made.add(claim)
-                assert holds(world), f"{claim!r} is said, and is not so:\n{world.said}"
-
-    every()
+    for _ in range(2500):
+        world = make(choice)
+        assert unfounded(world) == [], world.said
+        made |= {claim for claim in CLAIMS if re.search(claim, world.said)}
     assert set(CLAIMS) - made == set()
 
 

@@ -17,6 +17,8 @@ FABRIC_DOWN = (1, 2)
 """nvmlGpuFabricState_t: not started, in progress."""
 EXCLUSIVE, PROHIBITED = (1, 3), 2
 """nvmlComputeMode_t: one thread or one process; no CUDA at all."""
+NO_DEVICE, UNKNOWN = 100, 999
+"""CUDA_ERROR_NO_DEVICE and CUDA_ERROR_UNKNOWN of cuda.h."""
 CHECK = "`gpuenv doctor` no longer names it"
 
 CODES: dict[int, tuple[str, str]] = {
@@ -142,8 +144,13 @@ def _refused(gpu: Gpu, code: int, by: By) -> Finding:
     )
 
 
-def diagnose_start(detection: Detection, checkup: Checkup, *, explained: Iterable[Finding]) -> Iterator[Finding]:
-    """Why CUDA as a whole does not start where NVML answers, unless an error that was found says it."""
+def diagnose_start(
+    detection: Detection, checkup: Checkup, *, explained: Iterable[Finding], masked: bool
+) -> Iterator[Finding]:
+    """Why CUDA as a whole does not start where NVML answers, unless an error that was found says it.
+
+    ``masked``: CUDA_VISIBLE_DEVICES is set, and may hide every GPU from CUDA.
+    """
     evidence, asked = detection.evidence, checkup.cuda
     if evidence is None or detection.problem is not None or not detection.machine.gpus:
         return
@@ -153,7 +160,7 @@ def diagnose_start(detection: Detection, checkup: Checkup, *, explained: Iterabl
         certain = host.container or (asked is not None and asked.ending == "answered")
         yield _without_uvm(host, by, certain=certain)
     elif asked is not None and not told:
-        yield from _failed(asked, detection, by)
+        yield from _failed(asked, detection, by, masked=masked)
 
 
 def _lacks_uvm(host: Host) -> bool:
@@ -176,7 +183,7 @@ def _without_uvm(host: Host, by: By, *, certain: bool) -> Finding:
     )
 
 
-def _failed(asked: CudaAnswer, detection: Detection, by: By) -> Iterator[Finding]:
+def _failed(asked: CudaAnswer, detection: Detection, by: By, *, masked: bool) -> Iterator[Finding]:
     host = detection.evidence.host if detection.evidence is not None else None
     if asked.ending in ("hung", "crashed"):
         yield Finding(
@@ -199,16 +206,41 @@ def _failed(asked: CudaAnswer, detection: Detection, by: By) -> Iterator[Finding
             by="" if act.startswith("unset") else by,
             check=CHECK,
         )
-    elif asked.init not in (None, 0, 100):
-        wsl = host is not None and host.wsl
-        modules = {True: "nvidia_uvm is loaded", False: "nvidia_uvm is not loaded"}
-        uvm = modules[host.uvm] if host is not None and host.uvm is not None and not wsl else ""
+    elif asked.init == UNKNOWN:
+        yield _asleep(host, by)
+    elif asked.init == NO_DEVICE and not masked:
         yield Finding(
             subject="driver",
             severity="error",
-            summary=f"CUDA does not start (error {asked.init}) though NVML answers: often so after the machine slept",
-            detail="; ".join(text for text in ("cuInit (libcuda)", uvm) if text),
-            mend="wsl --shutdown" if wsl else "sudo rmmod nvidia_uvm && sudo modprobe nvidia_uvm",
+            summary=f"CUDA counts no GPU, and NVML lists {len(detection.machine.gpus)}",
+            detail=f"cuInit returned {NO_DEVICE} (libcuda)",
+            mend="sudo dmesg | grep -i -e nvrm -e xid",
             by=by,
             check=CHECK,
         )
+    elif asked.init not in (None, 0, NO_DEVICE):
+        yield Finding(
+            subject="driver",
+            severity="error",
+            summary=f"CUDA does not start (error {asked.init}) though NVML answers",
+            detail="cuInit (libcuda)",
+            mend="sudo dmesg | grep -i -e nvrm -e xid",
+            by=by,
+            check=CHECK,
+        )
+
+
+def _asleep(host: Host | None, by: By) -> Finding:
+    """Error 999: the module behind unified memory did not come back, after sleep for instance."""
+    wsl = host is not None and host.wsl
+    modules = {True: "nvidia_uvm is loaded", False: "nvidia_uvm is not loaded"}
+    uvm = modules[host.uvm] if host is not None and host.uvm is not None and not wsl else ""
+    return Finding(
+        subject="driver",
+        severity="error",
+        summary=f"CUDA does not start (error {UNKNOWN}) though NVML answers: often so after the machine slept",
+        detail="; ".join(text for text in ("cuInit (libcuda)", uvm) if text),
+        mend="wsl --shutdown" if wsl else "sudo rmmod nvidia_uvm && sudo modprobe nvidia_uvm",
+        by=by,
+        check=CHECK,
+    )

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from gpuenv.doctor.cards import diagnose_cards, diagnose_start, doer
 from gpuenv.doctor.finding import By, Finding, command_in, worst_first
-from gpuenv.doctor.job import diagnose_job
+from gpuenv.doctor.job import MASK, diagnose_job
 from gpuenv.doctor.libraries import diagnose_libraries
 from gpuenv.knowledge.base import Knowledge
 from gpuenv.knowledge.rules import compare_drivers
@@ -42,7 +42,8 @@ def diagnose_machine(
     findings += diagnose_cards(detection, closer)
     findings += diagnose_libraries(detection, closer)
     findings += _smi_alone(detection)
-    findings += diagnose_start(detection, closer, explained=findings)
+    masked = environ is not None and MASK in environ
+    findings += diagnose_start(detection, closer, explained=findings, masked=masked)
     if environ is not None:
         findings += diagnose_job(machine, environ)
     return worst_first(findings)

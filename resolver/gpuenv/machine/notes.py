@@ -108,11 +108,12 @@ def _hardware(evidence: Evidence, machine: Machine) -> Iterator[str]:
     host, answer = evidence.host, evidence.answer
     for gpu in answer.gpus:
         name = f"GPU {gpu.index} ({gpu.name or 'unnamed'})"
-        if gpu.mig and gpu.slices is not None:
+        if gpu.mig and gpu.slices:
             yield f"{name} is in MIG mode with {gpu.slices} MIG devices: a program sees one of them, and its memory"
         if gpu.fabric in (1, 2):
             yield f"{name} has not joined its NVSwitch fabric yet: CUDA answers 802 until the Fabric Manager has run"
-    if host is not None and not host.container and answer.ending == "answered" and machine.gpus:
+    shared = host is not None and (host.container or bool(evidence.jobs))  # then others have the rest
+    if host is not None and not shared and answer.ending == "answered" and machine.gpus:
         driven = [gpu for gpu in host.pci or () if gpu.bound_to == "nvidia"]
         missing = len(driven) - len(answer.gpus)
         if missing > 0:
@@ -126,5 +127,6 @@ def _masks(evidence: Evidence, machine: Machine, environ: Mapping[str, str]) -> 
         by = f" by {evidence.jobs[0].place}" if evidence.jobs else ""
         yield f"CUDA_VISIBLE_DEVICES is set{by}: CUDA programs see {shown}; every GPU is listed here"
     runtime = evidence.visible
-    if runtime is not None and runtime != "all" and machine.container:
-        yield f"NVIDIA_VISIBLE_DEVICES is {runtime or 'empty'}: the container was given these GPUs"
+    given = runtime is not None and runtime != "all" and runtime.strip().lower() not in NO_DEVICE
+    if given and machine.container and machine.gpus:
+        yield f"NVIDIA_VISIBLE_DEVICES is {runtime}: the container was given these GPUs"

@@ -299,7 +299,8 @@ def test_a_container_interface_of_the_driver_before(tree: Tree) -> None:
         (802, "the NVSwitch fabric is not up"),
         (803, "of different versions"),
         (805, "the daemon of the Multi-Process Service does not answer"),
-        (3, "CUDA does not start (error 3)"),
+        (3, "CUDA does not start (error 3) though NVML answers"),
+        (100, "CUDA counts no GPU, and NVML lists 1"),
     ],
 )
 def test_cuda_that_does_not_start_where_nvml_answers(tree: Tree, init: int, says: str) -> None:

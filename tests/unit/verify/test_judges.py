@@ -120,6 +120,28 @@ def test_a_hiding_variable_is_the_cause(visible: str, cause: str) -> None:
     assert (check.status, check.cause, check.hint) == ("failed", cause, "unset CUDA_VISIBLE_DEVICES")
 
 
+@pytest.mark.parametrize("visible", ["", "3"])
+def test_in_a_job_the_hint_is_the_schedulers_option(visible: str) -> None:
+    edit = _when("devices", job="training", devices=[], visible=visible, message="")
+    check = check_of(case(edit=edit, environ={"SLURM_JOB_ID": "4711"}), "devices")
+    assert check.status == "failed"
+    assert "--gres=gpu:1" in check.hint
+    assert "unset" not in check.hint
+
+
+def test_in_a_job_what_it_was_not_given_is_out_of_scope() -> None:
+    made = case()
+    second = dataclasses.replace(made.machine.gpus[0], index=1, uuid="GPU-ffffffff-0000-4000-8000-000000000000")
+    machine = dataclasses.replace(made.machine, gpus=(*made.machine.gpus, second))
+    edit = _when("devices", job="training", visible="0")
+    within = case(edit=edit, machine=machine, environ={"SLURM_JOB_ID": "4711"})
+    check = check_of(within, "devices")
+    assert [gpu.index for gpu in within.gpus()] == [0]
+    assert check.status == "passed"
+    assert "Slurm job 4711 was given these (1 of 2 GPUs)" in check.seen
+    assert check_of(case(edit=edit, machine=machine), "devices").status == "failed"
+
+
 def test_a_gpu_that_torch_does_not_see_is_named() -> None:
     expected = Expected(gpus=(ExpectedGpu(uuid="GPU-ffffffff", compute_capability=ComputeCapability(9, 0)),))
     check = check_of(case(expected=expected), "devices")
