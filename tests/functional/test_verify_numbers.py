@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from gpuenv.verify.installed import look
+
 from gpuenv.verify.judge_numbers import families_of, judged
 from gpuenv.verify.runner import Job, run_jobs
 from gpuenv.verify.seen import Message, collect

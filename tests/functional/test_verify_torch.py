@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from gpuenv.installed.environment import read_environment
 from gpuenv.model.machine import ComputeCapability, Machine
 from gpuenv.model.profile import VerificationPlan
 from gpuenv.model.verification import Check, Report
 from gpuenv.report import Silent
 from gpuenv.verify import Expected, ExpectedGpu, ExpectedPackage, evidence, run_verification
-from gpuenv.verify.installed import look
 from gpuenv.verify.runner import Job, run_jobs
 from gpuenv.verify.seen import Message
 from gpuenv.verify.verification import Accelerator
@@ -54,8 +54,9 @@ def _check(report: Report, name: str) -> Check:
 
 
 def test_a_right_environment_passes_and_every_file_says_cpu(torch_environment: Path, tmp_path: Path) -> None:
-    there = look(torch_environment)
-    expected = Expected(torch=there.torch_version, cuda="", profile="cpu", environment=".venv-gpu")
+    there = read_environment(torch_environment)
+    assert there.torch is not None
+    expected = Expected(torch=there.torch.version, cuda="", profile="cpu", environment=".venv-gpu")
     report = _verify(torch_environment, expected=expected)
     assert report.verdict == "passed", [(check.name, check.cause) for check in report.checks]
     assert [check.name for check in report.checks if check.status == "passed"] == [
@@ -83,7 +84,7 @@ def test_a_cpu_build_where_a_gpu_is_expected(torch_environment: Path) -> None:
 
 @pytest.mark.parametrize("task", ["compile", "ranks"])
 def test_a_task_that_finds_no_device_says_so_and_ends_well(torch_environment: Path, tmp_path: Path, task: str) -> None:
-    there = look(torch_environment)
+    there = read_environment(torch_environment)
     settings = {
         "task": task,
         "device": "cuda",
@@ -104,7 +105,7 @@ def test_a_task_that_finds_no_device_says_so_and_ends_well(torch_environment: Pa
 
 def _train(environment: Path, **settings: object) -> list[Message]:
     """Run the training process alone, with settings that a verification does not set."""
-    there = look(environment)
+    there = read_environment(environment)
     made: dict[str, object] = {
         "task": "training", "device": "cpu", "paths": [str(path) for path in there.paths], "model": "gpt2-tiny",
         "precision": "fp32", "batch_size": 1, "samples": 20, "steps": 14, "seeds": [1],
@@ -241,4 +242,4 @@ def test_a_sitecustomize_that_forges_results_does_not_run(torch_environment: Pat
 def test_the_copies_are_of_the_environment_under_test(torch_environment: Path, tmp_path: Path) -> None:
     made = altered_environment(tmp_path / "env", torch_environment, torch_code="x = 1")
     assert site_packages(made) != site_packages(torch_environment)
-    assert look(made).torch_version == look(torch_environment).torch_version
+    assert read_environment(made).torch == read_environment(torch_environment).torch

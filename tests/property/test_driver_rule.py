@@ -9,6 +9,7 @@ import pytest
 from gpuenv import knowledge
 from gpuenv.doctor.environment import diagnose_environment
 from gpuenv.doctor.examination import Examination, examine
+from gpuenv.installed.environment import read_environment
 from gpuenv.knowledge import tables
 from gpuenv.knowledge.rules import compare_drivers
 from gpuenv.lock.fit import fits_machine
@@ -40,7 +41,7 @@ def examinations(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Examinat
     for variant in VARIANTS:
         env = Environment(tmp_path_factory.mktemp(variant) / "env")
         env.torch("2.10.0", cuda=TABLES.cuda_of(variant), archs=["90", "110"])
-        found[variant] = examine(env.path, environ={})
+        found[variant] = examine(read_environment(env.path), environ={})
     return found
 
 

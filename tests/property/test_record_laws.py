@@ -9,7 +9,7 @@ import posixpath
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gpuenv.environment.tree import parse_record
+from gpuenv.installed.files import parse_record
 
 NAMES = st.text(
     st.characters(exclude_characters="/\\\0\r\n", exclude_categories=("Cs", "Zl", "Zp", "Cc")), min_size=1, max_size=8

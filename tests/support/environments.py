@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from gpuenv.environment.marker import MarkedPackage, Marker, digest, write_marker
+from gpuenv.installed.marker import MarkedPackage, Marker, digest, write_marker
 
 PYTHON = "3.12.4"
 

@@ -7,13 +7,16 @@ import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from gpuenv.installed.compare import Compared
+from gpuenv.installed.distribution import Distribution
+from gpuenv.installed.environment import EnvironmentFacts
+from gpuenv.installed.torch import TorchFacts
 from gpuenv.model.machine import ComputeCapability, Driver, Gpu, Machine
 from gpuenv.model.profile import VerificationPlan
 from gpuenv.model.verification import Check, Report
 from gpuenv.verify import reference
 from gpuenv.verify.case import Case
 from gpuenv.verify.fatbin import DeviceCode
-from gpuenv.verify.installed import Distribution, Installed
 from gpuenv.verify.judging import judge
 from gpuenv.verify.limits import of_cards
 from gpuenv.verify.runner import Ended
@@ -48,27 +51,36 @@ ROOT = Path("/somewhere/project/.venv-gpu")
 Edit = Callable[[Message], Message | None]
 
 
-def installed(**changes: object) -> Installed:
+def installed(**changes: object) -> EnvironmentFacts:
     """The environment of the recording, at rest."""
-    site = ROOT / "lib" / "python3.12" / "site-packages"
-    there = Installed(
-        environment=ROOT,
+    there = EnvironmentFacts(
+        path=ROOT,
+        kind="gpuenv",
         python=ROOT / "bin" / "python",
         python_version="3.12",
-        site_packages=site,
-        paths=(site,),
+        base="",
+        sites=(ROOT / "lib" / "python3.12" / "site-packages",),
         system_site_packages=False,
-        distributions=(
-            Distribution(project="torch", version=TORCH, folder=site / f"torch-{TORCH}.dist-info"),
-            Distribution(project="triton", version="3.6.0", folder=site / "triton-3.6.0.dist-info"),
-        ),
-        torch_version=TORCH,
-        torch_cuda="13.0",
+        distributions=(distribution("torch", TORCH), distribution("triton", "3.6.0")),
+        inherited=(),
         startup=(),
-        altered=(),
-        compared=12484,
+        torch=torch(),
+        marker=None,
+        marker_problem="",
+        problems=(),
+        leftovers=(),
     )
     return dataclasses.replace(there, **changes)  # type: ignore[arg-type]  # names come from the tests
+
+
+def distribution(name: str, version: str) -> Distribution:
+    """One installed package."""
+    return Distribution(name=name, version=version, info=f"lib/python3.12/site-packages/{name}-{version}.dist-info")
+
+
+def torch(version: str = TORCH, cuda: str = "13.0") -> TorchFacts:
+    """What torch says of itself."""
+    return TorchFacts(version=version, cuda=cuda, git="", hip="", sass=None, ptx=None, origin="torch/version.py")
 
 
 def code(*names: str, ptx: tuple[str, ...] = ()) -> tuple[tuple[str, DeviceCode], ...]:
@@ -103,6 +115,7 @@ def case(*, edit: Edit | None = None, endings: Mapping[str, Ended] | None = None
         ),
         machine=MACHINE,
         installed=installed(),
+        compared=Compared(differences=(), notes=(), files=12484, hashed=0),
         seen=Seen(messages=tuple(messages)),
         ended=tuple((endings or {}).get(job, ended(job)) for job in jobs),
         environ={"HOME": "/home/someone"},

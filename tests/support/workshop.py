@@ -10,12 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from gpuenv.environment.build import BuildOptions, Built, build
-from gpuenv.environment.compare import Compared, compare
-from gpuenv.environment.guard import FILES
 from gpuenv.environment.interpreters import running_interpreter
-from gpuenv.environment.marker import MARKER
-from gpuenv.environment.tree import distributions, site_packages
 from gpuenv.environment.uv import Uv, find_uv
+from gpuenv.installed.compare import Compared, compare
+from gpuenv.installed.environment import read_environment
 from gpuenv.lock.model import Lock
 from gpuenv.model.verification import Report
 from support.locked import FileServer, make_lock, write_lock
@@ -144,11 +142,8 @@ class Workshop:
         )
 
     def look(self) -> Compared:
-        """Compare the environment at the target with the RECORDs in it, and its set with itself."""
-        site = site_packages(self.target)
-        assert site is not None
-        expected = {each.name: each.version for each in distributions(self.target, site)}
-        return compare(self.target, expected=expected, full=True, compiled=True, ours=FILES | {MARKER})
+        """Compare every file of the environment at the target with the RECORDs in it."""
+        return compare(read_environment(self.target), deep=True)
 
     def leftovers(self) -> list[str]:
         """What lies beside the target that no build may leave."""

@@ -15,7 +15,13 @@ from gpuenv.environment.uv import find_uv
 
 
 def build_locked(
-    context: Context, locked: Locked, *, target: Path, proof: Proof | None, keep_failed: bool = False
+    context: Context,
+    locked: Locked,
+    *,
+    target: Path,
+    proof: Proof | None,
+    deep: bool = False,
+    keep_failed: bool = False,
 ) -> Built:
     """Build beside ``target``, prove it by ``proof`` where there is one, swap it in; what the store keeps is taken."""
     uv = find_uv(context.environ, explicit=context.uv)
@@ -34,6 +40,7 @@ def build_locked(
         options=BuildOptions(
             offline=context.offline,
             keep_failed=keep_failed,
+            deep=deep,
             sync_from=from_store(context, locked.lock, name=locked.path.name),
             python_downloads=python.path is None,
             extra_env=deciding.uv_environment(context, plan) | deciding.uv_credentials(plan),
@@ -41,6 +48,6 @@ def build_locked(
     )
     context.reporter.say(
         f"{'Replaced' if built.replaced else 'Built'} {target.name}: {len(locked.lock.packages)} packages, "
-        f"{built.files} files, compared with the wheels' RECORD"
+        f"compared with the wheels' RECORD: {built.compared.words}"
     )
     return built

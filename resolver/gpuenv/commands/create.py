@@ -11,7 +11,7 @@ from gpuenv.commands.context import Context, Outcome
 from gpuenv.commands.locked import Locked, lock_for
 from gpuenv.commands.saying import say_machine
 from gpuenv.commands.seeing import Seen, see
-from gpuenv.commands.targets import refuse_target
+from gpuenv.commands.targets import refuse_another_profile, refuse_target, refuse_to_discard
 from gpuenv.commands.verifying import Proof
 from gpuenv.commands.wanted import check_fit, profile_of
 from gpuenv.environment.build import Built, FailedProofError
@@ -30,6 +30,12 @@ class CreateOptions:
     evidence: Path | None = None
     verify: bool = True
     keep_failed: bool = False
+    deep: bool = False
+    """Hash every installed file."""
+    replace: bool = False
+    """Replace the environment of another profile."""
+    discard_added: bool = False
+    """Give up the packages that were added to the environment since it was built."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +54,7 @@ def run(context: Context, options: CreateOptions) -> CreateOutcome:
     profile = profile_of(context)
     target = context.project / (options.target or profile.environment)
     refuse_target(context, target)
+    refuse_another_profile(context, target, profile, replace=options.replace)
     seen = see(context)
     say_machine(context, seen, profile)
     _refuse_unprovable(seen, options)
@@ -57,6 +64,7 @@ def run(context: Context, options: CreateOptions) -> CreateOutcome:
     if options.verify:
         require_writable(evidence, what="the folder of the evidence")
     locked = lock_for(context, seen=seen, profile=profile)
+    refuse_to_discard(context, target, profile, locked.lock, discard=options.discard_added)
     proof = Proof(
         context=context,
         seen=seen,
@@ -65,12 +73,18 @@ def run(context: Context, options: CreateOptions) -> CreateOutcome:
         lock_name=locked.shown,
         folder=evidence,
         target=target,
+        deep=options.deep,
         hints=_hints(context, locked, profile, target, keep=options.keep_failed),
         failed_folder=failed_place(evidence),
     )
     try:
         built = build_locked(
-            context, locked, target=target, proof=proof if options.verify else None, keep_failed=options.keep_failed
+            context,
+            locked,
+            target=target,
+            proof=proof if options.verify else None,
+            deep=options.deep,
+            keep_failed=options.keep_failed,
         )
     except FailedProofError as error:
         raise unproved(context, error, proof) from error

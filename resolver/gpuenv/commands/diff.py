@@ -7,9 +7,10 @@ from pathlib import Path
 
 from gpuenv.commands import locking
 from gpuenv.commands.context import Context, Outcome
-from gpuenv.environment.drift import Change as Drift
-from gpuenv.environment.drift import drift
 from gpuenv.errors import UsageError
+from gpuenv.installed.drift import Change as Drift
+from gpuenv.installed.drift import drift
+from gpuenv.installed.environment import read_environment
 from gpuenv.lock.diff import Diff, diff
 from gpuenv.lock.model import Lock
 
@@ -37,7 +38,7 @@ def run(context: Context, *, before: str, after: str) -> DiffOutcome:
             hints=("Run `gpuenv diff lock .venv-gpu`",),
         )
     changes = drift(
-        environment,
+        read_environment(environment),
         expected={package.name: package.version for package in lock.packages},
         family=[package.name for package in lock.family],
     )

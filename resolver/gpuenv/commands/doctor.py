@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 
 from gpuenv import knowledge as tables
 from gpuenv.commands import locking
@@ -11,12 +12,12 @@ from gpuenv.commands.context import Context, Outcome
 from gpuenv.commands.seeing import complete, machine_text
 from gpuenv.commands.wanted import profile_of
 from gpuenv.doctor.environment import diagnose_environment
-from gpuenv.doctor.examination import examine
+from gpuenv.doctor.examination import beside, examine
 from gpuenv.doctor.finding import Finding, worst_first
 from gpuenv.doctor.machine import diagnose_machine
 from gpuenv.doctor.session import diagnose_session
-from gpuenv.environment.marker import read_marker
-from gpuenv.environment.target import is_ours
+from gpuenv.errors import UsageError
+from gpuenv.installed.environment import EnvironmentFacts, read_environment
 from gpuenv.lock.model import Lock
 from gpuenv.machine import detect
 from gpuenv.machine.checkup import check_up
@@ -31,15 +32,24 @@ class DoctorOutcome(Outcome):
     findings: tuple[Finding, ...]
 
 
-def run(context: Context, *, environment: Path | None) -> DoctorOutcome:
-    """Diagnose; exit 1 where something is wrong enough that torch will not use the GPU, or fail."""
+def run(context: Context, *, environment: Path | None, deep: bool = False) -> DoctorOutcome:
+    """Diagnose; exit 1 where something is wrong enough that torch will not use the GPU, or fail.
+
+    ``deep`` hashes every installed file.
+    """
     detection, findings = _sent(context) if context.wishes.machine is not None else _here(context)
-    target = _target(context, environment)
-    if target is not None:
-        findings += _environment(context, target, detection)
+    target = context.project / (environment or profile_of(context).environment)
+    try:
+        facts = read_environment(target)
+    except UsageError as error:
+        facts = None
+        if context.wishes.machine is None or environment is not None:
+            findings.append(_none(context, target, error))
+    else:
+        findings += _environment(context, facts, detection, deep=deep)
     wrong = any(finding.severity == "error" for finding in findings)
     return DoctorOutcome(
-        environment=None if target is None else context.shown(target),
+        environment=None if facts is None else context.shown(target),
         findings=worst_first(findings),
         exit_code=1 if wrong else 0,
     )
@@ -65,31 +75,41 @@ def _sent(context: Context) -> tuple[detect.Detection, list[Finding]]:
     return detection, list(diagnose_machine(detection, knowledge=tables.load()))
 
 
-def _target(context: Context, environment: Path | None) -> Path | None:
-    """The environment that was named, else the profile's where it exists."""
-    if environment is not None:
-        return context.project / environment
-    target = context.project / profile_of(context).environment
-    return target if target.is_dir() else None
+def _none(context: Context, target: Path, error: UsageError) -> Finding:
+    """There is nothing to look at, which is a finding too: the next command makes it."""
+    free = not target.exists() or (target.is_dir() and not any(target.iterdir()))
+    shown = context.shown(target)
+    build = f"gpuenv create --profile {quote(context.wishes.profile)}" if context.wishes.profile else "gpuenv create"
+    return Finding(
+        subject="environment",
+        severity="error",
+        summary=error.message.replace(str(target), shown),
+        detail="; ".join(error.causes),
+        mend=f"{build} {quote(shown if free else beside(target, shown=shown))}",
+    )
 
 
-def _environment(context: Context, target: Path, detection: detect.Detection) -> tuple[Finding, ...]:
-    lock, path = _lock_of(context, target)
+def _environment(
+    context: Context, facts: EnvironmentFacts, detection: detect.Detection, *, deep: bool
+) -> tuple[Finding, ...]:
+    lock, path = _lock_of(context, facts)
     examination = examine(
-        target,
+        facts,
         environ=context.environ,
         machine=None if detection.problem is not None else complete(detection.machine),
         lock=lock,
         lock_path=path,
+        deep=deep,
+        shown=context.shown(facts.path),
+        profile=context.wishes.profile or "",
     )
     return diagnose_environment(examination, knowledge=tables.load())
 
 
-def _lock_of(context: Context, target: Path) -> tuple[Lock | None, Path | None]:
+def _lock_of(context: Context, facts: EnvironmentFacts) -> tuple[Lock | None, Path | None]:
     """The lock an environment of ours was built from and its file, where it still stands in the project."""
-    marker = read_marker(target) if is_ours(target) else None
-    if marker is None:
+    if facts.marker is None:
         return None, None
-    path = context.project / locking.FOLDER / marker.lock_name
+    path = context.project / locking.FOLDER / facts.marker.lock_name
     lock = locking.read_lock(path, shown=context.shown(path))
     return lock, None if lock is None else path

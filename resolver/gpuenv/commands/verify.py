@@ -11,10 +11,10 @@ from gpuenv.commands import locking, verifying
 from gpuenv.commands.context import Context, Outcome, Problem
 from gpuenv.commands.seeing import see
 from gpuenv.commands.wanted import profile_of
-from gpuenv.environment.inspect import inspect
-from gpuenv.environment.marker import read_marker
 from gpuenv.environment.target import is_ours
 from gpuenv.errors import UsageError
+from gpuenv.installed.environment import read_environment
+from gpuenv.installed.marker import read_marker
 from gpuenv.lock.model import Lock
 from gpuenv.model.profile import Profile
 from gpuenv.model.verification import Check, Report
@@ -32,20 +32,27 @@ class VerifyOutcome(Outcome):
     compared: tuple[baselines.Difference, ...] | None
 
 
-def run(context: Context, *, environment: Path | None, folder: Path | None, baseline: Path | None) -> VerifyOutcome:
+def run(
+    context: Context,
+    *,
+    environment: Path | None,
+    folder: Path | None,
+    baseline: Path | None,
+    deep: bool = False,
+) -> VerifyOutcome:
     """Verify; exit 1 when a check failed. With ``baseline`` the run is compared with an earlier one's evidence."""
     if context.wishes.machine is not None:
         raise UsageError("an environment is verified on this machine, not on one in a file")
     seen = see(context)
     name = context.wishes.profile
     target = context.project / (environment or Path(profile_of(context).environment))
-    inspect(target)  # refuses what is no environment
+    read_environment(target)  # refuses what is no environment
     profile, lock, lock_name = _lock_of(context, target, name)
     old = baselines.read(context.project / baseline) if baseline is not None else None
     out = context.project / (folder or Path("evidence") / f"verify-{target.name.strip('.')}")
     proof = verifying.Proof(
         context=context, seen=seen, profile=profile, lock=lock, lock_name=lock_name, folder=out, target=target,
-        hints=_hints(context, target, profile, ours=is_ours(target)),
+        hints=_hints(context, target, profile, ours=is_ours(target)), deep=deep,
     )  # fmt: skip
     report = proof(target)
     failed = [check for check in report.checks if check.status == "failed"]

@@ -13,10 +13,10 @@ from gpuenv import knowledge as tables
 from gpuenv.commands.context import Context
 from gpuenv.commands.seeing import Seen
 from gpuenv.commands.wanted import in_scope
-from gpuenv.environment.inspect import EnvironmentFacts, inspect
-from gpuenv.environment.marker import digest
 from gpuenv.environment.uv import find_uv
 from gpuenv.errors import NoSpaceError
+from gpuenv.installed.environment import EnvironmentFacts, read_environment
+from gpuenv.installed.marker import digest
 from gpuenv.lock.model import Lock
 from gpuenv.machine.smi import snapshot
 from gpuenv.model.machine import Machine
@@ -47,6 +47,8 @@ class Proof:
     """The environment as a person knows it, while it may still be staged elsewhere."""
     hints: Hints
     """What was done, and how its commands are spelled."""
+    deep: bool = False
+    """Hash every installed file."""
     failed_folder: Path | None = None
     """Where the evidence goes instead when the proof fails: that of the environment before it stays."""
 
@@ -57,7 +59,7 @@ class Proof:
 
     def __call__(self, environment: Path) -> Report:
         machine = in_scope(self.context, self.seen.machine)
-        facts = inspect(environment)
+        facts = read_environment(environment)
         expected = expected_of(self.lock, machine, facts, lock_name=self.lock_name, profile=self.profile.name)
         expected = replace(expected, hints=self.hints, environment=self.context.shown(self.target))
         device = accelerator(self.lock, self.profile, machine)
@@ -70,6 +72,7 @@ class Proof:
             environ=self.context.environ,
             reporter=self.context.reporter,
             card_limits=card_limits(machine),
+            deep=self.deep,
         )
         write_evidence(self, report)
         for check in report.checks:
@@ -95,7 +98,7 @@ def expected_of(
     family = tables.load().family
     if lock is None:
         packages = tuple(
-            ExpectedPackage(project=each.name, version=None) for each in facts.packages if each.name in family
+            ExpectedPackage(project=each.name, version=None) for each in facts.distributions if each.name in family
         )
         return Expected(gpus=gpus, packages=packages)
     decision = lock.decision

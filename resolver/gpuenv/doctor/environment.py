@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sized
+from collections.abc import Iterable, Iterator, Sized
+from shlex import quote
+
+from packaging.utils import canonicalize_name
 
 from gpuenv.doctor.examination import Examination
 from gpuenv.doctor.family import diagnose_family
 from gpuenv.doctor.finding import Finding, worst_first
-from gpuenv.environment.drift import Change
-from gpuenv.environment.inspect import EnvironmentFacts, TorchFacts
+from gpuenv.doctor.requirements import unfit, unmet
+from gpuenv.installed.compare import CHANGED, Difference
+from gpuenv.installed.drift import Change
+from gpuenv.installed.torch import TorchFacts
 from gpuenv.knowledge.base import Knowledge
 from gpuenv.knowledge.rules import Refusal
 from gpuenv.model.machine import Gpu, Machine
@@ -20,7 +25,7 @@ SHOWN = 4
 def diagnose_environment(examination: Examination, *, knowledge: Knowledge) -> tuple[Finding, ...]:
     """Judge an environment, errors first: its files, its origin, torch against the machine, torch's family."""
     facts = examination.facts
-    findings = [*_files(examination), *_origin(examination)]
+    findings = [*_files(examination), *_origin(examination), *_sets(examination, knowledge)]
     if facts.torch is None:
         findings.append(
             Finding(
@@ -28,66 +33,159 @@ def diagnose_environment(examination: Examination, *, knowledge: Knowledge) -> t
                 severity="error",
                 summary="torch is not installed in this environment",
                 detail=str(facts.site or facts.path),
-                mend=_rebuild(facts),
+                mend=rebuild(examination),
             )
         )
     else:
         findings += _torch(examination, facts.torch, knowledge)
-        findings += diagnose_family(examination, knowledge=knowledge, mend=_rebuild(facts))
         findings += _compile(examination, facts.torch)
+    findings += diagnose_family(examination, knowledge=knowledge, mend=rebuild(examination))
     return worst_first(findings)
 
 
-def _rebuild(facts: EnvironmentFacts) -> str:
-    return f"gpuenv create --profile {facts.marker.profile}" if facts.marker else "gpuenv create"
+def rebuild(examination: Examination) -> str:
+    """The command that builds this environment again, and touches nothing else; for one that is not ours, the one that
+    builds another beside it."""
+    facts, target = examination.facts, quote(examination.shown)
+    if facts.marker is None:
+        build = f"gpuenv create --profile {quote(examination.profile)}" if examination.profile else "gpuenv create"
+        if facts.marker_problem:
+            return f"mv {target} {quote(f'{examination.shown}.old')} && {build} {target}"
+        return f"{build} {quote(examination.beside)}"
+    profile = quote(facts.marker.profile)
+    build = f"gpuenv create --profile {profile} {target}"
+    if examination.additions:
+        build += " --discard-added"
+    return f"gpuenv lock --profile {profile} --upgrade && {build}" if examination.lock_refuses else build
+
+
+def _reinstall(examination: Examination, packages: Iterable[str]) -> str:
+    """The command that brings packages back: from the lock, or, where gpuenv did not build, from where they came."""
+    facts, names = examination.facts, sorted(set(packages))
+    versions = {each.name: each.version for each in facts.distributions}
+    if facts.marker is not None or facts.marker_problem or any("+" in versions.get(name, "+") for name in names):
+        return rebuild(examination)
+    wanted = " ".join(quote(f"{name}=={versions[name]}") for name in names)
+    return f"uv pip install --python {quote(examination.shown)} --no-deps --reinstall {wanted}"
 
 
 def _files(examination: Examination) -> Iterator[Finding]:
-    facts = examination.facts
-    if facts.broken:
-        yield Finding(
-            subject="files",
-            severity="error",
-            summary="the environment is broken: " + facts.broken[0],
-            detail="; ".join(facts.broken[1:]),
-            mend=_rebuild(facts),
-        )
-    missing = [each for each in examination.damaged if each.kind in ("missing", "size", "hash", "link", "record")]
-    starting = [each for each in examination.damaged if each.kind == "startup"]
-    if missing:
-        packages = sorted({each.package for each in missing if each.package})
-        yield Finding(
-            subject="files",
-            severity="error",
-            summary=f"{_count(missing, 'file is', 'files are')} missing or not what RECORD says, of {_some(packages)}",
-            detail="; ".join(str(each) for each in missing[:SHOWN]),
-            mend=_rebuild(facts),
-        )
+    facts, compared = examination.facts, examination.compared
+    findings = [*_broken(examination), *_changed_files(examination), *_clashes(examination), *_leftovers(examination)]
+    starting = [each for each in compared.differences if each.kind == "startup"]
     if starting:
+        findings.append(
+            Finding(
+                subject="files",
+                severity="warning",
+                summary=f"{_some([each.path for each in starting])} runs at every start of the interpreter",
+                detail="; ".join(each.detail for each in starting[:SHOWN]),
+                mend=_without(examination, starting),
+            )
+        )
+    yield from findings
+    if not findings:
+        packages = _count(facts.distributions, "package", "packages")
+        yield Finding(subject="files", severity="ok", summary=f"{packages}; compared with RECORD: {compared.words}")
+
+
+def _without(examination: Examination, starting: list[Difference]) -> str:
+    owners = sorted({each.package for each in starting if each.package})
+    if owners:
+        return f"uv pip uninstall --python {quote(examination.shown)} {' '.join(owners)}"
+    return " ".join(["rm", *(quote(f"{examination.shown}/{each.path}") for each in starting)])
+
+
+def _broken(examination: Examination) -> Iterator[Finding]:
+    facts = examination.facts
+    if facts.problems:
+        halves = [each.name for each in facts.distributions if each.problem]
+        whole = facts.python is not None and facts.site is not None
+        yield Finding(
+            subject="files",
+            severity="error",
+            summary="the environment is broken: " + facts.problems[0],
+            detail="; ".join(facts.problems[1:]),
+            mend=_reinstall(examination, halves) if whole else rebuild(examination),
+        )
+
+
+def _changed_files(examination: Examination) -> Iterator[Finding]:
+    changed = [each for each in examination.compared.differences if each.kind in CHANGED]
+    code, data = [each for each in changed if each.code], [each for each in changed if not each.code]
+    for differences, severity, what, note in (
+        (code, "error", "code", ""),
+        (data, "warning", "data", "a site may have done it on purpose; "),
+    ):
+        if not differences:
+            continue
+        packages = sorted({each.package for each in differences if each.package})
+        count = _count(differences, f"{what} file is", f"{what} files are")
+        yield Finding(
+            subject="files",
+            severity="error" if severity == "error" else "warning",
+            summary=f"{count} missing or not what RECORD says, of {_some(packages)}",
+            detail=note + "; ".join(str(each) for each in differences[:SHOWN]),
+            mend=_reinstall(examination, packages),
+        )
+
+
+def _clashes(examination: Examination) -> Iterator[Finding]:
+    """Files of two packages: one finding for each pair, with who overwrote whom."""
+    pairs: dict[tuple[str, str], list[Difference]] = {}
+    for each in examination.compared.differences:
+        if each.kind == "clash":
+            pairs.setdefault((each.by, each.package), []).append(each)
+    for (by, package), differences in sorted(pairs.items()):
+        grave = any(each.code for each in differences)
+        versions = examination.facts.versions
+        winner = f"{by} {versions.get(by, '')}" if by else "another package"
+        yield Finding(
+            subject="files",
+            severity="error" if grave else "warning",
+            summary=f"{winner} overwrote {_count(differences, 'file', 'files')} of {package} {versions[package]}",
+            detail="; ".join(each.path for each in differences[:SHOWN]),
+            mend=_part(examination, by, package) if grave else rebuild(examination),
+        )
+
+
+def _part(examination: Examination, by: str, package: str) -> str:
+    """The command that takes one of two packages out that share files, and brings the other's files back."""
+    facts = examination.facts
+    if facts.marker is not None or facts.marker_problem or not by:
+        return rebuild(examination)
+    python = f"--python {quote(examination.shown)}"
+    return f"uv pip uninstall {python} {by} && {_reinstall(examination, [package])}"
+
+
+def _leftovers(examination: Examination) -> Iterator[Finding]:
+    for site in examination.facts.leftovers:
+        folder = site.parent.relative_to(examination.facts.path).as_posix()
         yield Finding(
             subject="files",
             severity="warning",
-            summary=f"{_some([each.path for each in starting])} runs at every start of the interpreter",
-            detail="; ".join(each.detail for each in starting[:SHOWN]),
-            mend=_rebuild(facts),
-        )
-    if not (facts.broken or missing or starting):
-        yield Finding(
-            subject="files",
-            severity="ok",
-            summary=f"{_count(facts.packages, 'package', 'packages')}, every file as recorded",
+            summary=f"{folder} is of another Python: the interpreter here ({examination.facts.python_version}) "
+            "does not use it",
+            detail=str(site),
+            mend=f"rm -r {quote(f'{examination.shown}/{folder}')}",
         )
 
 
 def _origin(examination: Examination) -> Iterator[Finding]:
     facts = examination.facts
-    if facts.marker is None:
+    if facts.marker_problem:
         yield Finding(
             subject="origin",
-            severity="warning",
-            summary="gpuenv did not build this environment, so nothing says what should be in it",
-            detail=f"{facts.path} has no gpuenv.json (it is a {facts.kind} environment)",
-            mend="gpuenv create",
+            severity="error",
+            summary=f"what it was built from is lost: {facts.marker_problem}",
+            detail="gpuenv does not replace an environment that it cannot tell to be its own",
+            mend=rebuild(examination),
+        )
+    elif facts.marker is None:
+        yield Finding(
+            subject="origin",
+            severity="ok",
+            summary=f"a {facts.kind} environment that gpuenv did not build: nothing says what should be in it",
         )
     elif examination.lock_moved_on:
         yield Finding(
@@ -95,7 +193,7 @@ def _origin(examination: Examination) -> Iterator[Finding]:
             severity="warning",
             summary=f"{facts.marker.lock_name} has changed since this environment was built from it",
             detail=f"built {facts.marker.created}",
-            mend=_rebuild(facts),
+            mend=rebuild(examination),
         )
     against = examination.lock_name or "what it was built with"
     family = [each for each in examination.changes if each.family]
@@ -106,15 +204,54 @@ def _origin(examination: Examination) -> Iterator[Finding]:
             severity="error",
             summary=f"torch's family is not as in {against}: {_some([_said(each) for each in family])}",
             detail="; ".join(f"{each.name}: by {each.by} at {each.when}" for each in family if each.by),
-            mend=_rebuild(facts),
+            mend=rebuild(examination),
         )
     if others:
+        additions = ", ".join(f"{each.name} {each.version}" for each in examination.additions)
         yield Finding(
             subject="drift",
             severity="warning",
             summary=f"{_count(others, 'package is', 'packages are')} not as in {against}: "
             + _some([_said(each) for each in others]),
-            mend=_rebuild(facts),
+            detail=f"building it again takes away {additions}" if additions else "",
+            mend=rebuild(examination),
+        )
+
+
+def _sets(examination: Examination, knowledge: Knowledge) -> Iterator[Finding]:
+    """The set of packages: two of one name, code without metadata, what does not fit this Python or platform."""
+    facts = examination.facts
+    twice: dict[str, list[str]] = {}
+    for each in facts.distributions:
+        twice.setdefault(each.name, []).append(each.version)
+    for name, versions in twice.items():
+        if len(versions) > 1:
+            yield Finding(
+                subject="packages",
+                severity="error",
+                summary=f"{name} is installed {len(versions)} times: {', '.join(versions)}",
+                detail="; ".join(each.info for each in facts.distributions if each.name == name),
+                mend=_reinstall(examination, [name]),
+            )
+    asked = {canonicalize_name(each.name) for each in unmet(facts, examination.machine) if each.found is None}
+    for folder in facts.orphans:
+        name = canonicalize_name(folder.name)
+        if name in asked or name == "triton" or knowledge.role(name) in ("core", "companion"):
+            yield Finding(
+                subject="packages",
+                severity="error",
+                summary=f"{folder.name} is there without its metadata: no installer sees it, and none will replace it",
+                detail=str(folder),
+                mend=rebuild(examination),
+            )
+    strange = list(unfit(facts, examination.machine))
+    if strange:
+        yield Finding(
+            subject="packages",
+            severity="error",
+            summary="; ".join(strange[:3]) + (f"; and {len(strange) - 3} more" if len(strange) > 3 else ""),
+            detail="Requires-Python and the tags of the wheels",
+            mend=rebuild(examination),
         )
 
 
@@ -133,14 +270,14 @@ def _said(change: Change) -> str:
 
 
 def _torch(examination: Examination, torch: TorchFacts, knowledge: Knowledge) -> Iterator[Finding]:
-    machine, facts = examination.machine, examination.facts
+    machine = examination.machine
     if torch.hip:
         yield Finding(
             subject="torch",
             severity="error" if machine is None or machine.gpus else "warning",
             summary=f"torch {torch.version} is a build for AMD GPUs (ROCm {torch.hip})",
             detail="torch/version.py",
-            mend=_rebuild(facts),
+            mend=rebuild(examination),
         )
     elif not torch.cuda:
         yield from _cpu_build(examination, torch)
@@ -150,19 +287,19 @@ def _torch(examination: Examination, torch: TorchFacts, knowledge: Knowledge) ->
             severity="warning",
             summary=f"torch {torch.version} is a CUDA build; without an NVIDIA GPU here it computes on the CPU",
             detail="torch/version.py",
-            mend="gpuenv create --profile cpu",
+            mend=f"gpuenv create --profile cpu {quote(examination.beside)}",
         )
     else:
         yield Finding(subject="torch", severity="ok", summary=f"torch {torch.version}, built with CUDA {torch.cuda}")
         if machine is not None:
-            yield from _driver(machine, torch, knowledge)
+            yield from _driver(examination, machine, torch, knowledge)
             for gpu in machine.gpus:
-                yield _kernels(gpu, machine, torch, knowledge, _rebuild(facts))
+                yield _kernels(examination, gpu, machine, torch, knowledge)
 
 
 def _cpu_build(examination: Examination, torch: TorchFacts) -> Iterator[Finding]:
     machine, facts = examination.machine, examination.facts
-    package = next((each for each in facts.packages if each.name == "torch"), None)
+    package = next((each for each in facts.distributions if each.name == "torch"), None)
     by = f", installed by {package.installer}" if package and package.installer else ""
     wanted = facts.marker is not None and facts.marker.profile == "cpu"
     if machine is None or not machine.gpus or wanted:
@@ -175,11 +312,11 @@ def _cpu_build(examination: Examination, torch: TorchFacts) -> Iterator[Finding]
         summary=f"torch {torch.version} is a CPU build, and this machine has {names}",
         detail=f"torch/version.py has no CUDA version{by}"
         + (f" from {package.origin}" if package and package.origin else ""),
-        mend="gpuenv create" if facts.marker is None else _rebuild(facts),
+        mend=rebuild(examination),
     )
 
 
-def _driver(machine: Machine, torch: TorchFacts, knowledge: Knowledge) -> Iterator[Finding]:
+def _driver(examination: Examination, machine: Machine, torch: TorchFacts, knowledge: Knowledge) -> Iterator[Finding]:
     driver = machine.driver
     floor = knowledge.driver_floor(knowledge.variant_of(torch.cuda), machine.driver_os)
     if driver is not None and floor is not None and knowledge.driver_reach(machine, floor.minimum) is None:
@@ -189,11 +326,12 @@ def _driver(machine: Machine, torch: TorchFacts, knowledge: Knowledge) -> Iterat
             summary=f"driver {driver.version} ({driver.place}) is too old for CUDA {torch.cuda}, "
             f"which needs {floor.minimum} or newer",
             detail=floor.source,
-            mend="gpuenv create",
+            mend=rebuild(examination),
         )
 
 
-def _kernels(gpu: Gpu, machine: Machine, torch: TorchFacts, knowledge: Knowledge, mend: str) -> Finding:
+def _kernels(examination: Examination, gpu: Gpu, machine: Machine, torch: TorchFacts, knowledge: Knowledge) -> Finding:
+    mend = rebuild(examination)
     subject, name = f"GPU {gpu.index}", f"{gpu.name} ({gpu.compute_capability})"
     if torch.sass is None:
         return Finding(
@@ -201,7 +339,7 @@ def _kernels(gpu: Gpu, machine: Machine, torch: TorchFacts, knowledge: Knowledge
             severity="warning",
             summary=f"whether torch {torch.version} has code for {name} cannot be told from its files",
             detail=f"{torch.origin} is missing",
-            mend="gpuenv verify",
+            mend=f"gpuenv verify {quote(examination.shown)}",
         )
     answer = knowledge.serve_installed(
         gpu.compute_capability, machine=machine, sass=torch.sass, ptx=torch.ptx or (), cuda=torch.cuda

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import email.parser
 import json
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
-from gpuenv.environment.compare import Difference
-from gpuenv.environment.drift import Change, damage, drift
-from gpuenv.environment.inspect import EnvironmentFacts, inspect
-from gpuenv.environment.marker import digest
 from gpuenv.errors import GpuenvError
+from gpuenv.installed.compare import Compared, compare
+from gpuenv.installed.distribution import Distribution
+from gpuenv.installed.drift import Change, added, drift
+from gpuenv.installed.environment import EnvironmentFacts
+from gpuenv.installed.marker import digest
+from gpuenv.knowledge import load
+from gpuenv.lock.fit import fits_machine
 from gpuenv.lock.model import Lock
 from gpuenv.model.machine import Machine
 from gpuenv.system.files import read_bytes
@@ -24,16 +26,24 @@ class Examination:
     """What was read. ``machine`` is the one the environment is to run on, ``None`` where that is not asked."""
 
     facts: EnvironmentFacts
+    compared: Compared
+    shown: str
+    """The environment as a person names it: what a fix has to name."""
+    beside: str
+    """A folder beside it that is free, for one that gpuenv builds."""
+    profile: str = ""
+    """The profile that was asked for, for an environment that does not tell its own; empty where none was."""
     machine: Machine | None = None
-    requires: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """Requires-Dist of each installed package, by normalized name."""
     changes: tuple[Change, ...] = ()
     """What was changed since the build, or against ``lock``."""
-    damaged: tuple[Difference, ...] = ()
+    additions: tuple[Distribution, ...] = ()
+    """What building it again would take away."""
     lock_name: str = ""
     """The lock it was compared with; empty where there was none."""
     lock_moved_on: bool = False
     """The lock is no longer the one the environment was built from."""
+    lock_refuses: bool = False
+    """The lock is not for the machine, so that building from it again would be refused."""
     compiler: str | None = None
     headers: bool = True
     """Whether Python.h lies beside the base interpreter (or where that cannot be told)."""
@@ -42,57 +52,51 @@ class Examination:
 
 
 def examine(
-    environment: Path,
+    facts: EnvironmentFacts,
     *,
     environ: Mapping[str, str],
     machine: Machine | None = None,
     lock: Lock | None = None,
     lock_path: Path | None = None,
-    full: bool = False,
+    deep: bool = False,
+    shown: str = "",
+    profile: str = "",
 ) -> Examination:
-    """Read an environment. ``full`` hashes every file against its RECORD instead of comparing sizes.
+    """Look closer at an environment. ``deep`` hashes every file against its RECORD instead of comparing sizes.
 
     With ``lock`` (and ``lock_path``, the file it was read from) the installed packages are compared with it, else with
-    what the environment's own marker says. Raises :class:`~gpuenv.errors.UsageError` for a folder that is no
-    environment.
+    what the environment's own marker says.
     """
-    facts = inspect(environment)
     marker = facts.marker
+    locked = {package.name: package.version for package in lock.packages} if lock is not None else None
     changes: tuple[Change, ...] = ()
-    if lock is not None:
-        expected = {package.name: package.version for package in lock.packages}
-        family = [package.name for package in lock.family]
-        changes = drift(environment, expected=expected, family=family, marker=marker)
-    elif marker is not None:
-        changes = drift(environment, marker=marker)
+    if marker is not None or lock is not None:
+        changes = drift(facts, expected=locked, family=[each.name for each in lock.family] if lock else ())
     moved = marker is not None and lock_path is not None and lock_path.is_file() and digest(lock_path) != marker.lock
+    refuses = lock is not None and machine is not None and fits_machine(lock, machine, load()) is not None
     return Examination(
         facts=facts,
+        compared=compare(facts, deep=deep),
+        shown=shown or str(facts.path),
+        beside=beside(facts.path, shown=shown),
+        profile=profile,
         machine=machine,
-        requires=read_requires(facts.site) if facts.site else {},
         changes=changes,
-        damaged=damage(environment, full=full),
+        additions=added(facts, locked=locked or ()),
         lock_name=lock_path.name if lock is not None and lock_path is not None else "",
         lock_moved_on=moved,
+        lock_refuses=refuses,
         compiler=find_compiler(environ),
         headers=has_headers(facts),
         toolkit=read_toolkit(environ),
     )
 
 
-def read_requires(site: Path) -> dict[str, tuple[str, ...]]:
-    """Requires-Dist of every distribution of a site-packages folder; those that cannot be read are left out."""
-    from packaging.utils import canonicalize_name
-
-    found: dict[str, tuple[str, ...]] = {}
-    for metadata in sorted(site.glob("*.dist-info/METADATA")):
-        try:
-            message = email.parser.HeaderParser().parsestr(metadata.read_text(encoding="utf-8", errors="replace"))
-        except OSError:
-            continue
-        name = canonicalize_name(metadata.parent.name.partition("-")[0])
-        found[name] = tuple(str(value) for value in message.get_all("Requires-Dist") or ())
-    return found
+def beside(environment: Path, *, shown: str = "") -> str:
+    """A free name beside an environment, written as it is."""
+    names = (".venv-gpu", *(f".venv-gpu-{number}" for number in range(2, 100)))
+    free = next(name for name in names if not (environment.parent / name).exists())
+    return str(Path(shown or environment).parent / free)
 
 
 def find_compiler(environ: Mapping[str, str]) -> str | None:

@@ -7,18 +7,17 @@ own checks sees it: the builds differ in the local part of the version only, or 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator
+from shlex import quote
 
-from packaging.markers import default_environment
-from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
-from packaging.version import InvalidVersion, Version
 
 from gpuenv.doctor.examination import Examination
 from gpuenv.doctor.finding import Finding
-from gpuenv.environment.inspect import EnvironmentFacts, TorchFacts
+from gpuenv.doctor.requirements import Unmet, unmet
+from gpuenv.installed.environment import EnvironmentFacts
+from gpuenv.installed.torch import TorchFacts
 from gpuenv.knowledge.base import Knowledge
-from gpuenv.model.machine import Os
 
 _MAJOR = re.compile(r"^nvidia-.+-cu([0-9]{2})$")
 
@@ -26,19 +25,20 @@ _MAJOR = re.compile(r"^nvidia-.+-cu([0-9]{2})$")
 def diagnose_family(examination: Examination, *, knowledge: Knowledge, mend: str) -> tuple[Finding, ...]:
     """Judge torch's companions, compiler and CUDA libraries against torch."""
     facts = examination.facts
+    asked = list(_requirements(examination, knowledge, mend))
     if facts.torch is None:
-        return ()
+        return tuple(asked)
     findings = [
         *_variants(facts, facts.torch, knowledge, mend),
-        *_requirements(examination, knowledge, mend),
+        *asked,
         *_extensions(facts, facts.torch, mend),
         *_majors(examination, facts.torch, mend),
         *_compilers(facts, knowledge, mend),
     ]
-    if not findings:
+    if not any(finding.subject == "family" for finding in findings):
         names = [f"{name} {facts.versions[name]}" for name in sorted(knowledge.family) if name in facts.versions]
         together = "belong together" if len(names) > 1 else "has no companions here"
-        findings = [Finding(subject="family", severity="ok", summary=f"{', '.join(names)} {together}")]
+        findings.append(Finding(subject="family", severity="ok", summary=f"{', '.join(names)} {together}"))
     return tuple(findings)
 
 
@@ -71,71 +71,37 @@ def variant_in(version: str) -> str | None:
 
 
 def _requirements(examination: Examination, knowledge: Knowledge, mend: str) -> Iterator[Finding]:
-    """What torch and its family ask for, against what is there: torchvision's exact torch, triton, CUDA libraries."""
-    facts = examination.facts
-    versions = facts.versions
-    system = examination.machine.os if examination.machine else None
-    unmet: list[tuple[str, str]] = []
-    for name in sorted(knowledge.family & examination.requires.keys()):
-        for text in examination.requires[name]:
-            said = unmet_requirement(text, versions, python=facts.python_version, system=system)
-            if said is not None:
-                unmet.append((name, said))
-    of_compiler = [pair for pair in unmet if _is_compiler(pair[1], knowledge)]
-    others = [pair for pair in unmet if pair not in of_compiler]
-    if of_compiler:
-        owner, said = of_compiler[0]
+    """What packages ask for, against what is there: torchvision's exact torch, triton, CUDA libraries, all others."""
+    found = unmet(examination.facts, examination.machine)
+    compilers = [each for each in found if knowledge.role(each.name) == "compiler" and each.owner in knowledge.family]
+    others = [each for each in found if each not in compilers]
+    if compilers:
+        first = compilers[0]
         yield Finding(
             subject="family",
-            severity="error" if " is installed" in said else "warning",
-            summary=f"{owner} {versions.get(owner, '')} asks for {said}".replace("  ", " "),
+            severity="warning" if first.found is None else "error",
+            summary=str(first),
             detail="torch.compile needs it",
             mend=mend,
         )
-    if others:
-        yield Finding(
-            subject="family",
-            severity="error",
-            summary="; ".join(f"{owner} {versions.get(owner, '')} asks for {said}" for owner, said in others[:3])
-            + (f"; and {len(others) - 3} more" if len(others) > 3 else ""),
-            detail="Requires-Dist of their METADATA",
-            mend=mend,
-        )
+    family = [each for each in others if each.owner in knowledge.family or each.name in knowledge.family]
+    for subject, some in (("family", family), ("packages", [each for each in others if each not in family])):
+        if some:
+            yield Finding(
+                subject=subject,
+                severity="error",
+                summary="; ".join(map(str, some[:3])) + (f"; and {len(some) - 3} more" if len(some) > 3 else ""),
+                detail="Requires-Dist of their METADATA",
+                mend=mend if subject == "family" else _install(examination, some, mend),
+            )
 
 
-def _is_compiler(said: str, knowledge: Knowledge) -> bool:
-    return knowledge.role(canonicalize_name(re.split(r"[^A-Za-z0-9_.-]", said, maxsplit=1)[0])) == "compiler"
-
-
-def unmet_requirement(text: str, versions: Mapping[str, str], *, python: str, system: Os | None = None) -> str | None:
-    """Say which installed version does not meet a requirement; ``None`` where it is met or does not apply.
-
-    >>> unmet_requirement("torch==2.10.0", {"torch": "2.9.1+cu128"}, python="3.12")
-    'torch==2.10.0, and 2.9.1+cu128 is installed'
-    """
-    try:
-        wanted = Requirement(text)
-    except InvalidRequirement:
-        return None
-    if wanted.marker is not None:
-        environment = {key: str(value) for key, value in default_environment().items()} | {"extra": ""}
-        short = ".".join(python.split(".")[:2])
-        if short:
-            environment |= {"python_version": short, "python_full_version": python if python.count(".") > 1 else short}
-        if system is not None:
-            names = {"linux": ("Linux", "linux"), "windows": ("Windows", "win32"), "macos": ("Darwin", "darwin")}
-            environment |= dict(zip(("platform_system", "sys_platform"), names[system], strict=True))
-        if not wanted.marker.evaluate(environment):
-            return None
-    shown = f"{wanted.name}{wanted.specifier}"
-    have = versions.get(canonicalize_name(wanted.name))
-    if have is None:
-        return f"{shown}, which is missing"
-    try:
-        met = wanted.specifier.contains(Version(have), prereleases=True)
-    except InvalidVersion:
-        met = False
-    return None if met else f"{shown}, and {have} is installed"
+def _install(examination: Examination, missing: Iterable[Unmet], mend: str) -> str:
+    """The command that installs what is asked for. Where somebody changed what gpuenv built, it is built again."""
+    if examination.changes:
+        return mend
+    wanted = " ".join(dict.fromkeys(quote(f"{each.requirement.name}{each.requirement.specifier}") for each in missing))
+    return f"uv pip install --python {quote(examination.shown)} {wanted}"
 
 
 def _extensions(facts: EnvironmentFacts, torch: TorchFacts, mend: str) -> Iterator[Finding]:
@@ -172,8 +138,8 @@ def _majors(examination: Examination, torch: TorchFacts, mend: str) -> Iterator[
     major = torch.cuda.partition(".")[0]
     wanted = {
         canonicalize_name(re.split(r"[^A-Za-z0-9_.-]", text, maxsplit=1)[0])
-        for requires in examination.requires.values()
-        for text in requires
+        for each in examination.facts.distributions
+        for text in each.requires
     }
     strange = [
         f"{name} {version}"

@@ -18,17 +18,14 @@ from pathlib import Path
 from gpuenv import __version__
 from gpuenv.environment.arrivals import Arrivals
 from gpuenv.environment.cached import cache_folder, not_cached, unpacked_since
-from gpuenv.environment.compare import Compared, Difference, compare, look_at_bare
 from gpuenv.environment.failed import check_failed_place, failed_place, keep_failed, remove_failed
 from gpuenv.environment.guard import write_guard
 from gpuenv.environment.imports import import_family, is_for_here, modules_of
 from gpuenv.environment.interpreters import Interpreter
-from gpuenv.environment.marker import MarkedPackage, Marker, digest, write_marker
 from gpuenv.environment.records import check_records
 from gpuenv.environment.space import Free, free_on, require_space
 from gpuenv.environment.swap import swap_in
 from gpuenv.environment.target import Target, check_target, only_one, remove_tree, staging, sweep
-from gpuenv.environment.tree import python_version
 from gpuenv.environment.uv import STALL_SECONDS, Uv, failure
 from gpuenv.errors import (
     IntegrityError,
@@ -38,6 +35,11 @@ from gpuenv.errors import (
     TargetError,
     VerificationError,
 )
+from gpuenv.installed.compare import Compared, Difference, compare, look_at_bare
+from gpuenv.installed.distribution import Distribution
+from gpuenv.installed.environment import read_environment
+from gpuenv.installed.marker import MarkedPackage, Marker, digest, write_marker
+from gpuenv.installed.places import python_version
 from gpuenv.lock.model import Lock
 from gpuenv.model.verification import Report
 from gpuenv.report import Reporter
@@ -55,7 +57,7 @@ class BuildOptions:
     """How to build. Times are seconds."""
 
     offline: bool = False
-    full: bool = False
+    deep: bool = False
     """Hash every installed file (1 GB/s), not only those that look touched."""
     sync_from: Path | None = None
     """Another lock file for uv to read, with the same wheels elsewhere (a store); the marker names the real one."""
@@ -90,8 +92,7 @@ class Built:
     report: Report | None
     replaced: bool
     fetched: tuple[str, ...]
-    files: int
-    notes: tuple[str, ...]
+    compared: Compared
     seconds: tuple[tuple[str, float], ...]
 
 
@@ -130,7 +131,7 @@ def build(
             _warn_of_copies(job, stage)
             job.clock.lap("prepare")
             environment, compared, fetched = _filled(job, stage)
-            marker = _finish(job, environment, compared)
+            marker = _finish(job, environment, compared.distributions)
             job.clock.lap("marker")
             _imported(environment, job)
             report = _verified(verify, environment, job)
@@ -147,8 +148,7 @@ def build(
         report=report,
         replaced=replaced,
         fetched=fetched,
-        files=compared.files,
-        notes=compared.notes,
+        compared=compared.tree,
         seconds=tuple(job.clock.laps.items()),
     )
 
@@ -206,7 +206,16 @@ def _warn_of_copies(job: _Job, stage: Path) -> None:
         )
 
 
-def _filled(job: _Job, stage: Path) -> tuple[Path, Compared, tuple[str, ...]]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Filled:
+    """What one attempt installed, and what came of the comparison: ``differences`` of files and of RECORDs."""
+
+    tree: Compared
+    distributions: tuple[Distribution, ...]
+    differences: tuple[Difference, ...]
+
+
+def _filled(job: _Job, stage: Path) -> tuple[Path, _Filled, tuple[str, ...]]:
     """Make and fill an environment; packages that a damaged cache spoiled are fetched again, once."""
     environment, compared, fetched = _attempt(job, stage)
     spoiled = {each.package for each in compared.differences}
@@ -222,12 +231,12 @@ def _filled(job: _Job, stage: Path) -> tuple[Path, Compared, tuple[str, ...]]:
         fetched = tuple(sorted({*fetched, *again}))
     if compared.differences:
         raise _not_as_locked(job, compared.differences)
-    for note in compared.notes:
+    for note in compared.tree.notes:
         job.reporter.detail(note)
     return environment, compared, fetched
 
 
-def _attempt(job: _Job, stage: Path) -> tuple[Path, Compared, tuple[str, ...]]:
+def _attempt(job: _Job, stage: Path) -> tuple[Path, _Filled, tuple[str, ...]]:
     with job.reporter.task(f"Making an environment of Python {job.python.version}"):
         environment = _bare_environment(job, stage)
         bare = look_at_bare(environment)
@@ -235,20 +244,12 @@ def _attempt(job: _Job, stage: Path) -> tuple[Path, Compared, tuple[str, ...]]:
     fetched = _sync(job, stage, environment)
     job.clock.lap("sync")
     with job.reporter.task("Comparing the files with the wheels' RECORD"):
-        compared = compare(environment, expected=job.expected, bare=bare, full=job.options.full)
-    if not compared.differences:
-        wheels = {package.name: package.sha256 for package in job.lock.packages}
-        changed = check_records(compared.distributions, wheels, state=job.state)
-        if changed:
-            compared = Compared(
-                differences=changed,
-                distributions=compared.distributions,
-                notes=compared.notes,
-                files=compared.files,
-                hashed=compared.hashed,
-            )
+        found = read_environment(environment)
+        tree = compare(found, expected=job.expected, bare=bare, deep=job.options.deep)
+    wheels = {package.name: package.sha256 for package in job.lock.packages}
+    differences = tree.differences or check_records(found.distributions, wheels, state=job.state)
     job.clock.lap("compare")
-    return environment, compared, fetched
+    return environment, _Filled(tree=tree, distributions=found.distributions, differences=differences), fetched
 
 
 def _bare_environment(job: _Job, stage: Path) -> Path:
@@ -318,7 +319,7 @@ def _not_as_locked(job: _Job, differences: tuple[Difference, ...]) -> IntegrityE
     )
 
 
-def _finish(job: _Job, environment: Path, compared: Compared) -> Marker:
+def _finish(job: _Job, environment: Path, found: tuple[Distribution, ...]) -> Marker:
     """Write the drift guard and the marker: from here on the staged environment is a whole one."""
     family = {package.name for package in job.lock.family}
     pins = [(package.name, package.version) for package in job.lock.family]
@@ -334,7 +335,7 @@ def _finish(job: _Job, environment: Path, compared: Compared) -> Marker:
         created=job.options.now().astimezone(UTC).isoformat(timespec="seconds").removesuffix("+00:00") + "Z",
         packages=tuple(
             MarkedPackage(name=each.name, version=each.version, record=each.record, family=each.name in family)
-            for each in compared.distributions
+            for each in found
         ),
     )
     write_marker(environment, marker)

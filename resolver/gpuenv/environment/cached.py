@@ -11,8 +11,8 @@ from pathlib import Path
 
 from packaging.utils import canonicalize_name
 
-from gpuenv.environment.tree import site_packages
 from gpuenv.environment.uv import Uv
+from gpuenv.installed.places import site_packages
 from gpuenv.lock.model import LockedPackage
 from gpuenv.report import Reporter
 

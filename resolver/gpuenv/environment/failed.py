@@ -7,10 +7,10 @@ from pathlib import Path
 from shlex import quote
 
 from gpuenv.environment.guard import write_pip_configuration
-from gpuenv.environment.marker import FAILED_NOTE
 from gpuenv.environment.swap import swap_in
 from gpuenv.environment.target import Target, check_target, is_ours, remove_tree
 from gpuenv.errors import TargetError
+from gpuenv.installed.marker import FAILED_NOTE
 from gpuenv.system.files import write_atomic
 
 SUFFIX = ".failed"

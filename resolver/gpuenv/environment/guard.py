@@ -3,7 +3,7 @@
 pip reads ``pip.conf`` in the root of the environment it installs into, activated or not; uv has no such file, but reads
 ``UV_CONSTRAINT``, which the activation scripts set. Both point to a constraints file with exact pins, by URL: uv splits
 the variable, and pip the setting, at spaces, and both take ``file:`` URLs. What goes around all that (uv aimed at the
-environment from outside) is seen afterwards by :mod:`gpuenv.environment.drift`.
+environment from outside) is seen afterwards by :mod:`gpuenv.installed.drift`.
 """
 
 from __future__ import annotations

@@ -12,9 +12,9 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from gpuenv.environment.compare import Difference
-from gpuenv.environment.tree import Distribution
 from gpuenv.errors import GpuenvError
+from gpuenv.installed.compare import Difference
+from gpuenv.installed.distribution import Distribution
 from gpuenv.system.files import present, read_text, write_atomic
 
 _INSTALLERS = frozenset({"INSTALLER", "REQUESTED", "RECORD", "direct_url.json", "uv_cache.json", "uv_build.json"})

@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
 
-from gpuenv.environment.marker import MARKER, read_marker
 from gpuenv.errors import ConfigurationError, TargetError
+from gpuenv.installed.marker import MARKER, read_marker
 from gpuenv.report import Reporter
 
 if sys.platform != "win32":

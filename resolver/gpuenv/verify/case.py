@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 from packaging.version import InvalidVersion, Version
 
+from gpuenv.installed.compare import Compared
+from gpuenv.installed.environment import EnvironmentFacts
 from gpuenv.knowledge.scheduler import Scheduler, owner_of_mask
 from gpuenv.model.machine import ComputeCapability, Machine
 from gpuenv.model.profile import VerificationPlan
@@ -15,7 +17,6 @@ from gpuenv.model.verification import Check, Status
 from gpuenv.verify.causes import Cause, of_ending, of_words
 from gpuenv.verify.fatbin import DeviceCode
 from gpuenv.verify.hints import Hints
-from gpuenv.verify.installed import Installed
 from gpuenv.verify.limits import Limits
 from gpuenv.verify.reference import Reference
 from gpuenv.verify.runner import Ended
@@ -31,7 +32,8 @@ class Case:
     plan: VerificationPlan
     expected: Expected
     machine: Machine
-    installed: Installed
+    installed: EnvironmentFacts
+    compared: Compared
     seen: Seen
     ended: tuple[Ended, ...]
     environ: Mapping[str, str]
@@ -47,11 +49,11 @@ class Case:
     @property
     def shown(self) -> str:
         """The environment as a person names it."""
-        return self.expected.environment or self.installed.environment.name
+        return self.expected.environment or self.installed.path.name
 
     def plain(self, text: str) -> str:
         """Take this machine's folders out of a text: evidence is shown to others."""
-        text = text.replace(str(self.installed.environment), self.shown)
+        text = text.replace(str(self.installed.path), self.shown)
         home = self.environ.get("HOME", "")
         return text.replace(home, "~") if len(home) > 1 else text
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
+from gpuenv.installed.compare import CHANGED, Difference
+from gpuenv.installed.startup import KNOWN
 from gpuenv.knowledge import load
 from gpuenv.knowledge.rules import Refusal, Support
 from gpuenv.model.verification import Check
@@ -22,12 +24,18 @@ def installed(case: Case) -> Check:
     wanted += [f"{item.project} {item.version}" for item in case.expected.companions if item.version]
     expected = ", ".join(wanted) + ", each once, files as their RECORD says"
     problem = next(_installed_problems(case), None)
-    there = [f"torch {case.installed.version_of('torch')}"] if case.installed.version_of("torch") else ["no torch"]
+    version = case.installed.version_of("torch")
+    there = [f"torch {version}" if version else "no torch"]
     there += [
         f"{item.project} {case.installed.version_of(item.project) or 'missing'}" for item in case.expected.companions
     ]
-    seen = f"{', '.join(there)}; {case.installed.compared:,} files compared with RECORD"
+    seen = f"{', '.join(there)}; compared with RECORD: {case.compared.words}"
     title = "Installed packages"
+    data = [each for each in case.compared.differences if each.kind in CHANGED and not each.code]
+    if problem is None and data:
+        words = f"data files are not as their wheels brought them: {_some(data)}"
+        cause = Cause(cause=words, hint=DOCTOR)
+        return case.check("installed", title, "warned", seen=seen, expected=expected, cause=cause)
     return case.verdict("installed", title, seen=seen, expected=expected, cause=problem)
 
 
@@ -37,16 +45,16 @@ def _installed_problems(case: Case) -> Iterator[Cause]:
     if found is None:
         yield Cause(cause="torch is not installed in this environment", hint=RECREATE)
         return
-    for project, count in sorted(Counter(item.project for item in there.distributions).items()):
+    for project, count in sorted(Counter(item.name for item in there.distributions).items()):
         if count > 1:
-            versions = sorted(item.version for item in there.distributions if item.project == project)
+            versions = sorted(item.version for item in there.distributions if item.name == project)
             yield Cause(cause=f"{project} is installed {count} times: {', '.join(versions)}", hint=RECREATE)
     wanted = case.expected.torch
     if wanted and not same_version(wanted, found):
         words = f"torch was replaced after locking: the lock says {wanted}, installed is {found}"
         yield Cause(cause=words, hint=RECREATE)
-    if there.torch_version and not same_version(found, there.torch_version):
-        words = f"torch's metadata says {found} and its code {there.torch_version}: one was installed over the other"
+    if there.torch and there.torch.version and not same_version(found, there.torch.version):
+        words = f"torch's metadata says {found} and its code {there.torch.version}: one was installed over the other"
         yield Cause(cause=words, hint=RECREATE)
     for item in case.expected.companions:
         version = there.version_of(item.project)
@@ -55,16 +63,25 @@ def _installed_problems(case: Case) -> Iterator[Cause]:
         elif item.version and not same_version(item.version, version):
             words = f"{item.project} was replaced after locking: the lock says {item.version}, installed is {version}"
             yield Cause(cause=words, hint=RECREATE)
-    if there.altered:
-        more = f" and {len(there.altered) - 1} more" if len(there.altered) > 1 else ""
-        yield Cause(cause=f"a file is not as its wheel installed it: {there.altered[0]}{more}", hint=RECREATE)
+    clashes = [each for each in case.compared.differences if each.kind == "clash" and each.code]
+    if clashes:
+        yield Cause(cause=f"two packages own one file: {_some(clashes)}", hint=RECREATE)
+    changed = [each for each in case.compared.differences if each.kind in CHANGED and each.code]
+    if changed:
+        yield Cause(cause=f"a file is not as its wheel installed it: {_some(changed)}", hint=RECREATE)
+
+
+def _some(differences: Sequence[Difference]) -> str:
+    more = f" and {len(differences) - 1} more" if len(differences) > 1 else ""
+    return f"{differences[0]}{more}"
 
 
 def startup(case: Case) -> Check:
     """Does anything run before the program, and which variables were kept away from the verification?"""
     notes = []
-    if case.installed.startup:
-        notes.append(f"{', '.join(case.installed.startup)} would run at every start of this environment's Python")
+    acting = [each.path for each in case.installed.startup if each.runs and each.path not in KNOWN]
+    if acting:
+        notes.append(f"{', '.join(acting)} would run at every start of this environment's Python")
     if case.installed.system_site_packages:
         notes.append("the environment takes packages of the system's Python too (include-system-site-packages)")
     risky = [name for name in case.dropped if name in ALTERING]
@@ -76,8 +93,8 @@ def startup(case: Case) -> Check:
     expected = "no code that runs before the program, and none of it in this verification"
     if not notes:
         return case.check("startup", "Start-up code", "passed", seen=seen, expected=expected)
-    hint = f"ls {case.installed.site_packages}" if case.installed.startup else "unset " + " ".join(risky)
-    cause = Cause(cause="; ".join(notes), hint=hint if case.installed.startup or risky else DOCTOR)
+    hint = f"ls {case.installed.site}" if acting else "unset " + " ".join(risky)
+    cause = Cause(cause="; ".join(notes), hint=hint if acting or risky else DOCTOR)
     return case.check("startup", "Start-up code", "warned", seen=seen, expected=expected, cause=cause)
 
 
@@ -91,8 +108,9 @@ def native_code(case: Case) -> Check:
     sass = {name for library, code in main if _decides(library, main) for name in code.architectures}
     ptx = {name for library, code in main if _decides(library, main) for name, _ in code.ptx}
     if not main:
-        if case.installed.torch_cuda == "":
-            cause = Cause(cause=f"a CPU build of torch is installed ({case.installed.torch_version})", hint=RECREATE)
+        torch = case.installed.torch
+        if torch is not None and not torch.cuda:
+            cause = Cause(cause=f"a CPU build of torch is installed ({torch.version})", hint=RECREATE)
             return case.check("native-code", title, "failed", seen="no CUDA library", expected=expected, cause=cause)
         why = "no ELF library of torch's kernels"
         return case.not_run("native-code", title, expected=expected, why=why)
@@ -126,7 +144,7 @@ def _served(case: Case, sass: list[str], ptx: list[str]) -> tuple[list[str], lis
             machine=case.machine,
             sass=sass,
             ptx=ptx,
-            cuda=case.installed.torch_cuda or None,
+            cuda=case.installed.torch.cuda or None if case.installed.torch else None,
         )
         match answer:
             case Refusal(detail=detail):

@@ -71,7 +71,7 @@ def _final_losses(case: Case, first: float | None) -> tuple[tuple[int, float], .
 def _facts(case: Case) -> tuple[tuple[str, str], ...]:
     facts = {"environment": case.shown, "python": case.installed.python_version}
     for item in case.installed.distributions:
-        facts[f"package {item.project}"] = item.version
+        facts[f"package {item.name}"] = item.version
     for library, code in case.code:
         machine_code = ", ".join(f"{name} {count}" for name, count in code.sass)
         ptx = ", ".join(f"{name} {count}" for name, count in code.ptx) or "none"

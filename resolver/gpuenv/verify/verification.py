@@ -7,8 +7,12 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from shlex import quote
 from typing import Literal
 
+from gpuenv.errors import TargetError
+from gpuenv.installed.compare import compare
+from gpuenv.installed.environment import EnvironmentFacts, read_environment
 from gpuenv.knowledge.scheduler import owner_of_mask
 from gpuenv.model.machine import Machine
 from gpuenv.model.profile import VerificationPlan
@@ -17,7 +21,6 @@ from gpuenv.report import Reporter
 from gpuenv.verify import limits, reference
 from gpuenv.verify.case import Case, plain_uuid
 from gpuenv.verify.fatbin import DeviceCode, FatbinError, read_library
-from gpuenv.verify.installed import Installed, look
 from gpuenv.verify.judging import judge
 from gpuenv.verify.progress import Progress
 from gpuenv.verify.runner import Ended, Job, run_jobs
@@ -89,18 +92,24 @@ def run_verification(
     card_limits: Sequence[CardLimits] = (),
     on_event: Callable[[Message], None] | None = None,
     silence: float = SILENCE,
+    deep: bool = False,
 ) -> Report:
     """Prove an environment on this machine: every check of the design, each a value, in the design's order.
 
     Ends at ``plan.deadline_seconds`` at the latest (plus seconds to end processes) and leaves no process and no file
-    behind. A wrong environment is a report with a failed check, never an exception. Raises
-    :class:`~gpuenv.errors.TargetError` where there is no environment at all.
+    behind. ``deep`` hashes every installed file. A wrong environment is a report with a failed check, never an
+    exception. Raises :class:`~gpuenv.errors.TargetError` where there is no environment at all.
     """
     begin = time.monotonic()
     if accelerator == "cpu" and plan.model == "gpt2":
         # The same training on a smaller model: GPT-2 takes ten seconds a step on two cores.
         plan = replace(plan, model="gpt2-small", precision="fp32")
-    there = look(environment)
+    there = read_environment(environment)
+    if there.python is None or there.site is None:
+        raise TargetError(
+            f"{environment} cannot be verified: {there.problems[0]}",
+            hints=(f"See what is wrong: `gpuenv doctor {quote(str(environment))}`",),
+        )
     messages: list[Message] = []
     with Progress(reporter, plan, gpu=accelerator == "cuda") as progress, tempfile.TemporaryDirectory() as scratch:
 
@@ -130,6 +139,7 @@ def run_verification(
         expected=expected,
         machine=machine,
         installed=there,
+        compared=compare(there, deep=deep),
         seen=collect(messages),
         ended=tuple(room.ended),
         environ=environ,
@@ -148,13 +158,18 @@ def _scope(expected: Expected, machine: Machine) -> tuple[str, ...]:
 
 
 def _run_all(
-    room: _Room, plan: VerificationPlan, expected: Expected, there: Installed, environ: Mapping[str, str], scratch: str
+    room: _Room,
+    plan: VerificationPlan,
+    expected: Expected,
+    there: EnvironmentFacts,
+    environ: Mapping[str, str],
+    scratch: str,
 ) -> None:
     if room.gpu:
         _run_driver(room, environ)
-    if there.torch_version is None:
+    if there.torch is None:
         return  # nothing to import: the files alone are judged
-    if room.gpu and there.torch_cuda == "":
+    if room.gpu and not there.torch.cuda:
         # A CPU build: its import is shown, and nothing is trained on a CPU in the name of a GPU.
         room.run([_training_job(room, plan, expected, "training", ())])
         return
@@ -168,7 +183,7 @@ def _run_all(
     jobs.append(room.job("numbers", "numbers"))
     if room.gpu:
         jobs.append(room.job("native", "native", more={"CUDA_DISABLE_PTX_JIT": "1"}))
-        if (there.site_packages / "triton").is_dir():
+        if there.site is not None and (there.site / "triton").is_dir():
             jobs.append(room.job("compile", "compile"))
     room.run(jobs)
     if room.gpu and count > 1:
@@ -240,14 +255,11 @@ def _run_driver(room: _Room, environ: Mapping[str, str]) -> None:
     room.ended += ended
 
 
-def _device_code(there: Installed) -> tuple[tuple[str, DeviceCode], ...]:
+def _device_code(there: EnvironmentFacts) -> tuple[tuple[str, DeviceCode], ...]:
     """Read the code in torch's own libraries and in those of CUDA beside it."""
-    libraries = [
-        *there.site_packages.glob("torch/lib/libtorch_cuda*.so"),
-        *there.site_packages.glob("nvidia/**/libcublasLt.so.*"),
-        *there.site_packages.glob("nvidia/**/libcudnn_engines_precompiled.so.*"),
-        *there.site_packages.glob("nvidia/**/libnccl.so.*"),
-    ]
+    cuda = ("libcublasLt.so.*", "libnccl.so.*", "libcudnn_engines_precompiled.so.*")
+    patterns = ["torch/lib/libtorch_cuda*.so", *(f"nvidia/**/{name}" for name in cuda)]
+    libraries = [path for site in there.sites for pattern in patterns for path in site.glob(pattern)]
     found = []
     for path in sorted(libraries):
         try:

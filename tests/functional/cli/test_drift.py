@@ -90,6 +90,12 @@ def test_who_changed_what_is_told(person: Person) -> None:
     assert f" - torch=={LOCKED}" in shown
     assert any(line.startswith(f" + torch=={OTHER}  (by uv 20") for line in shown)
 
-    healed = person.run("create", "--no-verify", "--profile", "team", "--offline")
+    create = ("create", "--no-verify", "--profile", "team", "--offline")
+    refused = person.run(*create)
+    assert refused.code == 2
+    assert "building .venv-gpu again would take away 1 package that was added to it" in refused.err
+    assert "cause: einops 0.8.0, by pip" in refused.err
+    assert "gpuenv create --profile team --discard-added .venv-gpu" in refused.err
+    healed = person.run(*create, "--discard-added")
     assert healed.code == 0, healed.err
     assert person.run("diff", "lock", ".venv-gpu", "--profile", "team").code == 0

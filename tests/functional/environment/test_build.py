@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 
 from gpuenv.environment.build import BuildOptions, FailedProofError
-from gpuenv.environment.marker import read_marker
 from gpuenv.environment.space import Free
 from gpuenv.errors import IntegrityError, InterpreterError, NoSpaceError, OfflineError, TargetError
+from gpuenv.installed.marker import read_marker
 from gpuenv.model.verification import Check, Report
 from support.wheels import BuiltWheel, build_wheel, pack
 from support.workshop import NO_RETRIES, Workshop, alpha, torch
@@ -350,7 +350,7 @@ def test_the_same_size_does_not_help_when_every_hash_is_asked_for(workshop: Work
     wheel = repacked(lambda members: [(name, body.replace(b"main", b"evil")) for name, body in members])
 
     with pytest.raises(IntegrityError) as caught:
-        workshop.build([wheel], options=BuildOptions(full=True, extra_env=NO_RETRIES))
+        workshop.build([wheel], options=BuildOptions(deep=True, extra_env=NO_RETRIES))
 
     assert any("alpha/__init__.py: its contents are not those" in cause for cause in caught.value.causes)
 
@@ -358,10 +358,10 @@ def test_the_same_size_does_not_help_when_every_hash_is_asked_for(workshop: Work
 def test_a_wheel_that_leaves_files_out_of_its_record_is_named(workshop: Workshop) -> None:
     built = workshop.build([repacked(lambda members: [*members, ("alpha/more.py", b"1\n")])])
 
-    assert any("no hash for" in note and "alpha/more.py" in note for note in built.notes)
+    assert any("no hash for" in note and "alpha/more.py" in note for note in built.compared.notes)
 
 
 def test_a_start_up_file_of_a_wheel_is_allowed_and_named(workshop: Workshop) -> None:
     built = workshop.build([build_wheel("alpha", "1.0", files={"alpha.pth": "import sys\n", "alpha.py": ""})])
 
-    assert any("alpha.pth of alpha runs code at every start" in note for note in built.notes)
+    assert any("alpha.pth of alpha runs code at every start" in note for note in built.compared.notes)

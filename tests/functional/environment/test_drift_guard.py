@@ -9,12 +9,18 @@ from pathlib import Path
 
 import pytest
 
-from gpuenv.environment.drift import damage, drift, installed
 from gpuenv.environment.guard import CONSTRAINTS
-from gpuenv.environment.inspect import inspect
+from gpuenv.installed.compare import compare
+from gpuenv.installed.drift import Change
+from gpuenv.installed.drift import drift as drift_of
+from gpuenv.installed.environment import read_environment as inspect
 from support.locked import FileServer
 from support.wheels import BuiltWheel, build_wheel
 from support.workshop import Workshop, alpha, torch
+
+
+def drift(environment: Path, *, expected: dict[str, str] | None = None) -> tuple[Change, ...]:
+    return drift_of(inspect(environment), expected=expected)
 
 
 def pip_wheel() -> BuiltWheel:
@@ -51,7 +57,7 @@ def activated(workshop: Workshop, command: str, **environ: str) -> subprocess.Co
 
 
 def versions(workshop: Workshop) -> dict[str, str]:
-    return {each.name: each.version for each in installed(workshop.target)}
+    return inspect(workshop.target).versions
 
 
 def test_pip_cannot_replace_the_family(guarded: Workshop) -> None:
@@ -131,7 +137,7 @@ def test_what_goes_around_the_guard_is_seen(workshop: Workshop) -> None:
     assert family.when.endswith("Z")
     assert (other.name, other.kind, other.found) == ("beta", "added", "1.0")
     assert other.by.startswith("uv, from file:///")
-    assert damage(workshop.target) == ()
+    assert compare(inspect(workshop.target)).differences == ()
     assert [each.kind for each in drift(workshop.target, expected={"torch": "2.0", "alpha": "1.0", "gamma": "3"})] == [
         "added",
         "removed",
@@ -149,9 +155,9 @@ def test_a_broken_environment_is_described(workshop: Workshop) -> None:
 
     assert facts.kind == "gpuenv"
     assert facts.python is None
-    assert any("no INSTALLER" in each for each in facts.broken)
-    assert any("leads to /nowhere/python3" in each for each in facts.broken)
-    assert {each.kind for each in damage(workshop.target)} == {"broken", "missing"}
+    assert any("no INSTALLER" in each for each in facts.problems)
+    assert any("leads to /nowhere/python3" in each for each in facts.problems)
+    assert {each.kind for each in compare(inspect(workshop.target)).differences} == {"broken", "missing"}
     assert [each.kind for each in drift(workshop.target)] == ["broken"]
 
 
@@ -161,7 +167,7 @@ def test_a_plain_environment_is_described(workshop: Workshop) -> None:
 
     facts = inspect(path)
 
-    assert (facts.kind, facts.packages, facts.torch, facts.marker, facts.broken) == ("venv", (), None, None, ())
+    assert (facts.kind, facts.distributions, facts.torch, facts.marker, facts.problems) == ("venv", (), None, None, ())
     assert facts.python == path / "bin/python"
     assert facts.python_version.count(".") == 2
     assert facts.base

@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 
 from gpuenv.environment.build import BuildOptions
-from gpuenv.environment.marker import read_marker
 from gpuenv.environment.space import Free
 from gpuenv.environment.uv import Uv, find_uv
 from gpuenv.errors import (
@@ -24,6 +23,7 @@ from gpuenv.errors import (
     UvError,
     UvMissingError,
 )
+from gpuenv.installed.marker import read_marker
 from gpuenv.report import Silent
 from support.locked import Fault, cut, replaced, status, trickle
 from support.workshop import NO_RETRIES, Workshop, alpha, torch

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from gpuenv.environment.marker import read_marker
+from gpuenv.installed.marker import read_marker
 from support.locked import trickle
 from support.workshop import Workshop, alpha, torch
 

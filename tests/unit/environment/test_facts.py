@@ -1,4 +1,4 @@
-"""Interpreters, room, progress, what an installed torch says, the guard's files."""
+"""Interpreters, room, progress, the guard's files."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import pytest
 from gpuenv.environment.arrivals import Arrivals
 from gpuenv.environment.cached import not_cached
 from gpuenv.environment.guard import CONSTRAINTS, write_guard
-from gpuenv.environment.inspect import inspect, parse_targets, read_torch
 from gpuenv.environment.interpreters import (
     Interpreter,
     interpreter_for,
@@ -21,9 +20,9 @@ from gpuenv.environment.interpreters import (
 )
 from gpuenv.environment.space import Free, require_space
 from gpuenv.environment.uv import base_environment
-from gpuenv.errors import InterpreterError, NoSpaceError, UsageError
+from gpuenv.errors import InterpreterError, NoSpaceError
 from support.locked import make_lock
-from support.wheels import build_wheel, cuda_config, version_file
+from support.wheels import build_wheel
 
 HERE = [
     Interpreter(version="3.12.1", path=Path("/a"), origin="installed"),
@@ -165,38 +164,6 @@ def test_what_is_cached_is_guessed_from_names(tmp_path: Path) -> None:
 
     assert not_cached(tmp_path, packages) == ("beta",)
     assert not_cached(tmp_path / "none", packages) == ("alpha", "beta", "gamma-x")
-
-
-def test_what_torch_says_of_itself(tmp_path: Path) -> None:
-    (tmp_path / "torch/include/ATen/cuda").mkdir(parents=True)
-    version = tmp_path / "torch/version.py"
-    version.write_text(version_file("2.0+cu999", cuda="99.9", git="f" * 40))
-
-    without = read_torch(tmp_path)
-    (tmp_path / "torch/include/ATen/cuda/CUDAConfig.h").write_text(
-        cuda_config(["sm_100", "sm_90", "sm_90a"], ["compute_120"])
-    )
-    with_archs = read_torch(tmp_path)
-    version.write_text(version_file("2.0+cpu", cuda=None, git="f" * 40))
-    cpu = read_torch(tmp_path)
-
-    assert without is not None
-    assert with_archs is not None
-    assert cpu is not None
-    assert (without.version, without.cuda, without.git, without.sass) == ("2.0+cu999", "99.9", "f" * 40, None)
-    assert (with_archs.sass, with_archs.ptx) == (("sm_90", "sm_90a", "sm_100"), ("compute_120",))
-    assert (cpu.cuda, cpu.sass, cpu.ptx) == ("", (), ())
-    assert read_torch(tmp_path / "none") is None
-
-
-def test_targets_in_brackets() -> None:
-    assert parse_targets('"-gencode;arch=compute_90,code=[sm_90,compute_90]"') == (("sm_90",), ("compute_90",))
-
-
-def test_a_folder_that_is_no_environment(tmp_path: Path) -> None:
-    for path in (tmp_path, tmp_path / "none"):
-        with pytest.raises(UsageError, match="is not an environment"):
-            inspect(path)
 
 
 def test_the_guard_names_the_final_place_and_leaves_unknown_scripts(tmp_path: Path) -> None:

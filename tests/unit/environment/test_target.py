@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from gpuenv.environment.marker import MARKER, MarkedPackage, Marker, read_marker, write_marker
 from gpuenv.environment.swap import _by_turns, swap_in
 from gpuenv.environment.target import (
     ASIDE_PREFIX,
@@ -17,6 +16,7 @@ from gpuenv.environment.target import (
     sweep,
 )
 from gpuenv.errors import ConfigurationError, TargetError
+from gpuenv.installed.marker import MARKER, MarkedPackage, Marker, read_marker, write_marker
 from gpuenv.report import Silent
 
 MARK = Marker(

@@ -7,10 +7,11 @@ import math
 
 import pytest
 
+from gpuenv.installed.compare import Compared, Difference
+from gpuenv.installed.startup import StartupFile
 from gpuenv.model.machine import ComputeCapability
 from gpuenv.model.profile import VerificationPlan
 from gpuenv.verify import reference
-from gpuenv.verify.installed import Distribution
 from gpuenv.verify.seen import Message
 from gpuenv.verify.values import Expected, ExpectedGpu, ExpectedPackage
 from support.verify_case import (
@@ -20,9 +21,11 @@ from support.verify_case import (
     case,
     check_of,
     code,
+    distribution,
     ended,
     installed,
     report_of,
+    torch,
 )
 
 
@@ -64,8 +67,8 @@ def test_a_cpu_build_is_named() -> None:
 
 def test_a_torch_of_another_version_than_locked_was_replaced() -> None:
     wrong = installed(
-        distributions=(Distribution(project="torch", version="2.12.0", folder=installed().site_packages),),
-        torch_version="2.12.0",
+        distributions=(distribution("torch", "2.12.0"),),
+        torch=torch("2.12.0"),
     )
     check = check_of(case(installed=wrong), "installed")
     assert check.status == "failed"
@@ -75,15 +78,33 @@ def test_a_torch_of_another_version_than_locked_was_replaced() -> None:
 def test_two_versions_of_one_package_are_told() -> None:
     twice = (
         *installed().distributions,
-        Distribution(project="torch", version="2.9.1", folder=installed().site_packages),
+        distribution("torch", "2.9.1"),
     )
     check = check_of(case(installed=installed(distributions=twice)), "installed")
     assert check.cause == "torch is installed 2 times: 2.11.0+cu130, 2.9.1"
 
 
+def compared(*differences: Difference) -> Compared:
+    return Compared(differences=differences, notes=(), files=12484, hashed=0)
+
+
 def test_an_altered_file_is_told() -> None:
-    check = check_of(case(installed=installed(altered=("torch/optim/adamw.py (content)",))), "installed")
-    assert check.cause == "a file is not as its wheel installed it: torch/optim/adamw.py (content)"
+    changed = Difference(kind="hash", package="torch", path="torch/optim/adamw.py", detail="other contents")
+    check = check_of(case(compared=compared(changed)), "installed")
+    assert check.cause == "a file is not as its wheel installed it: torch: torch/optim/adamw.py: other contents"
+    assert check.status == "failed"
+
+
+def test_data_that_a_site_replaced_is_a_warning_that_names_it() -> None:
+    changed = Difference(kind="size", package="certifi", path="certifi/cacert.pem", detail="9 bytes", code=False)
+    check = check_of(case(compared=compared(changed)), "installed")
+    assert check.status == "warned"
+    assert "certifi/cacert.pem" in check.cause
+
+
+def test_what_was_compared_is_said() -> None:
+    check = check_of(case(), "installed")
+    assert check.seen.endswith("compared with RECORD: presence and size of 12,484 files")
 
 
 def test_a_locked_companion_that_is_missing_is_told() -> None:
@@ -422,14 +443,14 @@ def test_a_driver_that_does_not_start_says_why() -> None:
 
 
 def test_startup_code_is_a_warning_that_names_the_file() -> None:
-    check = check_of(case(installed=installed(startup=("sitecustomize.py",))), "startup")
+    check = check_of(case(installed=installed(startup=(StartupFile(path="sitecustomize.py", runs=True),))), "startup")
     assert check.status == "warned"
     assert "sitecustomize.py would run at every start" in check.cause
     assert "did not run in this verification" in check.seen
 
 
 def test_no_path_of_this_machine_is_shown() -> None:
-    made = case(installed=installed(startup=("sitecustomize.py",)))
+    made = case(installed=installed(startup=(StartupFile(path="sitecustomize.py", runs=True),)))
     words = " ".join(check.seen + check.cause + check.hint for check in report_of(made).checks)
     assert "/somewhere" not in words
     assert "ls .venv-gpu/lib/python3.12/site-packages" in words

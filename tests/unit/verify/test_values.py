@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
 import doctest
-import hashlib
 import itertools
 import json
 import math
@@ -13,10 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from gpuenv.errors import ConfigurationError, TargetError
+from gpuenv.errors import ConfigurationError
 from gpuenv.verify import baseline, causes, charts, evidence, judge_devices, limits, reference
 from gpuenv.verify import case as case_module
-from gpuenv.verify.installed import look
 from gpuenv.verify.payload import language
 from gpuenv.verify.seen import Message
 from gpuenv.verify.surroundings import dropped, scrub
@@ -121,55 +118,6 @@ def test_drawn_weights_are_standard_normal() -> None:
     mean = sum(numbers) / len(numbers)
     assert abs(mean) < 0.03
     assert sum((x - mean) ** 2 for x in numbers) / len(numbers) == pytest.approx(1.0, abs=0.03)
-
-
-def _environment(root: Path, *, content: bytes = b"x = 1\n", record: bytes | None = None) -> Path:
-    site = root / "lib" / "python3.12" / "site-packages"
-    (site / "torch").mkdir(parents=True)
-    (root / "bin").mkdir()
-    (root / "bin" / "python").symlink_to("/bin/sh")
-    (site / "torch" / "version.py").write_text("__version__ = '9.9.0+cu999'\ncuda: str | None = '99.9'\n")
-    (site / "torch" / "code.py").write_bytes(content)
-    info = site / "torch-9.9.0+cu999.dist-info"
-    info.mkdir()
-    wanted = content if record is None else record
-    digest = base64.urlsafe_b64encode(hashlib.sha256(wanted).digest()).rstrip(b"=").decode()
-    (info / "RECORD").write_text(f"torch/code.py,sha256={digest},{len(wanted)}\n{info.name}/RECORD,,\n")
-    return root
-
-
-def test_an_environment_is_read_without_running_it(tmp_path: Path) -> None:
-    there = look(_environment(tmp_path))
-    assert (there.torch_version, there.torch_cuda, there.python_version) == ("9.9.0+cu999", "99.9", "3.12")
-    assert there.version_of("torch") == "9.9.0+cu999"
-    assert (there.altered, there.compared, there.startup) == ((), 1, ())
-
-
-@pytest.mark.parametrize(("record", "why"), [(b"y = 1\n", "content"), (b"longer = 1\n", "size")])
-def test_a_file_that_was_changed_is_found(tmp_path: Path, record: bytes, why: str) -> None:
-    assert look(_environment(tmp_path, record=record)).altered == (f"torch/code.py ({why})",)
-
-
-def test_startup_code_and_added_folders_are_found(tmp_path: Path) -> None:
-    root = _environment(tmp_path)
-    site = root / "lib" / "python3.12" / "site-packages"
-    (root / "more").mkdir()
-    (site / "sitecustomize.py").write_text("raise SystemExit")
-    (site / "evil.pth").write_text("import os; os.abort()\n")
-    (site / "extra.pth").write_text(f"# a comment\n{root / 'more'}\n/does/not/exist\n")
-    (site / "distutils-precedence.pth").write_text("import os\n")
-    there = look(root)
-    assert there.startup == ("sitecustomize.py", "evil.pth")
-    assert there.paths == (site, root / "more")
-
-
-def test_a_folder_that_is_no_environment_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(TargetError, match="no interpreter"):
-        look(tmp_path)
-    (tmp_path / "bin").mkdir()
-    (tmp_path / "bin" / "python").symlink_to("/bin/sh")
-    with pytest.raises(TargetError, match="no site-packages"):
-        look(tmp_path)
 
 
 def test_triton_is_imported_by_its_name_whatever_its_project_is_called() -> None:

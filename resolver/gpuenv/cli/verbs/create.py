@@ -30,6 +30,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--evidence", type=Path, metavar="DIR", help="where the evidence goes (default: evidence/PROFILE)"
     )
+    parser.add_argument("--replace", action="store_true", help="replace the environment of another profile")
+    parser.add_argument(
+        "--discard-added", action="store_true", help="give up packages that were added since the environment was built"
+    )
+    parser.add_argument(
+        "--deep", action="store_true", help="hash every installed file, not only those that look touched"
+    )
 
 
 def run(arguments: argparse.Namespace, context: Context) -> CreateOutcome:
@@ -40,6 +47,9 @@ def run(arguments: argparse.Namespace, context: Context) -> CreateOutcome:
         evidence=arguments.evidence,
         verify=not arguments.no_verify,
         keep_failed=arguments.keep_failed,
+        deep=arguments.deep,
+        replace=arguments.replace,
+        discard_added=arguments.discard_added,
     )
     return create.run(context, options)
 

@@ -22,12 +22,15 @@ EXAMPLES = (
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("environment", metavar="ENV", type=Path, nargs="?", help="the folder (default: the profile's)")
+    parser.add_argument(
+        "--deep", action="store_true", help="hash every installed file, not only those that look touched"
+    )
 
 
 def run(arguments: argparse.Namespace, context: Context) -> DoctorOutcome:
     from gpuenv.commands import doctor
 
-    return doctor.run(context, environment=arguments.environment)
+    return doctor.run(context, environment=arguments.environment, deep=arguments.deep)
 
 
 def data(outcome: DoctorOutcome) -> dict[str, object]:

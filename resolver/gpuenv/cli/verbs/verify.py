@@ -27,13 +27,20 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--baseline", type=Path, metavar="FILE", help="compare with the evidence.json of an earlier run"
     )
+    parser.add_argument(
+        "--deep", action="store_true", help="hash every installed file, not only those that look touched"
+    )
 
 
 def run(arguments: argparse.Namespace, context: Context) -> VerifyOutcome:
     from gpuenv.commands import verify
 
     return verify.run(
-        context, environment=arguments.environment, folder=arguments.evidence, baseline=arguments.baseline
+        context,
+        environment=arguments.environment,
+        folder=arguments.evidence,
+        baseline=arguments.baseline,
+        deep=arguments.deep,
     )
 
 

@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from gpuenv.environment.tree import Row, distributions, parse_record, python_version, site_packages, walk
+from gpuenv.installed.distribution import distributions
+from gpuenv.installed.files import Row, parse_record, walk
+from gpuenv.installed.places import python_version, site_packages
 
 
 @pytest.mark.parametrize(

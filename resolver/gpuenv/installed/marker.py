@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gpuenv.errors import ConfigurationError
+from gpuenv.errors import ConfigurationError, FileError
+from gpuenv.system.files import present, read_bytes, write_atomic
 
 MARKER = "gpuenv.json"
 FAILED_NOTE = "gpuenv-failed.txt"
@@ -57,7 +58,7 @@ def write_marker(environment: Path, marker: Marker) -> None:
         ],
     }
     text = json.dumps(data, indent=1, ensure_ascii=False) + "\n"
-    (environment / MARKER).write_text(text, encoding="utf-8")
+    write_atomic(environment / MARKER, text, what="the marker of the environment")
 
 
 def read_marker(environment: Path) -> Marker | None:
@@ -66,11 +67,13 @@ def read_marker(environment: Path) -> Marker | None:
     Raises :class:`~gpuenv.errors.ConfigurationError` for one that cannot be read or is of a later format.
     """
     path = environment / MARKER
-    try:
-        data = json.loads(path.read_bytes())
-    except (FileNotFoundError, NotADirectoryError):
+    if not present(path):
         return None
-    except (OSError, ValueError) as error:
+    try:
+        data = json.loads(read_bytes(path, what="the marker of the environment"))
+    except FileError as error:
+        raise ConfigurationError(f"{path} cannot be read", causes=error.causes) from None
+    except (ValueError, RecursionError) as error:
         raise ConfigurationError(f"{path} cannot be read", causes=(str(error),)) from None
     try:
         return _from_json(data)

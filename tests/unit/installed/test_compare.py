@@ -10,9 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from gpuenv.environment.compare import Bare, compare, look_at_bare
 from gpuenv.environment.records import check_records
-from gpuenv.environment.tree import distributions, site_packages
+from gpuenv.installed import compare as comparison
+from gpuenv.installed.compare import Bare, Compared, look_at_bare
+from gpuenv.installed.distribution import distributions
+from gpuenv.installed.environment import read_environment
+from gpuenv.installed.places import site_packages
 from support.wheels import BuiltWheel, build_wheel
 
 SITE = "lib/python3.12/site-packages"
@@ -41,9 +44,14 @@ def bare(environment: Path) -> Bare:
     return look_at_bare(environment)
 
 
-def kinds(environment: Path, bare: Bare | None, *, full: bool = False, compiled: bool = False) -> list[str]:
-    compared = compare(environment, expected={"alpha": "1.0"}, bare=bare, full=full, compiled=compiled)
-    return [each.kind for each in compared.differences]
+def compare(
+    environment: Path, *, expected: dict[str, str] | None = None, bare: Bare | None = None, deep: bool = False
+) -> Compared:
+    return comparison.compare(read_environment(environment), expected=expected, bare=bare, deep=deep)
+
+
+def kinds(environment: Path, bare: Bare | None, *, deep: bool = False) -> list[str]:
+    return [each.kind for each in compare(environment, expected={"alpha": "1.0"}, bare=bare, deep=deep).differences]
 
 
 def module(environment: Path) -> Path:
@@ -59,7 +67,7 @@ def edit(path: Path, text: str, *, later: float) -> None:
 def test_what_a_wheel_brings_is_right(environment: Path, bare: Bare) -> None:
     install(environment, build_wheel("alpha", "1.0"))
 
-    compared = compare(environment, expected={"alpha": "1.0"}, bare=bare, full=True)
+    compared = compare(environment, expected={"alpha": "1.0"}, bare=bare, deep=True)
 
     assert compared.differences == ()
     assert len(compared.notes) == 1
@@ -67,17 +75,17 @@ def test_what_a_wheel_brings_is_right(environment: Path, bare: Bare) -> None:
     assert compared.hashed == 3
 
 
-def by_hand(change: Callable[[Path], object], kind: str, *, full: bool = False) -> tuple[object, ...]:
-    return change, kind, full
+def by_hand(change: Callable[[Path], object], kind: str, *, deep: bool = False) -> tuple[object, ...]:
+    return change, kind, deep
 
 
 @pytest.mark.parametrize(
-    ("change", "kind", "full"),
+    ("change", "kind", "deep"),
     [
         by_hand(lambda env: module(env).unlink(), "missing"),
         by_hand(lambda env: module(env).write_text("x"), "size"),
         by_hand(lambda env: edit(module(env), "__version__ = '6.6'\n", later=60), "hash"),
-        by_hand(lambda env: edit(module(env), "__version__ = '6.6'\n", later=0), "hash", full=True),
+        by_hand(lambda env: edit(module(env), "__version__ = '6.6'\n", later=0), "hash", deep=True),
         by_hand(lambda env: (module(env).unlink(), module(env).symlink_to("/etc/passwd")), "link"),
         by_hand(lambda env: (env / SITE / "alpha/evil.py").write_text(""), "unlisted"),
         by_hand(lambda env: (env / "evil").write_text(""), "unlisted"),
@@ -88,19 +96,19 @@ def by_hand(change: Callable[[Path], object], kind: str, *, full: bool = False) 
         by_hand(lambda env: (env / "pyvenv.cfg").unlink(), "overwritten"),
         by_hand(lambda env: ((env / "bin/python").unlink(), (env / "bin/python").symlink_to("/evil")), "overwritten"),
         by_hand(lambda env: (env / SITE / "alpha-1.0.dist-info/INSTALLER").unlink(), "broken"),
-        by_hand(lambda env: (env / SITE / "alpha-1.0.dist-info").rename(env / SITE / "alpha-1.1.dist-info"), "set"),
+        by_hand(lambda env: (env / SITE / "alpha-1.0.dist-info").rename(env / SITE / "alpha-1.1.dist-info"), "broken"),
         by_hand(lambda env: install(env, build_wheel("beta", "1.0")), "set"),
     ],
 )
 def test_each_way_not_to_be(
-    environment: Path, bare: Bare, change: Callable[[Path], object], kind: str, full: bool
+    environment: Path, bare: Bare, change: Callable[[Path], object], kind: str, deep: bool
 ) -> None:
     install(environment, build_wheel("alpha", "1.0"))
-    assert kinds(environment, bare, full=full) == []
+    assert kinds(environment, bare, deep=deep) == []
 
     change(environment)
 
-    assert kind in kinds(environment, bare, full=full)
+    assert kind in kinds(environment, bare, deep=deep)
 
 
 def test_a_row_that_leaves_the_environment(environment: Path, bare: Bare) -> None:
@@ -118,7 +126,7 @@ def test_bytecode_is_no_damage_where_it_is_expected(environment: Path, bare: Bar
     cache.write_text("")
 
     assert kinds(environment, bare) == ["unlisted"]
-    assert kinds(environment, None, compiled=True) == []
+    assert kinds(environment, None) == []
 
 
 def test_a_path_without_code_is_allowed_only_when_listed(environment: Path, bare: Bare) -> None:

@@ -1,0 +1,85 @@
+"""Who changed what in an environment since it was built, and what building it again would take away."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from gpuenv.installed.distribution import Distribution
+from gpuenv.installed.environment import EnvironmentFacts
+from gpuenv.lock.diff import same_version
+
+ChangeKind = Literal["added", "removed", "changed", "replaced", "broken"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """One package that is not as it was built, or not as it is locked.
+
+    ``replaced`` is the same version with other contents. ``by`` says who did it as far as it left a trace
+    (``pip, from file:///…``), ``when`` is empty for a package that is gone.
+    """
+
+    name: str
+    kind: ChangeKind
+    expected: str | None
+    found: str | None
+    family: bool
+    by: str = ""
+    when: str = ""
+    detail: str = ""
+
+
+def drift(
+    facts: EnvironmentFacts, *, expected: Mapping[str, str] | None = None, family: Collection[str] = ()
+) -> tuple[Change, ...]:
+    """Compare what is installed with a set of packages: those of a lock (``expected``), else those it was built with.
+
+    ``expected`` maps normalized names to versions. By the environment's own marker a package that was replaced by
+    another build of the same version is seen too. Sorted: the family first, then by name.
+    """
+    built = {each.name: each for each in facts.marker.packages} if facts.marker else {}
+    wanted = dict(expected) if expected is not None else {name: each.version for name, each in built.items()}
+    guarded = {*family, *(name for name, each in built.items() if each.family)}
+    have = {each.name: each for each in facts.distributions}
+    changes = []
+    for name in wanted.keys() | have.keys():
+        seen, before = have.get(name), built.get(name)
+        record = before.record if before and before.version == wanted.get(name) else ""
+        change = _change(name, wanted.get(name), seen, record=record, family=name in guarded)
+        if change is not None:
+            changes.append(change)
+    return tuple(sorted(changes, key=lambda each: (not each.family, each.name)))
+
+
+def added(facts: EnvironmentFacts, *, locked: Collection[str] = ()) -> tuple[Distribution, ...]:
+    """What somebody put into an environment of ours, and building it again would take away, by name.
+
+    ``locked`` are names that the new environment will hold. Empty for an environment that gpuenv did not build.
+    """
+    if facts.marker is None:
+        return ()
+    kept = {*locked, *(each.name for each in facts.marker.packages)}
+    return tuple(each for each in facts.distributions if each.name not in kept)
+
+
+def _change(name: str, wanted: str | None, seen: Distribution | None, *, record: str, family: bool) -> Change | None:
+    if seen is None:
+        return Change(name=name, kind="removed", expected=wanted, found=None, family=family)
+    kind: ChangeKind
+    detail = ""
+    if seen.problem:
+        kind, detail = "broken", seen.problem
+    elif wanted is None:
+        kind = "added"
+    elif not same_version(wanted, seen.version):
+        kind = "changed"
+    elif record and record != seen.record:
+        kind, detail = "replaced", "the same version with other contents"
+    else:
+        return None
+    by = f"{seen.installer or 'an unknown installer'}{f', from {seen.origin}' if seen.origin else ''}"
+    return Change(
+        name=name, kind=kind, expected=wanted, found=seen.version, family=family, by=by, when=seen.when, detail=detail
+    )

@@ -1,0 +1,148 @@
+"""An environment as it lies on the disk: the facts that every question about it starts from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from packaging.utils import canonicalize_name
+
+from gpuenv.errors import ConfigurationError, UsageError
+from gpuenv.installed import places
+from gpuenv.installed.distribution import Distribution, distributions
+from gpuenv.installed.marker import MARKER, Marker, read_marker
+from gpuenv.installed.startup import StartupFile, startup_files
+from gpuenv.installed.torch import TorchFacts, read_torch
+
+Kind = Literal["gpuenv", "venv", "conda", "system"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnvironmentFacts:
+    """What was read. Nothing in it was started."""
+
+    path: Path
+    kind: Kind
+    python: Path | None
+    """Its interpreter, ``None`` where it is missing or its link leads nowhere."""
+    python_version: str
+    """``3.12.1``, or ``3.12`` where only the folder tells."""
+    base: str
+    """The folder of the interpreter it was made from, as ``pyvenv.cfg`` names it; empty without one."""
+    sites: tuple[Path, ...]
+    """The folders that hold its packages, the one that installers use first."""
+    system_site_packages: bool
+    distributions: tuple[Distribution, ...]
+    """Its own, by name; of one name there may be two."""
+    inherited: tuple[Distribution, ...]
+    """Those of the base interpreter, where it may use them."""
+    startup: tuple[StartupFile, ...]
+    torch: TorchFacts | None
+    marker: Marker | None
+    marker_problem: str
+    """Why ``gpuenv.json`` cannot be read; empty where it can, or where there is none."""
+    problems: tuple[str, ...]
+    """What keeps it from being whole, one sentence each, sorted. The marker is not among them."""
+    leftovers: tuple[Path, ...]
+    """Package folders of other Pythons, which its interpreter does not use."""
+
+    @property
+    def site(self) -> Path | None:
+        """The folder that packages are installed into."""
+        return self.sites[0] if self.sites else None
+
+    @property
+    def orphans(self) -> tuple[Path, ...]:
+        """Packages beside the others that no distribution lists: folders with code and without metadata."""
+        listed = {row.path for each in self.distributions for row in each.rows if row.path.endswith("/__init__.py")}
+        bare = {each.name for each in self.distributions if not each.rows}
+        found = []
+        for site in self.sites:
+            prefix = site.relative_to(self.path).as_posix()
+            for folder in sorted(site.iterdir()):
+                inside = (folder / "__init__.py").is_file() and f"{prefix}/{folder.name}/__init__.py" not in listed
+                if inside and canonicalize_name(folder.name) not in bare:
+                    found.append(folder)
+        return tuple(found)
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """Every folder that the interpreter would search for packages, without running any start-up code."""
+        return (*self.sites, *(folder for each in self.startup for folder in each.folders))
+
+    def version_of(self, name: str) -> str | None:
+        """The version of one of its own packages; of two, the last by name of their folders."""
+        return next((each.version for each in reversed(self.distributions) if each.name == name), None)
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """Versions by normalized name, those it inherits included."""
+        return {each.name: each.version for each in (*self.inherited, *self.distributions)}
+
+
+def read_environment(environment: Path) -> EnvironmentFacts:
+    """Read a folder with an interpreter and packages, by whatever tool it was made.
+
+    Raises :class:`~gpuenv.errors.UsageError` for a folder that is no environment.
+    """
+    sites = places.package_folders(environment)
+    settings = places.configuration(environment)
+    configured = (environment / "pyvenv.cfg").is_file()
+    python = places.find_python(environment)
+    if not sites and not configured and python is None:
+        there = environment.is_dir()
+        raise UsageError(
+            f"{environment} is not an environment" if there else f"there is no environment at {environment}",
+            causes=("it has neither pyvenv.cfg nor site-packages" if there else "there is no such folder",),
+            hints=("Build one: `gpuenv create`",),
+        )
+    marker, marker_problem = _marker(environment)
+    kind: Kind = "conda" if (environment / "conda-meta").is_dir() else "system"
+    if configured:
+        kind = "gpuenv" if marker or marker_problem else "venv"
+    site = sites[0] if sites else None
+    version = places.python_version(environment) or places.version_of_folder(site)
+    own = tuple(each for folder in sites for each in distributions(environment, folder, owned=configured))
+    base = places.base_packages(settings, version)
+    return EnvironmentFacts(
+        path=environment,
+        kind=kind,
+        python=python,
+        python_version=version,
+        base=settings.get("home", ""),
+        sites=sites,
+        system_site_packages=settings.get("include-system-site-packages", "false").lower() == "true",
+        distributions=own,
+        inherited=tuple(each for folder in base for each in distributions(environment, folder, owned=False)),
+        startup=tuple(each for folder in sites for each in startup_files(folder)),
+        torch=read_torch(site) if site else None,
+        marker=marker,
+        marker_problem=marker_problem,
+        problems=tuple(sorted(_problems(environment, python, site, own))),
+        leftovers=_leftovers(environment),
+    )
+
+
+def _marker(environment: Path) -> tuple[Marker | None, str]:
+    try:
+        return read_marker(environment), ""
+    except ConfigurationError as error:
+        return None, f"its {MARKER} cannot be used ({'; '.join(error.causes)})"
+
+
+def _problems(environment: Path, python: Path | None, site: Path | None, found: tuple[Distribution, ...]) -> list[str]:
+    problems = [f"{each.name} {each.version}: {each.problem}" for each in found if each.problem]
+    if python is None:
+        link = environment / "bin/python"
+        aim = f": {link} leads to {link.readlink()}, which is not there" if link.is_symlink() else ""
+        problems.append(f"its interpreter is gone{aim}")
+    if site is None:
+        problems.append("it has no site-packages folder")
+    return problems
+
+
+def _leftovers(environment: Path) -> tuple[Path, ...]:
+    used = places.library_folder(environment)
+    others = (each / "site-packages" for each in places.library_folders(environment) if each != used)
+    return tuple(each for each in others if each.is_dir() and any(each.iterdir()))
