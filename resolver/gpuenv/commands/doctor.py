@@ -39,13 +39,13 @@ def run(context: Context, *, environment: Path | None, deep: bool = False) -> Do
     """
     detection, findings = _sent(context) if context.wishes.machine is not None else _here(context)
     target = context.project / (environment or profile_of(context).environment)
+    facts: EnvironmentFacts | None = None
     try:
         facts = read_environment(target)
     except UsageError as error:
-        facts = None
         if context.wishes.machine is None or environment is not None:
             findings.append(_none(context, target, error))
-    else:
+    if facts is not None:
         findings += _environment(context, facts, detection, deep=deep)
     wrong = any(finding.severity == "error" for finding in findings)
     return DoctorOutcome(
