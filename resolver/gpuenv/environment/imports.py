@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from gpuenv.environment.inspect import find_python
+from gpuenv.installed.places import find_python
 from gpuenv.knowledge import load
 from gpuenv.lock.model import Lock
 from gpuenv.system.process import Ended, Limits, NotStarted, TimedOut, run
