@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from gpuenv.verify.installed import look
 
+from gpuenv.installed.environment import read_environment
 from gpuenv.verify.judge_numbers import families_of, judged
 from gpuenv.verify.runner import Job, run_jobs
 from gpuenv.verify.seen import Message, collect
@@ -112,7 +112,7 @@ _distributed.all_reduce = _one_is_ignored
 @pytest.mark.parametrize("code", ["", IGNORED], ids=["right", "ignored"])
 def test_two_ranks_hold_the_gradient_of_the_whole_batch(torch_environment: Path, tmp_path: Path, code: str) -> None:
     environment = altered_environment(tmp_path / "env", torch_environment, torch_code=code)
-    there = look(environment)
+    there = read_environment(environment)
     common = {"task": "ranks", "device": "cpu", "uuids": [], "paths": [str(path) for path in there.paths]}
     common |= {"world": 2, "meeting": str(tmp_path / "meeting"), "timeout": 120, "elements": [1, 1000]}
     jobs = [
