@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from itertools import chain
 from typing import Literal
 
 from gpuenv.model.verification import Check, Curve, Family, Status
@@ -189,7 +190,15 @@ def kernels(case: Case) -> Check:
         seen += f"; nearest to its bound: {worst.name} with {worst.share:.0%} of it"
     skipped = sorted({f"{row.family} {row.type}" for row in rows if row.error is None})
     seen += f"; not offered here: {', '.join(skipped)}" if skipped else ""
-    return _check(case, "kernels", title, seen=seen, expected=expected, problems=_family_problems(rows))
+    problems = chain(_family_problems(rows), _unfinished(case))
+    return _check(case, "kernels", title, seen=seen, expected=expected, problems=problems)
+
+
+def _unfinished(case: Case) -> Iterator[tuple[Outcome, Cause]]:
+    """Yield the processes that compared less than they were to."""
+    for job in (ended.job for ended in case.ended if ended.job.startswith("numbers")):
+        if (found := case.trouble(job)) is not None:
+            yield "wrong", found[1]
 
 
 def _family_problems(rows: tuple[Family, ...]) -> Iterator[tuple[Outcome, Cause]]:

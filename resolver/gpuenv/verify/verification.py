@@ -34,6 +34,7 @@ SILENCE = 150.0
 """Seconds without an event after which a process is held to hang: an import from a cold network disk takes a minute."""
 BUDGETS = {"cuda": 20.0, "cpu": 60.0}
 """Seconds that the whole may take, files warm; on a CPU also while other programs hold two cores."""
+TYPES = ("float32", "float16", "bfloat16")
 SEEDS = (1, 2, 3)
 GROUP_TIMEOUT = 120
 
@@ -180,8 +181,10 @@ def _run_all(
         )
         for number in range(count if room.gpu else 1)
     ]
-    jobs.append(room.job("numbers", "numbers"))
+    jobs.append(room.job("numbers", "numbers", types=TYPES[:1] if room.gpu else TYPES))
     if room.gpu:
+        # Each type by itself: cuDNN compiles its attention kernels for each, four seconds of one core.
+        jobs += [room.job(f"numbers-{name}", "families", types=[name]) for name in TYPES[1:]]
         jobs.append(room.job("native", "native", more={"CUDA_DISABLE_PTX_JIT": "1"}))
         if there.site is not None and (there.site / "triton").is_dir():
             jobs.append(room.job("compile", "compile"))

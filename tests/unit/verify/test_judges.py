@@ -476,3 +476,10 @@ def test_the_bound_of_the_plan_is_the_one_that_counts() -> None:
     check = check_of(case(plan=VerificationPlan(loss_below=2.5)), "training")
     assert check.status == "failed"
     assert not math.isnan(report_of(case()).final_losses[1][1])
+
+
+def test_a_process_that_compared_only_some_types_fails_the_kernels() -> None:
+    made = case()
+    broken = ended("numbers-bfloat16", ending="signal", status=11)
+    check = check_of(dataclasses.replace(made, ended=(*made.ended, broken)), "kernels")
+    assert (check.status, check.cause[:9]) == ("failed", "signal 11")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -28,22 +28,32 @@ BOUNDED: dict[str, bounded.Check] = {
     "gelu": bounded.gelu,
     "layer norm": bounded.layer_norm,
 }
+TYPES = ("float32", "float16", "bfloat16")
 PRODUCTS = ("matmul", "linear", "convolution")
 """What TF32 changes."""
 
 
-def compare(device: str, channel: Channel) -> None:
+def run(settings: dict[str, Any], channel: Channel) -> None:
+    """Compare some types on every GPU in a process of their own: cuDNN compiles its attention, seconds a type."""
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False
+    channel.emit("starting-cuda")
+    for index in devices.in_scope(torch, settings):
+        torch.cuda.set_device(index)
+        compare(f"cuda:{index}", channel, types=settings["types"])
+
+
+def compare(device: str, channel: Channel, *, types: Sequence[str] = TYPES) -> None:
     """Report one ``family`` event a kernel family, type and rule: what differs, or why it did not run."""
-    for values in results(device):
+    for values in results(device, types=types):
         channel.emit("family", device=device, **values)
 
 
-def results(device: str) -> Iterator[dict[str, object]]:
-    """Yield the values of each event."""
+def results(device: str, *, types: Sequence[str] = TYPES) -> Iterator[dict[str, object]]:
+    """Yield the values of each event. What is for no type or for fp32 alone comes with ``float32``."""
     gpu = device != "cpu"
-    kinds = [KINDS[name] for name in ("float32", "float16", "bfloat16")]
-    if gpu and not devices.has_bf16(torch):
-        kinds.pop()
+    lacking = "bfloat16" if gpu and not devices.has_bf16(torch) else ""
+    kinds = [KINDS[name] for name in types if name != lacking]
     for kind in kinds:
         for family, check in EXACT.items():
             yield exactly(family, check, device, kind)
@@ -54,6 +64,8 @@ def results(device: str) -> Iterator[dict[str, object]]:
                 continue  # they are for 16 bits only
             yield exactly(f"attention {backend}", attention(backend), device, kind)
             yield nearly(f"attention {backend}, softmax", bounded.attention(backend), device, kind)
+    if "float32" not in types:
+        return
     for family, check in OPTIMIZER.items():
         yield exactly(family, check, device, KINDS["float32"])
     yield nearly("adamw, later steps", bounded.adamw, device, KINDS["float32"])

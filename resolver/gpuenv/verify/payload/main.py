@@ -52,6 +52,8 @@ def _task(name: str, channel: Channel) -> Task:
         from .native import run
     elif name == "numbers":
         from .numbers import run
+    elif name == "families":
+        from .families import run
     elif name == "compile":
         from .compiled import run
     elif name == "ranks":

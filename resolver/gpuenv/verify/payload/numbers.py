@@ -40,7 +40,7 @@ def run(settings: dict[str, Any], channel: Channel) -> None:
     for name in names:
         if not cpu:
             torch.cuda.set_device(name)
-        families.compare(name, channel)
+        families.compare(name, channel, types=settings.get("types", families.TYPES))
         for precision in ("fp32",) if cpu else ("fp32", "bf16" if devices.has_bf16(torch) else "fp16"):
             curve(channel, name, batches[:steps], weights, precision=precision)
 

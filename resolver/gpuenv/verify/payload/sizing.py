@@ -8,8 +8,20 @@ SMALLER = ("gpt2", "gpt2-small", "gpt2-tiny")
 """Models by size. Where the wished one is too slow, the next one takes its place."""
 LEAST_STEPS = 6
 """With fewer the learning rate has not risen to its full height, and the loss has not fallen far enough to tell."""
+LEAST_SHARE = 0.25
+"""The part of the budget that is the training's whatever else took: what proves most, and takes three seconds on a GPU,
+is not left out because something before it was slow."""
 EXTRA_STEPS = 2
 """What comes after the training, counted in steps: one more under the profiler, and a product of matrices."""
+
+
+def left_seconds(budget: float, *, elapsed: float) -> float:
+    """Return the time for training after ``elapsed`` seconds went to all else.
+
+    >>> left_seconds(20.0, elapsed=12.0), left_seconds(20.0, elapsed=19.0)
+    (8.0, 5.0)
+    """
+    return max(budget - elapsed, LEAST_SHARE * budget)
 
 
 def models_from(wished: str) -> tuple[str, ...]:

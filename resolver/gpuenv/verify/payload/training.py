@@ -38,6 +38,8 @@ def run(settings: dict[str, Any], channel: Channel) -> None:
     torch.optim.AdamW([torch.zeros(1, requires_grad=True)])
     if settings.get("wait"):
         channel.wait_for_parent()
+    left = sizing.left_seconds(float(settings.get("budget", "inf")), elapsed=channel.elapsed())
+    settings = settings | {"until": channel.elapsed() + left}
     # A collection in the middle of a step would be measured as the card's.
     gc.collect()
     gc.disable()
@@ -61,11 +63,6 @@ def run(settings: dict[str, Any], channel: Channel) -> None:
     speed.measure(device, channel)
 
 
-def left_seconds(settings: dict[str, Any], channel: Channel) -> float:
-    """Return what is left of the verification's time; endless where no budget was set."""
-    return float(settings.get("budget", "inf")) - channel.elapsed()
-
-
 def _model_for_this_cpu(settings: dict[str, Any], channel: Channel) -> str:
     """Measure a step of the smallest model and return the largest one that this CPU trains in the time there is."""
     smallest = sizing.SMALLER[-1]
@@ -76,13 +73,13 @@ def _model_for_this_cpu(settings: dict[str, Any], channel: Channel) -> str:
         probe_parameters=SHAPES[smallest].parameters(),
         parameters={name: shape.parameters() for name, shape in SHAPES.items()},
         steps=settings["steps"],
-        left=left_seconds(settings, channel),
+        left=settings["until"] - channel.elapsed(),
     )
 
 
 def _in_time(what: str, step_seconds: float, settings: dict[str, Any], channel: Channel) -> bool:
     """Say whether another run fits into the time; one that does not is said, not forgotten."""
-    left, steps = left_seconds(settings, channel), settings["steps"]
+    left, steps = settings["until"] - channel.elapsed(), settings["steps"]
     if sizing.fits(step_seconds, steps=steps, left=left):
         return True
     channel.emit("left-out", what=what, step_seconds=step_seconds, steps=steps, left=left)
@@ -292,7 +289,7 @@ class Trainer:
             channel.emit(
                 "step", run="eager", step=number + 1, loss=value, seconds=took[-1], memory=self.memory(),
             )  # fmt: skip
-            left = left_seconds(self.settings, channel)
+            left = self.settings["until"] - channel.elapsed()
             measured = [self.settings["step_seconds"]] * len(took) if "step_seconds" in self.settings else took
             if number + 1 >= sizing.steps_that_fit(measured, wished=len(self.batches), left=left):
                 break
@@ -300,7 +297,7 @@ class Trainer:
         step = sorted(took[1:] or took)[len(took[1:] or took) // 2]
         channel.emit(
             "sized", model=self.settings["model"], steps=self.done, wished=len(self.batches), step_seconds=step,
-            threads=torch.get_num_threads(), left=left_seconds(self.settings, channel),
+            threads=torch.get_num_threads(), left=self.settings["until"] - channel.elapsed(),
         )  # fmt: skip
         channel.emit(
             "trained",
