@@ -107,7 +107,9 @@ def uv_credentials(plan: SourcePlan) -> dict[str, str]:
     return {"UV_INDEX": " ".join(holders)} if holders else {}
 
 
-def request_of(context: Context, *, profile: Profile, seen: Seen, exclude: Sequence[str] = ()) -> select.Request:
+def request_of(
+    context: Context, *, profile: Profile, seen: Seen, exclude: Sequence[str] = (), pins: Sequence[str] = ()
+) -> select.Request:
     """Turn the options into the decision's request; the interpreters that can be had come first."""
     wishes = context.wishes
     return replace(
@@ -118,6 +120,7 @@ def request_of(context: Context, *, profile: Profile, seen: Seen, exclude: Seque
         exclude_newer=wishes.exclude_newer,
         insist_unknown=wishes.allow_unknown_kernels,
         exclude=tuple(exclude),
+        pins=tuple(pins),
     )
 
 
@@ -147,14 +150,17 @@ def pythons(context: Context, *, profile: Profile, seen: Seen) -> tuple[str, ...
     )
 
 
-def decide(context: Context, *, seen: Seen, profile: Profile, exclude: Sequence[str] = ()) -> Decided:
+def decide(
+    context: Context, *, seen: Seen, profile: Profile, exclude: Sequence[str] = (), pins: Sequence[str] = ()
+) -> Decided:
     """Decide for a machine; raises :class:`NothingFitsError`, or the index error that kept a decision away.
 
-    ``exclude`` are requirements (``torch==…``) that may not be chosen.
+    ``exclude`` are requirements (``torch==…``) that may not be chosen, ``pins`` those that the profile's other packages
+    make.
     """
     check_fit(context, seen.machine, profile)
     require_writable(context.cache, what="the cache")
-    request = request_of(context, profile=profile, seen=seen, exclude=exclude)
+    request = request_of(context, profile=profile, seen=seen, exclude=exclude, pins=pins)
     plan = source_plan(context)
     for note in plan.notes:
         context.reporter.warn(note)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gpuenv import knowledge as tables
@@ -84,6 +84,7 @@ def decide_and_lock(
             if gap is not None:
                 raise gap from None
             raise
+        decided = _with_packages(context, decided, wishes)
         if say:
             say_decision(context, decided)
         try:
@@ -95,6 +96,19 @@ def decide_and_lock(
             gap = gap or error
             exclude += (f"torch=={torch.version.partition('+')[0]}",)
             context.reporter.say(f"{error.message}: going back to an earlier day")
+
+
+def _with_packages(context: Context, decided: Decided, wishes: locking.LockWishes) -> Decided:
+    """Decide again where a package of the profile needs another torch than the one that was decided."""
+    asked = locking.ask_packages(context, decided, wishes)
+    if asked is None:
+        return decided
+    try:
+        other = deciding.decide(context, seen=decided.seen, profile=decided.profile, pins=asked.pins)
+    except NothingFitsError as error:
+        context.reporter.detail(f"{asked.because} {error.message}")
+        return decided
+    return replace(other, decision=replace(other.decision, because=(asked.because, *other.decision.because)))
 
 
 def standing_path(context: Context, profile: Profile, seen: Seen) -> Path:

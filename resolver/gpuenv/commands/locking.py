@@ -19,11 +19,11 @@ from gpuenv.commands.context import Context
 from gpuenv.commands.deciding import Decided, open_http, uv_environment
 from gpuenv.commands.keeping import fetcher
 from gpuenv.commands.reading import Reader
-from gpuenv.environment import closure
+from gpuenv.environment import closure, joint
 from gpuenv.environment.compiling import Indexes, Resolver
 from gpuenv.environment.stubs import parse_requirement
-from gpuenv.environment.uv import Uv, find_uv
-from gpuenv.errors import IndexError_
+from gpuenv.environment.uv import find_uv
+from gpuenv.errors import IndexError_, UvError
 from gpuenv.index.source import load_source
 from gpuenv.lock import codec, making
 from gpuenv.lock.audit import same_file
@@ -72,32 +72,40 @@ def read_lock(path: Path, *, shown: str) -> Lock | None:
     return anchored(lock, PurePosixPath(path.parent.absolute().as_posix()))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What the packages outside the family ask of it: ``pins`` are requirements, ``because`` says who."""
+
+    pins: tuple[str, ...]
+    because: str
+
+
+def ask_packages(context: Context, decided: Decided, wishes: LockWishes) -> Asked | None:
+    """Let uv pick torch together with the profile's other packages; ``None`` where it stays with what was decided."""
+    request, resolver = _closure_request(context, decided, wishes), _resolver(context, decided)
+    if not joint.needs_joint(request, resolver):
+        return None
+    source = _Source(context, decided, open_http(context, decided.plan), wishes)
+    picked = joint.pick_jointly(request, contents=source.contents, resolver=resolver)
+    pins = joint.pins_of(request, picked) if picked is not None else ()
+    if picked is None or not pins:
+        return None
+    who = joint.who_asks(request, picked, contents=source.contents)
+    asks = " and ".join(who) or f"{', '.join(decided.decision.others)} and what they need go with no newer one"
+    torch = decided.decision.packages[0].version
+    return Asked(pins=pins, because=f"{asks}; without it, torch {torch} would have been chosen.")
+
+
 def make_lock(context: Context, decided: Decided, wishes: LockWishes) -> Lock:
     """Resolve the closure of a decision and put everything into a lock. Writes nothing."""
-    uv = find_uv(context.environ, explicit=context.uv)
-    target = making.target_of(
-        decided.seen.machine,
-        python=decided.decision.python,
-        filenames=[wheel.filename for wheel in decided.decision.packages],
-    )
     source = _Source(context, decided, open_http(context, decided.plan), wishes)
-    packages = closure.resolve_closure(
-        closure.ClosureRequest(
-            decision=decided.decision,
-            target=target,
-            family=tables.load().family,
-            requirements=(*decided.profile.packages, *decided.profile.optional_packages),
-            indexes=_indexes(decided),
-            exclude_newer=context.wishes.exclude_newer,
-            previous=wishes.previous,
-            previous_text=wishes.previous_text,
-            single_source=wishes.single_source,
-            torch_hosts=_hosts(decided, single_source=wishes.single_source),
-        ),
-        source=source,
-        hash_of=source.hash_of,
-        resolver=_resolver(context, uv, decided),
-    )
+    request = _closure_request(context, decided, wishes)
+    target = request.target
+    resolver = _resolver(context, decided)
+    try:
+        packages = closure.resolve_closure(request, source=source, hash_of=source.hash_of, resolver=resolver)
+    except UvError as error:
+        raise joint.refusal(request, error) from None
     return Lock(
         command=wishes.command or command_of(context, decided.profile, single_source=wishes.single_source),
         inputs=making.inputs_of(
@@ -145,9 +153,28 @@ def write_lock(path: Path, lock: Lock) -> bool:
     return True
 
 
-def _resolver(context: Context, uv: Uv, decided: Decided) -> Resolver:
+def _closure_request(context: Context, decided: Decided, wishes: LockWishes) -> closure.ClosureRequest:
+    return closure.ClosureRequest(
+        decision=decided.decision,
+        target=making.target_of(
+            decided.seen.machine,
+            python=decided.decision.python,
+            filenames=[wheel.filename for wheel in decided.decision.packages],
+        ),
+        family=tables.load().family,
+        requirements=(*decided.profile.packages, *decided.profile.optional_packages),
+        indexes=_indexes(decided),
+        exclude_newer=context.wishes.exclude_newer,
+        previous=wishes.previous,
+        previous_text=wishes.previous_text,
+        single_source=wishes.single_source,
+        torch_hosts=_hosts(decided, single_source=wishes.single_source),
+    )
+
+
+def _resolver(context: Context, decided: Decided) -> Resolver:
     return Resolver(
-        uv=uv,
+        uv=find_uv(context.environ, explicit=context.uv),
         reporter=context.reporter,
         interpreter=Path(sys.executable),
         offline=context.offline,
@@ -215,11 +242,12 @@ class _Source:
                 continue
             found.append((wheel.variant == decision.variant, entry.version, entry.build_tag, wheel.url, entry))
         ordered = [row[4] for row in sorted(found, key=lambda row: row[:4], reverse=True)]
-        fitting = (entry.wheel for entry in ordered[:_MOST_READ] if self._goes_with_torch(entry))
-        # Where none does, the newest says best what is in the way.
-        return next(fitting, ordered[0].wheel if ordered else None)
+        of_build = [entry for entry in ordered[:_MOST_READ] if self._of_build(entry)]
+        fitting = (entry.wheel for entry in of_build if self._wants_this_torch(entry))
+        # Where none does, the requirement of the newest says best what is in the way.
+        return next(fitting, of_build[0].wheel if of_build else None)
 
-    def _goes_with_torch(self, entry: Entry) -> bool:
+    def _wants_this_torch(self, entry: Entry) -> bool:
         decision = self._decided.decision
         contents = self.contents(entry.wheel)
         for text in (contents.requires_dist if contents else None) or ():
@@ -230,10 +258,14 @@ class _Source:
                 and not wanted.specifier.contains(decision.packages[0].version, prereleases=True)
             ):
                 return False
-        torch = parse_entry(decision.packages[0], self._knowledge)
-        return torch is None or self._of_build(replace(torch, variant=decision.variant), entry)
+        return True
 
-    def _of_build(self, torch: Entry, entry: Entry) -> bool:
+    def _of_build(self, entry: Entry) -> bool:
+        decision = self._decided.decision
+        torch = parse_entry(decision.packages[0], self._knowledge)
+        if torch is None:
+            return True
+        torch = replace(torch, variant=decision.variant)
         read = self._reader.facts.get(entry.wheel.url)
         said = builds.compare(self._knowledge, torch, entry, read)
         if isinstance(said, builds.Unread):

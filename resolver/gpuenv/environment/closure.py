@@ -22,7 +22,7 @@ from packaging.utils import canonicalize_name
 
 from gpuenv import knowledge
 from gpuenv.environment.compiling import Indexes, Picked, Resolver, compile_closure
-from gpuenv.environment.single_source import Rules, SingleSourceIndex
+from gpuenv.environment.single_source import Rules, SingleSourceIndex, choose_rows
 from gpuenv.environment.stubs import PLACEHOLDER_VERSION, parse_requirement, write_stub
 from gpuenv.errors import IndexUnreachableError, IntegrityError, NoFittingWheelError, UsageError, UvError
 from gpuenv.lock.audit import audit, same_file
@@ -115,7 +115,9 @@ def resolve_closure(
         index = None
         if request.single_source:
             rules = Rules(hosts=request.torch_hosts, variant=request.decision.variant, cutoff=request.exclude_newer)
-            index = SingleSourceIndex(listed=source.listed, contents=source.contents, rules=rules)
+            index = SingleSourceIndex(
+                listed=lambda name: choose_rows(source.listed(name), rules), contents=source.contents
+            )
             stack.enter_context(index)
             resolver = index.confine(resolver, folder / "cache")
         picked = _iterate(request, family, source, resolver, folder, index)

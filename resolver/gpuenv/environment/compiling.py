@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -60,6 +61,14 @@ class Indexes:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NamedIndex:
+    """An index that serves the packages named here and no other; they come from nowhere else."""
+
+    url: str
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Resolver:
     """uv, and how it is to be run."""
 
@@ -114,8 +123,12 @@ def compile_closure(
     indexes: Indexes,
     exclude_newer: str | None,
     preferred: str | None,
+    named: NamedIndex | None = None,
 ) -> tuple[Picked, ...]:
     """Resolve for ``target``, wheels only. ``preferred`` is a lock whose versions are kept where they still fit.
+
+    uv weighs ``requirements`` in their order. What ``named`` serves has to be among them: uv takes no account of such
+    an index for a name that only another package requires.
 
     Raises what :func:`~gpuenv.environment.translate.translate` makes of uv's words when it fails.
     """
@@ -123,7 +136,11 @@ def compile_closure(
     answer.unlink(missing_ok=True)
     if preferred is not None:
         write_atomic(answer, preferred, what="the lock to keep to")
-    args = ["pip", "compile", str(_write(folder / "requirements.in", requirements))]
+    asked = _write(folder / "requirements.in", requirements)
+    if named is not None:
+        asked = folder / "pyproject.toml"
+        asked.write_text(_project(requirements, named), encoding="utf-8")
+    args = ["pip", "compile", str(asked)]
     args += ["--constraints", str(_write(folder / "constraints.txt", constraints))]
     args += ["--overrides", str(_write(folder / "overrides.txt", overrides))]
     args += ["--no-config", "--only-binary", ":all:", "--format", "pylock.toml", "--output-file", str(answer)]
@@ -131,6 +148,8 @@ def compile_closure(
     args += ["--python-platform", python_platform(target), "--python-version", target.python]
     if exclude_newer is not None:
         args += ["--exclude-newer", exclude_newer]
+        for name in named.names if named is not None else ():
+            args += ["--exclude-newer-package", f"{name}=false"]  # its rows were chosen by their own times
     if resolver.offline:
         args.append("--offline")
     elif resolver.refresh:
@@ -197,6 +216,14 @@ def _picked(package: Package, target: MachineTarget) -> Picked:
         size=wheel.size,
         upload_time=None if wheel.upload_time is None else wheel.upload_time.isoformat(),
     )
+
+
+def _project(requirements: Sequence[str], named: NamedIndex) -> str:
+    """A project for uv: the only place where an index can be bound to names."""
+    lines = ["[project]", 'name = "gpuenv-joint-resolution"', 'version = "0"']
+    lines += [f"dependencies = {json.dumps(list(requirements))}", "[tool.uv.sources]"]
+    lines += [f'{name} = {{ index = "family" }}' for name in named.names]
+    return "\n".join([*lines, "[[tool.uv.index]]", 'name = "family"', f'url = "{named.url}"', "explicit = true", ""])
 
 
 def _write(path: Path, lines: Sequence[str]) -> Path:

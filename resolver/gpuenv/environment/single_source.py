@@ -38,8 +38,9 @@ class Rules:
 class SingleSourceIndex:
     """A context manager that serves while it is open.
 
-    ``listed`` gives every row of a project, ``contents`` its METADATA; both are called one at a time, from the server's
-    thread. What they raise ends the resolution: :meth:`forget_unreadable` raises it again in the caller's thread.
+    ``listed`` gives the rows of a project to show, ``contents`` METADATA; both are called one at a time, from the
+    server's thread. What they raise ends the resolution: :meth:`forget_unreadable` raises it again in the caller's
+    thread.
     """
 
     def __init__(
@@ -47,11 +48,9 @@ class SingleSourceIndex:
         *,
         listed: Callable[[str], Sequence[Wheel]],
         contents: Callable[[Wheel], WheelContents | None],
-        rules: Rules,
     ) -> None:
         self._listed = listed
         self._contents = contents
-        self._rules = rules
         self._rows: dict[str, Wheel] = {}
         self._unreadable: set[str] = set()
         self._refused: set[str] = set()
@@ -79,6 +78,7 @@ class SingleSourceIndex:
                 self.send_response(404 if body is None else 200)
                 self.send_header("Content-Type", "text/html" if self.path.endswith("/") else "application/octet-stream")
                 self.send_header("Content-Length", str(len(body or b"")))
+                self.send_header("Cache-Control", "no-store")
                 self.end_headers()
                 if body is not None and self.command == "GET":
                     self.wfile.write(body)
@@ -96,11 +96,15 @@ class SingleSourceIndex:
             self._server.server_close()
 
     @property
+    def url(self) -> str:
+        """Its address, as a package index."""
+        port = 0 if self._server is None else self._server.server_address[1]
+        return f"http://127.0.0.1:{port}{self._prefix}/simple/"
+
+    @property
     def indexes(self) -> Indexes:
         """This index alone."""
-        port = 0 if self._server is None else self._server.server_address[1]
-        address = f"http://127.0.0.1:{port}{self._prefix}/simple/"
-        return Indexes(default=Location.parse(address, origin="the index on loopback"))
+        return Indexes(default=Location.parse(self.url, origin="gpuenv"))
 
     def confine(self, resolver: Resolver, cache: Path) -> Resolver:
         """The resolver without a way out: no proxy, a cache of its own, loopback allowed."""
@@ -140,7 +144,7 @@ class SingleSourceIndex:
         return None
 
     def _page(self, name: str) -> bytes | None:
-        rows = choose_rows(self._listed(name), self._rules)
+        rows = self._listed(name)
         if not rows:
             return None
         lines = []

@@ -107,6 +107,9 @@ class Decision:
     warnings: tuple[str, ...]
     accepted: tuple[Accepted, ...]
     rejected: tuple[Rejected, ...]
+    alternatives: tuple[Wheel, ...] = ()
+    """Wheels of the family, one a project and release, that would serve this machine too as far as is known, for the
+    same Python and from the same source; the chosen ones among them. A package that needs another torch picks here."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,9 +11,9 @@ from gpuenv.knowledge import Knowledge
 from gpuenv.model.decision import Decision, DriverSupport, NoDecision, Question, Questions
 from gpuenv.model.machine import Machine
 from gpuenv.model.profile import Profile
-from gpuenv.model.wheel import Catalog, WheelContents
+from gpuenv.model.wheel import Catalog, Wheel, WheelContents
 from gpuenv.select import completeness, family, nothing, rules, words
-from gpuenv.select.candidates import Entry
+from gpuenv.select.candidates import Entry, public_version
 from gpuenv.select.completeness import Chosen
 from gpuenv.select.docket import Docket
 from gpuenv.select.family import Companions
@@ -176,7 +176,27 @@ def _decision(hearing: Hearing, chosen: Chosen, companions: Companions, *, other
         warnings=words.warnings(hearing, chosen, other=other),
         accepted=hearing.docket.accepted(),
         rejected=hearing.docket.rejected(),
+        alternatives=_alternatives(hearing, chosen, companions),
     )
+
+
+def _alternatives(hearing: Hearing, chosen: Chosen, companions: Companions) -> tuple[Wheel, ...]:
+    """The chosen family and, of the same channel, source and Python, the best wheel of every other release."""
+    entry, python = chosen.outcome.entry, chosen.found.python
+    projects = [member.wheel.project for member in chosen.found.members[1:]]
+    rows = {(each.wheel.project, public_version(each.wheel.version)): each.wheel for each in chosen.found.members}
+    missing = {other.wheel.url for other, refusal in hearing.judged if refusal.reason == "companion"}
+    for _, outcome in hearing.standing:
+        other = outcome.entry
+        if other.origin != entry.origin or python not in other.pythons or other.wheel.url in missing:
+            continue
+        if ("torch", public_version(other.wheel.version)) in rows and other is not entry:
+            continue  # a better one of this release stands there
+        rows[("torch", public_version(other.wheel.version))] = other.wheel
+        for project in projects:
+            for each in companions.beside(other, project, python):
+                rows.setdefault((project, public_version(each.wheel.version)), each.wheel)
+    return tuple(rows.values())
 
 
 def _driver_support(case: Case, entry: Entry) -> DriverSupport | None:

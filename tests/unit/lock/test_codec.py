@@ -10,6 +10,7 @@ from packaging.pylock import Pylock
 from gpuenv.errors import ConfigurationError, UsageError
 from gpuenv.lock.codec import lock_filename, parse, render
 from gpuenv.lock.model import Lock
+from gpuenv.lock.text import without_packages
 from support.closures import linux
 from support.locks import decided, inputs, lock_of, package
 
@@ -219,3 +220,12 @@ def test_a_command_cannot_break_out_of_its_comment() -> None:
     lock = lock_of(command='gpuenv lock\n[evil] "\x7f', decision=decided(because=('a "quoted"\nreason \\',)))
     assert render(lock).splitlines()[1] == 'lock-version = "1.0"'
     assert parse(render(lock), origin="x") == lock
+
+
+def test_packages_are_left_out_with_their_tables() -> None:
+    text = (
+        'x = 1\n[[packages]]\nname = "torch"\n[[packages.wheels]]\nurl = "a"\n[packages.tool.gpuenv]\nfamily = true\n'
+    )
+    text += '[[packages]]\nname = "einops"\n[[packages.wheels]]\nurl = "b"\n[tool.gpuenv]\ny = 2\n'
+    kept = 'x = 1\n[[packages]]\nname = "einops"\n[[packages.wheels]]\nurl = "b"\n[tool.gpuenv]\ny = 2\n'
+    assert without_packages(text, {"torch"}) == kept

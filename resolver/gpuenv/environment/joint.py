@@ -1,0 +1,153 @@
+"""Torch decided together with the packages that need it: uv picks among every torch that fits the machine.
+
+A package that pins torch (vLLM, SGLang and most that ship compiled code) decides it. Shown only the newest torch, uv
+finds no solution, or walks such a package back for years to a release that pinned nothing. So the person's packages
+stand before the family, and the family's releases stand in an index on loopback with their real requirements, read when
+uv asks for them; the names of the family come from nowhere else.
+"""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+from gpuenv.environment.closure import ClosureRequest
+from gpuenv.environment.compiling import NamedIndex, Picked, Resolver, compile_closure
+from gpuenv.environment.single_source import SingleSourceIndex
+from gpuenv.environment.stubs import PLACEHOLDER_VERSION, parse_requirement, write_stub
+from gpuenv.errors import IndexUnreachableError, UvError
+from gpuenv.lock.text import without_packages
+from gpuenv.model.wheel import Wheel, WheelContents
+
+_NO_SOLUTION = ("no solution found", "unsatisfiable")
+_SHOWN = 6
+
+
+def needs_joint(request: ClosureRequest, resolver: Resolver) -> bool:
+    """Whether there is something to decide together: packages outside the family, and more than one torch for them.
+
+    A nightly is a set of one day, whose torch no package pins. Offline, uv reaches no index, not even on loopback.
+    """
+    decision = request.decision
+    releases = [wheel for wheel in decision.alternatives if wheel.project == "torch"]
+    settled = request.single_source or resolver.offline or decision.channel != "stable"
+    return bool(decision.others) and len(releases) > 1 and not settled
+
+
+def pick_jointly(
+    request: ClosureRequest, *, contents: Callable[[Wheel], WheelContents | None], resolver: Resolver
+) -> tuple[Picked, ...] | None:
+    """Ask uv once, with every release of the family that fits; ``None`` where it finds no solution.
+
+    Names of the family that nobody decided on are placeholders here: they are looked for when the family is closed.
+    """
+    names = tuple(wheel.project for wheel in request.decision.packages)
+    rows = request.decision.alternatives
+    index = SingleSourceIndex(listed=lambda name: [row for row in rows if row.project == name], contents=contents)
+    with tempfile.TemporaryDirectory(prefix="gpuenv-joint-") as scratch, index:
+        folder = Path(scratch)
+        placeholders = [
+            f"{name} @ {write_stub(folder, name, PLACEHOLDER_VERSION).as_uri()}"
+            for name in sorted(request.family - set(names))
+        ]
+        environ = {**resolver.extra_env}
+        for name in ("NO_PROXY", "no_proxy"):
+            own = environ.get(name) or resolver.uv.environ.get(name, "")
+            environ[name] = ",".join([each for each in (own, "127.0.0.1") if each])
+        try:
+            return compile_closure(
+                replace(resolver, extra_env=environ),
+                folder,
+                requirements=[*request.decision.others, *names],
+                constraints=(),
+                overrides=placeholders,
+                target=request.target,
+                indexes=request.indexes,
+                exclude_newer=request.exclude_newer,
+                preferred=_preferred(request),
+                named=NamedIndex(url=index.url, names=names),
+            )
+        except (UvError, IndexUnreachableError):
+            return None  # what stands in the way is said when the family is closed, with the words for it
+
+
+def pins_of(request: ClosureRequest, picked: Sequence[Picked]) -> tuple[str, ...]:
+    """The family's releases that were picked, as requirements; empty where they are those of the decision."""
+    chosen = {each.name: each.version.partition("+")[0] for each in picked}
+    decided = {wheel.project: wheel.version.partition("+")[0] for wheel in request.decision.packages}
+    moved = any(Version(chosen[name]) != Version(version) for name, version in decided.items() if name in chosen)
+    return tuple(f"{name}=={chosen[name]}" for name in decided if name in chosen) if moved else ()
+
+
+def who_asks(
+    request: ClosureRequest, picked: Sequence[Picked], *, contents: Callable[[Wheel], WheelContents | None]
+) -> tuple[str, ...]:
+    """The picked packages outside the family whose requirements exclude what was decided: ``appold 1.0 requires
+    torch==2.8.0``. The person's own are read first, the others only where none of these asks."""
+    decided = {wheel.project: wheel.version for wheel in request.decision.packages}
+    own = {canonicalize_name(named.name) for text in request.decision.others if (named := parse_requirement(text))}
+    others = [each for each in picked if each.url is not None and each.name not in request.family]
+    for group in ([each for each in others if each.name in own], [each for each in others if each.name not in own]):
+        found = []
+        for each in group:
+            read = contents(_as_wheel(each))
+            for text in (read.requires_dist if read is not None else None) or ():
+                wanted = parse_requirement(text)
+                name = canonicalize_name(wanted.name) if wanted is not None else ""
+                if wanted is None or name not in decided or (wanted.marker and "extra" in str(wanted.marker)):
+                    continue
+                if not wanted.specifier.contains(decided[name], prereleases=True):
+                    found.append(f"{each.name} {each.version} requires {name}{wanted.specifier}")
+        if found:
+            return tuple(found)
+    return ()
+
+
+def refusal(request: ClosureRequest, error: UvError) -> UvError:
+    """Name the packages that stand in each other's way; ``error`` itself where uv failed for another reason."""
+    said = " ".join(error.causes)
+    if not any(words in said.lower() for words in _NO_SOLUTION):
+        return error
+    named = [parsed.name for text in request.decision.others if (parsed := parse_requirement(text))]
+    blamed = [name for name in named if re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])", said)] or named
+    releases = [wheel.version.partition("+")[0] for wheel in request.decision.alternatives if wheel.project == "torch"]
+    versions = ", ".join(str(each) for each in sorted(map(Version, releases), reverse=True)[:_SHOWN])
+    more = ", …" if len(releases) > _SHOWN else ""
+    about_torch = any(re.search(rf"(?<![\w-]){each.project}[<>=!]", said) for each in request.decision.packages)
+    message = f"no set of versions meets what {' and '.join(blamed) or 'torch'} and the others require"
+    if blamed and about_torch:
+        does = "does" if len(blamed) == 1 else "do"
+        message = f"{' and '.join(blamed)} {does} not go with any torch that fits this machine ({versions}{more})"
+    return UvError(
+        message,
+        causes=error.causes,
+        hints=(f"See which torch fits, and why: `gpuenv resolve --profile {request.decision.profile} --explain`",),
+    )
+
+
+def _as_wheel(picked: Picked) -> Wheel:
+    return Wheel(
+        project=picked.name,
+        version=picked.version,
+        filename=picked.filename,
+        url=picked.url or "",
+        source="package-index",
+        channel="stable",
+        variant=None,
+        sha256=picked.sha256 or None,
+        metadata_sha256="",
+    )
+
+
+def _preferred(request: ClosureRequest) -> str | None:
+    """The versions of an earlier lock without the family's: those are what is to be found out."""
+    if request.previous_text is None or request.previous is None:
+        return None
+    family = {package.name for package in request.previous.packages if package.family} | request.family
+    return without_packages(request.previous_text, family)

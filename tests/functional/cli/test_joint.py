@@ -1,0 +1,177 @@
+"""Torch decided together with the packages that need it."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from support.cli import Person, Run, machine_json
+from support.index_server import IndexServer
+from support.nights import PYTHON, TAG
+from support.wheels import BuiltWheel, build_wheel, torch_wheel
+
+RELEASES = (("2.8.0", "0.23.0", "cu128", "3.4.0"), ("2.9.1", "0.24.1", "cu130", "3.5.1"))
+WORDS = ("lock", "--profile", "team", "--machine", "machine.json", "--python", PYTHON)
+
+
+def family() -> list[tuple[BuiltWheel, str]]:
+    """torch, torchvision and triton of two releases, each with its folder."""
+    found = []
+    for torch, vision, variant, triton in RELEASES:
+        pins = ["filelock", f'triton=={triton}; platform_system == "Linux"']
+        found.append((torch_wheel(torch, variant, tag=TAG, requires=pins), variant))
+        found.append(
+            (build_wheel("torchvision", f"{vision}+{variant}", tag=TAG, requires=[f"torch=={torch}"]), variant)
+        )
+        found.append((build_wheel("triton", triton, tag=TAG, requires=["setuptools>=40"]), ""))
+    return found
+
+
+@pytest.fixture
+def torch_index() -> Iterator[IndexServer]:
+    with IndexServer() as server:
+        for wheel, folder in family():
+            server.add(wheel, folder=folder)
+        yield server
+
+
+@pytest.fixture
+def package_index() -> Iterator[IndexServer]:
+    """Everything else, and copies of the family that nobody may take."""
+    with IndexServer() as server:
+        for name, version in (("filelock", "3.19.0"), ("setuptools", "80.0"), ("einops", "0.8.1")):
+            server.add_package(build_wheel(name, version))
+        for name in ("torch", "torchvision", "triton"):
+            server.add_package(build_wheel(name, "99.0"))
+            server.add_package(build_wheel(name, "2.8.0"))
+        yield server
+
+
+@pytest.fixture
+def person(tmp_path: Path) -> Person:
+    person = Person.at(tmp_path)
+    person.write("machine.json", machine_json("12.0", driver="580.95.05", cuda="13.0"))
+    return person
+
+
+def profile(person: Person, *packages: str) -> None:
+    names = ", ".join(f'"{name}"' for name in ("torch", "torchvision", *packages))
+    person.write("profiles/team.toml", f'description = "t"\npackages = [{names}]\n')
+
+
+def locked(person: Person) -> dict[str, str]:
+    text = (person.project / "lockfiles/pylock.team.toml").read_text(encoding="utf-8")
+    return {row["name"]: row["version"] for row in tomllib.loads(text)["packages"]}
+
+
+def resolutions(run: Run) -> int:
+    return sum("$ uv pip compile" in line for line in run.err.splitlines())
+
+
+def lock(person: Person, torch_index: IndexServer, package_index: IndexServer, *words: str) -> Run:
+    places = ("--torch-index", torch_index.torch_index, "--index", package_index.default_index)
+    run = person.run(*WORDS, *places, "-v", *words, COLUMNS="400")
+    assert not [each.path for each in package_index.log if each.path.startswith(("/simple/torch", "/simple/triton"))]
+    return run
+
+
+OLD = {
+    "filelock": "3.19.0",
+    "setuptools": "80.0",
+    "torch": "2.8.0+cu128",
+    "torchvision": "0.23.0+cu128",
+    "triton": "3.4.0",
+}
+
+
+@pytest.mark.parametrize("pin", ["torch==2.8.0", "torchvision==0.23.0", "torch<2.9"])
+def test_a_package_that_needs_another_torch_decides_it(
+    person: Person, torch_index: IndexServer, package_index: IndexServer, pin: str
+) -> None:
+    """F5."""
+    profile(person, "appold")
+    package_index.add_package(build_wheel("appold", "1.0", requires=[pin]))
+    run = lock(person, torch_index, package_index)
+    assert run.code == 0, run.err
+    assert locked(person) == OLD | {"appold": "1.0"}
+    assert f"appold 1.0 requires {pin}; without it, torch 2.9.1+cu130 would have been chosen." in run.err
+    assert resolutions(run) == 2
+    assert lock(person, torch_index, package_index, "--check").code == 0
+
+
+def test_a_dependency_of_a_package_decides_it_too(
+    person: Person, torch_index: IndexServer, package_index: IndexServer
+) -> None:
+    profile(person, "app")
+    package_index.add_package(build_wheel("app", "1.0", requires=["engine"]))
+    package_index.add_package(build_wheel("engine", "3.0", requires=["torch==2.8.0"]))
+    run = lock(person, torch_index, package_index)
+    assert run.code == 0, run.err
+    assert locked(person) == OLD | {"app": "1.0", "engine": "3.0"}
+    assert "engine 3.0 requires torch==2.8.0" in run.err
+
+
+def test_a_package_is_not_walked_back_to_a_release_that_pinned_nothing(
+    person: Person, torch_index: IndexServer, package_index: IndexServer
+) -> None:
+    """The way of vLLM: uv would take the newest torch first, and a release of two years ago that goes with it."""
+    profile(person, "server")
+    package_index.add_package(build_wheel("server", "0.33.0", requires=["torch==2.8.0", "torchvision==0.23.0"]))
+    package_index.add_package(build_wheel("server", "0.2.5"))
+    run = lock(person, torch_index, package_index)
+    assert run.code == 0, run.err
+    assert locked(person) == OLD | {"server": "0.33.0"}
+
+
+def test_packages_that_need_no_torch_leave_the_decision(
+    person: Person, torch_index: IndexServer, package_index: IndexServer
+) -> None:
+    profile(person, "einops")
+    run = lock(person, torch_index, package_index)
+    assert run.code == 0, run.err
+    assert locked(person)["torch"] == "2.9.1+cu130"
+    assert resolutions(run) == 2
+    assert "would have been chosen" not in run.err
+
+
+def test_without_other_packages_uv_is_asked_once(
+    person: Person, torch_index: IndexServer, package_index: IndexServer
+) -> None:
+    profile(person)
+    run = lock(person, torch_index, package_index)
+    assert run.code == 0, run.err
+    assert resolutions(run) == 1
+
+
+def test_from_a_folder_whose_wheels_have_to_be_read(
+    person: Person, torch_index: IndexServer, package_index: IndexServer
+) -> None:
+    profile(person, "appold")
+    package_index.add_package(build_wheel("appold", "1.0", requires=["torch==2.8.0"]))
+    for wheel, _ in family():
+        wheel.write(person.project / "wheels")
+    run = lock(person, torch_index, package_index, "--find-links", "wheels")
+    assert run.code == 0, run.err
+    assert locked(person) == OLD | {"appold": "1.0"}
+
+
+def test_by_a_cutoff_date(person: Person, torch_index: IndexServer, package_index: IndexServer) -> None:
+    """What the index gives no time for is out of reach with a cutoff; the family's own rows are judged by theirs."""
+    profile(person, "appold")
+    package_index.add_package(build_wheel("appold", "1.0", requires=["torch==2.8.0"]))
+    run = lock(person, torch_index, package_index, "--exclude-newer", "2030-01-01", "--allow-unknown-kernels")
+    assert "Traceback" not in run.err
+
+
+def test_a_torch_that_nobody_has_is_refused_by_name(
+    person: Person, torch_index: IndexServer, package_index: IndexServer
+) -> None:
+    profile(person, "appold")
+    package_index.add_package(build_wheel("appold", "1.0", requires=["torch==2.7.0"]))
+    run = lock(person, torch_index, package_index)
+    assert run.code == 6, run.err
+    assert "appold does not go with any torch that fits this machine (2.9.1, 2.8.0)" in run.err
+    assert not (person.project / "lockfiles").exists()
