@@ -184,7 +184,7 @@ class _Hearing:
         self.extra_attempts: list[Attempt] = []
 
     def run(self, request: select.Request) -> Decided:
-        projects = family_of(self.profile, self.knowledge.family)
+        projects = family_of(self.profile, self.knowledge.family, request.pins)
         wish = request.channel or self.profile.channel
         channels: tuple[Channel, ...] = ("nightly",) if wish == "nightly" else ("stable",)
         sources = Sources(
@@ -298,10 +298,12 @@ def known_variants(knowledge: Knowledge) -> tuple[str, ...]:
     return tuple(sorted({"cpu", *(variant for _, variant, _ in knowledge.kernels)}))
 
 
-def family_of(profile: Profile, family: frozenset[str]) -> tuple[str, ...]:
-    """Name the projects of a profile that only the torch source may serve, sorted."""
+def family_of(profile: Profile, family: frozenset[str], pins: Sequence[str] = ()) -> tuple[str, ...]:
+    """Name the projects that only the torch source may serve, of a profile and of what its packages need, sorted."""
     from packaging.requirements import Requirement
     from packaging.utils import canonicalize_name
 
-    names = {canonicalize_name(Requirement(text).name) for text in (*profile.packages, *profile.optional_packages)}
+    names = {
+        canonicalize_name(Requirement(text).name) for text in (*profile.packages, *profile.optional_packages, *pins)
+    }
     return tuple(sorted(names & family))

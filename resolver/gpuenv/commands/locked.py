@@ -71,26 +71,32 @@ def decide_and_lock(
     """Decide, and lock what was decided.
 
     What torch needs beyond the profile's packages, triton above all, is looked for only now. A nightly whose own is
-    missing is passed over for the day before, as one whose torchvision is missing was when it was decided.
+    missing is passed over for the day before, as one whose torchvision is missing was when it was decided. A companion
+    that a package of the profile needs, and that this torch has none of, is decided with torch like one of the profile.
     """
     if not wishes.tentative:
         require_writable(context.project / locking.FOLDER, what="the folder of the locks")
     exclude: tuple[str, ...] = ()
+    needed: tuple[str, ...] = ()
     gap: FamilyGapError | None = None
     while True:
         try:
-            decided = deciding.decide(context, seen=seen, profile=profile, exclude=exclude)
+            decided = deciding.decide(context, seen=seen, profile=profile, exclude=exclude, pins=needed)
         except NothingFitsError:
             if gap is not None:
                 raise gap from None
             raise
-        decided = _with_packages(context, decided, wishes)
+        decided = _with_packages(context, decided, wishes, needed)
         if say:
             say_decision(context, decided)
         try:
             return decided, locking.make_lock(context, decided, wishes)
         except FamilyGapError as error:
             torch = decided.decision.packages[0]
+            if error.name in tables.load().import_checks and error.name not in needed:
+                gap, needed = gap or error, (*needed, error.name)
+                context.reporter.say(f"{error.message}: choosing torch together with {error.name}")
+                continue
             if torch.channel != "nightly" or len(exclude) == MOST_DAYS_BACK:
                 raise gap or error from None
             gap = gap or error
@@ -98,13 +104,13 @@ def decide_and_lock(
             context.reporter.say(f"{error.message}: going back to an earlier day")
 
 
-def _with_packages(context: Context, decided: Decided, wishes: locking.LockWishes) -> Decided:
+def _with_packages(context: Context, decided: Decided, wishes: locking.LockWishes, needed: tuple[str, ...]) -> Decided:
     """Decide again where a package of the profile needs another torch than the one that was decided."""
     asked = locking.ask_packages(context, decided, wishes)
     if asked is None:
         return decided
     try:
-        other = deciding.decide(context, seen=decided.seen, profile=decided.profile, pins=asked.pins)
+        other = deciding.decide(context, seen=decided.seen, profile=decided.profile, pins=(*needed, *asked.pins))
     except NothingFitsError as error:
         context.reporter.detail(f"{asked.because} {error.message}")
         return decided

@@ -37,7 +37,11 @@ _MOST_ROUNDS = 12
 
 
 class FamilyGapError(NoFittingWheelError):
-    """A name that only the torch source may serve is needed, and the torch source does not have it."""
+    """A name that only the torch source may serve is needed, and the torch source does not have it for this torch."""
+
+    def __init__(self, message: str, *, name: str, causes: Sequence[str] = (), hints: Sequence[str] = ()) -> None:
+        super().__init__(message, causes=causes, hints=hints)
+        self.name = name
 
 
 class TorchSource(Protocol):
@@ -194,6 +198,7 @@ def _lacking(request: ClosureRequest, need: str, name: str, causes: Sequence[str
     decision = request.decision
     return FamilyGapError(
         f"{need}, which the torch source does not have for {decision.variant} and Python {decision.python}",
+        name=name,
         causes=(*causes, f"{name} may come from the torch source only: elsewhere anybody may own the name"),
         hints=("gpuenv resolve --explain",),
     )

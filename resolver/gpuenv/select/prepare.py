@@ -68,8 +68,10 @@ def _wishes(profile: Profile, request: Request, knowledge: Knowledge) -> Wishes:
             (required if is_required else optional).add(project)
     for text in request.pins:
         requirement = Requirement(text)
-        if requirement.name in wanted:
-            wanted[requirement.name].append(requirement.specifier)
+        project = canonicalize_name(requirement.name)
+        wanted.setdefault(project, []).append(requirement.specifier)
+        if project != "torch":
+            required.add(project)
     if request.torch:
         wanted.setdefault("torch", []).append(_specifier(request.torch))
     return Wishes(

@@ -25,7 +25,8 @@ class Request:
     exclude_newer: str | None = None
     """Date or RFC 3339 time; wheels uploaded later do not exist."""
     pins: tuple[str, ...] = ()
-    """Requirements on the family that packages outside it make (``"torch==2.8.0"``), beside the profile's own."""
+    """Requirements on the family that packages outside it make (``"torch==2.8.0"``, ``"torchaudio"``), beside the
+    profile's own."""
     exclude: tuple[str, ...] = ()
     """Requirements (``"torch==2.10.0"``) that may not be chosen."""
     insist_unknown: bool = False

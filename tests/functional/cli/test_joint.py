@@ -11,7 +11,7 @@ import pytest
 from support.cli import Person, Run, machine_json
 from support.index_server import IndexServer
 from support.nights import PYTHON, TAG
-from support.wheels import BuiltWheel, build_wheel, torch_wheel
+from support.wheels import BuiltWheel, build_wheel, companion_wheel, torch_wheel
 
 RELEASES = (("2.8.0", "0.23.0", "cu128", "3.4.0"), ("2.9.1", "0.24.1", "cu130", "3.5.1"))
 WORDS = ("lock", "--profile", "team", "--machine", "machine.json", "--python", PYTHON)
@@ -164,6 +164,20 @@ def test_by_a_cutoff_date(person: Person, torch_index: IndexServer, package_inde
     package_index.add_package(build_wheel("appold", "1.0", requires=["torch==2.8.0"]))
     run = lock(person, torch_index, package_index, "--exclude-newer", "2030-01-01", "--allow-unknown-kernels")
     assert "Traceback" not in run.err
+
+
+def test_a_companion_that_a_package_needs_is_of_torchs_build(person: Person, package_index: IndexServer) -> None:
+    """F1 by way of a package: the newest torch has no torchaudio of its build, an older one has."""
+    person.write("profiles/team.toml", 'description = "t"\npackages = ["torch", "speech"]\n')
+    with IndexServer() as index:
+        for version, variant in (("2.15.0", "cu132"), ("2.14.1", "cu130")):
+            index.add_package(torch_wheel(version, variant, tag=TAG, local=False, requires=["filelock"]))
+        index.add_package(companion_wheel("torchaudio", "2.11.0", "cu130", tag=TAG))
+        index.add_package(build_wheel("speech", "1.0", requires=["torchaudio"]))
+        index.add_package(build_wheel("filelock", "3.19.0"))
+        run = person.run(*WORDS, "--index", index.default_index)
+        assert run.code == 0, run.err
+        assert locked(person) == {"filelock": "3.19.0", "speech": "1.0", "torch": "2.14.1", "torchaudio": "2.11.0"}
 
 
 def test_a_torch_that_nobody_has_is_refused_by_name(
