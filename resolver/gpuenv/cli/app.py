@@ -9,8 +9,8 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType, ModuleType
 from typing import NoReturn, cast
@@ -20,10 +20,11 @@ from gpuenv.cli import parser as parsing
 from gpuenv.cli import project as projects
 from gpuenv.cli.console import Console
 from gpuenv.cli.envelope import envelope
-from gpuenv.cli.settings import Setting, merge, refuse_undecodable, unknown_variables
+from gpuenv.cli.settings import Setting, Value, merge, refuse_undecodable, unknown_variables
 from gpuenv.commands.context import Context, Outcome, Problem, Wishes
 from gpuenv.errors import GpuenvError, MachineError, UsageError
 from gpuenv.model.profile import ChannelWish
+from gpuenv.net.location import secrets_of
 from gpuenv.system.files import system_error
 
 VERBS = verbs.NAMES
@@ -38,7 +39,7 @@ def main(argv: Sequence[str], *, environ: Mapping[str, str] | None = None) -> in
         signal.signal(signal.SIGTERM, _interrupt)
     run = _Run(
         command=next((word for word in parsing.arranged(argv, VERBS)[:1] if word in VERBS), ""),
-        console=Console(environ=world),
+        console=Console(environ=world, secrets=_secrets([*argv, *world.values()])),
         as_json="--json" in argv or world.get("GPUENV_JSON", "").lower() in ("1", "true", "yes", "on"),
     )
     try:
@@ -82,7 +83,8 @@ class _Run:
         arguments = parsing.read(parser, argv)
         if not arguments.command:
             return self._without_command(parser)
-        self.console = _console(arguments, world)
+        secrets = self.console.secrets
+        self.console = _console(arguments, world, secrets)
         verb = modules[arguments.command]
         if not getattr(verb, "NEEDS_CONTEXT", True):
             return self._show(verb, verb.run(arguments, None))
@@ -92,7 +94,8 @@ class _Run:
         settings = projects.anchor_settings(settings, current=current, project=project)
         projects.anchor_arguments(arguments, current=current, project=project)
         self.as_json = "json" in settings
-        self.console = _console(arguments, world, progress="no-progress" not in settings)
+        secrets += _secrets([str(each) for setting in settings.values() for each in _each(setting.value)])
+        self.console = _console(arguments, world, secrets, progress="no-progress" not in settings)
         if project != current:
             self.console.say(f"Project: {project}, above the current folder")
         context = _context(settings, world, self.console, project)
@@ -121,6 +124,13 @@ class _Run:
 
     def fail(self, problem: Problem, exit_code: int) -> int:
         """Show a failure that ended the run."""
+        clean = self.console.clean
+        problem = replace(
+            problem,
+            message=clean(problem.message),
+            causes=tuple(map(clean, problem.causes)),
+            hints=tuple(map(clean, problem.hints)),
+        )
         if self.as_json:
             with contextlib.suppress(OSError):  # a stdout that is full or gone
                 self._print(exit_code, data={}, problems=(problem,))
@@ -130,7 +140,7 @@ class _Run:
     def bug(self, error: Exception) -> int:
         """Show what should not have happened, with ``-v`` where."""
         if self.console.verbose:
-            traceback.print_exception(error, file=self.console.err)
+            self.console.detail("".join(traceback.format_exception(error)))
         problem = Problem(
             code="bug",
             message=f"gpuenv has a bug: {type(error).__name__}: {error}",
@@ -160,8 +170,20 @@ def _current() -> Path:
         raise UsageError("the current folder does not exist any more", hints=("Run `cd` to one that does",)) from error
 
 
-def _console(arguments: argparse.Namespace, world: Mapping[str, str], *, progress: bool = True) -> Console:
-    return Console(environ=world, quiet=arguments.quiet, verbose=arguments.verbose, progress=progress)
+def _console(
+    arguments: argparse.Namespace, world: Mapping[str, str], secrets: Sequence[str], *, progress: bool = True
+) -> Console:
+    return Console(environ=world, quiet=arguments.quiet, verbose=arguments.verbose, progress=progress, secrets=secrets)
+
+
+def _secrets(texts: Iterable[str]) -> tuple[str, ...]:
+    """What the addresses in words, variables and settings hold that must never be said."""
+    words = (word for text in texts if "://" in text for word in (text, *text.split()))
+    return tuple(dict.fromkeys(secret for word in words for secret in secrets_of(word)))
+
+
+def _each(value: Value) -> tuple[object, ...]:
+    return value if isinstance(value, tuple) else (value,)
 
 
 def _context(settings: Mapping[str, Setting], world: Mapping[str, str], console: Console, project: Path) -> Context:

@@ -10,11 +10,12 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal, TextIO
 
 from gpuenv.cli import layout
+from gpuenv.net.location import redact
 from gpuenv.report import Silent, Task, visible
 
 if TYPE_CHECKING:
@@ -47,7 +48,9 @@ class Console:
         progress: bool = True,
         out: TextIO | None = None,
         err: TextIO | None = None,
+        secrets: Sequence[str] = (),
     ) -> None:
+        self.secrets = tuple(secrets)
         self.out, self.err = out or sys.stdout, err or sys.stderr
         self.quiet, self.verbose = quiet, verbose
         terminal = self.err.isatty() and environ.get("TERM") != "dumb"
@@ -65,14 +68,19 @@ class Console:
 
             pydoc.pager("\n".join(lines) + "\n")
         elif self.quiet < 2 and any(lines):
-            self.out.write(layout.encodable("\n".join(lines).rstrip("\n") + "\n", _encoding(self.out)))
+            text = redact("\n".join(lines).rstrip("\n") + "\n")
+            self.out.write(layout.encodable(text, _encoding(self.out)))
             self.out.flush()
 
     def document(self, text: str) -> None:
         """Write a result that a program reads, as it is."""
         if self.quiet < 2:
-            self.out.write(layout.encodable(text, _encoding(self.out)))
+            self.out.write(layout.encodable(redact(text), _encoding(self.out)))
             self.out.flush()
+
+    def clean(self, text: str) -> str:
+        """A foreign text without secrets: those of this run, and any address's. Ours hold none to begin with."""
+        return redact(text, self.secrets)
 
     def say(self, line: str, /) -> None:
         if not self.quiet:
@@ -118,7 +126,7 @@ class Console:
         """Say one line. What follows a break hangs beside the label; only our own words are coloured."""
         width = self._widths[id(self.err)]
         lines = []
-        for place, part in enumerate(text.split("\n")):
+        for place, part in enumerate(self.clean(text).split("\n")):
             shown = visible((" " * len(label) if place else label) + part)
             lines += [shown] if width is None else layout.wrapped(shown, width, hang=len(label) or None)
         lines = [self._paint(layout.encodable(line, _encoding(self.err)), text_code) for line in lines]
@@ -130,7 +138,7 @@ class Console:
             self.err.flush()
 
     def _shown(self, text: str) -> str:
-        return layout.encodable(visible(text), _encoding(self.err))
+        return layout.encodable(visible(self.clean(text)), _encoding(self.err))
 
     def _paint(self, text: str, code: str) -> str:
         return f"\x1b[{code}m{text}\x1b[0m" if self._colour and code else text
