@@ -15,12 +15,14 @@ def say_machine(context: Context, seen: Seen, profile: Profile) -> None:
     machine = seen.machine
     if select.wants_cpu(profile, machine, bare_request(context)):
         found = "No NVIDIA GPU in this machine" if not machine.gpus else f"Found {in_words(machine)}"
+        if seen.broken:
+            found = f"No NVIDIA GPU can be used ({seen.broken})"
         why = (
             f"profile {profile.name} asks for it"
             if profile.accelerator == "cpu"
             else "gpuenv serves NVIDIA GPUs and the CPU"
         )
-        if machine.gpus and profile.accelerator != "cpu":
+        if (machine.gpus or seen.broken) and profile.accelerator != "cpu":
             why = "--variant cpu asks for it"
         context.reporter.say(f"{found}: this is a CPU environment ({why})")
     else:

@@ -20,16 +20,31 @@ class Seen:
     here: bool
     notes: tuple[str, ...] = ()
     origin: str = ""
+    broken: str = ""
+    """Why the NVIDIA GPU that is there cannot be used, where a CPU environment was asked for all the same."""
 
 
 def see(context: Context) -> Seen:
-    """Detect this machine, or read ``--machine``. A driver that does not work is an error, never "no GPU"."""
+    """Detect this machine, or read ``--machine``.
+
+    A driver that does not work is an error, never "no GPU"; whoever asks for the CPU by name needs no driver.
+    """
     if context.wishes.machine is not None:
         return Seen(machine=complete(_from_file(context)), here=False, origin=context.wishes.machine.as_posix())
     from gpuenv.machine import detect
 
     detection = detect.detect(environ=context.environ)
+    if detection.problem is not None and _cpu_is_asked_for(context):
+        bare = replace(detection.machine, gpus=(), driver=None)
+        return Seen(machine=bare, here=True, notes=detection.notes, broken=detection.problem.summary)
     return Seen(machine=complete(detect.require(detection)), here=True, notes=detection.notes)
+
+
+def _cpu_is_asked_for(context: Context) -> bool:
+    from gpuenv.commands.wanted import profile_of
+
+    profile = profile_of(context)
+    return "cpu" in (context.wishes.variant, profile.variant, profile.accelerator)
 
 
 def _from_file(context: Context) -> Machine:

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from support.cli import Person, command, machine_json
+from support.fake_nvml import FakeMachine
 from support.index_server import LOGIN_PAGE, Fault, IndexServer
 from support.wheels import build_wheel, torch_wheel
 
@@ -49,6 +50,17 @@ def test_the_whole_way_with_small_wheels(person: Person, index: IndexServer) -> 
     assert run.err.splitlines()[0].startswith("No NVIDIA GPU in this machine: this is a CPU environment")
     assert (person.project / ".venv-gpu/bin/python").exists()
     assert (person.project / "lockfiles/pylock.cpu.toml").is_file()
+
+
+def test_a_broken_driver_keeps_nobody_from_the_cpu(person: Person, index: IndexServer, tmp_path: Path) -> None:
+    """The hint beside a broken driver, typed: whoever asks for the CPU by name needs no driver."""
+    fake = FakeMachine(faults={"nvmlInitWithFlags": 18}).environ(tmp_path / "driver")
+    library = {key: value for key, value in fake.items() if key != "PATH"}
+    assert person.run("resolve", "--torch-index", index.torch_index, **library).code == 3
+    run = create(person, index, **library)
+    assert run.code == 0, run.err
+    assert run.err.startswith("No NVIDIA GPU can be used (the driver's kernel module and its library differ")
+    assert "this is a CPU environment (profile cpu asks for it)" in run.err.splitlines()[0]
 
 
 def one_error(run, *, code: int, says: str) -> None:  # type: ignore[no-untyped-def] # a Run
