@@ -49,6 +49,12 @@ class Indexes:
     extra: tuple[Location, ...] = ()
     find_links: tuple[Location, ...] = ()
 
+    @property
+    def have_queries(self) -> bool:
+        """Whether an address carries a query, which may be a secret."""
+        places = (*([self.default] if self.default else []), *self.extra, *self.find_links)
+        return any(place.query for place in places)
+
     def variables(self) -> dict[str, str]:
         """What uv reads them from. A blank or a comma would end an address, and none is left in one."""
         places = [each.with_secrets() for each in (self.default, *self.extra) if each is not None]
@@ -159,7 +165,8 @@ def compile_closure(
         cwd=folder,
         deadline=resolver.deadline,
         reporter=resolver.reporter,
-        cache=resolver.cache,
+        # uv keeps an index's address with its pages, query and all: what is a secret goes with this run.
+        cache=folder / "cache" if indexes.have_queries and not resolver.offline else resolver.cache,
         extra_env={**resolver.extra_env, **indexes.variables()},
     )
     if done.returncode != 0:
