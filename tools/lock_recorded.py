@@ -38,7 +38,7 @@ from gpuenv.commands.context import Context  # noqa: E402
 from gpuenv.commands.network import Network  # noqa: E402
 from gpuenv.errors import IndexUnreachableError  # noqa: E402
 from gpuenv.index.config import Place  # noqa: E402
-from gpuenv.index.facts import Facts  # noqa: E402
+from gpuenv.index.facts import WheelFacts  # noqa: E402
 from gpuenv.index.source import load_source  # noqa: E402
 from gpuenv.lock.codec import lock_filename, parse  # noqa: E402
 from gpuenv.lock.fit import fits_machine  # noqa: E402
@@ -113,7 +113,7 @@ def _stable_rows(project: str | None = None) -> list[Row]:
     return [row for row in recording().on(DAY, projects=names) if row.channel == "stable"]
 
 
-def remember(facts: Facts) -> None:
+def remember(facts: WheelFacts) -> None:
     """Put what is proven into gpuenv's memory of wheels, which goes by their hash."""
     entries = json.loads((recording().folder / "proven.json").read_text(encoding="utf-8"))
     for entry in entries:
@@ -151,7 +151,7 @@ def make(project: Path) -> tuple[locking.OneLock, ...]:
             offline=True,
             network=RecordedNetwork(),
         )
-        remember(Facts(context.cache / "wheels"))
+        remember(WheelFacts(context.cache / "wheels"))
         return locking.run(context, locking.LockOptions(everything=True, single_source=True, upgrade=True)).locks
 
 

@@ -19,7 +19,7 @@ from gpuenv.errors import ConfigurationError, UsageError
 from gpuenv.model.machine import ComputeCapability
 from gpuenv.model.profile import Profile, VerificationPlan
 
-Reader = Callable[["_Place", object], object]
+Reader = Callable[["_ProfileKey", object], object]
 
 LARGEST = 1 << 20
 """Bytes of the largest file that is taken for a profile."""
@@ -32,7 +32,7 @@ class ReadText(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
+class FoundProfile:
     """A profile by name, where it stands, and which profiles of the same name it hides."""
 
     name: str
@@ -43,7 +43,7 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Place:
+class _ProfileKey:
     """A key in a file, for error messages."""
 
     origin: str
@@ -82,7 +82,7 @@ def bundled_folder() -> Path:
     return inside if inside.is_dir() else Path(__file__).parents[2] / "profiles"
 
 
-def find_all(*, project: Path, user: Path) -> tuple[Found, ...]:
+def find_all(*, project: Path, user: Path) -> tuple[FoundProfile, ...]:
     """Every profile that can be named, sorted by name, the winning file of each."""
     by_name: dict[str, list[tuple[str, Path]]] = {}
     for kind, folder in (("project", project / "profiles"), ("user", user / "profiles"), ("bundled", bundled_folder())):
@@ -98,7 +98,7 @@ def find_all(*, project: Path, user: Path) -> tuple[Found, ...]:
         kind, path = rows[0]
         if _real(path).parent == bundled:
             kind = "bundled"  # the project is gpuenv's own checkout
-        found.append(Found(name=name, path=path, kind=kind, hides=tuple(other for _, other in rows[1:])))
+        found.append(FoundProfile(name=name, path=path, kind=kind, hides=tuple(other for _, other in rows[1:])))
     return tuple(found)
 
 
@@ -149,7 +149,7 @@ def parse_profile(text: str, *, name: str, origin: str, where: str | None = None
             raise ConfigurationError(f"{where}: {key}: is missing", hints=(f"Add `{key} = …` to {where}",))
     top.pop("machine", None)
     top.pop("verification", None)
-    place = _Place(origin=where, text=text, table="", key="packages")
+    place = _ProfileKey(origin=where, text=text, table="", key="packages")
     if not any(_project(str(item)) == "torch" for item in _tuple(top["packages"])):
         place.fail("does not name torch", hints=('Add "torch" to the list',))
     values: dict[str, object] = {"accelerator": "cuda", **top, **machine}
@@ -160,10 +160,10 @@ def _read_table(
     document: object, *, text: str, where: str, table: str, readers: Mapping[str, Reader]
 ) -> dict[str, object]:
     if not isinstance(document, dict):
-        _Place(origin=where, text=text, table="", key=table).fail("must be a table")
+        _ProfileKey(origin=where, text=text, table="", key=table).fail("must be a table")
     values: dict[str, object] = {}
     for key, value in document.items():
-        place = _Place(origin=where, text=text, table=table, key=key)
+        place = _ProfileKey(origin=where, text=text, table=table, key=key)
         if key not in readers:
             near = get_close_matches(key, readers, n=1)
             hints = [f"Did you mean `{near[0]}`?"] if near else []
@@ -183,20 +183,20 @@ def _project(requirement: str) -> str:
     return canonicalize_name(Requirement(requirement).name)
 
 
-def _text(place: _Place, value: object) -> object:
+def _text(place: _ProfileKey, value: object) -> object:
     if not isinstance(value, str) or not value.strip():
         place.fail(f"must be a text, not {value!r}")
     return value
 
 
-def _flag(place: _Place, value: object) -> object:
+def _flag(place: _ProfileKey, value: object) -> object:
     if not isinstance(value, bool):
         place.fail(f"must be true or false, not {value!r}")
     return value
 
 
 def _one_of(*choices: str) -> Reader:
-    def read(place: _Place, value: object) -> object:
+    def read(place: _ProfileKey, value: object) -> object:
         if value not in choices:
             place.fail(f"must be one of {', '.join(choices)}, not {value!r}")
         return value
@@ -205,7 +205,7 @@ def _one_of(*choices: str) -> Reader:
 
 
 def _count(least: int, most: int) -> Reader:
-    def read(place: _Place, value: object) -> object:
+    def read(place: _ProfileKey, value: object) -> object:
         if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
             place.fail(f"must be a whole number from {least} to {most}, not {value!r}")
         return value
@@ -213,13 +213,13 @@ def _count(least: int, most: int) -> Reader:
     return read
 
 
-def _number(place: _Place, value: object) -> object:
+def _number(place: _ProfileKey, value: object) -> object:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < inf:
         place.fail(f"must be a finite number above 0, not {value!r}")
     return float(value)
 
 
-def _requirements(place: _Place, value: object) -> object:
+def _requirements(place: _ProfileKey, value: object) -> object:
     from packaging.requirements import InvalidRequirement, Requirement
 
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
@@ -234,7 +234,7 @@ def _requirements(place: _Place, value: object) -> object:
     return tuple(value)
 
 
-def _specifier(place: _Place, value: object) -> object:
+def _specifier(place: _ProfileKey, value: object) -> object:
     from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
     if not isinstance(value, str):
@@ -246,7 +246,7 @@ def _specifier(place: _Place, value: object) -> object:
     return value
 
 
-def _capabilities(place: _Place, value: object) -> object:
+def _capabilities(place: _ProfileKey, value: object) -> object:
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
         place.fail('must be a list of compute capabilities, such as ["8.6", "8.9"]')
     try:
@@ -255,27 +255,27 @@ def _capabilities(place: _Place, value: object) -> object:
         place.fail(str(error))
 
 
-def _driver_version(place: _Place, value: object) -> object:
+def _driver_version(place: _ProfileKey, value: object) -> object:
     if not isinstance(value, str) or not all(part.isdecimal() for part in value.split(".")):
         place.fail(f'must be a driver version such as "570.26", not {value!r}')
     return value
 
 
-def _folder(place: _Place, value: object) -> object:
+def _folder(place: _ProfileKey, value: object) -> object:
     text = str(_text(place, value))
     if Path(text).is_absolute() or ".." in Path(text).parts or not Path(text).parts:
         place.fail("must be a folder inside the project; use `gpuenv create TARGET` for another place")
     return text
 
 
-def _variant(place: _Place, value: object) -> object:
+def _variant(place: _ProfileKey, value: object) -> object:
     text = str(_text(place, value))
     if not text.isalnum():
         place.fail(f'must be a variant such as "cu128" or "cpu", not {value!r}')
     return text
 
 
-def _subtable(place: _Place, value: object) -> object:
+def _subtable(place: _ProfileKey, value: object) -> object:
     return value
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from gpuenv.errors import GpuenvError, IndexUnreachableError, IntegrityError
 from gpuenv.index.config import Place
-from gpuenv.index.facts import Facts
+from gpuenv.index.facts import WheelFacts
 from gpuenv.index.learn import learn
 from gpuenv.index.source import load_source
 from gpuenv.index.wheelfile import WheelReading, read_contents
@@ -234,7 +234,7 @@ def listed(server: IndexServer, folder: Path, project: str) -> Wheel:
 
 def test_metadata_comes_from_the_index_and_is_remembered(server: IndexServer, tmp_path: Path) -> None:
     server.add(SMALL, folder="cu128")
-    wheel, facts = listed(server, tmp_path, "torch"), Facts(tmp_path / "facts")
+    wheel, facts = listed(server, tmp_path, "torch"), WheelFacts(tmp_path / "facts")
     server.log.clear()
     first = learn(wheel, "metadata", http=client(tmp_path), facts=facts)
     assert (first.contents.requires_dist, first.contents.origin) == (REQUIRES, "metadata")
@@ -249,7 +249,7 @@ def test_metadata_comes_from_the_index_and_is_remembered(server: IndexServer, tm
 
 def test_metadata_that_is_not_what_the_index_says(server: IndexServer, tmp_path: Path) -> None:
     server.add(SMALL, folder="cu128")
-    wheel, facts = listed(server, tmp_path, "torch"), Facts(tmp_path / "facts")
+    wheel, facts = listed(server, tmp_path, "torch"), WheelFacts(tmp_path / "facts")
     evil = SMALL.metadata.replace(b"filelock", b"evil")
     server.fault("/whl/cu128/", Fault(body=evil))
     with pytest.raises(IntegrityError, match="not what the index says"):
@@ -262,7 +262,7 @@ def test_metadata_announced_and_missing_is_read_from_the_wheel(server: IndexServ
     url = server.add(SMALL, folder="cu128")
     wheel = listed(server, tmp_path, "torch")
     server.fault(f"{url.removeprefix(server.url)}.metadata", Fault(status=403))
-    found = learn(wheel, "metadata", http=client(tmp_path), facts=Facts(tmp_path / "facts")).contents
+    found = learn(wheel, "metadata", http=client(tmp_path), facts=WheelFacts(tmp_path / "facts")).contents
     assert (found.requires_dist, found.origin) == (REQUIRES, "wheel")
 
 
@@ -270,5 +270,5 @@ def test_an_index_without_metadata_files(server: IndexServer, tmp_path: Path) ->
     server.add(SMALL, folder="cu128", metadata=False)
     wheel = listed(server, tmp_path, "torch")
     assert wheel.metadata_sha256 is None
-    found = learn(wheel, "metadata", http=client(tmp_path), facts=Facts(tmp_path / "facts")).contents
+    found = learn(wheel, "metadata", http=client(tmp_path), facts=WheelFacts(tmp_path / "facts")).contents
     assert found.origin == "wheel"

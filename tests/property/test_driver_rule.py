@@ -16,7 +16,7 @@ from gpuenv.lock.fit import fits_machine
 from gpuenv.model.machine import Machine
 from gpuenv.select.prepare import prepare
 from gpuenv.select.request import fits
-from gpuenv.select.rules import judge_driver
+from gpuenv.select.rules import check_driver
 from support.choosing import machine, profile, request
 from support.environments import Environment
 from support.locks import decided, lock_of, package
@@ -76,9 +76,9 @@ def test_all_who_ask_are_told_the_same(variant: str, base: Machine, examinations
     assert base.driver is not None
     for version in drivers(variant):
         on = replace(base, driver=replace(base.driver, version=version, cuda=None))
-        case = prepare(on, profile(), request(), TABLES)[0]
+        case = prepare(on, profile(), request(), TABLES)
         answers = {
-            "decision": judge_driver(case, variant).refusal is None,
+            "decision": check_driver(case, variant).refusal is None,
             "profile": fits(profile(least_driver=floor.minimum), on, request(), TABLES) is None,
             "lock": says_lock(variant, floor.minimum, on),
             "doctor": says_doctor(examinations[variant], on),

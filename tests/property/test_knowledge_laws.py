@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gpuenv import knowledge
-from gpuenv.knowledge.rules import Code, Refusal, Support, compare_drivers, serve
+from gpuenv.knowledge.rules import Code, NoCode, Support, compare_drivers, serve
 from gpuenv.model.machine import ComputeCapability, Os
 
 TABLES = knowledge.load()
@@ -40,7 +40,7 @@ def ask(
     *,
     cuda: str | None = "12.8",
     driver_cuda: str | None = "12.8",
-) -> Support | Refusal:
+) -> Support | NoCode:
     return serve(
         capability, sass=sass, ptx=ptx or [], cuda=cuda, driver_cuda=driver_cuda, platform="linux_x86_64", rules=RULES
     )
@@ -88,7 +88,7 @@ def test_a_newer_driver_never_loses_a_card(
     if one is None or (other is not None and compare_drivers(one, other) <= 0):
         before = ask(capability, sass, ptx, cuda=cuda, driver_cuda=one)
         after = ask(capability, sass, ptx, cuda=cuda, driver_cuda=other)
-        assert isinstance(after, Support) or isinstance(before, Refusal)
+        assert isinstance(after, Support) or isinstance(before, NoCode)
 
 
 @moderately
@@ -102,7 +102,7 @@ def test_order_of_the_list_does_not_matter(
     if isinstance(before, Support):
         assert before == after
     else:
-        assert isinstance(after, Refusal)
+        assert isinstance(after, NoCode)
 
 
 @moderately
@@ -116,7 +116,7 @@ def test_what_serves_is_in_the_wheel_and_a_refusal_says_why(
         case Support(by=by, warning=warning):
             assert by in ptx
             assert warning
-        case Refusal(detail=detail):
+        case NoCode(detail=detail):
             assert detail.startswith("no code for sm_")
 
 

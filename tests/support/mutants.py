@@ -27,17 +27,17 @@ def no_kernel_rule(patch: Patch) -> None:
 
 def no_driver_rule(patch: Patch) -> None:
     """Every driver is said to run every variant."""
-    judge = rules.judge_driver
+    judge = rules.check_driver
 
     def lenient(case: Any, variant: str) -> rules.DriverVerdict:
         return replace(judge(case, variant), refusal=None)
 
-    _everywhere(patch, "judge_driver", lenient)
+    _everywhere(patch, "check_driver", lenient)
 
 
 def no_companion_rule(patch: Patch) -> None:
     """Any torchvision is said to go with any torch."""
-    patch.setattr(family, "_problem", lambda *_: "")
+    patch.setattr(family, "_conflict", lambda *_: "")
 
 
 def no_build_rule(patch: Patch) -> None:
@@ -52,7 +52,7 @@ def no_completeness(patch: Patch) -> None:
 
 def no_minor_version_rule(patch: Patch) -> None:
     """A driver is said to run only what was built for a CUDA it knows."""
-    judge = rules.judge_driver
+    judge = rules.check_driver
 
     def strict(case: Any, variant: str) -> rules.DriverVerdict:
         verdict = judge(case, variant)
@@ -60,17 +60,17 @@ def no_minor_version_rule(patch: Patch) -> None:
             return verdict
         return replace(verdict, refusal=Refusal("driver", "needs a driver that knows its CUDA"))
 
-    _everywhere(patch, "judge_driver", strict)
+    _everywhere(patch, "check_driver", strict)
 
 
 def no_preference_for_full_support(patch: Patch) -> None:
     """Variants the driver knows are said to be no better than those it does not."""
-    judge = rules.judge_driver
+    judge = rules.check_driver
 
     def flat(case: Any, variant: str) -> rules.DriverVerdict:
         return replace(judge(case, variant), full=True)
 
-    _everywhere(patch, "judge_driver", flat)
+    _everywhere(patch, "check_driver", flat)
 
 
 def _everywhere(patch: Patch, name: str, value: Callable[..., object]) -> None:

@@ -35,8 +35,8 @@ from gpuenv.model.wheel import Wheel, WheelContents
 from gpuenv.net.client import Client
 from gpuenv.net.location import host_of, public
 from gpuenv.select import builds
-from gpuenv.select.candidates import Entry, parse_entry
-from gpuenv.select.target import Refusal, Target
+from gpuenv.select.candidates import CatalogEntry, parse_entry
+from gpuenv.select.target import Refusal, TargetTags
 from gpuenv.system.files import present, read_bytes, read_text, write_atomic
 
 FOLDER = "lockfiles"
@@ -228,7 +228,7 @@ class _Source:
         with the torch that was decided: its own requirement on torch is met, and it is of torch's build."""
         decision = self._decided.decision
         wanted = Requirement(requirement)
-        target = Target(self._decided.seen.machine, (decision.python,))
+        target = TargetTags(self._decided.seen.machine, (decision.python,))
         found = []
         for wheel in self.listed(name):
             entry = parse_entry(wheel, self._knowledge)
@@ -247,7 +247,7 @@ class _Source:
         # Where none does, the requirement of the newest says best what is in the way.
         return next(fitting, of_build[0].wheel if of_build else None)
 
-    def _wants_this_torch(self, entry: Entry) -> bool:
+    def _wants_this_torch(self, entry: CatalogEntry) -> bool:
         decision = self._decided.decision
         contents = self.contents(entry.wheel)
         for text in (contents.requires_dist if contents else None) or ():
@@ -260,7 +260,7 @@ class _Source:
                 return False
         return True
 
-    def _of_build(self, entry: Entry) -> bool:
+    def _of_build(self, entry: CatalogEntry) -> bool:
         decision = self._decided.decision
         torch = parse_entry(decision.packages[0], self._knowledge)
         if torch is None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from gpuenv import knowledge as tables
 from gpuenv.commands.context import Context
 from gpuenv.errors import IndexError_, IntegrityError
-from gpuenv.index.facts import Facts
+from gpuenv.index.facts import WheelFacts
 from gpuenv.index.learn import learn
 from gpuenv.model.decision import Question
 from gpuenv.model.wheel import Wheel, WheelContents
@@ -20,7 +20,7 @@ class Reader:
     def __init__(self, context: Context, http: Client, *, facts: Mapping[str, WheelContents] | None = None) -> None:
         self.facts: dict[str, WheelContents] = dict(facts or {})
         self._context, self._http = context, http
-        self._memory = Facts(context.cache / "wheels")
+        self._memory = WheelFacts(context.cache / "wheels")
 
     def read(self, question: Question) -> WheelContents | str:
         """Read what is asked for; a text is the reason why it could not be read."""

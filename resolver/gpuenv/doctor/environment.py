@@ -15,7 +15,7 @@ from gpuenv.installed.compare import CHANGED, Difference
 from gpuenv.installed.drift import Change
 from gpuenv.installed.torch import TorchFacts
 from gpuenv.knowledge.base import Knowledge
-from gpuenv.knowledge.rules import Refusal
+from gpuenv.knowledge.rules import NoCode
 from gpuenv.model.machine import Gpu, Machine
 
 SHOWN = 4
@@ -344,7 +344,7 @@ def _kernels(examination: Examination, gpu: Gpu, machine: Machine, torch: TorchF
     answer = knowledge.serve_installed(
         gpu.compute_capability, machine=machine, sass=torch.sass, ptx=torch.ptx or (), cuda=torch.cuda
     )
-    if isinstance(answer, Refusal):
+    if isinstance(answer, NoCode):
         return Finding(
             subject=subject,
             severity="error",

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from gpuenv import knowledge
 from gpuenv.errors import ConfigurationError
-from gpuenv.index.pipconfig import PipConfiguration, Setting, read_pip_configuration, read_text
+from gpuenv.index.pipconfig import PipConfiguration, PipSetting, read_pip_configuration, read_text
 from gpuenv.model.wheel import SourceKind
 from gpuenv.net.access import Access, proxy_of
 from gpuenv.net.location import Location
@@ -167,11 +167,11 @@ def _torch_index(text: str, folder: Path, allow_hosts: Sequence[str], *, configu
 
 
 def _default_index(option: str | None, pip: PipConfiguration, environ: Mapping[str, str]) -> Place | None:
-    candidates: list[Setting | None] = [Setting(option, "--index") if option else None]
+    candidates: list[PipSetting | None] = [PipSetting(option, "--index") if option else None]
     if not pip.on("no-index"):
         candidates.append(pip.get("index-url"))
         candidates += [
-            Setting(environ[name], name) for name in ("UV_DEFAULT_INDEX", "UV_INDEX_URL") if environ.get(name)
+            PipSetting(environ[name], name) for name in ("UV_DEFAULT_INDEX", "UV_INDEX_URL") if environ.get(name)
         ]
     found = next((each for each in candidates if each is not None), None)
     if found is None:
@@ -210,7 +210,7 @@ def _access(pip: PipConfiguration) -> Access:
     )
 
 
-def _seconds(setting: Setting) -> float:
+def _seconds(setting: PipSetting) -> float:
     try:
         found = float(setting.value)
     except ValueError:

@@ -19,7 +19,7 @@ _TYPES = {name: str(hint) for name, hint in get_type_hints(WheelContents).items(
 _ORIGINS = frozenset(get_args(get_type_hints(WheelContents)["origin"]))
 
 
-class Facts:
+class WheelFacts:
     """The memory. Contents of one wheel learned at different times add up; a broken entry counts as none.
 
     A wheel with a known sha256 is remembered by it, whatever its address. One without (every nightly) is remembered by

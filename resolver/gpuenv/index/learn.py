@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import dataclass, replace
 
 from gpuenv.errors import IntegrityError
-from gpuenv.index.facts import Facts
+from gpuenv.index.facts import WheelFacts
 from gpuenv.index.inside import requirements_of
 from gpuenv.index.wheelfile import Want, read_contents
 from gpuenv.model.decision import About
@@ -31,7 +31,7 @@ def learn(
     about: About,
     *,
     http: Client,
-    facts: Facts,
+    facts: WheelFacts,
     allow_download: bool = False,
     reporter: Reporter | None = None,
 ) -> Learned:

@@ -25,7 +25,7 @@ _SECTIONS = ("global", "install")
 
 
 @dataclass(frozen=True, slots=True)
-class Setting:
+class PipSetting:
     """A value of pip's configuration and the file or variable that holds it."""
 
     value: str
@@ -40,9 +40,9 @@ class Setting:
 class PipConfiguration:
     """The settings of pip that concern where packages come from, by pip's own names (``index-url``)."""
 
-    settings: Mapping[str, Setting]
+    settings: Mapping[str, PipSetting]
 
-    def get(self, key: str) -> Setting | None:
+    def get(self, key: str) -> PipSetting | None:
         """The setting, or ``None`` where it is not made."""
         return self.settings.get(key)
 
@@ -74,7 +74,7 @@ def read_pip_configuration(
 
     Raises :class:`ConfigurationError` for a file that is not an INI file, with file and line, as pip refuses it too.
     """
-    sections: dict[str, dict[str, Setting]] = {name: {} for name in _SECTIONS}
+    sections: dict[str, dict[str, PipSetting]] = {name: {} for name in _SECTIONS}
     for path in configuration_files(environ, platform=platform):
         text = read(path)
         if text is None:
@@ -85,7 +85,7 @@ def read_pip_configuration(
     for name, value in environ.items():
         key = name.removeprefix("PIP_").lower().replace("_", "-")
         if name.startswith("PIP_") and key in _KEYS and value.strip():
-            merged[key] = Setting(value, name)
+            merged[key] = PipSetting(value, name)
     return PipConfiguration(dict(sorted(merged.items())))
 
 
@@ -113,7 +113,7 @@ def configuration_files(environ: Mapping[str, str], *, platform: str) -> tuple[P
     return (*system, *user, *site, *([Path(named)] if named else []))
 
 
-def _parse(text: str, path: Path) -> dict[str, dict[str, Setting]]:
+def _parse(text: str, path: Path) -> dict[str, dict[str, PipSetting]]:
     parser = configparser.RawConfigParser()
     try:
         parser.read_string(text, source=str(path))
@@ -123,11 +123,11 @@ def _parse(text: str, path: Path) -> dict[str, dict[str, Setting]]:
         raise ConfigurationError(
             f"{place} is not a configuration that pip can read", causes=[str(error).splitlines()[0]]
         ) from None
-    found: dict[str, dict[str, Setting]] = {}
+    found: dict[str, dict[str, PipSetting]] = {}
     for section in _SECTIONS:
         if parser.has_section(section):
             for raw, value in parser.items(section):
                 key = raw.lower().replace("_", "-").removeprefix("--")
                 if key in _KEYS and value.strip():
-                    found.setdefault(section, {})[key] = Setting(value, str(path))
+                    found.setdefault(section, {})[key] = PipSetting(value, str(path))
     return found

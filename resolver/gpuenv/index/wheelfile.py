@@ -84,7 +84,7 @@ def read_contents(
     name = filename or where.filename
     with _open(where, http, allow_download=allow_download) as file:
         try:
-            contents = _Reader(file, name).contents(want)
+            contents = _RemoteZip(file, name).contents(want)
         except ZipFault as fault:
             raise IntegrityError(
                 f"{name} is not a wheel that can be read",
@@ -100,7 +100,7 @@ def read_contents(
     )
 
 
-class _Reader:
+class _RemoteZip:
     """Finds members of one wheel as they are needed."""
 
     def __init__(self, file: RangeFile, name: str) -> None:

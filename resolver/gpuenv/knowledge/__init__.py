@@ -11,7 +11,7 @@ from functools import cache
 from gpuenv.knowledge.base import Knowledge
 from gpuenv.knowledge.facts import (
     Architecture,
-    CardLimits,
+    DataSheet,
     Disagreement,
     DriverCuda,
     DriverFloor,
@@ -23,7 +23,7 @@ from gpuenv.knowledge.facts import (
 
 __all__ = [
     "Architecture",
-    "CardLimits",
+    "DataSheet",
     "Disagreement",
     "DriverCuda",
     "DriverFloor",
@@ -43,6 +43,6 @@ def load() -> Knowledge:
     return Knowledge()
 
 
-def card_limits(name: str) -> CardLimits | None:
+def card_limits(name: str) -> DataSheet | None:
     """What a card of this name can do at most, by its data sheet; ``None`` where no source is at hand."""
     return load().card_limits(name)

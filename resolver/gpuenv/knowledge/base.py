@@ -10,7 +10,7 @@ from typing import get_args
 from gpuenv.knowledge import drivers, names, tables
 from gpuenv.knowledge.facts import (
     Architecture,
-    CardLimits,
+    DataSheet,
     Disagreement,
     DriverCuda,
     DriverFloor,
@@ -21,7 +21,7 @@ from gpuenv.knowledge.facts import (
     Platform,
     Release,
 )
-from gpuenv.knowledge.rules import CodeException, CodeRules, LibraryFloor, Refusal, Support, serve
+from gpuenv.knowledge.rules import CodeException, CodeRules, LibraryFloor, NoCode, Support, serve
 from gpuenv.model.machine import Arch, ComputeCapability, Machine, Os
 from gpuenv.model.wheel import Wheel, WheelContents
 
@@ -300,7 +300,7 @@ class Knowledge:
         wanted = device_id.lower().rpartition(":")[2].removeprefix("0x")
         return tuple(gpu for gpu in self.gpus if wanted in gpu.pci_ids)
 
-    def card_limits(self, name: str) -> CardLimits | None:
+    def card_limits(self, name: str) -> DataSheet | None:
         """What a card of this name can do at most, by its data sheet; ``None`` where no source is at hand."""
         wanted = names.gpu_key(name)
         return next((limits for known, limits in tables.cards() if wanted in map(names.gpu_key, known)), None)
@@ -340,7 +340,7 @@ class Knowledge:
         *,
         driver_cuda: str | None,
         platform: str,
-    ) -> Support | Refusal:
+    ) -> Support | NoCode:
         """Say which code of a wheel serves a GPU, with what the tables and the metadata know of its cuDNN."""
         row = self.kernel_row(wheel)
         cudnn = names.cudnn_of(contents.requires_dist or ()) or (row.cudnn if row else None)
@@ -365,7 +365,7 @@ class Knowledge:
         sass: Sequence[str],
         ptx: Sequence[str],
         cuda: str | None,
-    ) -> Support | Refusal:
+    ) -> Support | NoCode:
         """Say which of the code that is known of a torch serves a GPU of a machine, as the decision would."""
         return serve(
             capability,

@@ -119,7 +119,7 @@ class GpuName:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CardLimits:
+class DataSheet:
     """What a card can do at most, by its data sheet, without sparsity.
 
     Rates are in TFLOP/s, ``None`` where the card has no such unit or the sheet does not say; ``memory_gb_s`` is the

@@ -9,7 +9,7 @@ from typing import Literal, get_args
 from gpuenv.errors import UsageError
 from gpuenv.knowledge.base import Knowledge
 from gpuenv.knowledge.facts import KernelRow, Platform
-from gpuenv.knowledge.rules import Refusal, serve
+from gpuenv.knowledge.rules import NoCode, serve
 from gpuenv.model.machine import ComputeCapability, Os
 
 PLATFORMS: tuple[str, ...] = get_args(Platform)
@@ -36,7 +36,7 @@ class Column:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
+class MatrixRow:
     """One build of torch with its cells, in the order of the columns. ``driver`` is the least one; ``full_driver`` the
     least one that also takes the build's PTX."""
 
@@ -61,7 +61,7 @@ class Matrix:
     version: str
     releases: tuple[tuple[str, tuple[str, ...]], ...]
     columns: tuple[Column, ...]
-    rows: tuple[Row, ...]
+    rows: tuple[MatrixRow, ...]
 
 
 def matrix(
@@ -136,10 +136,10 @@ def _order(row: KernelRow) -> tuple[list[int], int, list[int]]:
     return [-part for part in digits], PLATFORMS.index(row.platform), [-int(row.variant.removeprefix("cu"))]
 
 
-def _row(knowledge: Knowledge, row: KernelRow, capabilities: Sequence[ComputeCapability]) -> Row:
+def _row(knowledge: Knowledge, row: KernelRow, capabilities: Sequence[ComputeCapability]) -> MatrixRow:
     os: Os = "windows" if row.platform.startswith("win") else "linux"
     floor = knowledge.driver_floor(row.variant, os)
-    return Row(
+    return MatrixRow(
         torch=row.torch,
         variant=row.variant,
         platform=row.platform,
@@ -169,7 +169,7 @@ def _cell(knowledge: Knowledge, row: KernelRow, capability: ComputeCapability) -
         first_cuda=knowledge.first_cuda_for(capability),
         rules=knowledge.code_rules,
     )
-    if isinstance(answer, Refusal):
+    if isinstance(answer, NoCode):
         return Cell(support="none", by="", detail=answer.detail, doubtful=False)
     doubtful = answer.by in row.doubtful
     return Cell(support=answer.support, by=answer.by, detail=answer.warning, doubtful=doubtful)

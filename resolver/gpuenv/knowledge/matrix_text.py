@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
-from gpuenv.knowledge.matrix import PLATFORMS, Cell, Matrix, Row
+from gpuenv.knowledge.matrix import PLATFORMS, Cell, Matrix, MatrixRow
 
 _WORDS = {"native": "native", "ptx": "PTX", "none": "–"}
 LEGEND = (
@@ -64,7 +64,7 @@ def _piped(cells: Sequence[str]) -> str:
     return "| " + " | ".join(cells) + " |"
 
 
-def grid(table: Matrix, *, note: Callable[[Row], str] | None = None, title: str = "") -> Grid:
+def grid(table: Matrix, *, note: Callable[[MatrixRow], str] | None = None, title: str = "") -> Grid:
     """Fold the matrix: neighbouring releases with the same answers share a line, capabilities a column.
 
     The platform has a column where there are several. ``note`` gives each row a last column of this ``title``, two
@@ -116,14 +116,14 @@ def _column_groups(table: Matrix) -> list[list[int]]:
     return groups
 
 
-def _row_groups(table: Matrix) -> list[list[Row]]:
+def _row_groups(table: Matrix) -> list[list[MatrixRow]]:
     """Rows of one variant and platform that follow each other in the releases and say the same; newest first.
 
     Only neighbours in the list of known releases of that platform are folded: a release without a row ends a span.
     """
     releases = {platform: list(known) for platform, known in table.releases}
     ordered = sorted(table.rows, key=lambda row: (PLATFORMS.index(row.platform), -_variant_number(row)))
-    groups: list[list[Row]] = []
+    groups: list[list[MatrixRow]] = []
     for _, same in groupby(ordered, key=lambda row: (row.platform, row.variant)):
         for row in same:
             last = groups[-1][-1] if groups else None
@@ -134,7 +134,7 @@ def _row_groups(table: Matrix) -> list[list[Row]]:
     return groups
 
 
-def _continues(last: Row, row: Row, releases: list[str]) -> bool:
+def _continues(last: MatrixRow, row: MatrixRow, releases: list[str]) -> bool:
     return (
         (last.platform, last.variant) == (row.platform, row.variant)
         and last.published == row.published
@@ -143,7 +143,7 @@ def _continues(last: Row, row: Row, releases: list[str]) -> bool:
     )
 
 
-def _variant_number(row: Row) -> int:
+def _variant_number(row: MatrixRow) -> int:
     return int(row.variant.removeprefix("cu"))
 
 

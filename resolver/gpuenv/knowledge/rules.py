@@ -83,7 +83,7 @@ class Support:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Refusal:
+class NoCode:
     """A GPU is not served, and why."""
 
     detail: str
@@ -101,7 +101,7 @@ def serve(
     doubtful: Sequence[str] = (),
     first_cuda: str | None = None,
     rules: CodeRules | None = None,
-) -> Support | Refusal:
+) -> Support | NoCode:
     """Say which code of a wheel serves a GPU, machine code before PTX, or why none does.
 
     ``cuda`` is the toolkit the wheel was built with, ``driver_cuda`` the CUDA the driver knows; where one of them is
@@ -117,17 +117,17 @@ def serve(
     native = _best(sass, lambda code: _sass_runs(code, capability, cuda, driver_cuda, rules, refused))
     fallback = _best(ptx, lambda code: _ptx_runs(code, capability, cuda, driver_cuda, rules, refused))
     if native is None and fallback is None:
-        return Refusal(detail=_no_code(capability, sass, ptx, refused, platform))
+        return NoCode(detail=_no_code(capability, sass, ptx, refused, platform))
     if floor := _cudnn_refuses(capability, cudnn, rules):
-        return Refusal(detail=floor)
+        return NoCode(detail=floor)
     if native is not None:
         return Support(support="native", by=native, warning=rules.doubt if native in doubtful else "")
     assert fallback is not None
     if problem := _libraries_lack(capability, cuda, first_cuda):
         listed = _no_code(capability, sass, ptx, (), platform)
-        return Refusal(detail=f"{listed} (PTX {fallback} alone does not do: {problem})")
+        return NoCode(detail=f"{listed} (PTX {fallback} alone does not do: {problem})")
     if problem := _ptx_too_new(cuda, driver_cuda):
-        return Refusal(detail=f"no code for {code_of(capability)}, only PTX {fallback}: {problem}")
+        return NoCode(detail=f"no code for {code_of(capability)}, only PTX {fallback}: {problem}")
     warning = f"{fallback} is compiled for {code_of(capability)} by the driver at first use: the first start is slow"
     return Support(support="ptx", by=fallback, warning=warning)
 

@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from gpuenv.knowledge.facts import Architecture, CardLimits, GpuName, ImportCheck, KernelRow, Release, Triton
+from gpuenv.knowledge.facts import Architecture, DataSheet, GpuName, ImportCheck, KernelRow, Release, Triton
 from gpuenv.model.machine import ComputeCapability
 
 Table = Mapping[str, Any]  # Any: decoded TOML; the functions below are the only ones that see it
@@ -146,14 +146,14 @@ def gpu_names() -> tuple[GpuName, ...]:
     )
 
 
-def cards() -> tuple[tuple[tuple[str, ...], CardLimits], ...]:
+def cards() -> tuple[tuple[tuple[str, ...], DataSheet], ...]:
     """Limits of cards, each with the names it goes by."""
     table = read("cards")
     sources = table["sources"]
     return tuple(
         (
             (row["name"], *row.get("names", ())),
-            CardLimits(
+            DataSheet(
                 name=row["name"],
                 memory_gb_s=float(row["memory_gb_s"]),
                 bf16=row.get("bf16"),

@@ -8,7 +8,7 @@ from typing import Literal
 
 from gpuenv.lock.audit import same_file
 from gpuenv.lock.diff import Diff, diff
-from gpuenv.lock.fit import Mismatch
+from gpuenv.lock.fit import LockMismatch
 from gpuenv.lock.model import Lock, LockedPackage, LockInputs
 from gpuenv.model.wheel import Wheel
 
@@ -69,7 +69,7 @@ def check(
     links: Mapping[str, LinkState],
     now: LockInputs,
     fresh: Lock | None,
-    mismatch: Mismatch | None,
+    mismatch: LockMismatch | None,
 ) -> Verdict:
     """Compare a lock with the world as it is.
 

@@ -24,7 +24,7 @@ from gpuenv.lock.model import (
     filename_of,
     is_sha256,
 )
-from gpuenv.lock.reading import MEND, Table
+from gpuenv.lock.reading import MEND, LockTable
 from gpuenv.lock.target import environment_marker
 from gpuenv.model.decision import GpuSupport
 from gpuenv.model.machine import Arch, ComputeCapability, Os
@@ -167,7 +167,7 @@ def parse(text: str, *, origin: str) -> Lock:
     except PylockValidationError as error:
         key = error.context or "the file"
         raise ConfigurationError(f"{origin}: {key}: {error.message}", hints=(MEND,)) from None
-    top = Table(origin, "", document)
+    top = LockTable(origin, "", document)
     tool = document.get("tool")
     if not isinstance(tool, dict) or "gpuenv" not in tool:
         raise ConfigurationError(
@@ -189,13 +189,13 @@ def parse(text: str, *, origin: str) -> Lock:
     return lock
 
 
-def _check_format(ours: Table) -> None:
+def _check_format(ours: LockTable) -> None:
     found = ours.index("format")
     if found != FORMAT:
         ours.fail("format", f"is {found}; this gpuenv reads {FORMAT}")
 
 
-def _read_inputs(table: Table) -> LockInputs:
+def _read_inputs(table: LockTable) -> LockInputs:
     machine = table.table("machine")
     target = MachineTarget(
         os=machine.choice("os", get_args(Os)),
@@ -222,7 +222,7 @@ def _read_inputs(table: Table) -> LockInputs:
     return inputs
 
 
-def _read_decision(table: Table) -> LockedDecision:
+def _read_decision(table: LockTable) -> LockedDecision:
     decision = LockedDecision(
         accelerator=table.choice("accelerator", ("cuda", "cpu")),
         wish=table.choice("wish", get_args(Accelerator)),
@@ -243,7 +243,7 @@ def _read_decision(table: Table) -> LockedDecision:
     return decision
 
 
-def _read_gpu(table: Table) -> GpuSupport:
+def _read_gpu(table: LockTable) -> GpuSupport:
     support = GpuSupport(
         index=table.index("index"),
         name=table.text("name"),
@@ -255,14 +255,14 @@ def _read_gpu(table: Table) -> GpuSupport:
     return support
 
 
-def _capability(table: Table, key: str, text: str) -> ComputeCapability:
+def _capability(table: LockTable, key: str, text: str) -> ComputeCapability:
     try:
         return ComputeCapability.parse(text)
     except ValueError as error:
         table.fail(key, f"is {error}")
 
 
-def _read_package(table: Table) -> LockedPackage:
+def _read_package(table: LockTable) -> LockedPackage:
     wheels = table.tables("wheels")
     if len(wheels) != 1:
         table.fail("wheels", f"lists {len(wheels)} files; a lock of gpuenv names exactly one wheel a package")

@@ -14,7 +14,7 @@ Kind = Literal["added", "removed", "changed", "replaced"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
+class LockChange:
     """One package that differs. ``before`` and ``after`` are versions, ``None`` where it is absent."""
 
     name: str
@@ -40,7 +40,7 @@ class Change:
 class Diff:
     """Every difference: packages by name, and what else of the locks differs (``variant: cu128 -> cu130``)."""
 
-    changes: tuple[Change, ...]
+    changes: tuple[LockChange, ...]
     circumstances: tuple[str, ...] = ()
 
     def __bool__(self) -> bool:
@@ -69,15 +69,15 @@ def same_version(one: str, other: str) -> bool:
         return one == other
 
 
-def _change(old: LockedPackage | None, new: LockedPackage | None) -> Change | None:
+def _change(old: LockedPackage | None, new: LockedPackage | None) -> LockChange | None:
     if old is None and new is not None:
-        return Change(name=new.name, kind="added", before=None, after=new.version, family=new.family)
+        return LockChange(name=new.name, kind="added", before=None, after=new.version, family=new.family)
     if old is not None and new is None:
-        return Change(name=old.name, kind="removed", before=old.version, after=None, family=old.family)
+        return LockChange(name=old.name, kind="removed", before=old.version, after=None, family=old.family)
     assert old is not None
     assert new is not None
     if not same_version(old.version, new.version):
-        return Change(
+        return LockChange(
             name=new.name,
             kind="changed",
             before=old.version,
@@ -86,7 +86,7 @@ def _change(old: LockedPackage | None, new: LockedPackage | None) -> Change | No
             detail=_commits(old, new),
         )
     if old.sha256 != new.sha256:
-        return Change(
+        return LockChange(
             name=new.name,
             kind="replaced",
             before=old.version,

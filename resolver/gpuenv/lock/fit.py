@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 from gpuenv.knowledge.base import Knowledge
-from gpuenv.knowledge.rules import Refusal
+from gpuenv.knowledge.rules import NoCode
 from gpuenv.lock.making import glibc_of
 from gpuenv.lock.model import Lock
 from gpuenv.model.machine import Machine
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Mismatch:
+class LockMismatch:
     """Why a lock is not for a machine. ``found`` and ``locked`` are the two facts that do not go together."""
 
     what: Literal["os", "arch", "libc", "gpu", "driver", "kernels", "cpu"]
@@ -22,7 +22,7 @@ class Mismatch:
     found: str
 
 
-def fits_machine(lock: Lock, machine: Machine, knowledge: Knowledge) -> Mismatch | None:
+def fits_machine(lock: Lock, machine: Machine, knowledge: Knowledge) -> LockMismatch | None:
     """Say why ``machine`` must not use the lock, ``None`` where it may. Only its GPUs in scope should be in it.
 
     The machine need not be the one the lock was made on: what counts is that every GPU has code in the locked torch and
@@ -31,31 +31,33 @@ def fits_machine(lock: Lock, machine: Machine, knowledge: Knowledge) -> Mismatch
     return _platform(lock, machine) or _accelerator(lock, machine, knowledge)
 
 
-def _platform(lock: Lock, machine: Machine) -> Mismatch | None:
+def _platform(lock: Lock, machine: Machine) -> LockMismatch | None:
     target = lock.inputs.target
     arch = "aarch64" if machine.os == "linux" and machine.arch == "arm64" else machine.arch
     if machine.os != target.os:
-        return Mismatch(
+        return LockMismatch(
             what="os", sentence=f"made for {target.os}, this is {machine.os}", locked=target.os, found=machine.os
         )
     if arch != target.arch:
-        return Mismatch(what="arch", sentence=f"made for {target.arch}, this is {arch}", locked=target.arch, found=arch)
+        return LockMismatch(
+            what="arch", sentence=f"made for {target.arch}, this is {arch}", locked=target.arch, found=arch
+        )
     need, have = glibc_of(target.libc), glibc_of(machine.libc)
     if need is not None and (have is None or have < need):
         found = machine.libc or "no glibc"
-        return Mismatch(
+        return LockMismatch(
             what="libc", sentence=f"needs {target.libc}, this has {found}", locked=str(target.libc), found=found
         )
     return None
 
 
-def _accelerator(lock: Lock, machine: Machine, knowledge: Knowledge) -> Mismatch | None:
+def _accelerator(lock: Lock, machine: Machine, knowledge: Knowledge) -> LockMismatch | None:
     decision = lock.decision
     if decision.accelerator == "cpu":
         if decision.wish == "cpu" or not machine.gpus:
             return None
         names = ", ".join(gpu.name for gpu in machine.gpus)
-        return Mismatch(
+        return LockMismatch(
             what="cpu",
             sentence=f"holds a CPU build, made where there was no GPU; this machine has {names}",
             locked="cpu",
@@ -63,12 +65,12 @@ def _accelerator(lock: Lock, machine: Machine, knowledge: Knowledge) -> Mismatch
         )
     if not machine.gpus or machine.driver is None:
         found = "no NVIDIA GPU" if not machine.gpus else "no NVIDIA driver"
-        return Mismatch(
+        return LockMismatch(
             what="gpu", sentence=f"needs an NVIDIA GPU, this machine has {found}", locked=decision.variant, found=found
         )
     least, driver = _least_driver(lock, machine, knowledge), machine.driver
     if least is not None and knowledge.driver_reach(machine, least) is None:
-        return Mismatch(
+        return LockMismatch(
             what="driver",
             sentence=f"{decision.variant} needs driver {least} or newer, this has {driver.version} ({driver.place})",
             locked=least,
@@ -86,7 +88,7 @@ def _least_driver(lock: Lock, machine: Machine, knowledge: Knowledge) -> str | N
     return here.minimum if here and any(each and each.minimum == least for each in floors.values()) else least
 
 
-def _kernels(lock: Lock, machine: Machine, knowledge: Knowledge) -> Mismatch | None:
+def _kernels(lock: Lock, machine: Machine, knowledge: Knowledge) -> LockMismatch | None:
     decision = lock.decision
     # Decided with the whole wheel at hand; the lock keeps only a part of what was known then. PTX is asked about again,
     # because it depends on the driver.
@@ -101,8 +103,8 @@ def _kernels(lock: Lock, machine: Machine, knowledge: Knowledge) -> Mismatch | N
             ptx=decision.ptx,
             cuda=knowledge.cuda_of(decision.variant),
         )
-        if isinstance(answer, Refusal):
-            return Mismatch(
+        if isinstance(answer, NoCode):
+            return LockMismatch(
                 what="kernels",
                 sentence=f"torch {decision.torch} does not serve GPU {gpu.index} ({gpu.name}): {answer.detail}",
                 locked=" ".join((*decision.sass, *decision.ptx)),

@@ -15,7 +15,7 @@ MEND = "lock again: gpuenv lock --upgrade"
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class LockTable:
     """Typed, checked access to one table of a file. ``path`` is its dotted place (``packages[3].tool.gpuenv``)."""
 
     origin: str
@@ -91,21 +91,21 @@ class Table:
             self.fail(key, f"is {found!r}; it can be " + ", ".join(choices))
         return chosen
 
-    def table(self, key: str) -> Table:
+    def table(self, key: str) -> LockTable:
         """A table below this one."""
         found = self._get(key)
         if not isinstance(found, Mapping):
             self.fail(key, f"is {_kind(found)}, not a table" if found is not None else "is missing")
-        return Table(self.origin, self._at(key), found)
+        return LockTable(self.origin, self._at(key), found)
 
-    def tables(self, key: str) -> tuple[Table, ...]:
+    def tables(self, key: str) -> tuple[LockTable, ...]:
         """A list of tables, empty where the key is absent."""
         found = self._get(key)
         if found is None:
             return ()
         if not isinstance(found, list) or not all(isinstance(entry, Mapping) for entry in found):
             self.fail(key, "is not a list of tables")
-        return tuple(Table(self.origin, f"{self._at(key)}[{place}]", entry) for place, entry in enumerate(found))
+        return tuple(LockTable(self.origin, f"{self._at(key)}[{place}]", entry) for place, entry in enumerate(found))
 
     def end(self) -> None:
         """Refuse keys nobody asked for: a lock made by a newer gpuenv is not half understood."""

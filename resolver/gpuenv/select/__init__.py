@@ -2,7 +2,7 @@
 
 from gpuenv.select.about import about
 from gpuenv.select.decide import decide
-from gpuenv.select.request import Mismatch, Request, fits, wants_cpu
+from gpuenv.select.request import ProfileMismatch, Request, fits, wants_cpu
 from gpuenv.select.settle import settle
 
-__all__ = ["Mismatch", "Request", "about", "decide", "fits", "settle", "wants_cpu"]
+__all__ = ["ProfileMismatch", "Request", "about", "decide", "fits", "settle", "wants_cpu"]

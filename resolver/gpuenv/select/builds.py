@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from gpuenv.knowledge import Knowledge
 from gpuenv.model.wheel import WheelContents
-from gpuenv.select.candidates import Entry, label
+from gpuenv.select.candidates import CatalogEntry, label
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class Apart:
     unknown: bool = False
 
 
-def built_with(knowledge: Knowledge, entry: Entry, read: WheelContents | None) -> str | None:
+def built_with(knowledge: Knowledge, entry: CatalogEntry, read: WheelContents | None) -> str | None:
     """CUDA of a companion (``""``: built without), by what was read out of it, else by its name or folder.
 
     ``None`` where nothing tells it. A file in a folder of wheels is believed only where it does not say otherwise.
@@ -34,7 +34,7 @@ def built_with(knowledge: Knowledge, entry: Entry, read: WheelContents | None) -
     return None
 
 
-def same(knowledge: Knowledge, torch: Entry, entry: Entry, read: WheelContents | None) -> bool:
+def same(knowledge: Knowledge, torch: CatalogEntry, entry: CatalogEntry, read: WheelContents | None) -> bool:
     """Whether a companion that goes with torch is of the very same CUDA, as far as anybody compares it."""
     if entry.wheel.project not in knowledge.import_checks or torch.variant is None:
         return True
@@ -42,7 +42,12 @@ def same(knowledge: Knowledge, torch: Entry, entry: Entry, read: WheelContents |
 
 
 def compare(
-    knowledge: Knowledge, torch: Entry, entry: Entry, read: WheelContents | None, *, unreadable: str | None = None
+    knowledge: Knowledge,
+    torch: CatalogEntry,
+    entry: CatalogEntry,
+    read: WheelContents | None,
+    *,
+    unreadable: str | None = None,
 ) -> Unread | Apart | None:
     """Compare the build of a companion with that of a torch wheel; ``None`` where they go together.
 
@@ -64,7 +69,7 @@ def compare(
     return Apart(f"{label(entry.wheel)} is {_words(own)}, {label(torch.wheel)} is {_words(theirs)}{refuses}")
 
 
-def _anybodys(entry: Entry) -> bool:
+def _anybodys(entry: CatalogEntry) -> bool:
     """Whether a wheel is read although its name tells the build: a file in a folder may be anybody's."""
     return entry.wheel.source == "find-links"
 

@@ -21,11 +21,11 @@ _OTHER_LOCAL = re.compile(r"(rocm|xpu)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class CatalogEntry:
     """One wheel of the catalog.
 
     ``variant`` is the build (``cu128``, ``cpu``), ``None`` where neither name nor folder nor table tells it.
-    ``pythons`` are the interpreters of the request it runs on, best first; empty before the tags were judged.
+    ``pythons`` are the interpreters of the request it runs on, best first; empty before the tags were checked.
     """
 
     wheel: Wheel
@@ -64,7 +64,7 @@ def label(wheel: Wheel) -> str:
     return f"{text} ({', '.join(notes)})" if notes else text
 
 
-def parse_entry(wheel: Wheel, knowledge: Knowledge) -> Entry | None:
+def parse_entry(wheel: Wheel, knowledge: Knowledge) -> CatalogEntry | None:
     """Take a wheel's names apart; ``None`` where file name or version cannot be read."""
     version = parse_version(wheel.version)
     parts = wheel.filename.removesuffix(".whl").split("-")
@@ -72,7 +72,7 @@ def parse_entry(wheel: Wheel, knowledge: Knowledge) -> Entry | None:
         return None
     tags = TagSet(*parts[-3:])
     build, variant = build_of(wheel, tags.platform, knowledge)
-    return Entry(
+    return CatalogEntry(
         wheel=wheel,
         version=version,
         tags=tags,
@@ -146,30 +146,30 @@ def _build_tag(text: str) -> tuple[int, str]:
     return (int(match[1]), match[2]) if match else (0, text)
 
 
-class Facts:
+class ReadContents:
     """What was read out of wheels, found by wheel or by a sibling of another Python.
 
     Wheels of one build that differ by Python alone carry the same code (research/torch-matrix.md: checked on all Python
     tags of 2.10.0 and 2.15.0), so one of them is read, not seven.
     """
 
-    def __init__(self, contents: Mapping[str, WheelContents], entries: Mapping[str, Entry]) -> None:
+    def __init__(self, contents: Mapping[str, WheelContents], entries: Mapping[str, CatalogEntry]) -> None:
         self._contents = contents
         self._siblings: dict[tuple[str, ...], list[str]] = {}
         for url in sorted(contents):
             if url in entries:
                 self._siblings.setdefault(entries[url].sibling_key, []).append(url)
 
-    def kernels(self, entry: Entry) -> WheelContents | None:
+    def kernels(self, entry: CatalogEntry) -> WheelContents | None:
         """Contents that tell CUDA or CPU, and the architectures of a CUDA build."""
         found = (each for each in self._of(entry) if each.cuda == "" or (each.sass is not None and each.cuda))
         return next(found, None)
 
-    def build(self, entry: Entry) -> WheelContents | None:
+    def build(self, entry: CatalogEntry) -> WheelContents | None:
         """Contents that tell the CUDA a companion is built with."""
         return next((each for each in self._of(entry) if each.cuda is not None), None)
 
-    def requires(self, entry: Entry) -> tuple[str, ...] | None:
+    def requires(self, entry: CatalogEntry) -> tuple[str, ...] | None:
         """Requires-Dist as read from this very wheel.
 
         No sibling speaks for it: the wheels of one nightly are built by a job a Python, each against the newest torch
@@ -178,6 +178,6 @@ class Facts:
         contents = self._contents.get(entry.wheel.url)
         return None if contents is None else contents.requires_dist
 
-    def _of(self, entry: Entry) -> list[WheelContents]:
+    def _of(self, entry: CatalogEntry) -> list[WheelContents]:
         urls = [entry.wheel.url, *self._siblings.get(entry.sibling_key, ())]
         return [self._contents[url] for url in urls if url in self._contents]

@@ -9,15 +9,15 @@ from packaging.version import Version
 
 from gpuenv.model.decision import Question
 from gpuenv.select import family
-from gpuenv.select.candidates import Entry, public_version
-from gpuenv.select.hearing import Hearing
+from gpuenv.select.candidates import CatalogEntry, public_version
+from gpuenv.select.evaluation import Evaluation
 from gpuenv.select.kernels import Served, Unknown
 from gpuenv.select.rank import Rank
 
 _RELEASES_ASKED = 3
 """How many releases back companions are read for a piece of advice: each costs a request or two."""
 
-FamilyOf = Callable[[Entry], family.Outcome]
+FamilyOf = Callable[[CatalogEntry], family.Outcome]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,17 +26,19 @@ class Chosen:
     have less of the family."""
 
     outcome: Served
-    found: family.Found
-    passed: tuple[tuple[Entry, family.Found], ...] = ()
+    found: family.TorchFamily
+    passed: tuple[tuple[CatalogEntry, family.TorchFamily], ...] = ()
 
 
-def fullest(hearing: Hearing, place: int, first: family.Found, family_of: FamilyOf) -> Chosen | tuple[Question, ...]:
+def fullest(
+    evaluation: Evaluation, place: int, first: family.TorchFamily, family_of: FamilyOf
+) -> Chosen | tuple[Question, ...]:
     """Choose among the wheels that are equal in code, channel and release to the one at ``place``, which comes first:
     the one that leaves out the least. Where something has to be read for that, the questions."""
-    rank, outcome = hearing.standing[place]
+    rank, outcome = evaluation.candidates[place]
     assert isinstance(outcome, Served)
     best, passed = Chosen(outcome=outcome, found=first), [(outcome.entry, first)]
-    for other, peer in hearing.standing[place + 1 :]:
+    for other, peer in evaluation.candidates[place + 1 :]:
         if not best.found.left_out or not _equal(rank, other):
             break
         found = family_of(peer.entry)
@@ -51,9 +53,9 @@ def fullest(hearing: Hearing, place: int, first: family.Found, family_of: Family
     return best
 
 
-def other_release(hearing: Hearing, chosen: Chosen, family_of: FamilyOf) -> Version | tuple[Question, ...] | None:
+def other_release(evaluation: Evaluation, chosen: Chosen, family_of: FamilyOf) -> Version | tuple[Question, ...] | None:
     """The newest other release of torch that would be chosen with its whole family, were it asked for by number."""
-    for number, group in enumerate(_releases(hearing)):
+    for number, group in enumerate(_releases(evaluation)):
         version = public_version(group[0].entry.wheel.version)
         if version == public_version(chosen.outcome.entry.wheel.version):
             continue
@@ -61,22 +63,22 @@ def other_release(hearing: Hearing, chosen: Chosen, family_of: FamilyOf) -> Vers
             found = family_of(outcome.entry)
             if isinstance(found, family.Missing) or found.left_out or isinstance(outcome, Unknown):
                 continue
-            if isinstance(found, family.Found):
+            if isinstance(found, family.TorchFamily):
                 return version
             return found.questions if number <= _RELEASES_ASKED else None
     return None
 
 
-def _releases(hearing: Hearing) -> Iterator[list[Served | Unknown]]:
+def _releases(evaluation: Evaluation) -> Iterator[list[Served | Unknown]]:
     """The candidates by release, best first; of each release those among which the fullest family decides."""
     seen: set[Version] = set()
-    for place, (rank, outcome) in enumerate(hearing.standing):
+    for place, (rank, outcome) in enumerate(evaluation.candidates):
         version = public_version(outcome.entry.wheel.version)
         if version in seen:
             continue
         seen.add(version)
         peers = [outcome]
-        for other, peer in hearing.standing[place + 1 :]:
+        for other, peer in evaluation.candidates[place + 1 :]:
             if not _equal(rank, other):
                 break
             peers.append(peer)

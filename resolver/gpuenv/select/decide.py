@@ -13,16 +13,16 @@ from gpuenv.model.machine import Machine
 from gpuenv.model.profile import Profile
 from gpuenv.model.wheel import Catalog, Wheel, WheelContents
 from gpuenv.select import completeness, family, nothing, rules, words
-from gpuenv.select.candidates import Entry, public_version
+from gpuenv.select.candidates import CatalogEntry, public_version
 from gpuenv.select.completeness import Chosen
-from gpuenv.select.docket import Docket
+from gpuenv.select.evaluation import Evaluation, distinct, evaluate, filter_wheels, refuse_torch
 from gpuenv.select.family import Companions
-from gpuenv.select.hearing import Hearing, distinct, hear, refuse_torch, sift
 from gpuenv.select.kernels import Unknown
 from gpuenv.select.prepare import prepare
-from gpuenv.select.request import Mismatch, Request, fits
-from gpuenv.select.rules import Case
+from gpuenv.select.request import ProfileMismatch, Request, fits
+from gpuenv.select.rules import Problem
 from gpuenv.select.target import Refusal
+from gpuenv.select.verdicts import Verdicts
 
 _NOT_NEEDED = "not read: a better candidate was accepted"
 
@@ -45,148 +45,150 @@ def decide(
     mismatch = fits(profile, machine, request, knowledge)
     if mismatch is not None:
         return _mismatched(mismatch, catalog)
-    case, wishes = prepare(machine, profile, request, knowledge)
-    return choose(hear(case, profile, wishes, sift(case, catalog), facts))
+    problem = prepare(machine, profile, request, knowledge)
+    return choose(evaluate(problem, filter_wheels(problem, catalog), facts))
 
 
-def _mismatched(mismatch: Mismatch, catalog: Catalog) -> NoDecision:
-    docket = Docket()
+def _mismatched(mismatch: ProfileMismatch, catalog: Catalog) -> NoDecision:
+    verdicts = Verdicts()
     for wheel in distinct(catalog.wheels):
-        docket.refuse(wheel, Refusal("excluded", "not looked at: profile and machine do not go together"))
-    return NoDecision(summary=mismatch.message, causes=(), hints=mismatch.hints, rejected=docket.rejected())
+        verdicts.refuse(wheel, Refusal("excluded", "not looked at: profile and machine do not go together"))
+    return NoDecision(summary=mismatch.message, causes=(), hints=mismatch.hints, rejected=verdicts.rejected())
 
 
-def choose(hearing: Hearing) -> Decision | Questions | NoDecision:
+def choose(evaluation: Evaluation) -> Decision | Questions | NoDecision:
     """Walk the candidates from the best on until one has its family."""
-    companions = Companions(hearing.companions)
-    for place, (_, outcome) in enumerate(hearing.standing):
-        found = _family(hearing, outcome.entry, companions=companions)
+    companions = Companions(evaluation.companions)
+    for place, (_, outcome) in enumerate(evaluation.candidates):
+        found = _family(evaluation, outcome.entry, companions=companions)
         if isinstance(found, family.Missing):
-            refuse_torch(hearing, outcome.entry, Refusal("companion", found.detail))
+            refuse_torch(evaluation, outcome.entry, Refusal("companion", found.detail))
             continue
         if isinstance(outcome, Unknown):
-            if (limit := _reads_spent(hearing)) is None:
+            if (limit := _reads_spent(evaluation)) is None:
                 return Questions(items=(Question(wheel=outcome.entry.wheel, about=outcome.about),))
-            refuse_torch(hearing, outcome.entry, limit)
+            refuse_torch(evaluation, outcome.entry, limit)
             continue
         if isinstance(found, family.Needed):
             return Questions(items=found.questions)
-        if not outcome.native and _nightly_left(hearing):
-            _settle_rest(hearing)
-            return nothing.only_ptx(hearing, outcome)
-        return _fullest(hearing, place, found, companions)
-    _settle_rest(hearing)
-    return nothing.no_decision(hearing, wants_nightly=_nightly_left(hearing))
+        if not outcome.native and _nightly_left(evaluation):
+            _settle_rest(evaluation)
+            return nothing.only_ptx(evaluation, outcome)
+        return _fullest(evaluation, place, found, companions)
+    _settle_rest(evaluation)
+    return nothing.no_decision(evaluation, wants_nightly=_nightly_left(evaluation))
 
 
-def _fullest(hearing: Hearing, place: int, found: family.Found, companions: Companions) -> Decision | Questions:
+def _fullest(
+    evaluation: Evaluation, place: int, found: family.TorchFamily, companions: Companions
+) -> Decision | Questions:
     """Take the fullest family at this torch, and find out what would bring the rest of it."""
-    family_of = partial(_family, hearing, companions=companions)
-    chosen = completeness.fullest(hearing, place, found, family_of)
+    family_of = partial(_family, evaluation, companions=companions)
+    chosen = completeness.fullest(evaluation, place, found, family_of)
     if isinstance(chosen, tuple):
         return Questions(items=chosen)
-    other = completeness.other_release(hearing, chosen, family_of) if chosen.found.left_out else None
+    other = completeness.other_release(evaluation, chosen, family_of) if chosen.found.left_out else None
     if isinstance(other, tuple):
         return Questions(items=other)
-    return _decision(hearing, chosen, companions, other=other)
+    return _decision(evaluation, chosen, companions, other=other)
 
 
-def _family(hearing: Hearing, entry: Entry, *, companions: Companions) -> family.Outcome:
+def _family(evaluation: Evaluation, entry: CatalogEntry, *, companions: Companions) -> family.Outcome:
     return family.find_family(
-        hearing.case,
+        evaluation.problem,
         entry,
         companions,
-        hearing.facts,
-        required=hearing.wishes.required,
-        optional=hearing.wishes.optional,
+        evaluation.facts,
+        required=evaluation.problem.constraints.required,
+        optional=evaluation.problem.constraints.optional,
     )
 
 
-def _reads_spent(hearing: Hearing) -> Refusal | None:
+def _reads_spent(evaluation: Evaluation) -> Refusal | None:
     """The limit of reading: a page of 60 nightlies in which no wheel has the code is not read to its end."""
     read = {
         entry.sibling_key
-        for entry, refusal in hearing.judged
-        if refusal.reason == "kernels" and hearing.facts.kernels(entry)
+        for entry, refusal in evaluation.refused
+        if refusal.reason == "kernels" and evaluation.facts.kernels(entry)
     }
-    if len(read) < hearing.case.request.most_reads:
+    if len(read) < evaluation.problem.request.most_reads:
         return None
     return Refusal("unknown-kernels", f"not read: {len(read)} newer wheels were read, and none has the code")
 
 
-def _nightly_left(hearing: Hearing) -> bool:
+def _nightly_left(evaluation: Evaluation) -> bool:
     """Whether the profile allows nightlies and none were offered yet. A CPU build never needs one for its kernels."""
-    case = hearing.case
-    pinned = any(specifiers.prereleases for specifiers in case.wanted["torch"])
-    offered = case.request.nightly_offered or hearing.nightly
-    return case.channel == "auto" and not offered and (not case.cpu or pinned)
+    problem = evaluation.problem
+    pinned = any(specifiers.prereleases for specifiers in problem.constraints.versions["torch"])
+    offered = problem.request.nightly_offered or evaluation.nightly
+    return problem.channel == "auto" and not offered and (not problem.cpu or pinned)
 
 
-def _settle_rest(hearing: Hearing) -> None:
+def _settle_rest(evaluation: Evaluation) -> None:
     """Give a verdict to everything that was not accepted."""
-    for _, outcome in hearing.standing:
-        if not hearing.docket.has(outcome.entry.wheel):
-            hearing.docket.refuse(outcome.entry.wheel, Refusal("unknown-kernels", _NOT_NEEDED))
-    for entry in hearing.companions:
-        if not hearing.docket.has(entry.wheel):
-            hearing.docket.refuse(entry.wheel, Refusal("companion", "goes with no torch that was accepted"))
+    for _, outcome in evaluation.candidates:
+        if not evaluation.verdicts.has(outcome.entry.wheel):
+            evaluation.verdicts.refuse(outcome.entry.wheel, Refusal("unknown-kernels", _NOT_NEEDED))
+    for entry in evaluation.companions:
+        if not evaluation.verdicts.has(entry.wheel):
+            evaluation.verdicts.refuse(entry.wheel, Refusal("companion", "goes with no torch that was accepted"))
 
 
-def _accept(hearing: Hearing, chosen: Chosen, companions: Companions) -> None:
+def _accept(evaluation: Evaluation, chosen: Chosen, companions: Companions) -> None:
     """Rank the chosen family 0 and every other complete one after it, as far as nothing has to be read for it."""
-    ranks: dict[str, tuple[Entry, int, str]] = {}
-    families: list[family.Found] = [chosen.found]
-    for _, outcome in hearing.standing:
-        if isinstance(outcome, Unknown) or outcome is chosen.outcome or hearing.docket.has(outcome.entry.wheel):
+    ranks: dict[str, tuple[CatalogEntry, int, str]] = {}
+    families: list[family.TorchFamily] = [chosen.found]
+    for _, outcome in evaluation.candidates:
+        if isinstance(outcome, Unknown) or outcome is chosen.outcome or evaluation.verdicts.has(outcome.entry.wheel):
             continue
-        match _family(hearing, outcome.entry, companions=companions):
-            case family.Found() as other:
+        match _family(evaluation, outcome.entry, companions=companions):
+            case family.TorchFamily() as other:
                 families.append(other)
             case family.Missing(detail=detail):
-                hearing.docket.refuse(outcome.entry.wheel, Refusal("companion", detail))
+                evaluation.verdicts.refuse(outcome.entry.wheel, Refusal("companion", detail))
             case family.Needed():
-                hearing.docket.refuse(outcome.entry.wheel, Refusal("companion", _NOT_NEEDED))
+                evaluation.verdicts.refuse(outcome.entry.wheel, Refusal("companion", _NOT_NEEDED))
     for number, each in enumerate(families):
         for entry in each.members:
             ranks.setdefault(entry.wheel.url, (entry, number, f"Python {each.python}"))
     for entry, number, detail in ranks.values():
-        hearing.docket.accept(entry.wheel, rank=number, detail=detail)
+        evaluation.verdicts.accept(entry.wheel, rank=number, detail=detail)
 
 
-def _decision(hearing: Hearing, chosen: Chosen, companions: Companions, *, other: Version | None) -> Decision:
-    case, outcome, found = hearing.case, chosen.outcome, chosen.found
+def _decision(evaluation: Evaluation, chosen: Chosen, companions: Companions, *, other: Version | None) -> Decision:
+    problem, outcome, found = evaluation.problem, chosen.outcome, chosen.found
     entry = outcome.entry
-    because = words.because(hearing, chosen)
-    _accept(hearing, chosen, companions)
-    _settle_rest(hearing)
+    because = words.because(evaluation, chosen)
+    _accept(evaluation, chosen, companions)
+    _settle_rest(evaluation)
     return Decision(
-        profile=hearing.profile.name,
-        accelerator="cpu" if case.cpu else "cuda",
+        profile=evaluation.problem.profile.name,
+        accelerator="cpu" if problem.cpu else "cuda",
         python=found.python,
         channel=entry.wheel.channel,
         variant=entry.variant or "unknown",
         source=entry.wheel.source,
         packages=tuple(member.wheel for member in found.members),
-        requires=family.known_requires(case, found.members, hearing.facts),
-        others=hearing.wishes.others,
+        requires=family.known_requires(problem, found.members, evaluation.facts),
+        others=evaluation.problem.constraints.others,
         kernels=outcome.kernels,
         gpus=outcome.gpus,
-        driver=_driver_support(case, entry),
+        driver=_driver_support(problem, entry),
         because=because,
-        warnings=words.warnings(hearing, chosen, other=other),
-        accepted=hearing.docket.accepted(),
-        rejected=hearing.docket.rejected(),
-        alternatives=_alternatives(hearing, chosen, companions),
+        warnings=words.warnings(evaluation, chosen, other=other),
+        accepted=evaluation.verdicts.accepted(),
+        rejected=evaluation.verdicts.rejected(),
+        alternatives=_alternatives(evaluation, chosen, companions),
     )
 
 
-def _alternatives(hearing: Hearing, chosen: Chosen, companions: Companions) -> tuple[Wheel, ...]:
+def _alternatives(evaluation: Evaluation, chosen: Chosen, companions: Companions) -> tuple[Wheel, ...]:
     """The chosen family and, of the same channel, source and Python, the best wheel of every other release."""
     entry, python = chosen.outcome.entry, chosen.found.python
     projects = [member.wheel.project for member in chosen.found.members[1:]]
     rows = {(each.wheel.project, public_version(each.wheel.version)): each.wheel for each in chosen.found.members}
-    missing = {other.wheel.url for other, refusal in hearing.judged if refusal.reason == "companion"}
-    for _, outcome in hearing.standing:
+    missing = {other.wheel.url for other, refusal in evaluation.refused if refusal.reason == "companion"}
+    for _, outcome in evaluation.candidates:
         other = outcome.entry
         if other.origin != entry.origin or python not in other.pythons or other.wheel.url in missing:
             continue
@@ -199,11 +201,11 @@ def _alternatives(hearing: Hearing, chosen: Chosen, companions: Companions) -> t
     return tuple(rows.values())
 
 
-def _driver_support(case: Case, entry: Entry) -> DriverSupport | None:
-    driver = case.machine.driver
-    if case.cpu or driver is None or entry.variant is None:
+def _driver_support(problem: Problem, entry: CatalogEntry) -> DriverSupport | None:
+    driver = problem.machine.driver
+    if problem.cpu or driver is None or entry.variant is None:
         return None
-    verdict = rules.judge_driver(case, entry.variant)
+    verdict = rules.check_driver(problem, entry.variant)
     if verdict.floor is None:
         return None
     return DriverSupport(

@@ -12,8 +12,8 @@ from packaging.version import Version
 
 from gpuenv.model.decision import Question
 from gpuenv.select import builds
-from gpuenv.select.candidates import Entry, Facts, public_version
-from gpuenv.select.rules import Case
+from gpuenv.select.candidates import CatalogEntry, ReadContents, public_version
+from gpuenv.select.rules import Problem
 
 NIGHTLY_DAYS = 7
 """A companion nightly pins torch of its own day or of a few days before (up to four were seen: research/nightlies.md),
@@ -24,12 +24,12 @@ NUMBERED_LIKE_TORCH = frozenset({"torchaudio"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
+class TorchFamily:
     """A consistent family: the torch wheel first, then the companions by name. ``left_out`` says which optional
     package has no consistent wheel, and why."""
 
     python: str
-    members: tuple[Entry, ...]
+    members: tuple[CatalogEntry, ...]
     left_out: tuple[tuple[str, str], ...] = ()
 
 
@@ -49,24 +49,24 @@ class Needed:
     left_out: tuple[tuple[str, str], ...] = ()
 
 
-Outcome = Found | Missing | Needed
+Outcome = TorchFamily | Missing | Needed
 
 
 class Companions:
     """The companion wheels that passed the rules, found by where they may serve. Sorted lists are made once a place."""
 
-    def __init__(self, entries: Iterable[Entry]) -> None:
-        self._by_place: dict[tuple[str, str, str, str | None], list[Entry]] = {}
+    def __init__(self, entries: Iterable[CatalogEntry]) -> None:
+        self._by_place: dict[tuple[str, str, str, str | None], list[CatalogEntry]] = {}
         self._folders: set[tuple[str, str, str]] = set()
-        self._sorted: dict[tuple[str, str, str, str | None, str], list[Entry]] = {}
-        self._days: dict[tuple[str, str, str, str | None, str], dict[str, list[Entry]]] = {}
+        self._sorted: dict[tuple[str, str, str, str | None, str], list[CatalogEntry]] = {}
+        self._days: dict[tuple[str, str, str, str | None, str], dict[str, list[CatalogEntry]]] = {}
         for entry in entries:
             project = entry.wheel.project
             self._by_place.setdefault((project, *entry.origin, entry.variant), []).append(entry)
             if entry.wheel.variant is not None:
                 self._folders.add((project, *entry.origin))
 
-    def beside(self, torch: Entry, project: str, python: str) -> list[Entry]:
+    def beside(self, torch: CatalogEntry, project: str, python: str) -> list[CatalogEntry]:
         """Wheels of a project that may stand beside a torch wheel, best first, before their metadata is looked at.
 
         Of a nightly the nearest day first, else the newest version first.
@@ -75,7 +75,7 @@ class Companions:
         if place not in self._sorted:
             entries = [entry for entry in self._of_build(torch, project) if python in entry.pythons]
             self._sorted[place] = sorted(entries, key=_order, reverse=True)
-            days: dict[str, list[Entry]] = {}
+            days: dict[str, list[CatalogEntry]] = {}
             for entry in self._sorted[place]:
                 days.setdefault(entry.day or "", []).append(entry)
             self._days[place] = days
@@ -84,7 +84,7 @@ class Companions:
         days = self._days[place]
         return [entry for day in (*_days_from(torch.day), "") for entry in days.get(day, ())]
 
-    def _of_build(self, torch: Entry, project: str) -> list[Entry]:
+    def _of_build(self, torch: CatalogEntry, project: str) -> list[CatalogEntry]:
         """One build, one variant. A wheel that does not say its variant stands beside torch only where its project has
         no variants in that source: one at a channel's root, or in a folder of files without local versions."""
         place = (project, *torch.origin)
@@ -95,10 +95,10 @@ class Companions:
 
 
 def find_family(
-    case: Case,
-    torch: Entry,
+    problem: Problem,
+    torch: CatalogEntry,
     companions: Companions,
-    facts: Facts,
+    facts: ReadContents,
     *,
     required: Sequence[str],
     optional: Sequence[str],
@@ -106,31 +106,35 @@ def find_family(
     """Find the companions of a torch wheel, or what is missing, or what has to be read."""
     best: Outcome = Missing(project="torch", detail="no interpreter")
     for python in torch.pythons:
-        outcome = _for_python(case, torch, python, companions, facts, required=required, optional=optional)
-        if isinstance(outcome, Needed) or (isinstance(outcome, Found) and not outcome.left_out):
+        outcome = _for_python(problem, torch, python, companions, facts, required=required, optional=optional)
+        if isinstance(outcome, Needed) or (isinstance(outcome, TorchFamily) and not outcome.left_out):
             return outcome
-        fuller = isinstance(best, Found) and isinstance(outcome, Found) and len(outcome.left_out) < len(best.left_out)
-        if not isinstance(best, Found) or fuller:
+        fuller = (
+            isinstance(best, TorchFamily)
+            and isinstance(outcome, TorchFamily)
+            and len(outcome.left_out) < len(best.left_out)
+        )
+        if not isinstance(best, TorchFamily) or fuller:
             best = outcome
     return best
 
 
 def _for_python(
-    case: Case,
-    torch: Entry,
+    problem: Problem,
+    torch: CatalogEntry,
     python: str,
     companions: Companions,
-    facts: Facts,
+    facts: ReadContents,
     *,
     required: Sequence[str],
     optional: Sequence[str],
 ) -> Outcome:
-    members: list[Entry] = []
+    members: list[CatalogEntry] = []
     left_out: list[tuple[str, str]] = []
     questions: list[Question] = []
     for project in (*required, *optional):
-        match _one(case, torch, project, python, companions, facts):
-            case Entry() as entry:
+        match _one(problem, torch, project, python, companions, facts):
+            case CatalogEntry() as entry:
                 members.append(entry)
             case Question() as question:
                 questions.append(question)
@@ -141,72 +145,72 @@ def _for_python(
     if questions:
         return Needed(questions=tuple(questions), left_out=tuple(left_out))
     members.sort(key=lambda entry: entry.wheel.project)
-    return Found(python=python, members=(torch, *members), left_out=tuple(left_out))
+    return TorchFamily(python=python, members=(torch, *members), left_out=tuple(left_out))
 
 
 def _one(
-    case: Case, torch: Entry, project: str, python: str, companions: Companions, facts: Facts
-) -> Entry | Question | str:
+    problem: Problem, torch: CatalogEntry, project: str, python: str, companions: Companions, facts: ReadContents
+) -> CatalogEntry | Question | str:
     """The companion, the question that stands before it, or why there is none."""
     entries = companions.beside(torch, project, python)
     if not entries:
         return _none_words(torch, project, python)
-    unread: list[Entry] = []
-    open_ended: list[Entry] = []
-    near: Entry | None = None
+    unread: list[CatalogEntry] = []
+    open_ended: list[CatalogEntry] = []
+    near: CatalogEntry | None = None
     refused = ""
     for entry in entries:
-        requires = requires_of(case, entry, facts)
+        requires = requires_of(problem, entry, facts)
         if requires is None:
-            if entry.wheel.url in case.unanswered:
+            if entry.wheel.url in problem.unanswered:
                 refused = refused or f"what {project} {entry.wheel.version} requires could not be read"
                 continue
             unread.append(entry)
             if torch.day is not None:
                 break  # a nearer day is asked before a farther one is taken
             continue
-        pins = torch_pins(case, requires, python)
-        problem = _problem(case, torch, entry, pins) or _apart(case, torch, entry, facts)
-        if isinstance(problem, Question):
-            return problem
-        if problem:
-            refused = refused or problem
-        elif not builds.same(case.knowledge, torch, entry, facts.build(entry)):
+        pins = torch_pins(problem, requires, python)
+        conflict = _conflict(problem, torch, entry, pins) or _apart(problem, torch, entry, facts)
+        if isinstance(conflict, Question):
+            return conflict
+        if conflict:
+            refused = refused or conflict
+        elif not builds.same(problem.knowledge, torch, entry, facts.build(entry)):
             near = near or entry  # it would do; one of torch's own build is better, however old
         elif not pins:
             open_ended.append(entry)
-        elif not unread or _is_known(case, torch):
+        elif not unread or _is_known(problem, torch):
             return entry
-    if unread and not (open_ended and _is_known(case, torch)):
+    if unread and not (open_ended and _is_known(problem, torch)):
         return Question(wheel=unread[0].wheel, about="metadata")
     return open_ended[0] if open_ended else near or refused
 
 
-def _apart(case: Case, torch: Entry, entry: Entry, facts: Facts) -> str | Question:
+def _apart(problem: Problem, torch: CatalogEntry, entry: CatalogEntry, facts: ReadContents) -> str | Question:
     """Why a companion is of another build than torch, or the question that tells it; empty where it is of the same."""
-    unreadable = case.unanswered.get(entry.wheel.url)
-    found = builds.compare(case.knowledge, torch, entry, facts.build(entry), unreadable=unreadable)
+    unreadable = problem.unanswered.get(entry.wheel.url)
+    found = builds.compare(problem.knowledge, torch, entry, facts.build(entry), unreadable=unreadable)
     match found:
         case builds.Unread():
             return Question(wheel=entry.wheel, about="build")
         case builds.Apart(unknown=unknown, detail=detail):
-            return "" if unknown and case.request.insist_unknown else detail
+            return "" if unknown and problem.request.insist_unknown else detail
         case None:
             return ""
 
 
-def requires_of(case: Case, entry: Entry, facts: Facts) -> tuple[str, ...] | None:
+def requires_of(problem: Problem, entry: CatalogEntry, facts: ReadContents) -> tuple[str, ...] | None:
     """What a wheel requires, as far as the family is concerned: read out of it, else by table."""
     read = facts.requires(entry)
-    return read if read is not None else case.knowledge.family_requires(entry.wheel)
+    return read if read is not None else problem.knowledge.family_requires(entry.wheel)
 
 
-def torch_pins(case: Case, requires: tuple[str, ...], python: str) -> tuple[SpecifierSet, ...]:
+def torch_pins(problem: Problem, requires: tuple[str, ...], python: str) -> tuple[SpecifierSet, ...]:
     """The version ranges that requirements put on torch, markers evaluated for the target machine."""
     key = (requires, python)
-    if key not in case.pins:
-        case.pins[key] = _read_pins(requires, marker_environment(case, python))
-    return case.pins[key]
+    if key not in problem.pins:
+        problem.pins[key] = _read_pins(requires, marker_environment(problem, python))
+    return problem.pins[key]
 
 
 def _read_pins(requires: tuple[str, ...], environment: dict[str, str]) -> tuple[SpecifierSet, ...]:
@@ -224,9 +228,9 @@ def _read_pins(requires: tuple[str, ...], environment: dict[str, str]) -> tuple[
     return tuple(found)
 
 
-def marker_environment(case: Case, python: str) -> dict[str, str]:
+def marker_environment(problem: Problem, python: str) -> dict[str, str]:
     """Environment markers (PEP 508) of the target machine, which need not be this one."""
-    machine = case.machine
+    machine = problem.machine
     plain = python.removesuffix("t")
     system = {"linux": "Linux", "windows": "Windows", "macos": "Darwin"}[machine.os]
     arch = {"windows": {"x86_64": "AMD64", "aarch64": "ARM64", "arm64": "ARM64"}}.get(machine.os, {})
@@ -246,7 +250,7 @@ def marker_environment(case: Case, python: str) -> dict[str, str]:
     }
 
 
-def _problem(case: Case, torch: Entry, entry: Entry, pins: Sequence[SpecifierSet]) -> str:
+def _conflict(problem: Problem, torch: CatalogEntry, entry: CatalogEntry, pins: Sequence[SpecifierSet]) -> str:
     """Why a companion with known requirements does not go with this torch; empty where it does."""
     name = f"{entry.wheel.project} {entry.wheel.version}"
     for pin in pins:
@@ -257,7 +261,7 @@ def _problem(case: Case, torch: Entry, entry: Entry, pins: Sequence[SpecifierSet
     if torch.day is not None:
         return "" if entry.day == torch.day else f"{name} requires no torch by version and is of another day"
     # Without a requirement the metadata allows everything; the release it came with still binds its compiled code.
-    release = case.knowledge.releases.get(torch.wheel.version.partition("+")[0])
+    release = problem.knowledge.releases.get(torch.wheel.version.partition("+")[0])
     listed = dict(release.companions).get(entry.wheel.project) if release else None
     if listed:
         return "" if str(public_version(entry.wheel.version)) in listed else f"{name} is of another release of torch"
@@ -265,12 +269,12 @@ def _problem(case: Case, torch: Entry, entry: Entry, pins: Sequence[SpecifierSet
     return f"{name} is newer than this torch" if newer and entry.wheel.project in NUMBERED_LIKE_TORCH else ""
 
 
-def _is_known(case: Case, torch: Entry) -> bool:
+def _is_known(problem: Problem, torch: CatalogEntry) -> bool:
     """Whether the tables know this release of torch, and so its companions: then newer ones need not be asked."""
-    return torch.wheel.version.partition("+")[0] in case.knowledge.releases
+    return torch.wheel.version.partition("+")[0] in problem.knowledge.releases
 
 
-def _order(entry: Entry) -> tuple[bool, Version, tuple[int, str], str]:
+def _order(entry: CatalogEntry) -> tuple[bool, Version, tuple[int, str], str]:
     """The better wheel of a project has the greater key: one that says its variant, then the newer."""
     return (entry.variant is not None, entry.version, entry.build_tag, entry.wheel.url)
 
@@ -280,7 +284,7 @@ def _days_from(day: str) -> list[str]:
     return [f"{first + timedelta(days=count):%Y%m%d}" for count in range(NIGHTLY_DAYS + 1)]
 
 
-def _none_words(torch: Entry, project: str, python: str) -> str:
+def _none_words(torch: CatalogEntry, project: str, python: str) -> str:
     if torch.day is not None:
         where = f" for {torch.variant}" if torch.variant else ""
         return f"no {project} nightly of {day_words(torch.day)} or the days after it{where}, Python {python}"
@@ -293,9 +297,11 @@ def day_words(day: str) -> str:
     return f"{day[:4]}-{day[4:6]}-{day[6:]}"
 
 
-def known_requires(case: Case, members: Sequence[Entry], facts: Facts) -> tuple[tuple[str, tuple[str, ...]], ...]:
+def known_requires(
+    problem: Problem, members: Sequence[CatalogEntry], facts: ReadContents
+) -> tuple[tuple[str, tuple[str, ...]], ...]:
     """Requirements of the chosen wheels by project, where they are known."""
     found: Mapping[str, tuple[str, ...] | None] = {
-        entry.wheel.project: requires_of(case, entry, facts) for entry in members
+        entry.wheel.project: requires_of(problem, entry, facts) for entry in members
     }
     return tuple((project, requires) for project, requires in found.items() if requires is not None)

@@ -5,13 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from gpuenv.knowledge.rules import Refusal as NoCode
-from gpuenv.knowledge.rules import Support, code_of, compare_versions
+from gpuenv.knowledge.rules import NoCode, Support, code_of, compare_versions
 from gpuenv.model.decision import About, GpuSupport, Kernels
 from gpuenv.model.machine import ComputeCapability, Gpu
 from gpuenv.model.wheel import WheelContents
-from gpuenv.select.candidates import Entry, Facts
-from gpuenv.select.rules import Case, build_fits, judge_driver
+from gpuenv.select.candidates import CatalogEntry, ReadContents
+from gpuenv.select.rules import Problem, build_fits, check_driver
 from gpuenv.select.target import Refusal
 
 
@@ -19,7 +18,7 @@ from gpuenv.select.target import Refusal
 class Served:
     """Code for every GPU in scope. ``entry`` has its variant, which may have been read out of the wheel."""
 
-    entry: Entry
+    entry: CatalogEntry
     gpus: tuple[GpuSupport, ...]
     kernels: Kernels | None
     warnings: tuple[str, ...] = ()
@@ -34,63 +33,65 @@ class Served:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unknown:
-    """The wheel has to be read before it can be judged."""
+    """The wheel has to be read before it can be checked."""
 
-    entry: Entry
+    entry: CatalogEntry
     about: About = "kernels"
 
 
 Outcome = Served | Unknown | Refusal
 
 
-def examine(case: Case, entry: Entry, facts: Facts) -> Outcome:
+def examine(problem: Problem, entry: CatalogEntry, facts: ReadContents) -> Outcome:
     """Say whether a torch wheel that passed the rules serves the machine, or that it has to be read first.
 
     What was read out of the wheel goes before the table. A folder of wheels is always read: a file there may be
     anybody's build, whatever its name says.
     """
-    if case.cpu and entry.build == "cpu":
+    if problem.cpu and entry.build == "cpu":
         return Served(entry=entry, gpus=(), kernels=None)
-    if case.cpu and entry.build == "cuda":
+    if problem.cpu and entry.build == "cuda":
         return Refusal("variant", f"a CUDA build ({entry.variant}); this decision is for the CPU")
     read = facts.kernels(entry)
-    table = None if entry.wheel.source == "find-links" else case.knowledge.contents(entry.wheel)
+    table = None if entry.wheel.source == "find-links" else problem.knowledge.contents(entry.wheel)
     contents = read or table
     if contents is None or (contents.cuda != "" and contents.sass is None):
-        return _unknown(case, entry)
-    known = _with_build(case, entry, contents)
+        return _unknown(problem, entry)
+    known = _with_build(problem, entry, contents)
     if isinstance(known, Refusal):
         return known
-    if case.cpu:
+    if problem.cpu:
         return Served(entry=known, gpus=(), kernels=None)
     requires = facts.requires(entry)
     if contents.requires_dist is None and requires is not None:
         contents = replace(contents, requires_dist=requires)
-    outcome = _serve(case, known, contents, _disagreement(case, entry, read))
-    unread = read is not None and contents.requires_dist is None and _library_matters(case, known)
+    outcome = _serve(problem, known, contents, _disagreement(problem, entry, read))
+    unread = read is not None and contents.requires_dist is None and _library_matters(problem, known)
     return Unknown(entry=known, about="metadata") if unread and isinstance(outcome, Served) else outcome
 
 
-def _with_build(case: Case, entry: Entry, contents: WheelContents) -> Entry | Refusal:
-    """The entry with the build that its contents tell, judged again by the rules that need it."""
-    told = case.knowledge.variant_of(contents.cuda or "")
+def _with_build(problem: Problem, entry: CatalogEntry, contents: WheelContents) -> CatalogEntry | Refusal:
+    """The entry with the build that its contents tell, checked again by the rules that need it."""
+    told = problem.knowledge.variant_of(contents.cuda or "")
     if entry.variant is not None and entry.variant != told and contents.cuda != "":
         told = entry.variant  # the folder's own name; a difference is reported beside
     known = replace(entry, variant=told, build="cuda" if contents.cuda else "cpu")
-    refusal = build_fits(case, known)
-    if refusal is None and entry.variant is None and not case.cpu:
-        refusal = judge_driver(case, told).refusal
+    refusal = build_fits(problem, known)
+    if refusal is None and entry.variant is None and not problem.cpu:
+        refusal = check_driver(problem, told).refusal
     return refusal or known
 
 
-def _serve(case: Case, entry: Entry, contents: WheelContents, warnings: tuple[str, ...]) -> Served | Refusal:
+def _serve(
+    problem: Problem, entry: CatalogEntry, contents: WheelContents, warnings: tuple[str, ...]
+) -> Served | Refusal:
     served: list[GpuSupport] = []
     lost: list[tuple[Gpu, str]] = []
     said = list(warnings)
     doubtful = False
-    for gpu in case.gpus:
-        answer = case.knowledge.serve(
-            entry.wheel, contents, gpu.compute_capability, driver_cuda=case.driver_cuda, platform=case.platform
+    for gpu in problem.gpus:
+        answer = problem.knowledge.serve(
+            entry.wheel, contents, gpu.compute_capability, driver_cuda=problem.driver_cuda, platform=problem.platform
         )
         match answer:
             case Support(support=support, by=by, warning=warning):
@@ -101,7 +102,7 @@ def _serve(case: Case, entry: Entry, contents: WheelContents, warnings: tuple[st
             case NoCode(detail=detail):
                 lost.append((gpu, detail))
     if lost:
-        return Refusal("kernels", _lost_words(lost, alone=len(case.gpus) == 1))
+        return Refusal("kernels", _lost_words(lost, alone=len(problem.gpus) == 1))
     kernels = Kernels(
         sass=contents.sass or (),
         ptx=contents.ptx or (),
@@ -126,36 +127,36 @@ def _lost_words(lost: list[tuple[Gpu, str]], *, alone: bool) -> str:
     return "; ".join(f"GPU {', '.join(map(str, indices))}: {detail}" for detail, indices in by_detail.items())
 
 
-def insisted(case: Case, entry: Entry) -> Served:
+def insisted(problem: Problem, entry: CatalogEntry) -> Served:
     """Accept a wheel of unknown code because the user insists; ranked behind everything that is known."""
-    gpus = tuple(_gpu_support(gpu, "ptx", "unknown") for gpu in case.gpus)
+    gpus = tuple(_gpu_support(gpu, "ptx", "unknown") for gpu in problem.gpus)
     warning = "its code could not be established; it was accepted because you insisted"
     return Served(entry=entry, gpus=gpus, kernels=None, warnings=(warning,))
 
 
-def _disagreement(case: Case, entry: Entry, read: WheelContents | None) -> tuple[str, ...]:
+def _disagreement(problem: Problem, entry: CatalogEntry, read: WheelContents | None) -> tuple[str, ...]:
     """Table and wheel never disagree in silence."""
-    found = case.knowledge.compare(entry.wheel, read) if read is not None and read.cuda != "" else None
+    found = problem.knowledge.compare(entry.wheel, read) if read is not None and read.cuda != "" else None
     if found is None:
         return ()
     return (f"{found.filename}: the tables of this gpuenv say otherwise ({'; '.join(found.differences)})",)
 
 
-def _unknown(case: Case, entry: Entry) -> Unknown | Refusal:
+def _unknown(problem: Problem, entry: CatalogEntry) -> Unknown | Refusal:
     """Ask for the wheel, unless its CUDA alone rules it out: a toolkit cannot compile for a GPU it does not know."""
-    cuda = case.knowledge.cuda_of(entry.variant) if entry.variant else None
-    for gpu in case.gpus:
-        first = _first_cuda(case, gpu.compute_capability)
+    cuda = problem.knowledge.cuda_of(entry.variant) if entry.variant else None
+    for gpu in problem.gpus:
+        first = _first_cuda(problem, gpu.compute_capability)
         if cuda and first and compare_versions(cuda, first) < 0:
             code = code_of(gpu.compute_capability)
             return Refusal("kernels", f"no code for {code}: CUDA {cuda} cannot compile it, CUDA {first} is the first")
     return Unknown(entry=entry)
 
 
-def _first_cuda(case: Case, capability: ComputeCapability) -> str | None:
+def _first_cuda(problem: Problem, capability: ComputeCapability) -> str | None:
     """The first toolkit whose machine code runs on a capability: its own, or that of an older minor."""
     firsts = [
-        case.knowledge.first_cuda_for(ComputeCapability(capability.major, minor))
+        problem.knowledge.first_cuda_for(ComputeCapability(capability.major, minor))
         for minor in range(capability.minor + 1)
     ]
     oldest: str | None = None
@@ -165,9 +166,9 @@ def _first_cuda(case: Case, capability: ComputeCapability) -> str | None:
     return oldest
 
 
-def _library_matters(case: Case, entry: Entry) -> bool:
+def _library_matters(problem: Problem, entry: CatalogEntry) -> bool:
     """Whether a floor of a library in the wheel (cuDNN) could exclude a GPU, so that its pins must be known."""
     if entry.wheel.filename.endswith("win_amd64.whl"):
         return False  # there the library is inside the wheel, and no requirement tells its version
-    floors = case.knowledge.code_rules.cudnn
-    return any(gpu.compute_capability < floor.capability for gpu in case.gpus for floor in floors)
+    floors = problem.knowledge.code_rules.cudnn
+    return any(gpu.compute_capability < floor.capability for gpu in problem.gpus for floor in floors)

@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 from packaging.version import Version
 
-from gpuenv.select.candidates import Entry, public_version
+from gpuenv.select.candidates import CatalogEntry, public_version
 from gpuenv.select.kernels import Served, Unknown
-from gpuenv.select.rules import Case, judge_driver
+from gpuenv.select.rules import Problem, check_driver
 
 _SOURCES = ("pytorch", "mirror", "find-links", "package-index")
 
@@ -23,7 +23,7 @@ class Rank(NamedTuple):
     """0: stable, 1: nightly. Where a channel was asked for, only that one is left."""
     age: int
     """Place of the torch release among those offered, newest first. A variant never comes before it: an index that
-    stops with one variant must not hold torch back."""
+    stops with one variant must not keep torch back."""
     doubt: int
     """1: the machine code is listed, and perhaps of no use (an old GPU beside a new cuDNN)."""
     compatibility: int
@@ -46,20 +46,20 @@ class Rank(NamedTuple):
 class Ages:
     """Places of releases, newest first, among the candidates."""
 
-    def __init__(self, entries: Sequence[Entry]) -> None:
+    def __init__(self, entries: Sequence[CatalogEntry]) -> None:
         versions = sorted({public_version(entry.wheel.version) for entry in entries}, reverse=True)
         self._places: dict[Version, int] = {version: place for place, version in enumerate(versions)}
 
-    def of(self, entry: Entry) -> int:
+    def of(self, entry: CatalogEntry) -> int:
         """The place of a wheel's release."""
         return self._places[public_version(entry.wheel.version)]
 
 
-def rank(case: Case, outcome: Served | Unknown, ages: Ages) -> Rank:
+def rank(problem: Problem, outcome: Served | Unknown, ages: Ages) -> Rank:
     """The sort key of a torch wheel. One that was not read yet is ranked by the best it can turn out to be."""
     entry = outcome.entry
-    cuda = case.knowledge.cuda_of(entry.variant) if entry.variant else None
-    full = True if entry.variant is None or case.cpu else judge_driver(case, entry.variant).full
+    cuda = problem.knowledge.cuda_of(entry.variant) if entry.variant else None
+    full = True if entry.variant is None or problem.cpu else check_driver(problem, entry.variant).full
     return Rank(
         support=_support(outcome),
         channel=int(entry.wheel.channel == "nightly"),
@@ -67,7 +67,7 @@ def rank(case: Case, outcome: Served | Unknown, ages: Ages) -> Rank:
         doubt=int(isinstance(outcome, Served) and outcome.doubtful),
         compatibility=int(not full),
         cuda=tuple((-int(part) if full else int(part)) for part in cuda.split(".")) if cuda else (),
-        python=case.target.pythons.index(entry.pythons[0]),
+        python=problem.target.pythons.index(entry.pythons[0]),
         source=_SOURCES.index(entry.wheel.source),
         build=(-entry.build_tag[0], entry.build_tag[1]),
         platform=tuple(-ord(each) for each in _padded(entry.tags.platform)),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+
+from packaging.specifiers import SpecifierSet
 
 from gpuenv.knowledge import Knowledge
 from gpuenv.model.machine import Gpu, Machine
@@ -12,7 +14,7 @@ from gpuenv.model.profile import ChannelWish, Profile
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """One run's wishes. They override the profile where both speak."""
+    """What one run asks for. It overrides the profile where both speak."""
 
     pythons: tuple[str, ...]
     """Interpreters that can be had, best first: ``("3.12", "3.11")``; ``"3.13t"`` asks for a free-threaded one."""
@@ -44,7 +46,19 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Mismatch:
+class Constraints:
+    """The requirements of profile and request, taken apart. ``required`` and ``optional`` are companions of torch, by
+    name; ``others`` are not of the family, as written."""
+
+    versions: Mapping[str, tuple[SpecifierSet, ...]]
+    """Version specifiers of the projects that are decided here, torch among them."""
+    required: tuple[str, ...]
+    optional: tuple[str, ...]
+    others: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProfileMismatch:
     """Why a profile and a machine do not go together: one sentence that says what was found."""
 
     message: str
@@ -69,21 +83,21 @@ def gpus_in_scope(machine: Machine, request: Request) -> tuple[Gpu, ...]:
     return tuple(gpu for gpu in machine.gpus if gpu.index in request.gpus)
 
 
-def fits(profile: Profile, machine: Machine, request: Request, knowledge: Knowledge) -> Mismatch | None:
+def fits(profile: Profile, machine: Machine, request: Request, knowledge: Knowledge) -> ProfileMismatch | None:
     """Check the machine against the profile before anything is downloaded.
 
     ``None`` where they go together. Whether any wheel fits is another question, for :func:`gpuenv.select.decide`.
     """
     for index in request.gpus or ():
         if index not in {gpu.index for gpu in machine.gpus}:
-            return Mismatch(
+            return ProfileMismatch(
                 message=f"there is no GPU {index}: this machine has {_list(machine.gpus) or 'no NVIDIA GPU'}",
                 hints=("Run `gpuenv detect` to see the GPUs by index",),
             )
     if wants_cpu(profile, machine, request):
         return None
     if not machine.gpus:
-        return Mismatch(
+        return ProfileMismatch(
             message=f"profile {profile.name} needs an NVIDIA GPU, and this machine has none",
             hints=("Use `--profile cpu` for a CPU build", "Run `gpuenv detect` to see what was found"),
         )
@@ -92,18 +106,18 @@ def fits(profile: Profile, machine: Machine, request: Request, knowledge: Knowle
     if wanted and not any(gpu.compute_capability in wanted for gpu in gpus):
         *some, last = map(str, wanted)
         names = f"{', '.join(some)} or {last}" if some else last
-        return Mismatch(
+        return ProfileMismatch(
             message=f"profile {profile.name} is for compute capability {names}, and this machine has {_list(gpus)}",
             hints=("Use `--profile auto` to let the GPU decide", "Run `gpuenv profiles` to see what each is for"),
         )
     return _driver_mismatch(profile, machine, knowledge)
 
 
-def _driver_mismatch(profile: Profile, machine: Machine, knowledge: Knowledge) -> Mismatch | None:
+def _driver_mismatch(profile: Profile, machine: Machine, knowledge: Knowledge) -> ProfileMismatch | None:
     least, driver = profile.least_driver, machine.driver
     if least is None or driver is None or knowledge.driver_reach(machine, least) is not None:
         return None
-    return Mismatch(
+    return ProfileMismatch(
         message=f"profile {profile.name} needs driver {least}, found {driver.version} ({driver.place})",
         hints=knowledge.install_hints(machine, f"Install NVIDIA driver {least} or newer"),
     )

@@ -1,4 +1,4 @@
-"""The rules that judge a wheel by itself: names, dates, channel, build and driver, before anything is read from it.
+"""The rules that check a wheel by itself: names, dates, channel, build and driver, before anything is read from it.
 
 ``RULES`` is the order in which they speak; the first that refuses gives the wheel its verdict.
 """
@@ -15,10 +15,10 @@ from packaging.specifiers import SpecifierSet
 from gpuenv.knowledge import DriverFloor, Knowledge
 from gpuenv.knowledge.rules import compare_versions
 from gpuenv.model.machine import Gpu, Machine
-from gpuenv.model.profile import ChannelWish
-from gpuenv.select.candidates import Entry, nightly_day
-from gpuenv.select.request import Request
-from gpuenv.select.target import Refusal, Target
+from gpuenv.model.profile import ChannelWish, Profile
+from gpuenv.select.candidates import CatalogEntry, nightly_day
+from gpuenv.select.request import Constraints, Request
+from gpuenv.select.target import Refusal, TargetTags
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,20 +33,19 @@ class DriverVerdict:
 
 
 @dataclass(slots=True, kw_only=True)
-class Case:
-    """One question to the decision, prepared: the arguments, and what follows from them alone."""
+class Problem:
+    """What is to be decided: the arguments, and what follows from them alone."""
 
     machine: Machine
+    profile: Profile
     request: Request
+    constraints: Constraints
     knowledge: Knowledge
-    target: Target
+    target: TargetTags
     gpus: tuple[Gpu, ...]
     cpu: bool
     channel: ChannelWish
     variant: str | None
-    wanted: Mapping[str, tuple[SpecifierSet, ...]]
-    """Version specifiers of the projects that are decided here, torch among them."""
-    others: tuple[str, ...]
     driver_cuda: str | None
     """The newest CUDA the driver knows, as read or by table."""
     unanswered: Mapping[str, str]
@@ -64,23 +63,23 @@ class Case:
             return f"{self.machine.os}_{self.machine.arch}"
 
 
-Rule = Callable[[Case, Entry], Refusal | Entry | None]
+Rule = Callable[[Problem, CatalogEntry], Refusal | CatalogEntry | None]
 """Refuses the entry, or hands on a better-known one, or has nothing to say."""
 
 
-def asked_for(case: Case, entry: Entry) -> Refusal | None:
+def requested(problem: Problem, entry: CatalogEntry) -> Refusal | None:
     """Only the projects of the family that the profile names are decided here."""
     project = entry.wheel.project
-    if project in case.wanted:
+    if project in problem.constraints.versions:
         return None
-    if project in case.knowledge.family:
+    if project in problem.knowledge.family:
         return Refusal("excluded", "not asked for by itself; what torch requires of it is settled when locking")
     return Refusal("excluded", "not of the family of torch; the default package index decides it when locking")
 
 
-def not_excluded(case: Case, entry: Entry) -> Refusal | None:
+def not_excluded(problem: Problem, entry: CatalogEntry) -> Refusal | None:
     """``--exclude``: versions that may not be chosen."""
-    for text in case.request.exclude:
+    for text in problem.request.exclude:
         requirement = Requirement(text)
         same = requirement.name.lower().replace("_", "-") == entry.wheel.project
         if same and requirement.specifier.contains(entry.version, prereleases=True):
@@ -88,14 +87,14 @@ def not_excluded(case: Case, entry: Entry) -> Refusal | None:
     return None
 
 
-def platform_fits(case: Case, entry: Entry) -> Refusal | None:
+def platform_fits(problem: Problem, entry: CatalogEntry) -> Refusal | None:
     """The platform tag must be the machine's (PEP 425, PEP 600), and the libc new enough."""
-    return case.target.refuses_platform(entry.tags.platform)
+    return problem.target.refuses_platform(entry.tags.platform)
 
 
-def python_fits(case: Case, entry: Entry) -> Refusal | Entry:
+def python_fits(problem: Problem, entry: CatalogEntry) -> Refusal | CatalogEntry:
     """Python and ABI tag, and Requires-Python where the index gives it, must suit an interpreter that can be had."""
-    found = case.target.accepts_pythons(entry.tags.python, entry.tags.abi)
+    found = problem.target.accepts_pythons(entry.tags.python, entry.tags.abi)
     if isinstance(found, Refusal):
         return found
     required = entry.wheel.requires_python
@@ -108,39 +107,39 @@ def python_fits(case: Case, entry: Entry) -> Refusal | Entry:
     return replace(entry, pythons=found)
 
 
-def not_yanked(case: Case, entry: Entry) -> Refusal | None:
+def not_yanked(problem: Problem, entry: CatalogEntry) -> Refusal | None:
     """A yanked file is ignored unless a specifier pins exactly this version (PEP 592)."""
     if entry.wheel.yanked is None:
         return None
-    for specifier in (each for specifiers in case.wanted[entry.wheel.project] for each in specifiers):
+    for specifier in (each for specifiers in problem.constraints.versions[entry.wheel.project] for each in specifiers):
         if specifier.operator in ("==", "===") and not specifier.version.endswith(".*"):
             return None
     return Refusal("yanked", entry.wheel.yanked or "yanked, without a reason given")
 
 
-def channel_fits(case: Case, entry: Entry) -> Refusal | None:
+def channel_fits(problem: Problem, entry: CatalogEntry) -> Refusal | None:
     """Stable pages for ``stable``, nightly pages for ``nightly``, both for ``auto``; test builds never."""
     channel = entry.wheel.channel
     if channel == "test":
         return Refusal("channel", "a release candidate of the test channel")
-    if case.channel == "auto" or channel == case.channel:
+    if problem.channel == "auto" or channel == problem.channel:
         return None
-    if case.channel == "nightly" and entry.wheel.source == "find-links" and entry.version.is_devrelease:
+    if problem.channel == "nightly" and entry.wheel.source == "find-links" and entry.version.is_devrelease:
         return None  # a folder has no channels; a nightly in it is told by its version
-    return Refusal("channel", f"{channel}; the {case.channel} channel was asked for")
+    return Refusal("channel", f"{channel}; the {problem.channel} channel was asked for")
 
 
-def version_fits(case: Case, entry: Entry) -> Refusal | None:
+def version_fits(problem: Problem, entry: CatalogEntry) -> Refusal | None:
     """Version specifiers of profile and request (PEP 440); pre-releases only where pinned or of the nightly channel."""
     key = (entry.wheel.project, entry.wheel.version, entry.wheel.channel)
-    if key not in case.versions:
-        case.versions[key] = _refuses_version(case, entry)
-    return case.versions[key]
+    if key not in problem.versions:
+        problem.versions[key] = _refuses_version(problem, entry)
+    return problem.versions[key]
 
 
-def _refuses_version(case: Case, entry: Entry) -> Refusal | None:
-    nightly = entry.wheel.channel == "nightly" or case.channel == "nightly"
-    sets = case.wanted[entry.wheel.project]
+def _refuses_version(problem: Problem, entry: CatalogEntry) -> Refusal | None:
+    nightly = entry.wheel.channel == "nightly" or problem.channel == "nightly"
+    sets = problem.constraints.versions[entry.wheel.project]
     for specifiers in sets:
         if not specifiers.contains(entry.version, prereleases=True):
             return Refusal("version", f"{specifiers} was asked for")
@@ -149,9 +148,9 @@ def _refuses_version(case: Case, entry: Entry) -> Refusal | None:
     return None
 
 
-def old_enough(case: Case, entry: Entry) -> Refusal | None:
+def old_enough(problem: Problem, entry: CatalogEntry) -> Refusal | None:
     """``--exclude-newer``: what was uploaded later does not exist; what gives no time is unknown, so refused too."""
-    cutoff = case.request.exclude_newer
+    cutoff = problem.request.exclude_newer
     if cutoff is None:
         return None
     stamp = entry.wheel.upload_time
@@ -161,43 +160,43 @@ def old_enough(case: Case, entry: Entry) -> Refusal | None:
         stamp = f"{day[:4]}-{day[4:6]}-{day[6:]}"
     if stamp is None:
         unknown = Refusal("too-new", f"the index gives no upload time to compare with {cutoff}")
-        return None if case.request.insist_unknown else unknown
+        return None if problem.request.insist_unknown else unknown
     if _moment(stamp, end=False) <= _moment(cutoff, end=True):
         return None
     return Refusal("too-new", f"of {stamp}, after {cutoff}")
 
 
-def hash_given(case: Case, entry: Entry) -> Refusal | None:
+def hash_given(problem: Problem, entry: CatalogEntry) -> Refusal | None:
     """Only on demand: nightlies never carry a hash, and are locked by their first download."""
-    if case.request.require_hash and entry.wheel.sha256 is None:
+    if problem.request.require_hash and entry.wheel.sha256 is None:
         return Refusal("hash", "the index gives no sha256")
     return None
 
 
-def build_fits(case: Case, entry: Entry) -> Refusal | None:
+def build_fits(problem: Problem, entry: CatalogEntry) -> Refusal | None:
     """CUDA for GPUs, CPU for none, never one for the other; the variant asked for, where one was."""
     if entry.build == "other":
         return Refusal("variant", f"a {entry.variant} build: gpuenv decides between CUDA variants and cpu")
     if entry.build == "unknown":
         return None
-    wanted = "cpu" if case.cpu else "cuda"
+    wanted = "cpu" if problem.cpu else "cuda"
     if entry.build != wanted:
-        detail = f"a CUDA build ({entry.variant})" if case.cpu else "a CPU build"
-        return Refusal("variant", f"{detail}; this decision is for {'the CPU' if case.cpu else 'a GPU'}")
-    if case.variant is not None and entry.variant != case.variant:
-        return Refusal("variant", f"{case.variant} was asked for")
+        detail = f"a CUDA build ({entry.variant})" if problem.cpu else "a CPU build"
+        return Refusal("variant", f"{detail}; this decision is for {'the CPU' if problem.cpu else 'a GPU'}")
+    if problem.variant is not None and entry.variant != problem.variant:
+        return Refusal("variant", f"{problem.variant} was asked for")
     return None
 
 
-def driver_runs(case: Case, entry: Entry) -> Refusal | None:
+def driver_runs(problem: Problem, entry: CatalogEntry) -> Refusal | None:
     """The driver must reach the minimum of the variant's CUDA (NVIDIA CUDA Compatibility, minor-version)."""
-    if case.cpu or entry.variant is None:
+    if problem.cpu or entry.variant is None:
         return None
-    return judge_driver(case, entry.variant).refusal
+    return check_driver(problem, entry.variant).refusal
 
 
 RULES: dict[str, Rule] = {
-    "asked-for": asked_for,
+    "requested": requested,
     "platform": platform_fits,
     "python": python_fits,
     "excluded": not_excluded,
@@ -212,38 +211,38 @@ RULES: dict[str, Rule] = {
 """The rules by name, in the order they speak. Cheap and common refusals come first: a page holds 12,000 wheels."""
 
 
-def judge(case: Case, entry: Entry) -> Refusal | Entry:
-    """Put a wheel before every rule: the first refusal, or the wheel with the interpreters it runs on."""
+def check(problem: Problem, entry: CatalogEntry) -> Refusal | CatalogEntry:
+    """Check a wheel by every rule: the first refusal, or the wheel with the interpreters it runs on."""
     for rule in RULES.values():
-        said = rule(case, entry)
+        said = rule(problem, entry)
         if isinstance(said, Refusal):
             return said
         entry = said or entry
     return entry
 
 
-def judge_driver(case: Case, variant: str) -> DriverVerdict:
+def check_driver(problem: Problem, variant: str) -> DriverVerdict:
     """Compare the machine's driver with what a variant needs. Remembered by variant."""
-    if variant not in case.drivers:
-        case.drivers[variant] = _driver_verdict(case, variant)
-    return case.drivers[variant]
+    if variant not in problem.drivers:
+        problem.drivers[variant] = _driver_verdict(problem, variant)
+    return problem.drivers[variant]
 
 
-def _driver_verdict(case: Case, variant: str) -> DriverVerdict:
-    driver = case.machine.driver
-    cuda = case.knowledge.cuda_of(variant)
-    floor = case.knowledge.driver_floor(variant, case.machine.driver_os)
+def _driver_verdict(problem: Problem, variant: str) -> DriverVerdict:
+    driver = problem.machine.driver
+    cuda = problem.knowledge.cuda_of(variant)
+    floor = problem.knowledge.driver_floor(variant, problem.machine.driver_os)
     if floor is None:
         refusal = Refusal("driver", f"no table and no rule tells which driver CUDA {cuda} needs")
         return DriverVerdict(floor=None, full=False, refusal=refusal)
     if driver is None:
         refusal = Refusal("driver", f"needs driver {floor.minimum} ({floor.source}); the driver here is not known")
-        return DriverVerdict(floor=floor, full=False, refusal=None if case.request.insist_unknown else refusal)
-    reach = case.knowledge.driver_reach(case.machine, floor.minimum)
+        return DriverVerdict(floor=floor, full=False, refusal=None if problem.request.insist_unknown else refusal)
+    reach = problem.knowledge.driver_reach(problem.machine, floor.minimum)
     if reach is None:
         detail = f"needs driver {floor.minimum} ({floor.source}); found {driver.version} ({driver.place})"
         return DriverVerdict(floor=floor, full=False, refusal=Refusal("driver", detail))
-    full = cuda is not None and case.driver_cuda is not None and compare_versions(case.driver_cuda, cuda) >= 0
+    full = cuda is not None and problem.driver_cuda is not None and compare_versions(problem.driver_cuda, cuda) >= 0
     return DriverVerdict(floor=floor, full=full, refusal=None, by_branch=reach == "branch")
 
 

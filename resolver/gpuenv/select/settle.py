@@ -11,7 +11,7 @@ from gpuenv.model.machine import Machine
 from gpuenv.model.profile import Profile
 from gpuenv.model.wheel import Catalog, WheelContents
 from gpuenv.select.decide import choose, decide
-from gpuenv.select.hearing import Sifted, hear, sift
+from gpuenv.select.evaluation import Filtered, evaluate, filter_wheels
 from gpuenv.select.prepare import prepare
 from gpuenv.select.request import Request, fits
 
@@ -41,18 +41,18 @@ def settle(
         return answer, catalog
     known = dict(facts)
     unanswered = dict(request.unanswered)
-    sifted: Sifted | None = None
+    filtered: Filtered | None = None
     while True:
         current = replace(request, unanswered=tuple(sorted(unanswered.items())))
-        case, wishes = prepare(machine, profile, current, knowledge)
-        sifted = sifted or sift(case, catalog)
-        said = choose(hear(case, profile, wishes, sifted, known))
+        problem = prepare(machine, profile, current, knowledge)
+        filtered = filtered or filter_wheels(problem, catalog)
+        said = choose(evaluate(problem, filtered, known))
         match said:
             case Questions(items=items):
                 for question in items:
                     _learn(question, read(question), known, unanswered)
             case NoDecision(wants_nightly=True) if nightly is not None and not request.nightly_offered:
-                catalog, sifted = nightly(), None
+                catalog, filtered = nightly(), None
                 request = replace(request, nightly_offered=True)
             case _:
                 return said, catalog

@@ -37,7 +37,7 @@ _OS_WORDS = {"linux": "Linux", "windows": "Windows", "macos": "macOS"}
 
 
 @dataclass(slots=True)
-class Target:
+class TargetTags:
     """A machine and the interpreters it can have, as far as wheel tags ask. Answers are remembered by tag."""
 
     machine: Machine

@@ -11,12 +11,12 @@ from gpuenv.knowledge.rules import compare_versions
 from gpuenv.model.decision import Reason
 from gpuenv.model.machine import Gpu
 from gpuenv.select import builds, family
-from gpuenv.select.candidates import Entry, label, public_version
+from gpuenv.select.candidates import CatalogEntry, label, public_version
 from gpuenv.select.completeness import Chosen
+from gpuenv.select.evaluation import Evaluation
 from gpuenv.select.family import day_words
-from gpuenv.select.hearing import Hearing
 from gpuenv.select.kernels import Served
-from gpuenv.select.rules import Case, judge_driver
+from gpuenv.select.rules import Problem, check_driver
 from gpuenv.select.target import Refusal
 
 _TELLING: tuple[Reason, ...] = ("companion", "kernels", "driver", "unknown-kernels", "yanked", "too-new", "hash")
@@ -30,39 +30,39 @@ _SOURCES = {
 }
 
 
-def because(hearing: Hearing, taken: Chosen) -> tuple[str, ...]:
+def because(evaluation: Evaluation, taken: Chosen) -> tuple[str, ...]:
     """Say why, the deciding sentence first."""
-    case, chosen, found = hearing.case, taken.outcome, taken.found
+    problem, chosen, found = evaluation.problem, taken.outcome, taken.found
     sentences: list[str] = []
-    if case.cpu:
-        sentences += _cpu_sentences(hearing, chosen)
+    if problem.cpu:
+        sentences += _cpu_sentences(evaluation, chosen)
     else:
-        sentences += [_torch_sentence(hearing, chosen), *_newer_sentences(hearing, chosen)]
-        sentences += [*_variant_sentences(case, chosen), *_same_release_sentences(hearing, chosen)]
+        sentences += [_torch_sentence(evaluation, chosen), *_newer_sentences(evaluation, chosen)]
+        sentences += [*_variant_sentences(problem, chosen), *_same_release_sentences(evaluation, chosen)]
         sentences += _passed_sentences(taken)
-    sentences += _libc_sentences(hearing, chosen)
-    sentences += [_python_sentence(case, found), *_channel_sentences(hearing, chosen)]
-    sentences += [*_family_sentences(hearing, found), *_source_sentences(chosen)]
-    if case.request.gpus is not None and case.gpus and len(case.gpus) < len(case.machine.gpus):
-        sentences.append(f"Only {gpu_list(case.gpus)} counted, as --gpu said.")
+    sentences += _libc_sentences(evaluation, chosen)
+    sentences += [_python_sentence(problem, found), *_channel_sentences(evaluation, chosen)]
+    sentences += [*_family_sentences(evaluation, found), *_source_sentences(chosen)]
+    if problem.request.gpus is not None and problem.gpus and len(problem.gpus) < len(problem.machine.gpus):
+        sentences.append(f"Only {gpu_list(problem.gpus)} counted, as --gpu said.")
     return tuple(sentences)
 
 
-def warnings(hearing: Hearing, taken: Chosen, *, other: Version | None) -> tuple[str, ...]:
+def warnings(evaluation: Evaluation, taken: Chosen, *, other: Version | None) -> tuple[str, ...]:
     """What works, and will surprise. ``other`` is the release of torch that has the whole family."""
-    case, chosen, found = hearing.case, taken.outcome, taken.found
+    problem, chosen, found = evaluation.problem, taken.outcome, taken.found
     entry = chosen.entry
     said = list(chosen.warnings)
-    if not case.cpu and entry.variant is not None:
-        verdict = judge_driver(case, entry.variant)
-        if case.machine.driver is None:
-            said.append("the driver was not seen; that it runs this build was taken on your word")
+    if not problem.cpu and entry.variant is not None:
+        verdict = check_driver(problem, entry.variant)
+        if problem.machine.driver is None:
+            said.append("the driver was not seen; that it runs this build is assumed")
         elif not verdict.full:
-            said.append(_no_ptx(case, entry.variant))
+            said.append(_no_ptx(problem, entry.variant))
         if verdict.by_branch:
-            said.append(f"{driver_words(case)}, was compared by its branch alone")
-    for gpu in case.gpus:
-        last, driver = case.knowledge.last_branch_for(gpu.compute_capability), case.machine.driver
+            said.append(f"{driver_words(problem)}, was compared by its branch alone")
+    for gpu in problem.gpus:
+        last, driver = problem.knowledge.last_branch_for(gpu.compute_capability), problem.machine.driver
         if last is not None and driver is not None and compare_versions(driver.version.partition(".")[0], last) > 0:
             said.append(f"driver branch {last} is the last that serves {gpu_words(gpu)}; found {driver.version}")
     said += [f"{project} is left out: {detail}" for project, detail in found.left_out]
@@ -96,40 +96,40 @@ def kinds(gpus: Sequence[Gpu]) -> str:
     return join([f"{count} × {name}" if count > 1 else name for name, count in counted.items()])
 
 
-def driver_words(case: Case) -> str:
+def driver_words(problem: Problem) -> str:
     """``driver 576.88 (NVML), which knows CUDA 12.9``."""
-    driver = case.machine.driver
+    driver = problem.machine.driver
     if driver is None:
         return "a driver that was not seen"
-    knows = f", which knows CUDA {case.driver_cuda}" if case.driver_cuda else ""
+    knows = f", which knows CUDA {problem.driver_cuda}" if problem.driver_cuda else ""
     return f"driver {driver.version} ({driver.place}){knows}"
 
 
-def _cpu_sentences(hearing: Hearing, chosen: Served) -> list[str]:
-    case, profile = hearing.case, hearing.profile
-    if profile.accelerator == "auto" and not case.machine.gpus and not case.request.cpu:
+def _cpu_sentences(evaluation: Evaluation, chosen: Served) -> list[str]:
+    problem, profile = evaluation.problem, evaluation.problem.profile
+    if profile.accelerator == "auto" and not problem.machine.gpus and not problem.request.cpu:
         first = "There is no NVIDIA GPU on this machine: this is a CPU build."
     else:
         asked = f"profile {profile.name}" if profile.accelerator == "cpu" else "the request"
         first = f"This is a CPU build, as {asked} asks."
-    return [first, f"{label(chosen.entry.wheel)} is the newest {_offered(hearing, chosen)}."]
+    return [first, f"{label(chosen.entry.wheel)} is the newest {_offered(evaluation, chosen)}."]
 
 
-def _torch_sentence(hearing: Hearing, chosen: Served) -> str:
-    case = hearing.case
+def _torch_sentence(evaluation: Evaluation, chosen: Served) -> str:
+    problem = evaluation.problem
     code = join(list(dict.fromkeys(gpu.by for gpu in chosen.gpus)))
     origin = f" ({_place(chosen.kernels.detail)})" if chosen.kernels and chosen.kernels.detail else ""
     name = label(chosen.entry.wheel)
     if chosen.kernels is None:
         return f"{name} was taken although its code is not known, because you insisted."
     what = "native code" if chosen.native else "code, PTX at least,"
-    return f"{name} is the newest {_offered(hearing, chosen)} with {what} for {kinds(case.gpus)}: {code}{origin}."
+    return f"{name} is the newest {_offered(evaluation, chosen)} with {what} for {kinds(problem.gpus)}: {code}{origin}."
 
 
-def _offered(hearing: Hearing, chosen: Served) -> str:
-    specifiers = [str(each) for each in hearing.case.wanted["torch"] if str(each)]
+def _offered(evaluation: Evaluation, chosen: Served) -> str:
+    specifiers = [str(each) for each in evaluation.problem.constraints.versions["torch"] if str(each)]
     asked = f" of torch {join(specifiers)}" if specifiers else ""
-    build = "CPU build" if hearing.case.cpu else "wheel"
+    build = "CPU build" if evaluation.problem.cpu else "wheel"
     return f"{chosen.entry.wheel.channel} {build} offered{asked}"
 
 
@@ -138,21 +138,21 @@ def _place(detail: str) -> str:
     return detail.partition("): ")[0] + (")" if "): " in detail else "")
 
 
-def _newer_sentences(hearing: Hearing, chosen: Served) -> list[str]:
+def _newer_sentences(evaluation: Evaluation, chosen: Served) -> list[str]:
     """Why the newer releases were not taken."""
     mine = public_version(chosen.entry.wheel.version)
-    newer: dict[str, list[tuple[Entry, Refusal]]] = {}
-    for entry, refusal in hearing.judged:
+    newer: dict[str, list[tuple[CatalogEntry, Refusal]]] = {}
+    for entry, refusal in evaluation.refused:
         if _comparable(entry, refusal, chosen.entry) and public_version(entry.wheel.version) > mine:
             newer.setdefault(entry.wheel.version.partition("+")[0], []).append((entry, refusal))
     versions = sorted(newer, key=public_version, reverse=True)[:_NEWER_TOLD]
     return [f"torch {each} is newer, but not for this machine ({_refusals(newer[each])})." for each in versions]
 
 
-def _libc_sentences(hearing: Hearing, chosen: Served) -> list[str]:
+def _libc_sentences(evaluation: Evaluation, chosen: Served) -> list[str]:
     """Say that the system's libc keeps a newer release away."""
     mine, newest = public_version(chosen.entry.wheel.version), ""
-    for row in hearing.docket.rejected():
+    for row in evaluation.verdicts.rejected():
         project, _, version = row.candidate.partition(" ")
         version = version.partition(" ")[0].partition("+")[0]
         stable = project == "torch" and row.reason == "libc" and ".dev" not in version
@@ -161,20 +161,20 @@ def _libc_sentences(hearing: Hearing, chosen: Served) -> list[str]:
     return [f"torch {newest} is newer, but not for this machine ({detail})."] if newest else []
 
 
-def _comparable(entry: Entry, refusal: Refusal, chosen: Entry) -> bool:
+def _comparable(entry: CatalogEntry, refusal: Refusal, chosen: CatalogEntry) -> bool:
     """Whether a refused wheel differs from the chosen one in a way worth a sentence: not by Python, not by channel."""
     same = entry.wheel.channel == chosen.wheel.channel and entry.tags.python == chosen.tags.python
     told_elsewhere = refusal.reason == "companion" and entry.day is not None
     return same and refusal.reason in _TELLING and not told_elsewhere
 
 
-def _same_release_sentences(hearing: Hearing, chosen: Served) -> list[str]:
+def _same_release_sentences(evaluation: Evaluation, chosen: Served) -> list[str]:
     """Why the other builds of the same release were not taken: those with a newer CUDA."""
     mine = chosen.entry
-    cuda = hearing.case.knowledge.cuda_of(mine.variant or "")
+    cuda = evaluation.problem.knowledge.cuda_of(mine.variant or "")
     others = []
-    for entry, refusal in hearing.judged:
-        other = hearing.case.knowledge.cuda_of(entry.variant or "")
+    for entry, refusal in evaluation.refused:
+        other = evaluation.problem.knowledge.cuda_of(entry.variant or "")
         same = public_version(entry.wheel.version) == public_version(mine.wheel.version)
         if same and _comparable(entry, refusal, mine) and cuda and other and compare_versions(other, cuda) > 0:
             others.append((entry, refusal))
@@ -194,7 +194,7 @@ def _passed_sentences(taken: Chosen) -> list[str]:
     ]
 
 
-def _refusals(rows: Sequence[tuple[Entry, Refusal]]) -> str:
+def _refusals(rows: Sequence[tuple[CatalogEntry, Refusal]]) -> str:
     """Group refusals by what was said: ``cu130 needs driver …; cu126 has no code for sm_120 …``."""
     by_detail: dict[str, set[str]] = {}
     for entry, refusal in rows:
@@ -208,69 +208,73 @@ def _short(refusal: Refusal) -> str:
     return _CODES.sub(lambda match: f"{match[1]} … {match[2]}", _FLOOR.sub(r"\1", refusal.detail))
 
 
-def _variant_sentences(case: Case, chosen: Served) -> list[str]:
+def _variant_sentences(problem: Problem, chosen: Served) -> list[str]:
     variant = chosen.entry.variant
     if variant is None:
         return []
-    verdict, cuda = judge_driver(case, variant), case.knowledge.cuda_of(variant)
-    if verdict.floor is None or case.machine.driver is None:
+    verdict, cuda = check_driver(problem, variant), problem.knowledge.cuda_of(variant)
+    if verdict.floor is None or problem.machine.driver is None:
         return [f"{variant} is built with CUDA {cuda}; the driver was not seen."]
     if not verdict.full:
-        return [_minor_version(case, variant)]
+        return [_minor_version(problem, variant)]
     least = f"it needs driver {verdict.floor.minimum} or newer ({verdict.floor.source})"
-    return [f"{variant} is built with CUDA {cuda}: {least}, and this machine has {driver_words(case)}."]
+    return [f"{variant} is built with CUDA {cuda}: {least}, and this machine has {driver_words(problem)}."]
 
 
-def _minor_version(case: Case, variant: str) -> str:
+def _minor_version(problem: Problem, variant: str) -> str:
     """Say that the driver is older than the variant's CUDA, and what carries it nevertheless."""
-    verdict, cuda = judge_driver(case, variant), case.knowledge.cuda_of(variant)
+    verdict, cuda = check_driver(problem, variant), problem.knowledge.cuda_of(variant)
     floor = f", from driver {verdict.floor.minimum} on ({verdict.floor.source})" if verdict.floor else ""
-    knows = f"the {case.driver_cuda} of {_driver(case)}" if case.driver_cuda else f"what {_driver(case)} may know"
+    knows = (
+        f"the {problem.driver_cuda} of {_driver(problem)}"
+        if problem.driver_cuda
+        else f"what {_driver(problem)} may know"
+    )
     carried = f"its compiled code runs by minor-version compatibility{floor}"
     return f"{variant} is built with CUDA {cuda}, newer than {knows}: {carried}."
 
 
-def _no_ptx(case: Case, variant: str) -> str:
-    cuda = case.knowledge.cuda_of(variant)
-    return f"{_driver(case)} runs the compiled code of {variant}; it does not compile PTX of CUDA {cuda}"
+def _no_ptx(problem: Problem, variant: str) -> str:
+    cuda = problem.knowledge.cuda_of(variant)
+    return f"{_driver(problem)} runs the compiled code of {variant}; it does not compile PTX of CUDA {cuda}"
 
 
-def _driver(case: Case) -> str:
-    driver = case.machine.driver
+def _driver(problem: Problem) -> str:
+    driver = problem.machine.driver
     return f"driver {driver.version} ({driver.place})" if driver else "the driver"
 
 
-def _python_sentence(case: Case, found: family.Found) -> str:
-    # Only what was tried: a lock holds this sentence, and what else is installed here is none of its inputs.
-    tried = case.target.pythons[: case.target.pythons.index(found.python) + 1]
+def _python_sentence(problem: Problem, found: family.TorchFamily) -> str:
+    # Only what was tried: a lock holds this sentence, and what else is installed here does not shape it.
+    tried = problem.target.pythons[: problem.target.pythons.index(found.python) + 1]
     if len(tried) == 1:
         return f"Python {found.python} is the first choice, and there is such a family for it."
     return f"Python {found.python} is the first of {', '.join(tried)} for which there is such a family."
 
 
-def _channel_sentences(hearing: Hearing, chosen: Served) -> list[str]:
-    case, entry = hearing.case, chosen.entry
+def _channel_sentences(evaluation: Evaluation, chosen: Served) -> list[str]:
+    problem, entry = evaluation.problem, chosen.entry
     version = entry.wheel.version.partition("+")[0]
     if entry.wheel.channel == "stable":
-        if case.channel != "auto" or case.cpu:
+        if problem.channel != "auto" or problem.cpu:
             return []
         what = "native code" if chosen.native else "code"
         return [f"Stable {version} has {what} for every GPU, so that no nightly was needed."]
-    asked = case.channel == "nightly"
+    asked = problem.channel == "nightly"
     first = (
         "The nightly channel was asked for."
         if asked
         else "No stable wheel serves every GPU natively: this is a nightly."
     )
-    return [first, *_moved_back(hearing, entry)]
+    return [first, *_moved_back(evaluation, entry)]
 
 
-def _moved_back(hearing: Hearing, chosen: Entry) -> list[str]:
+def _moved_back(evaluation: Evaluation, chosen: CatalogEntry) -> list[str]:
     """Say which newer days were passed over, and for what."""
     if chosen.day is None:
         return []
     passed: dict[str, str] = {}
-    for entry, refusal in hearing.judged:
+    for entry, refusal in evaluation.refused:
         newer = entry.day is not None and entry.day > chosen.day and entry.wheel.channel == "nightly"
         if newer and refusal.reason == "companion" and entry.variant == chosen.variant:
             passed.setdefault(entry.day or "", refusal.detail)
@@ -280,14 +284,14 @@ def _moved_back(hearing: Hearing, chosen: Entry) -> list[str]:
     return [f"The set is of {day_words(chosen.day)}, the newest coherent day; passed over: {days}."]
 
 
-def _family_sentences(hearing: Hearing, found: family.Found) -> list[str]:
+def _family_sentences(evaluation: Evaluation, found: family.TorchFamily) -> list[str]:
     torch = found.members[0]
     pinned = []
     for entry in found.members[1:]:
-        requires = family.requires_of(hearing.case, entry, hearing.facts) or ()
-        pins = family.torch_pins(hearing.case, requires, found.python)
+        requires = family.requires_of(evaluation.problem, entry, evaluation.facts) or ()
+        pins = family.torch_pins(evaluation.problem, requires, found.python)
         asks = [f"requires torch{', '.join(map(str, pins))}"] if pins else []
-        asks += _build_words(hearing, entry)
+        asks += _build_words(evaluation, entry)
         pinned.append(f"{entry.wheel.project} {entry.wheel.version}" + (f" ({'; '.join(asks)})" if asks else ""))
     if not pinned:
         return []
@@ -295,11 +299,11 @@ def _family_sentences(hearing: Hearing, found: family.Found) -> list[str]:
     return [f"With it, {place}: {join(pinned)}."]
 
 
-def _build_words(hearing: Hearing, entry: Entry) -> list[str]:
+def _build_words(evaluation: Evaluation, entry: CatalogEntry) -> list[str]:
     """What a companion's build is, where its name does not show it and it counts."""
-    if "+" in entry.wheel.version or entry.wheel.project not in hearing.case.knowledge.import_checks:
+    if "+" in entry.wheel.version or entry.wheel.project not in evaluation.problem.knowledge.import_checks:
         return []
-    cuda = builds.built_with(hearing.case.knowledge, entry, hearing.facts.build(entry))
+    cuda = builds.built_with(evaluation.problem.knowledge, entry, evaluation.facts.build(entry))
     return ["its CUDA is not known"] if cuda is None else [f"built with CUDA {cuda}" if cuda else "built without CUDA"]
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from gpuenv.installed.compare import CHANGED, Difference
 from gpuenv.installed.startup import KNOWN
 from gpuenv.knowledge import load
-from gpuenv.knowledge.rules import Refusal, Support
+from gpuenv.knowledge.rules import NoCode, Support
 from gpuenv.model.verification import Check
 from gpuenv.verify.case import Case, same_version
 from gpuenv.verify.causes import Cause
@@ -147,7 +147,7 @@ def _served(case: Case, sass: list[str], ptx: list[str]) -> tuple[list[str], lis
             cuda=case.installed.torch.cuda or None if case.installed.torch else None,
         )
         match answer:
-            case Refusal(detail=detail):
+            case NoCode(detail=detail):
                 refusals.append(f"GPU {gpu.index} ({gpu.compute_capability}): {detail}")
             case Support(support="ptx", by=by):
                 words = f"GPU {gpu.index} ({gpu.compute_capability}) has PTX only ({by}): compiled at first use"

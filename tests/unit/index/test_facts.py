@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gpuenv.index.facts import Facts, combine
+from gpuenv.index.facts import WheelFacts, combine
 from gpuenv.model.wheel import Wheel, WheelContents
 
 WHEEL = Wheel(
@@ -31,27 +31,27 @@ def entry(folder: Path) -> Path:
 
 
 def test_what_is_learned_at_different_times_adds_up(tmp_path: Path) -> None:
-    facts = Facts(tmp_path)
+    facts = WheelFacts(tmp_path)
     assert facts.get(WHEEL) is None
     facts.put(WHEEL, KERNELS)
     facts.put(WHEEL, METADATA)
-    found = Facts(tmp_path).get(WHEEL)
+    found = WheelFacts(tmp_path).get(WHEEL)
     assert found == combine(KERNELS, METADATA)
     assert found is not None
     assert (found.sass, found.ptx, found.requires_dist) == (("sm_90",), (), ("a", "b==1"))
 
 
 def test_a_wheel_with_a_hash_is_known_at_every_address(tmp_path: Path) -> None:
-    Facts(tmp_path).put(WHEEL, KERNELS)
-    assert Facts(tmp_path).get(replace(WHEEL, url="https://mirror.example/x.whl")) == KERNELS
-    assert Facts(tmp_path).get(replace(WHEEL, sha256="c" * 64)) is None
+    WheelFacts(tmp_path).put(WHEEL, KERNELS)
+    assert WheelFacts(tmp_path).get(replace(WHEEL, url="https://mirror.example/x.whl")) == KERNELS
+    assert WheelFacts(tmp_path).get(replace(WHEEL, sha256="c" * 64)) is None
 
 
 def test_a_wheel_without_one_is_another_when_the_index_shows_a_change(tmp_path: Path) -> None:
-    Facts(tmp_path).put(NIGHTLY, KERNELS)
-    assert Facts(tmp_path).get(NIGHTLY) == KERNELS
+    WheelFacts(tmp_path).put(NIGHTLY, KERNELS)
+    assert WheelFacts(tmp_path).get(NIGHTLY) == KERNELS
     for change in ({"url": "https://x.example/y.whl"}, {"metadata_sha256": "d" * 64}, {"size": 7}):
-        assert Facts(tmp_path).get(replace(NIGHTLY, **change)) is None
+        assert WheelFacts(tmp_path).get(replace(NIGHTLY, **change)) is None
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_a_wheel_without_one_is_another_when_the_index_shows_a_change(tmp_path: 
     ["", "[]", "{", '{"format": 1}', '{"format": 1, "key": "x", "contents": {}}', "\x00\xff"],
 )
 def test_a_broken_entry_is_none(tmp_path: Path, text: str) -> None:
-    facts = Facts(tmp_path)
+    facts = WheelFacts(tmp_path)
     facts.put(WHEEL, KERNELS)
     entry(tmp_path).write_text(text, encoding="utf-8")
     assert facts.get(WHEEL) is None
@@ -71,7 +71,7 @@ def test_a_broken_entry_is_none(tmp_path: Path, text: str) -> None:
     ("field", "value"), [("sass", "sm_90"), ("cuda", 12), ("origin", "hearsay"), ("detail", None), ("ptx", [1])]
 )
 def test_a_value_of_the_wrong_type_is_a_broken_entry(tmp_path: Path, field: str, value: object) -> None:
-    facts = Facts(tmp_path)
+    facts = WheelFacts(tmp_path)
     facts.put(WHEEL, KERNELS)
     stored = json.loads(entry(tmp_path).read_text(encoding="utf-8"))
     stored["contents"][field] = value
@@ -82,5 +82,5 @@ def test_a_value_of_the_wrong_type_is_a_broken_entry(tmp_path: Path, field: str,
 def test_a_folder_that_cannot_be_written_is_no_error(tmp_path: Path) -> None:
     blocked = tmp_path / "file"
     blocked.write_text("not a folder", encoding="utf-8")
-    assert Facts(blocked).put(WHEEL, KERNELS) == KERNELS
-    assert Facts(blocked).get(WHEEL) is None
+    assert WheelFacts(blocked).put(WHEEL, KERNELS) == KERNELS
+    assert WheelFacts(blocked).get(WHEEL) is None

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gpuenv.errors import ConfigurationError
-from gpuenv.index.pipconfig import PipConfiguration, Setting, configuration_files, read_pip_configuration
+from gpuenv.index.pipconfig import PipConfiguration, PipSetting, configuration_files, read_pip_configuration
 
 HOME = {"HOME": "/home/me"}
 
@@ -31,9 +31,9 @@ def test_later_files_win_and_the_origin_is_the_file() -> None:
         "/home/me/.config/pip/pip.conf": "[global]\nindex_url = https://user.example\n",
     }
     found = configuration(files)
-    assert found.get("index-url") == Setting("https://user.example", "/home/me/.config/pip/pip.conf")
-    assert found.get("proxy") == Setting("proxy.example:8080", "/etc/pip.conf")
-    assert found.get("cert") == Setting("/xdg.pem", "/etc/xdg/pip/pip.conf")
+    assert found.get("index-url") == PipSetting("https://user.example", "/home/me/.config/pip/pip.conf")
+    assert found.get("proxy") == PipSetting("proxy.example:8080", "/etc/pip.conf")
+    assert found.get("cert") == PipSetting("/xdg.pem", "/etc/xdg/pip/pip.conf")
 
 
 def test_install_wins_over_global_even_of_a_later_file() -> None:
@@ -57,7 +57,7 @@ def test_pip_config_file_and_the_environments_own() -> None:
     assert configuration(files, {"VIRTUAL_ENV": "/srv/env"}).get("index-url")
     files["/named.conf"] = "[global]\nindex-url = https://named.example\n"
     found = configuration(files, {"VIRTUAL_ENV": "/srv/env", "PIP_CONFIG_FILE": "/named.conf"})
-    assert found.get("index-url") == Setting("https://named.example", "/named.conf")
+    assert found.get("index-url") == PipSetting("https://named.example", "/named.conf")
 
 
 def test_a_null_configuration_switches_all_files_off() -> None:
@@ -84,5 +84,5 @@ def test_a_broken_file_is_named_with_its_line() -> None:
 
 def test_a_percent_sign_is_a_percent_sign() -> None:
     assert configuration({"/etc/pip.conf": "[global]\nindex-url = https://u:p%40w@x.example\n"}).get("index-url") == (
-        Setting("https://u:p%40w@x.example", "/etc/pip.conf")
+        PipSetting("https://u:p%40w@x.example", "/etc/pip.conf")
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gpuenv import knowledge
-from gpuenv.knowledge.rules import Code, Refusal, Support, serve
+from gpuenv.knowledge.rules import Code, NoCode, Support, serve
 from gpuenv.model.machine import ComputeCapability
 
 CU128 = ("sm_70", "sm_75", "sm_80", "sm_86", "sm_90", "sm_100", "sm_120")
@@ -23,7 +23,7 @@ def ask(
     platform: str = "linux_x86_64",
     cudnn: str | None = None,
     doubtful: tuple[str, ...] = (),
-) -> Support | Refusal:
+) -> Support | NoCode:
     return serve(
         ComputeCapability.parse(capability),
         sass=sass,
@@ -36,7 +36,7 @@ def ask(
     )
 
 
-def by(answer: Support | Refusal) -> str:
+def by(answer: Support | NoCode) -> str:
     return answer.by if isinstance(answer, Support) else "refused"
 
 
@@ -106,7 +106,7 @@ def test_embedded_chips(capability: str, cuda: str | None, sass: tuple[str, ...]
 @pytest.mark.parametrize("driver_cuda", ["13.0", "12.6", None])
 def test_orin_needs_a_driver_that_knows_what_the_server_wheel_was_built_with(driver_cuda: str | None) -> None:
     answer = ask("8.7", sass=SBSA, cuda="13.2", driver_cuda=driver_cuda, platform="linux_aarch64")
-    assert isinstance(answer, Refusal)
+    assert isinstance(answer, NoCode)
     assert "Jetson Orin" in answer.detail
 
 
@@ -148,7 +148,7 @@ def test_ptx_does_not_help_an_orin_before_its_cuda() -> None:
 )
 def test_ptx_newer_than_the_driver_is_refused(cuda: str | None, driver_cuda: str | None, words: str) -> None:
     answer = ask("12.1", ptx=("compute_120",), cuda=cuda, driver_cuda=driver_cuda)
-    assert isinstance(answer, Refusal)
+    assert isinstance(answer, NoCode)
     assert words in answer.detail
     assert answer.detail.startswith("no code for sm_121, only PTX compute_120")
 
@@ -160,18 +160,18 @@ def test_machine_code_does_not_ask_for_the_drivers_cuda() -> None:
 
 def test_refusal_lists_what_there_is() -> None:
     answer = ask("6.1", sass=("sm_75", "sm_120"), ptx=("compute_120",))
-    assert answer == Refusal(detail="no code for sm_61: sm_75 sm_120 compute_120")
+    assert answer == NoCode(detail="no code for sm_61: sm_75 sm_120 compute_120")
 
 
 def test_refusal_names_the_exception() -> None:
     answer = ask("8.7", sass=SBSA, cuda="13.0", platform="linux_aarch64")
-    assert isinstance(answer, Refusal)
+    assert isinstance(answer, NoCode)
     assert "Orin" in answer.detail
     assert "linux_aarch64" in answer.detail
 
 
 def test_nothing_at_all() -> None:
-    assert ask("9.0") == Refusal(detail="no code for sm_90: none at all")
+    assert ask("9.0") == NoCode(detail="no code for sm_90: none at all")
 
 
 def test_code_of_another_kind_is_no_code() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from gpuenv.lock.check import Verdict, check, unlisted
-from gpuenv.lock.fit import Mismatch
+from gpuenv.lock.fit import LockMismatch
 from gpuenv.lock.model import Lock
 from gpuenv.model.wheel import Wheel
 from support.locks import inputs, lock_of, package
@@ -78,7 +78,7 @@ def test_a_changed_row_is_broken_and_comes_first() -> None:
 
 
 def test_profile_knowledge_and_machine() -> None:
-    mismatch = Mismatch(what="driver", sentence="needs driver 580", locked="580", found="570")
+    mismatch = LockMismatch(what="driver", sentence="needs driver 580", locked="580", found="570")
     found = verdict(now=inputs(profile_digest="c" * 64, knowledge="later"), mismatch=mismatch)
     assert [each.kind for each in found.reasons] == ["machine", "profile-changed", "knowledge-changed"]
     assert not found.is_broken

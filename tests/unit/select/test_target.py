@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from gpuenv.select.target import Refusal, Target
+from gpuenv.select.target import Refusal, TargetTags
 from support.choosing import machine
 
 LINUX = "3.12", "3.11"
 
 
-def target(*pythons: str, **values: object) -> Target:
-    return Target(machine(**values), pythons or LINUX)  # type: ignore[arg-type] # names are machine()'s
+def target(*pythons: str, **values: object) -> TargetTags:
+    return TargetTags(machine(**values), pythons or LINUX)  # type: ignore[arg-type] # names are machine()'s
 
 
 @pytest.mark.parametrize(
@@ -56,10 +56,10 @@ def test_other_systems(values: dict[str, object], tag: str, fits: bool) -> None:
 
 def test_unknown_libc_is_not_compatible_unless_insisted() -> None:
     on = machine(libc=None)
-    assert Target(on, LINUX).refuses_platform("manylinux_2_28_x86_64") == Refusal(
+    assert TargetTags(on, LINUX).refuses_platform("manylinux_2_28_x86_64") == Refusal(
         "libc", "needs glibc; this machine's libc is unknown"
     )
-    assert Target(on, LINUX, insist_unknown=True).refuses_platform("manylinux_2_28_x86_64") is None
+    assert TargetTags(on, LINUX, insist_unknown=True).refuses_platform("manylinux_2_28_x86_64") is None
 
 
 @pytest.mark.parametrize(

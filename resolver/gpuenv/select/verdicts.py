@@ -1,4 +1,4 @@
-"""The verdicts: every wheel of the catalog gets exactly one, and they are read out grouped by candidate."""
+"""The verdicts: every wheel of the catalog gets exactly one, grouped by candidate."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from gpuenv.select.target import Refusal
 _DETAILS_SHOWN = 6
 
 
-class Docket:
+class Verdicts:
     """Verdicts by wheel. A second verdict on the same wheel is a mistake of ours, so it raises.
 
-    ``refused`` are verdicts given before, by the rules that need no reading; they are read out with the rest.
+    ``refused`` are verdicts given before, by the rules that need no reading.
     """
 
     def __init__(self, refused: Sequence[tuple[Wheel, Refusal]] = ()) -> None:
