@@ -346,6 +346,38 @@ def test_other_packages_may_change(env: Environment) -> None:
     assert finding.summary == "1 package is not as in what it was built with: requests 2.32.0 was added"
 
 
+def test_what_any_package_asks_for_is_compared(env: Environment) -> None:
+    """vLLM pins its torch; extras count where somebody asks for them."""
+    env.torch("2.9.1", cuda="12.8", archs=("90",))
+    env.install("vllm", "0.9.2", requires=["torch==2.7.0", "numpy<2", "ray[more]"]).install("numpy", "2.1.0")
+    env.install("ray", "2.0", requires=['absent; extra == "more"', 'never; extra == "other"'])
+    found = wrong(judge(env, machine("9.0")))
+
+    assert [(each.subject, each.severity, each.summary) for each in found] == [
+        ("family", "error", "vllm 0.9.2 asks for torch==2.7.0, and 2.9.1 is installed"),
+        (
+            "packages",
+            "error",
+            "ray 2.0 asks for absent, which is missing; vllm 0.9.2 asks for numpy<2, and 2.1.0 is installed",
+        ),
+    ]
+    assert found[1].mend == "uv pip install --python .venv-gpu absent 'numpy<2'"
+
+
+def test_wheels_of_another_python_or_platform(env: Environment) -> None:
+    sound(env).install("old", "1.0").install("other", "1.0").install("fits", "1.0")
+    metadata = env.site / "old-1.0.dist-info/METADATA"
+    metadata.write_text(metadata.read_text() + "Requires-Python: <3.9\n")
+    for name, tag in (("other", "cp311-cp311-win_amd64"), ("fits", "cp39-abi3-manylinux_2_28_x86_64")):
+        (env.site / f"{name}-1.0.dist-info/WHEEL").write_text(f"Wheel-Version: 1.0\nTag: {tag}\n")
+    (finding,) = [each for each in wrong(judge(env, machine("9.0"))) if each.subject == "packages"]
+
+    assert finding.summary == (
+        "old 1.0 requires Python <3.9, and this is Python 3.12.4; "
+        "other 1.0 is a wheel for cp311-cp311-win_amd64, which does not fit here"
+    )
+
+
 def test_a_lock_that_moved_on(env: Environment, tmp_path: Path) -> None:
     lock = tmp_path / "pylock.auto.toml"
     lock.write_text("changed")

@@ -162,3 +162,64 @@ def test_a_record_is_remembered_by_its_wheel(environment: Path, tmp_path: Path) 
     record.write_text(record.read_text().replace("sha256=", "sha256=A", 1))
     assert check("a" * 64) == ["record"]
     assert check("b" * 64) == []
+
+
+def record(environment: Path, rows: str, wheel: str = "alpha-1.0") -> None:
+    with (environment / SITE / f"{wheel}.dist-info/RECORD").open("a") as file:
+        file.write(rows)
+
+
+def test_listed_byte_code_is_never_damage_in_an_environment_that_is_used(environment: Path) -> None:
+    """uv compiles on demand and lists it, and every other interpreter writes its own."""
+    install(environment, build_wheel("alpha", "1.0"))
+    record(environment, "alpha/__pycache__/__init__.cpython-312.pyc,sha256=abc,3\n")
+    record(environment, "alpha/old.pyc,sha256=abc,3\n")
+    assert kinds(environment, None, deep=True) == []
+
+    cache = environment / SITE / "alpha/__pycache__/__init__.cpython-312.pyc"
+    cache.parent.mkdir()
+    cache.write_text("of another size")
+    assert kinds(environment, None, deep=True) == []
+
+
+def test_code_is_told_from_data(environment: Path) -> None:
+    files = {"alpha/__init__.py": "", "alpha/lib/libx.so.1": "x", "alpha/cacert.pem": "a certificate"}
+    install(environment, build_wheel("alpha", "1.0", files=files))
+    for name in files:
+        (environment / SITE / name).write_text("replaced, and of another size")
+
+    found = {each.path.rpartition("/")[2]: each.code for each in compare(environment).differences}
+
+    assert found == {"__init__.py": True, "libx.so.1": True, "cacert.pem": False}
+
+
+def test_links_are_followed_where_an_environment_is_used(environment: Path, bare: Bare, tmp_path: Path) -> None:
+    """`uv pip install --link-mode symlink` leaves nothing but links."""
+    install(environment, build_wheel("alpha", "1.0"))
+    kept = tmp_path / "cache.py"
+    module(environment).rename(kept)
+    module(environment).symlink_to(kept)
+
+    assert kinds(environment, None, deep=True) == []
+    assert "link" in kinds(environment, bare)
+
+
+@pytest.mark.parametrize("last", ["alpha", "beta"])
+@pytest.mark.parametrize(("name", "code"), [("shared/libx.so.2", True), ("shared/x.py", True), ("tests/x.py", False)])
+def test_who_overwrote_a_file_of_two_packages_is_told(environment: Path, last: str, name: str, code: bool) -> None:
+    wheels = {each: build_wheel(each, "1.0", files={name: each.rjust(5)}) for each in ("alpha", "beta")}
+    for each in sorted(wheels, key=lambda each: each == last):
+        install(environment, wheels[each])
+
+    (difference,) = [each for each in compare(environment).differences if each.kind == "clash"]
+
+    assert (difference.by, difference.path, difference.code) == (last, f"{SITE}/{name}", code)
+    assert {difference.package, last} == {"alpha", "beta"}
+    assert [each for each in compare(environment).differences if each.kind != "clash"] == []
+
+
+def test_what_was_compared_is_said_as_it_was(environment: Path) -> None:
+    install(environment, build_wheel("alpha", "1.0", files={"alpha/__init__.py": "", "alpha/x.py": "1"}))
+
+    assert compare(environment).words == "presence and size of 6 files"
+    assert compare(environment, deep=True).words == "presence and size of 6 files, the hash of 4"
