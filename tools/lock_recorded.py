@@ -31,11 +31,10 @@ from urllib.parse import unquote
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 
+
 from gpuenv import knowledge as tables  # noqa: E402 # the folder of the recording has to be on the path first
 from gpuenv import profile as profiles  # noqa: E402
 from gpuenv.commands import lock as locking  # noqa: E402
-from gpuenv.commands.context import Context  # noqa: E402
-from gpuenv.commands.network import Network  # noqa: E402
 from gpuenv.errors import IndexUnreachableError  # noqa: E402
 from gpuenv.index.config import Place  # noqa: E402
 from gpuenv.index.facts import WheelFacts  # noqa: E402
@@ -46,10 +45,11 @@ from gpuenv.lock.making import profile_digest  # noqa: E402
 from gpuenv.lock.model import Lock  # noqa: E402
 from gpuenv.machine.file import parse_machine  # noqa: E402
 from gpuenv.model.wheel import Wheel, WheelContents  # noqa: E402
-from gpuenv.net.access import Access  # noqa: E402
 from gpuenv.net.client import PAGE_LIMIT, PAGE_TYPES, Absent, Answer, Client  # noqa: E402
 from gpuenv.net.location import Location, host_of  # noqa: E402
 from gpuenv.report import Silent  # noqa: E402
+from gpuenv.steps.context import Context  # noqa: E402
+from gpuenv.steps.sources import open_http, source_plan  # noqa: E402
 from gpuenv.system.files import read_text  # noqa: E402
 from support.index_pages import Anchor, render_project_page  # noqa: E402
 from support.recorded import Row, recording  # noqa: E402
@@ -90,22 +90,6 @@ class RecordedClient(Client):
     def open(self, where: Location, headers: Mapping[str, str]) -> Iterator[tuple[Location, BaseHTTPResponse]]:
         raise IndexUnreachableError("the bodies of the wheels were not recorded", causes=(where.url,))
         yield
-
-
-class RecordedNetwork(Network):
-    """Hands out the recorded client."""
-
-    def client(
-        self,
-        *,
-        cache: Path,
-        environ: Mapping[str, str],
-        access: Access,
-        sources: tuple[Location, ...],
-        offline: bool,
-        refresh: bool,
-    ) -> Client:
-        return RecordedClient(cache=cache, environ=environ, access=access)
 
 
 def _stable_rows(project: str | None = None) -> list[Row]:
@@ -149,8 +133,10 @@ def make(project: Path) -> tuple[locking.OneLock, ...]:
             config=Path(folder) / "config",
             reporter=Silent(),
             offline=True,
-            network=RecordedNetwork(),
         )
+        plan = source_plan(context)
+        recorded = RecordedClient(cache=context.cache, environ=world, access=plan.access)
+        context.run.once(lambda: recorded, by=open_http, key=(plan.access, plan.locations))
         remember(WheelFacts(context.cache / "wheels"))
         return locking.run(context, locking.LockOptions(everything=True, single_source=True, upgrade=True)).locks
 

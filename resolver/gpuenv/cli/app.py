@@ -21,10 +21,10 @@ from gpuenv.cli import project as projects
 from gpuenv.cli.console import Console
 from gpuenv.cli.envelope import envelope
 from gpuenv.cli.settings import Setting, Value, merge, refuse_undecodable, unknown_variables
-from gpuenv.commands.context import Context, Outcome, Problem, Wishes
 from gpuenv.errors import GpuenvError, MachineError, UsageError
 from gpuenv.model.profile import ChannelWish
 from gpuenv.net.location import secrets_of
+from gpuenv.steps.context import Context, Options, Outcome, Problem
 from gpuenv.system.files import system_error
 
 VERBS = verbs.NAMES
@@ -99,7 +99,7 @@ class _Run:
         if project != current:
             self.console.say(f"Project: {project}, above the current folder")
         context = _context(settings, world, self.console, project)
-        with context.network:
+        with context.run:
             outcome = verb.run(arguments, context)
         return self._show(verb, outcome)
 
@@ -201,7 +201,7 @@ def _context(settings: Mapping[str, Setting], world: Mapping[str, str], console:
         state=state,
         config=config,
         reporter=console,
-        wishes=_wishes(settings),
+        options=_options(settings),
         offline="offline" in settings,
         refresh="refresh" in settings,
         uv=_path(settings, "uv"),
@@ -232,7 +232,7 @@ def _folders(world: Mapping[str, str]) -> tuple[Path, Path, Path]:
     )
 
 
-def _wishes(settings: Mapping[str, Setting]) -> Wishes:
+def _options(settings: Mapping[str, Setting]) -> Options:
     def text(name: str) -> str | None:
         return str(settings[name].value) if name in settings else None
 
@@ -242,7 +242,7 @@ def _wishes(settings: Mapping[str, Setting]) -> Wishes:
 
     numbers = settings["gpu"].value if "gpu" in settings else None
     channel = text("channel")
-    return Wishes(
+    return Options(
         profile=text("profile"),
         machine=_path(settings, "machine"),
         torch_index=text("torch-index"),

@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 
-from gpuenv.commands.context import Problem
+from gpuenv.steps.context import Problem
 
 SCHEMA = {"name": "gpuenv", "version": "1"}
 

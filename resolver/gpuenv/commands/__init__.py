@@ -1,1 +1,1 @@
-"""One module a verb, each returning an outcome, and the steps that several verbs share. Nothing here prints."""
+"""One module a verb, each returning an outcome. Nothing here prints."""

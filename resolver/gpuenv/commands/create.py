@@ -6,18 +6,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
 
-from gpuenv.commands.building import build_locked
-from gpuenv.commands.context import Context, Outcome
-from gpuenv.commands.locked import Locked, lock_for
-from gpuenv.commands.saying import say_machine
-from gpuenv.commands.seeing import Seen, see
-from gpuenv.commands.targets import refuse_another_profile, refuse_target, refuse_to_discard
-from gpuenv.commands.verifying import Proof
-from gpuenv.commands.wanted import check_fit, profile_of
 from gpuenv.environment.build import Built, FailedProofError
 from gpuenv.environment.failed import failed_place
 from gpuenv.errors import UsageError, VerificationError
 from gpuenv.model.profile import Profile
+from gpuenv.steps.context import Context, Outcome
+from gpuenv.steps.environment import build_locked, refuse_another_profile, refuse_target, refuse_to_discard
+from gpuenv.steps.lock import Locked, lock_for
+from gpuenv.steps.machine import TargetMachine, detect_or_read, say_machine
+from gpuenv.steps.profile import check_fit, load_profile
+from gpuenv.steps.proof import Proof
 from gpuenv.system.files import require_writable
 from gpuenv.verify.hints import Hints, hints_of
 
@@ -51,23 +49,23 @@ class CreateOutcome(Outcome):
 
 def run(context: Context, options: CreateOptions) -> CreateOutcome:
     """Do the whole way. Whatever stood at the target stands there still when any step fails."""
-    profile = profile_of(context)
+    profile = load_profile(context)
     target = context.project / (options.target or profile.environment)
     refuse_target(context, target)
     refuse_another_profile(context, target, profile, replace=options.replace)
-    seen = see(context)
-    say_machine(context, seen, profile)
-    _refuse_unprovable(seen, options)
-    check_fit(context, seen.machine, profile)
+    machine = detect_or_read(context)
+    say_machine(context, machine, profile)
+    _refuse_unprovable(machine, options)
+    check_fit(context, machine.facts, profile)
     evidence = context.project / (options.evidence or Path("evidence") / profile.name)
     require_writable(context.state, what="gpuenv's own folder")
     if options.verify:
         require_writable(evidence, what="the folder of the evidence")
-    locked = lock_for(context, seen=seen, profile=profile)
+    locked = lock_for(context, machine=machine, profile=profile)
     refuse_to_discard(context, target, profile, locked.lock, discard=options.discard_added)
     proof = Proof(
         context=context,
-        seen=seen,
+        machine=machine,
         profile=profile,
         lock=locked.lock,
         lock_name=locked.shown,
@@ -94,7 +92,7 @@ def run(context: Context, options: CreateOptions) -> CreateOutcome:
 
 def _hints(context: Context, locked: Locked, profile: Profile, target: Path, *, keep: bool) -> Hints:
     return Hints(
-        profile=context.wishes.profile or profile.name,
+        profile=context.options.profile or profile.name,
         environment=context.shown(target),
         named=target != context.project / profile.environment,
         doing="create",
@@ -117,9 +115,9 @@ def unproved(context: Context, error: FailedProofError, proof: Proof) -> Verific
     return VerificationError(error.message, causes=error.causes, hints=hints)
 
 
-def _refuse_unprovable(seen: Seen, options: CreateOptions) -> None:
+def _refuse_unprovable(machine: TargetMachine, options: CreateOptions) -> None:
     """An environment for another machine can be built here, and proved only there."""
-    if not seen.here and options.verify:
+    if not machine.here and options.verify:
         raise UsageError(
             "an environment for another machine cannot be verified on this one",
             hints=("Add --no-verify to build it all the same, and run `gpuenv verify` on that machine",),

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gpuenv.commands.context import Context, Outcome, Problem
-from gpuenv.commands.seeing import complete, see
 from gpuenv.model.machine import Machine
+from gpuenv.steps.context import Context, Outcome, Problem
+from gpuenv.steps.machine import complete, detect_or_read
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,8 +19,8 @@ class DetectOutcome(Outcome):
 
 def run(context: Context) -> DetectOutcome:
     """Detect. A driver that does not answer ends with exit 3, and what is known is still shown."""
-    if context.wishes.machine is not None:
-        return DetectOutcome(machine=see(context).machine, notes=())
+    if context.options.machine is not None:
+        return DetectOutcome(machine=detect_or_read(context).facts, notes=())
     from gpuenv.machine import detect
 
     detection = detect.detect(environ=context.environ)

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from gpuenv.commands import locking
-from gpuenv.commands.context import Context, Outcome
 from gpuenv.errors import UsageError
 from gpuenv.installed.drift import Change as Drift
 from gpuenv.installed.drift import drift
 from gpuenv.installed.environment import read_environment
 from gpuenv.lock.diff import Diff, diff
 from gpuenv.lock.model import Lock
+from gpuenv.steps.context import Context, Outcome
+from gpuenv.steps.lock import FOLDER, lock_path, read_lock
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,10 +48,10 @@ def run(context: Context, *, before: str, after: str) -> DiffOutcome:
 def _thing(context: Context, name: str) -> Lock | Path:
     path = context.project / name
     if name == "lock":
-        path = locking.lock_path(context, context.wishes.profile or _only_profile(context))
+        path = lock_path(context, context.options.profile or _only_profile(context))
     elif path.is_dir():
         return path
-    lock = locking.read_lock(path, shown=context.shown(path))
+    lock = read_lock(path, shown=context.shown(path))
     if lock is None:
         raise UsageError(
             f"there is neither a lock nor an environment at {name}",
@@ -62,5 +62,5 @@ def _thing(context: Context, name: str) -> Lock | Path:
 
 def _only_profile(context: Context) -> str:
     """The profile of the lock in the project, where there is only one; else ``auto``."""
-    found = sorted((context.project / locking.FOLDER).glob("pylock.*.toml"))
+    found = sorted((context.project / FOLDER).glob("pylock.*.toml"))
     return found[0].name.split(".")[1] if len(found) == 1 else "auto"

@@ -7,10 +7,6 @@ from pathlib import Path
 from shlex import quote
 
 from gpuenv import knowledge as tables
-from gpuenv.commands import locking
-from gpuenv.commands.context import Context, Outcome
-from gpuenv.commands.seeing import complete, machine_text
-from gpuenv.commands.wanted import profile_of
 from gpuenv.doctor.environment import diagnose_environment
 from gpuenv.doctor.examination import beside, examine
 from gpuenv.doctor.finding import Finding, worst_first
@@ -22,6 +18,10 @@ from gpuenv.lock.model import Lock
 from gpuenv.machine import detect
 from gpuenv.machine.checkup import check_up
 from gpuenv.machine.file import failure_in, parse_machine
+from gpuenv.steps.context import Context, Outcome
+from gpuenv.steps.lock import FOLDER, read_lock
+from gpuenv.steps.machine import complete, machine_text
+from gpuenv.steps.profile import load_profile
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,13 +37,13 @@ def run(context: Context, *, environment: Path | None, deep: bool = False) -> Do
 
     ``deep`` hashes every installed file.
     """
-    detection, findings = _sent(context) if context.wishes.machine is not None else _here(context)
-    target = context.project / (environment or profile_of(context).environment)
+    detection, findings = _sent(context) if context.options.machine is not None else _here(context)
+    target = context.project / (environment or load_profile(context).environment)
     facts: EnvironmentFacts | None = None
     try:
         facts = read_environment(target)
     except UsageError as error:
-        if context.wishes.machine is None or environment is not None:
+        if context.options.machine is None or environment is not None:
             findings.append(_none(context, target, error))
     if facts is not None:
         findings += _environment(context, facts, detection, deep=deep)
@@ -70,7 +70,7 @@ def _sent(context: Context) -> tuple[detect.Detection, list[Finding]]:
     Neither the session nor what only a closer look tells is in it, so that nothing is said of them.
     """
     text = machine_text(context)
-    machine = parse_machine(text, origin=str(context.wishes.machine), failed=True)
+    machine = parse_machine(text, origin=str(context.options.machine), failed=True)
     detection = detect.Detection(machine=complete(machine), problem=failure_in(text))
     return detection, list(diagnose_machine(detection, knowledge=tables.load()))
 
@@ -79,7 +79,7 @@ def _none(context: Context, target: Path, error: UsageError) -> Finding:
     """There is nothing to look at, which is a finding too: the next command makes it."""
     free = not target.exists() or (target.is_dir() and not any(target.iterdir()))
     shown = context.shown(target)
-    build = f"gpuenv create --profile {quote(context.wishes.profile)}" if context.wishes.profile else "gpuenv create"
+    build = f"gpuenv create --profile {quote(context.options.profile)}" if context.options.profile else "gpuenv create"
     return Finding(
         subject="environment",
         severity="error",
@@ -101,7 +101,7 @@ def _environment(
         lock_path=path,
         deep=deep,
         shown=context.shown(facts.path),
-        profile=context.wishes.profile or "",
+        profile=context.options.profile or "",
     )
     return diagnose_environment(examination, knowledge=tables.load())
 
@@ -110,6 +110,6 @@ def _lock_of(context: Context, facts: EnvironmentFacts) -> tuple[Lock | None, Pa
     """The lock an environment of ours was built from and its file, where it still stands in the project."""
     if facts.marker is None:
         return None, None
-    path = context.project / locking.FOLDER / facts.marker.lock_name
-    lock = locking.read_lock(path, shown=context.shown(path))
+    path = context.project / FOLDER / facts.marker.lock_name
+    lock = read_lock(path, shown=context.shown(path))
     return lock, None if lock is None else path

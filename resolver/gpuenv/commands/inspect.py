@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gpuenv import knowledge as tables
-from gpuenv.commands import deciding
-from gpuenv.commands.context import Context, Outcome
 from gpuenv.errors import UsageError
 from gpuenv.index.names import NameFault, parse_name
 from gpuenv.index.wheelfile import Want, WheelReading, read_contents
 from gpuenv.knowledge import Disagreement
 from gpuenv.model.wheel import Wheel
 from gpuenv.net.location import Location
+from gpuenv.steps.context import Context, Outcome
+from gpuenv.steps.sources import open_http
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +29,6 @@ class InspectOutcome(Outcome):
 
 def run(context: Context, *, location: str) -> InspectOutcome:
     """Read a wheel by byte ranges. ``location`` is a URL or a path."""
-    plan = deciding.source_plan(context)
     place = _place(context, location)
     filename = place.filename
     name = parse_name(filename)
@@ -42,10 +41,10 @@ def run(context: Context, *, location: str) -> InspectOutcome:
     want: tuple[Want, ...] = ("kernels", "metadata") if name.project == "torch" else ("metadata", "build")
     reading = read_contents(
         place,
-        http=deciding.open_http(context, plan),
+        http=open_http(context),
         want=want,
         filename=filename,
-        allow_download=context.wishes.allow_download,
+        allow_download=context.options.allow_download,
     )
     wheel = Wheel(
         project=name.project,

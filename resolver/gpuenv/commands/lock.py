@@ -8,14 +8,6 @@ from pathlib import Path
 
 from gpuenv import knowledge as tables
 from gpuenv import profile as profiles
-from gpuenv.commands import checking, deciding, locking
-from gpuenv.commands.context import Context, Outcome, Problem
-from gpuenv.commands.keeping import keep
-from gpuenv.commands.locked import decide_and_lock, still_meant
-from gpuenv.commands.machines import Class, classes, with_reference
-from gpuenv.commands.saying import say_machine
-from gpuenv.commands.seeing import Seen, see
-from gpuenv.commands.wanted import check_fit, in_scope, profile_of
 from gpuenv.errors import GpuenvError, UsageError
 from gpuenv.lock import codec
 from gpuenv.lock.check import Reason
@@ -24,6 +16,21 @@ from gpuenv.lock.fit import fits_machine
 from gpuenv.lock.model import Lock
 from gpuenv.lock.requirements import to_requirements
 from gpuenv.model.profile import Profile
+from gpuenv.steps.context import Context, Outcome, Problem
+from gpuenv.steps.decision import Decided
+from gpuenv.steps.downloads import keep
+from gpuenv.steps.lock import LockRequest, command_of, decide_and_lock, lock_path, read_lock, still_meant, write_lock
+from gpuenv.steps.lock_check import check
+from gpuenv.steps.machine import (
+    MachineClass,
+    TargetMachine,
+    classes,
+    detect_or_read,
+    in_scope,
+    say_machine,
+    with_reference,
+)
+from gpuenv.steps.profile import check_fit, load_profile
 from gpuenv.system.files import write_atomic
 
 
@@ -76,7 +83,7 @@ def run(context: Context, options: LockOptions) -> LockOutcome:
     names = _profiles(context, options)
     done: list[OneLock] = []
     for name in names:
-        profile = profile_of(context, name)
+        profile = load_profile(context, name)
         try:
             done += _one_profile(context, profile, options)
         except GpuenvError as error:
@@ -84,7 +91,7 @@ def run(context: Context, options: LockOptions) -> LockOutcome:
                 raise
             problem = Problem.of(error)
             context.reporter.say(f"{name}: {error.message}")
-            path = context.shown(locking.lock_path(context, name))
+            path = context.shown(lock_path(context, name))
             done.append(OneLock(profile=name, path=path, action="failed", problem=problem))
     problems = tuple(row.problem for row in done if row.problem is not None)
     problems += tuple(_broken(row) if row.is_broken else _outdated(row) for row in done if row.reasons)
@@ -99,8 +106,8 @@ def run(context: Context, options: LockOptions) -> LockOutcome:
 
 def _profiles(context: Context, options: LockOptions) -> tuple[str, ...]:
     if not options.everything:
-        return (context.wishes.profile or "auto",)
-    if context.wishes.profile is not None:
+        return (context.options.profile or "auto",)
+    if context.options.profile is not None:
         raise UsageError("--all and --profile do not go together", hints=("Leave one of them out",))
     found = profiles.find_all(project=context.project, user=context.config)
     # `auto` follows the machine it is run on: there is nothing to share in its lock.
@@ -110,54 +117,63 @@ def _profiles(context: Context, options: LockOptions) -> tuple[str, ...]:
 def _one_profile(context: Context, profile: Profile, options: LockOptions) -> list[OneLock]:
     if options.machines:
         found = classes(context, options.machines)
-        return [_one(context, each.seen, profile, options, each) for each in found]
+        return [_one(context, each.machine, profile, options, each) for each in found]
     if options.everything:
         context = with_reference(context, profile)
-    return [_one(context, see(context), profile, options, None)]
+    return [_one(context, detect_or_read(context), profile, options, None)]
 
 
-def _one(context: Context, seen: Seen, profile: Profile, options: LockOptions, group: Class | None) -> OneLock:
+def _one(
+    context: Context, machine: TargetMachine, profile: Profile, options: LockOptions, group: MachineClass | None
+) -> OneLock:
     name = profile.name if group is None else f"{profile.name}-{group.name}"
-    path = locking.lock_path(context, name)
+    path = lock_path(context, name)
     shown = context.shown(path)
-    say_machine(context, seen, profile)
-    check_fit(context, seen.machine, profile)
-    before = locking.read_lock(path, shown=shown)
+    say_machine(context, machine, profile)
+    check_fit(context, machine.facts, profile)
+    before = read_lock(path, shown=shown)
     _refuse_unknown(options.upgrade_packages, before, shown)
     if options.check:
-        return checking.check(context, seen=seen, profile=profile, path=path, lock=before, shown=shown)
-    if before is not None and not _asked_to_change(options) and _holds(context, seen, profile, before):
+        verdict = check(context, machine=machine, profile=profile, lock=before, shown=shown)
+        return OneLock(
+            profile=profile.name,
+            path=shown,
+            action="checked",
+            lock=before,
+            change=verdict.replacement,
+            reasons=verdict.reasons,
+        )
+    if before is not None and not _asked_to_change(options) and _holds(context, machine, profile, before):
         context.reporter.say(f"Found up-to-date lockfile at: {shown}")
         return _kept(context, options, OneLock(profile=profile.name, path=shown, action="unchanged", lock=before), None)
     single = options.single_source or (before is not None and before.decision.single_source)
     decided, lock = decide_and_lock(
         _kept_family(context, before, options),
-        seen=seen,
+        machine=machine,
         profile=profile,
-        wishes=locking.LockWishes(
+        how=LockRequest(
             previous=before,
             previous_text=None if before is None or options.upgrade else _without(before, options.upgrade_packages),
             tentative=options.dry_run,
             single_source=single,
-            command=locking.command_of(context, profile, single_source=single, machines=options.machines),
+            command=command_of(context, profile, single_source=single, machines=options.machines),
         ),
     )
     change = None if before is None else diff(before, lock)
     row = OneLock(profile=profile.name, path=shown, action="would-write", lock=lock, change=change)
     if options.dry_run:
         return row
-    written = locking.write_lock(path, lock)
+    written = write_lock(path, lock)
     context.reporter.say(f"{'Wrote' if written else 'Unchanged:'} lockfile {shown}: {len(lock.packages)} packages")
     return _kept(context, options, replace(row, action="written" if written else "unchanged"), decided)
 
 
-def _kept(context: Context, options: LockOptions, row: OneLock, decided: deciding.Decided | None) -> OneLock:
+def _kept(context: Context, options: LockOptions, row: OneLock, decided: Decided | None) -> OneLock:
     """Store the wheels, and write the requirements file, where that is asked for."""
     assert row.lock is not None
-    profile = profile_of(context, row.profile)
+    profile = load_profile(context, row.profile)
     if options.keep or profile.keep:
-        plan = deciding.source_plan(context) if decided is None else decided.plan
-        keep(context, plan, row.lock)
+        keep(context, row.lock)
     if not options.requirements:
         return row
     path = (context.project / row.path).with_suffix(".txt")
@@ -171,10 +187,10 @@ def _asked_to_change(options: LockOptions) -> bool:
     return options.upgrade or bool(options.upgrade_packages) or options.dry_run
 
 
-def _holds(context: Context, seen: Seen, profile: Profile, lock: Lock) -> bool:
+def _holds(context: Context, machine: TargetMachine, profile: Profile, lock: Lock) -> bool:
     if not still_meant(context, profile, lock):
         return False
-    return fits_machine(lock, in_scope(context, seen.machine), tables.load()) is None
+    return fits_machine(lock, in_scope(context, machine.facts), tables.load()) is None
 
 
 def _kept_family(context: Context, before: Lock | None, options: LockOptions) -> Context:
@@ -183,14 +199,14 @@ def _kept_family(context: Context, before: Lock | None, options: LockOptions) ->
     if before is None or options.upgrade or not options.upgrade_packages or family & set(options.upgrade_packages):
         return context
     decision = before.decision
-    wishes = replace(
-        context.wishes,
+    constraints = replace(
+        context.options,
         torch=f"=={decision.torch}",
         variant=decision.variant,
         channel="nightly" if decision.channel == "nightly" else "stable",
         python=before.inputs.target.python,
     )
-    return replace(context, wishes=wishes)
+    return replace(context, options=constraints)
 
 
 def _refuse_unknown(names: Sequence[str], lock: Lock | None, shown: str) -> None:

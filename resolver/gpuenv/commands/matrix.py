@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 from gpuenv import knowledge as tables
-from gpuenv.commands.context import Context, Outcome
-from gpuenv.commands.seeing import in_words, see
 from gpuenv.errors import MachineError, UsageError
 from gpuenv.knowledge import matrix as laying
 from gpuenv.knowledge.called import capabilities_of
 from gpuenv.knowledge.matrix import Matrix
 from gpuenv.knowledge.rules import compare_drivers, compare_versions
 from gpuenv.model.machine import Machine
+from gpuenv.steps.context import Context, Outcome
+from gpuenv.steps.machine import detect_or_read, in_words
 
 Format = Literal["text", "markdown"]
 DriverWord = Literal["full", "least", "too old"]
@@ -41,7 +41,7 @@ def run(context: Context, *, gpus: Sequence[str], platform: str | None, format: 
     ``platform`` is ``None`` where nobody chose one, and empty for all.
     """
     known = tables.load()
-    if here or context.wishes.machine is not None:
+    if here or context.options.machine is not None:
         if gpus:
             raise UsageError(
                 "the matrix is either for a machine or for GPUs that are named",
@@ -54,9 +54,9 @@ def run(context: Context, *, gpus: Sequence[str], platform: str | None, format: 
         matrix=laying.matrix(
             known,
             capabilities=capabilities,
-            torch=context.wishes.torch or "",
+            torch=context.options.torch or "",
             platform=chosen,
-            variant=context.wishes.variant or "",
+            variant=context.options.variant or "",
         ),
         format=format,
         platform=chosen,
@@ -64,8 +64,8 @@ def run(context: Context, *, gpus: Sequence[str], platform: str | None, format: 
 
 
 def _of_machine(context: Context, known: tables.Knowledge, *, platform: str | None, format: Format) -> MatrixOutcome:
-    machine = see(context).machine
-    wanted = context.wishes.gpus
+    machine = detect_or_read(context).facts
+    wanted = context.options.gpus
     capabilities = {gpu.compute_capability for gpu in machine.gpus if wanted is None or gpu.index in wanted}
     if not capabilities:
         raise MachineError(
@@ -79,9 +79,9 @@ def _of_machine(context: Context, known: tables.Knowledge, *, platform: str | No
     found = laying.matrix(
         known,
         capabilities=capabilities,
-        torch=context.wishes.torch or "",
+        torch=context.options.torch or "",
         platform=chosen,
-        variant=context.wishes.variant or "",
+        variant=context.options.variant or "",
     )
     variants = dict.fromkeys(row.variant for row in found.rows)
     return MatrixOutcome(

@@ -5,21 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from gpuenv import select
-from gpuenv.commands import deciding
-from gpuenv.commands.context import Context, Outcome, Problem
-from gpuenv.commands.deciding import Decided, NothingFitsError
-from gpuenv.commands.saying import say_machine
-from gpuenv.commands.seeing import Seen, see
-from gpuenv.commands.wanted import profile_of
 from gpuenv.model.decision import NoDecision
 from gpuenv.model.profile import Profile
+from gpuenv.steps.context import Context, Outcome, Problem
+from gpuenv.steps.decision import Decided, NothingFitsError, decide
+from gpuenv.steps.machine import TargetMachine, detect_or_read, say_machine
+from gpuenv.steps.profile import load_profile
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResolveOutcome(Outcome):
     """``decided`` or ``refused``, one of them; ``explain`` asks for every rejected candidate."""
 
-    seen: Seen
+    machine: TargetMachine
     profile: Profile
     decided: Decided | None
     refused: NoDecision | None
@@ -28,14 +26,14 @@ class ResolveOutcome(Outcome):
 
 def run(context: Context, *, explain: bool, about: str | None = None) -> ResolveOutcome:
     """Decide. Where nothing fits, the outcome still holds every rejection (exit 3), or those that ``about`` names."""
-    seen = see(context)
-    profile = profile_of(context)
-    say_machine(context, seen, profile)
+    machine = detect_or_read(context)
+    profile = load_profile(context)
+    say_machine(context, machine, profile)
     try:
-        decided = deciding.decide(context, seen=seen, profile=profile)
+        decided = decide(context, machine=machine, profile=profile)
     except NothingFitsError as error:
         return ResolveOutcome(
-            seen=seen,
+            machine=machine,
             profile=profile,
             decided=None,
             refused=select.about(error.answer, about) if about else error.answer,
@@ -45,4 +43,4 @@ def run(context: Context, *, explain: bool, about: str | None = None) -> Resolve
         )
     if about:
         decided = replace(decided, decision=select.about(decided.decision, about))
-    return ResolveOutcome(seen=seen, profile=profile, decided=decided, refused=None, explain=explain)
+    return ResolveOutcome(machine=machine, profile=profile, decided=decided, refused=None, explain=explain)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from gpuenv.commands import locking
-from gpuenv.commands.context import Context, Outcome, Problem
-from gpuenv.commands.keeping import open_store
 from gpuenv.environment.store import Damage, StoredWheel
 from gpuenv.errors import UsageError
+from gpuenv.steps.context import Context, Outcome, Problem
+from gpuenv.steps.downloads import open_store
+from gpuenv.steps.lock import FOLDER, lock_path, read_lock
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,14 +51,14 @@ def run(context: Context, *, action: str, target: Path | None, dry_run: bool) ->
 
 
 def _export(context: Context, target: Path | None) -> StoreOutcome:
-    name = context.wishes.profile
+    name = context.options.profile
     if target is None or name is None:
         raise UsageError(
             "`store export` takes a profile and a folder",
             hints=("Run `gpuenv store export FOLDER --profile blackwell`",),
         )
-    path = locking.lock_path(context, name)
-    lock = locking.read_lock(path, shown=path.name)
+    path = lock_path(context, name)
+    lock = read_lock(path, shown=path.name)
     if lock is None:
         raise UsageError(f"profile {name} has no lock", hints=(f"Make it: `gpuenv lock --profile {name} --keep`",))
     store = open_store(context)
@@ -69,8 +69,8 @@ def _export(context: Context, target: Path | None) -> StoreOutcome:
 
 def _locked_hashes(context: Context) -> frozenset[str]:
     hashes: set[str] = set()
-    for path in sorted((context.project / locking.FOLDER).glob("pylock.*.toml")):
-        lock = locking.read_lock(path, shown=path.name)
+    for path in sorted((context.project / FOLDER).glob("pylock.*.toml")):
+        lock = read_lock(path, shown=path.name)
         hashes.update(package.sha256 for package in lock.packages) if lock is not None else None
     return frozenset(hashes)
 

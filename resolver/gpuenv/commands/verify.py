@@ -7,10 +7,6 @@ from pathlib import Path
 from shlex import quote
 
 from gpuenv import profile as profiles
-from gpuenv.commands import locking, verifying
-from gpuenv.commands.context import Context, Outcome, Problem
-from gpuenv.commands.seeing import see
-from gpuenv.commands.wanted import profile_of
 from gpuenv.environment.target import is_ours
 from gpuenv.errors import UsageError
 from gpuenv.installed.environment import read_environment
@@ -18,6 +14,11 @@ from gpuenv.installed.marker import read_marker
 from gpuenv.lock.model import Lock
 from gpuenv.model.profile import Profile
 from gpuenv.model.verification import Check, Report
+from gpuenv.steps.context import Context, Outcome, Problem
+from gpuenv.steps.lock import lock_path, read_lock
+from gpuenv.steps.machine import detect_or_read
+from gpuenv.steps.profile import load_profile
+from gpuenv.steps.proof import Proof
 from gpuenv.verify import baseline as baselines
 from gpuenv.verify.hints import Hints, hints_of
 
@@ -41,17 +42,17 @@ def run(
     deep: bool = False,
 ) -> VerifyOutcome:
     """Verify; exit 1 when a check failed. With ``baseline`` the run is compared with an earlier one's evidence."""
-    if context.wishes.machine is not None:
+    if context.options.machine is not None:
         raise UsageError("an environment is verified on this machine, not on one in a file")
-    seen = see(context)
-    name = context.wishes.profile
-    target = context.project / (environment or Path(profile_of(context).environment))
+    machine = detect_or_read(context)
+    name = context.options.profile
+    target = context.project / (environment or Path(load_profile(context).environment))
     read_environment(target)  # refuses what is no environment
     profile, lock, lock_name = _lock_of(context, target, name)
     old = baselines.read(context.project / baseline) if baseline is not None else None
     out = context.project / (folder or Path("evidence") / f"verify-{target.name.strip('.')}")
-    proof = verifying.Proof(
-        context=context, seen=seen, profile=profile, lock=lock, lock_name=lock_name, folder=out, target=target,
+    proof = Proof(
+        context=context, machine=machine, profile=profile, lock=lock, lock_name=lock_name, folder=out, target=target,
         hints=_hints(context, target, profile, ours=is_ours(target)), deep=deep,
     )  # fmt: skip
     report = proof(target)
@@ -71,18 +72,18 @@ def _lock_of(context: Context, target: Path, name: str | None) -> tuple[Profile,
     marker = read_marker(target)
     wanted = name or (marker.profile if marker is not None else "auto")
     known = {row.name for row in profiles.find_all(project=context.project, user=context.config)}
-    profile = profile_of(context, wanted if wanted in known or name is not None else "auto")
-    path = locking.lock_path(context, wanted)
+    profile = load_profile(context, wanted if wanted in known or name is not None else "auto")
+    path = lock_path(context, wanted)
     if marker is not None and wanted == marker.profile and (path.parent / marker.lock_name).is_file():
         path = path.parent / marker.lock_name  # one of a class of machines bears another name than the profile
     shown = context.shown(path)
-    lock = locking.read_lock(path, shown=shown) if marker is not None or name is not None else None
+    lock = read_lock(path, shown=shown) if marker is not None or name is not None else None
     return profile, lock, shown if lock is not None else ""
 
 
 def _hints(context: Context, target: Path, profile: Profile, *, ours: bool) -> Hints:
     return Hints(
-        profile=context.wishes.profile or (profile.name if ours else ""),
+        profile=context.options.profile or (profile.name if ours else ""),
         environment=context.shown(target),
         named=target != context.project / profile.environment,
         ours=ours,

@@ -7,8 +7,8 @@ import json
 import pytest
 
 from gpuenv.cli.envelope import envelope
-from gpuenv.commands.context import Problem
 from gpuenv.errors import DriverError
+from gpuenv.steps.context import Problem
 
 
 @pytest.mark.parametrize(("exit_code", "status"), [(0, "ok"), (1, "error"), (70, "error")])

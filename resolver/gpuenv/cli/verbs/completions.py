@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gpuenv.cli.layout import Verbatim
-from gpuenv.commands.context import Outcome
+from gpuenv.steps.context import Outcome
 
 if TYPE_CHECKING:
-    from gpuenv.commands.context import Context
+    from gpuenv.steps.context import Context
 
 NEEDS_CONTEXT = False
 EXAMPLES = (

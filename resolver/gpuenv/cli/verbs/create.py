@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gpuenv.cli.verbs.report import report_data, report_text
-from gpuenv.commands.context import Context
+from gpuenv.steps.context import Context
 
 if TYPE_CHECKING:
     from gpuenv.commands.create import CreateOutcome

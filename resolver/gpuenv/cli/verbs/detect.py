@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from gpuenv.commands.context import Context
+from gpuenv.steps.context import Context
 
 if TYPE_CHECKING:
     from gpuenv.commands.detect import DetectOutcome

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from gpuenv.commands.context import Outcome
+from gpuenv.steps.context import Outcome
 
 if TYPE_CHECKING:
-    from gpuenv.commands.context import Context
+    from gpuenv.steps.context import Context
 
 NEEDS_CONTEXT = False
 EXAMPLES = (

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gpuenv.commands.context import Context
 from gpuenv.errors import UsageError
+from gpuenv.steps.context import Context
 
 if TYPE_CHECKING:
     from gpuenv.commands.lock import LockOutcome, OneLock

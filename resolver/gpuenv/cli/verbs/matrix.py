@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from gpuenv.cli.layout import Line, Table, Verbatim
-from gpuenv.commands.context import Context
+from gpuenv.steps.context import Context
 
 if TYPE_CHECKING:
     from gpuenv.commands.matrix import MatrixOutcome

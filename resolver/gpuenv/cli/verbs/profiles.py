@@ -8,8 +8,8 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from gpuenv.cli.layout import Line, Verbatim
-from gpuenv.commands.context import Context
 from gpuenv.errors import UsageError
+from gpuenv.steps.context import Context
 
 if TYPE_CHECKING:
     from gpuenv.commands.profiles import Listed, ProfilesOutcome

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gpuenv.commands.context import Context
+from gpuenv.steps.context import Context
 
 if TYPE_CHECKING:
     from gpuenv.commands.store import StoreOutcome

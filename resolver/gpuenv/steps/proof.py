@@ -10,10 +10,6 @@ from typing import Literal
 
 from gpuenv import __version__
 from gpuenv import knowledge as tables
-from gpuenv.commands.context import Context
-from gpuenv.commands.seeing import Seen
-from gpuenv.commands.wanted import in_scope
-from gpuenv.environment.uv import find_uv
 from gpuenv.errors import NoSpaceError
 from gpuenv.installed.environment import EnvironmentFacts, read_environment
 from gpuenv.installed.marker import digest
@@ -22,6 +18,9 @@ from gpuenv.machine.smi import snapshot
 from gpuenv.model.machine import Machine
 from gpuenv.model.profile import Profile
 from gpuenv.model.verification import Report
+from gpuenv.steps.context import Context
+from gpuenv.steps.machine import TargetMachine, in_scope
+from gpuenv.steps.programs import uv_of
 from gpuenv.verify import evidence
 from gpuenv.verify.hints import Hints
 from gpuenv.verify.values import CardLimits, Expected, ExpectedGpu, ExpectedPackage
@@ -36,7 +35,7 @@ class Proof:
     """
 
     context: Context
-    seen: Seen
+    machine: TargetMachine
     profile: Profile
     lock: Lock | None
     lock_name: str
@@ -58,7 +57,7 @@ class Proof:
         return self.failed_folder if failed and self.failed_folder else self.folder
 
     def __call__(self, environment: Path) -> Report:
-        machine = in_scope(self.context, self.seen.machine)
+        machine = in_scope(self.context, self.machine.facts)
         facts = read_environment(environment)
         expected = expected_of(self.lock, machine, facts, lock_name=self.lock_name, profile=self.profile.name)
         expected = replace(expected, hints=self.hints, environment=self.context.shown(self.target))
@@ -144,13 +143,13 @@ def write_evidence(proof: Proof, report: Report) -> None:
         lock=Path(os.path.relpath(path, folder)).as_posix() if there and path is not None else None,
         lock_sha256=digest(path) if there and path is not None else None,
         because=lock.decision.because if lock is not None else (),
-        uv=find_uv(context.environ, explicit=context.uv).version,
+        uv=uv_of(context).version,
     )
     try:
         evidence.write(
             folder,
             report=report,
-            machine=proof.seen.machine,
+            machine=proof.machine.facts,
             about=about,
             smi_text=snapshot(context.environ),
         )

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gpuenv.commands.context import Context
-from gpuenv.commands.deciding import open_http
 from gpuenv.environment.fetch import Fetcher
 from gpuenv.environment.store import Store
-from gpuenv.index.config import SourcePlan
 from gpuenv.lock import codec
 from gpuenv.lock.model import Lock
+from gpuenv.steps.context import Context
+from gpuenv.steps.sources import open_http
 from gpuenv.system.files import write_atomic
 
 
@@ -29,19 +28,19 @@ def from_store(context: Context, lock: Lock, *, name: str) -> Path | None:
     return path
 
 
-def fetcher(context: Context, plan: SourcePlan) -> Fetcher:
+def fetcher(context: Context) -> Fetcher:
     """A downloader into the store; offline it answers from the store alone."""
-    return Fetcher(store=open_store(context), client=open_http(context, plan), reporter=context.reporter)
+    return Fetcher(store=open_store(context), client=open_http(context), reporter=context.reporter)
 
 
-def keep(context: Context, plan: SourcePlan, lock: Lock) -> int:
+def keep(context: Context, lock: Lock) -> int:
     """Bring every wheel of a lock into the store; returns how many had to be fetched.
 
     A wheel is compared with the lock's hash while it arrives: a store never holds anything else under that hash.
     """
     store = open_store(context)
     lacking = len(store.missing(lock))
-    fetcher(context, plan).keep(lock)
+    fetcher(context).keep(lock)
     have = len(lock.packages) - lacking
     context.reporter.say(f"Kept {len(lock.packages)} wheels in the store ({lacking} new, {have} there already)")
     return lacking

@@ -5,21 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from gpuenv import knowledge as tables
-from gpuenv.commands.context import Context
 from gpuenv.errors import IndexError_, IntegrityError
 from gpuenv.index.facts import WheelFacts
 from gpuenv.index.learn import learn
 from gpuenv.model.decision import Question
 from gpuenv.model.wheel import Wheel, WheelContents
-from gpuenv.net.client import Client
+from gpuenv.steps.context import Context
+from gpuenv.steps.sources import open_http
 
 
 class Reader:
     """Reads wheels for one run. ``facts`` is what is known by URL: the decision's fourth argument."""
 
-    def __init__(self, context: Context, http: Client, *, facts: Mapping[str, WheelContents] | None = None) -> None:
+    def __init__(self, context: Context, *, facts: Mapping[str, WheelContents] | None = None) -> None:
         self.facts: dict[str, WheelContents] = dict(facts or {})
-        self._context, self._http = context, http
+        self._context, self._http = context, open_http(context)
         self._memory = WheelFacts(context.cache / "wheels")
 
     def read(self, question: Question) -> WheelContents | str:
@@ -31,7 +31,7 @@ class Reader:
                 question.about,
                 http=self._http,
                 facts=self._memory,
-                allow_download=self._context.wishes.allow_download,
+                allow_download=self._context.options.allow_download,
                 reporter=self._context.reporter,
             )
         except (IndexError_, IntegrityError) as error:

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from gpuenv.commands.context import Context, Wishes
-from gpuenv.commands.machines import class_name, classes, weaker
 from gpuenv.machine.file import machine_to_json
 from gpuenv.model.machine import ComputeCapability, Driver, Gpu, Machine
 from gpuenv.report import Silent
+from gpuenv.steps.context import Context, Options
+from gpuenv.steps.machine import class_name, classes, weaker
 
 
 def machine(
@@ -80,10 +80,10 @@ def test_machines_are_grouped_and_the_weakest_speaks_for_its_class(tmp_path: Pat
         state=tmp_path,
         config=tmp_path,
         reporter=Silent(),
-        wishes=Wishes(),
+        options=Options(),
     )
     found = classes(context, [Path("new.json"), Path("ada.json"), Path("old.json")])
     assert [group.name for group in found] == ["linux-x86-64-sm89", "linux-x86-64-sm90"]
     assert found[1].members == ("new.json", "old.json")
-    assert found[1].seen.machine.driver is not None
-    assert found[1].seen.machine.driver.version == "550.54.14"
+    assert found[1].machine.facts.driver is not None
+    assert found[1].machine.facts.driver.version == "550.54.14"

@@ -1,34 +1,26 @@
-"""What the person asked for, before anything is decided: the profile, the request, the GPUs that count."""
+"""The profile that was asked for, and whether a machine is one it is for."""
 
 from __future__ import annotations
-
-from dataclasses import replace
 
 from gpuenv import knowledge as tables
 from gpuenv import profile as profiles
 from gpuenv import select
-from gpuenv.commands.context import Context
 from gpuenv.errors import MachineMismatchError
 from gpuenv.model.machine import Machine
 from gpuenv.model.profile import Profile
-from gpuenv.select.request import gpus_in_scope
+from gpuenv.steps.context import Context
 from gpuenv.system.files import read_text
 
 
-def profile_of(context: Context, name: str | None = None) -> Profile:
+def load_profile(context: Context, name: str | None = None) -> Profile:
     """Read the profile ``name``, else the one of ``--profile``, else ``auto``."""
-    wanted = name or context.wishes.profile or "auto"
+    wanted = name or context.options.profile or "auto"
     return profiles.load(wanted, project=context.project, user=context.config, read=read_text)
 
 
 def bare_request(context: Context) -> select.Request:
     """The request as far as it is known before interpreters are looked for: all that judges machine and profile."""
-    return select.Request(pythons=(), gpus=context.wishes.gpus, variant=context.wishes.variant)
-
-
-def in_scope(context: Context, machine: Machine) -> Machine:
-    """The machine with only the GPUs that count (all, or those of ``--gpu``)."""
-    return replace(machine, gpus=gpus_in_scope(machine, bare_request(context)))
+    return select.Request(pythons=(), gpus=context.options.gpus, variant=context.options.variant)
 
 
 def check_fit(context: Context, machine: Machine, profile: Profile) -> None:
@@ -36,7 +28,7 @@ def check_fit(context: Context, machine: Machine, profile: Profile) -> None:
     mismatch = select.fits(profile, machine, bare_request(context), tables.load())
     if mismatch is not None:
         hints = mismatch.hints
-        if not machine.gpus and context.wishes.machine is None and context.wishes.gpus is None:
+        if not machine.gpus and context.options.machine is None and context.options.gpus is None:
             hints = (*_elsewhere(context, profile), *hints)
         raise MachineMismatchError(mismatch.message, hints=hints)
 

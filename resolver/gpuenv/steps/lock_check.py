@@ -5,38 +5,32 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from gpuenv import knowledge as tables
-from gpuenv.commands import deciding, locking
-from gpuenv.commands.context import Context
-from gpuenv.commands.locked import decide_and_lock
-from gpuenv.commands.seeing import Seen
-from gpuenv.commands.wanted import in_scope
 from gpuenv.errors import GpuenvError, IndexError_, IndexUnreachableError, UsageError
 from gpuenv.index.source import Sources
 from gpuenv.lock import check as rules
 from gpuenv.lock import making
-from gpuenv.lock.check import LinkState
+from gpuenv.lock.check import LinkState, Verdict
 from gpuenv.lock.fit import fits_machine
 from gpuenv.lock.model import Lock, LockInputs
 from gpuenv.model.profile import Profile
 from gpuenv.model.wheel import Channel, Wheel
 from gpuenv.net.client import Client
+from gpuenv.steps.context import Context
+from gpuenv.steps.decision import known_variants
+from gpuenv.steps.lock import LockRequest, decide_and_lock
+from gpuenv.steps.machine import TargetMachine, in_scope
+from gpuenv.steps.sources import open_http, source_plan
 
-if TYPE_CHECKING:
-    from gpuenv.commands.lock import OneLock
 
-
-def check(context: Context, *, seen: Seen, profile: Profile, path: Path, lock: Lock | None, shown: str) -> OneLock:
+def check(context: Context, *, machine: TargetMachine, profile: Profile, lock: Lock | None, shown: str) -> Verdict:
     """Check one lock; nothing is written. The reasons are ordered, the gravest first."""
-    from gpuenv.commands.lock import OneLock
-
     if lock is None:
         raise UsageError(f"there is no {shown} to check", hints=(f"Make it: `gpuenv lock --profile {profile.name}`",))
     context = _as_locked(context, lock)
     rows, links = _listed(context, lock)
-    fresh = _fresh(context, seen, profile, lock)
+    fresh = _fresh(context, machine, profile, lock)
     now = _inputs_now(context, profile, lock)
     verdict = rules.check(
         lock,
@@ -44,45 +38,38 @@ def check(context: Context, *, seen: Seen, profile: Profile, path: Path, lock: L
         links=links,
         now=now,
         fresh=fresh,
-        mismatch=fits_machine(lock, in_scope(context, seen.machine), tables.load()),
+        mismatch=fits_machine(lock, in_scope(context, machine.facts), tables.load()),
     )
     for reason in verdict.reasons:
         context.reporter.say(f"{shown}: {reason.sentence}")
     if not verdict.reasons:
         context.reporter.say(f"{shown} holds: {len(lock.packages)} packages, torch {lock.decision.torch}")
-    return OneLock(
-        profile=profile.name,
-        path=shown,
-        action="checked",
-        lock=lock,
-        change=verdict.replacement,
-        reasons=verdict.reasons,
-    )
+    return verdict
 
 
 def _as_locked(context: Context, lock: Lock) -> Context:
     """The context with the lock's own Python and cutoff where nobody asked for others: they are inputs of the lock, and
     a check on a machine with other interpreters is no reason to lock again."""
-    wishes = replace(
-        context.wishes,
-        python=context.wishes.python or lock.inputs.target.python,
-        exclude_newer=context.wishes.exclude_newer or lock.inputs.cutoff,
+    options = replace(
+        context.options,
+        python=context.options.python or lock.inputs.target.python,
+        exclude_newer=context.options.exclude_newer or lock.inputs.cutoff,
     )
-    return replace(context, wishes=wishes)
+    return replace(context, options=options)
 
 
 def _listed(context: Context, lock: Lock) -> tuple[tuple[Wheel, ...] | None, Mapping[str, LinkState]]:
     """The rows that the lock's torch source lists now for what is locked, and how the links of vanished ones answer."""
-    plan = deciding.source_plan(context)
+    plan = source_plan(context)
     channel: Channel = lock.decision.channel
-    http = deciding.open_http(context, plan)
+    http = open_http(context)
     names = sorted(package.name for package in lock.packages if package.family or lock.decision.single_source)
     sources = Sources(
         plan,
         http,
         projects=names,
         channels=(channel,),
-        variants=deciding.known_variants(tables.load()),
+        variants=known_variants(tables.load()),
         reporter=context.reporter,
     )
     for place, catalog in zip(plan.torch, sources, strict=False):
@@ -107,13 +94,13 @@ def _link_state(http: Client, location: str) -> LinkState:
     return "answers" if part.status in (200, 206) else "unknown"
 
 
-def _fresh(context: Context, seen: Seen, profile: Profile, lock: Lock) -> Lock | None:
+def _fresh(context: Context, machine: TargetMachine, profile: Profile, lock: Lock) -> Lock | None:
     """The lock that would be made now; ``None`` where none can, which the other reasons explain."""
     try:
-        wishes = locking.LockWishes(
+        how = LockRequest(
             previous=lock, tentative=True, single_source=lock.decision.single_source, command=lock.command
         )
-        return decide_and_lock(context, seen=seen, profile=profile, wishes=wishes, say=False)[1]
+        return decide_and_lock(context, machine=machine, profile=profile, how=how, say=False)[1]
     except GpuenvError as error:
         context.reporter.warn(f"no lock can be made now: {error.message}")
         return None
@@ -127,6 +114,6 @@ def _inputs_now(context: Context, profile: Profile, lock: Lock) -> LockInputs:
         target=lock.inputs.target,
         snapshot=lock.inputs.snapshot,
         sources=lock.inputs.sources,
-        cutoff=context.wishes.exclude_newer,
+        cutoff=context.options.exclude_newer,
         knowledge=tables.load().version,
     )

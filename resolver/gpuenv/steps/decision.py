@@ -12,18 +12,19 @@ from dataclasses import dataclass, replace
 
 from gpuenv import knowledge as tables
 from gpuenv import select
-from gpuenv.commands.context import Context
-from gpuenv.commands.reading import Reader
-from gpuenv.commands.seeing import Seen
-from gpuenv.commands.wanted import bare_request, check_fit
 from gpuenv.errors import GpuenvError, IndexError_, InterpreterError, NoFittingWheelError
-from gpuenv.index.config import Place, SourcePlan, ecosystem_index, plan_sources
+from gpuenv.index.config import Place, SourcePlan
 from gpuenv.index.source import Sources, load_source
 from gpuenv.knowledge import Knowledge
 from gpuenv.model.decision import Decision, NoDecision, Rejected
 from gpuenv.model.profile import Profile
 from gpuenv.model.wheel import Attempt, Catalog, Channel, WheelContents
-from gpuenv.net.client import Client
+from gpuenv.steps.context import Context
+from gpuenv.steps.machine import TargetMachine
+from gpuenv.steps.profile import bare_request, check_fit
+from gpuenv.steps.programs import interpreters_of
+from gpuenv.steps.sources import open_http, source_plan
+from gpuenv.steps.wheels import Reader
 from gpuenv.system.files import require_writable
 
 PREFERRED_PYTHONS = ("3.12", "3.13", "3.11", "3.14", "3.10", "3.15", "3.9", "3.8")
@@ -34,7 +35,7 @@ PREFERRED_PYTHONS = ("3.12", "3.13", "3.11", "3.14", "3.10", "3.15", "3.9", "3.8
 class Decided:
     """A decision with all that it follows from, and what it cost."""
 
-    seen: Seen
+    machine: TargetMachine
     profile: Profile
     request: select.Request
     decision: Decision
@@ -55,92 +56,37 @@ class NothingFitsError(NoFittingWheelError):
         self.answer = answer
 
 
-def source_plan(context: Context) -> SourcePlan:
-    """Put the sources in order: options, PyTorch's own, what pip's configuration names, the default index."""
-    import sys
-
-    wishes = context.wishes
-    return plan_sources(
-        torch_index=wishes.torch_index,
-        index=wishes.index,
-        find_links=wishes.find_links,
-        allow_hosts=wishes.allow_hosts,
-        environ=context.environ,
-        platform=sys.platform,
-        folder=context.project,
-        default_index_url=ecosystem_index,
-    )
-
-
-def open_http(context: Context, plan: SourcePlan) -> Client:
-    """The run's client, as the options and pip's configuration want it. It is shared: do not close it."""
-    return context.network.client(
-        cache=context.cache / "http",
-        environ=context.environ,
-        access=plan.access,
-        sources=plan.locations,
-        offline=context.offline,
-        refresh=context.refresh,
-    )
-
-
-def uv_environment(context: Context, plan: SourcePlan) -> dict[str, str]:
-    """What of pip's configuration uv has to be told: it reads none of it. The person's own variables win."""
-    found: dict[str, str] = {}
-    if plan.access.certificates and not context.environ.get("SSL_CERT_FILE"):
-        found["SSL_CERT_FILE"] = plan.access.certificates
-    if plan.access.client_certificate and not context.environ.get("SSL_CLIENT_CERT"):
-        found["SSL_CLIENT_CERT"] = plan.access.client_certificate
-    if plan.access.trusted_hosts:
-        found["UV_INSECURE_HOST"] = " ".join(plan.access.trusted_hosts)
-    if plan.access.proxy:
-        for name in ("HTTPS_PROXY", "HTTP_PROXY"):
-            if not (context.environ.get(name) or context.environ.get(name.lower())):
-                found[name] = plan.access.proxy.with_secrets()
-    return found
-
-
-def uv_credentials(plan: SourcePlan) -> dict[str, str]:
-    """The credentials of the sources, for an installation from a lock: uv uses those of an index for every file on its
-    server, and asks no index there."""
-    holders = [each.with_secrets() for each in plan.locations if each.credentials is not None]
-    return {"UV_INDEX": " ".join(holders)} if holders else {}
-
-
 def request_of(
-    context: Context, *, profile: Profile, seen: Seen, exclude: Sequence[str] = (), pins: Sequence[str] = ()
+    context: Context, *, profile: Profile, machine: TargetMachine, exclude: Sequence[str] = (), pins: Sequence[str] = ()
 ) -> select.Request:
     """Turn the options into the decision's request; the interpreters that can be had come first."""
-    wishes = context.wishes
+    options = context.options
     return replace(
         bare_request(context),
-        pythons=pythons(context, profile=profile, seen=seen),
-        torch=wishes.torch,
-        channel=wishes.channel,
-        exclude_newer=wishes.exclude_newer,
-        insist_unknown=wishes.allow_unknown_kernels,
+        pythons=pythons(context, profile=profile, machine=machine),
+        torch=options.torch,
+        channel=options.channel,
+        exclude_newer=options.exclude_newer,
+        insist_unknown=options.allow_unknown_kernels,
         exclude=tuple(exclude),
         pins=tuple(pins),
     )
 
 
-def pythons(context: Context, *, profile: Profile, seen: Seen) -> tuple[str, ...]:
+def pythons(context: Context, *, profile: Profile, machine: TargetMachine) -> tuple[str, ...]:
     """List the Python versions to decide among, best first: installed ones here, the usual ones for elsewhere."""
     from packaging.specifiers import SpecifierSet
 
-    if context.wishes.python is not None:
-        return (context.wishes.python,)
+    if context.options.python is not None:
+        return (context.options.python,)
     wanted = SpecifierSet(profile.python or "")
-    if not seen.here:
+    if not machine.here:
         return tuple(version for version in PREFERRED_PYTHONS if wanted.contains(version))
-    from gpuenv.environment.interpreters import find_interpreters, running_interpreter
-    from gpuenv.environment.uv import find_uv
+    from gpuenv.environment.interpreters import running_interpreter
 
-    uv = find_uv(context.environ, explicit=context.uv)
     own = running_interpreter().minor
     for downloads in (False, True):
-        found = find_interpreters(uv, cwd=context.project, reporter=context.reporter, downloads=downloads)
-        minors = dict.fromkeys([own, *(each.minor for each in found)])
+        minors = dict.fromkeys([own, *(each.minor for each in interpreters_of(context, downloads=downloads))])
         fitting = tuple(minor for minor in minors if wanted.contains(minor))
         if fitting:
             return fitting
@@ -151,33 +97,29 @@ def pythons(context: Context, *, profile: Profile, seen: Seen) -> tuple[str, ...
 
 
 def decide(
-    context: Context, *, seen: Seen, profile: Profile, exclude: Sequence[str] = (), pins: Sequence[str] = ()
+    context: Context, *, machine: TargetMachine, profile: Profile, exclude: Sequence[str] = (), pins: Sequence[str] = ()
 ) -> Decided:
     """Decide for a machine; raises :class:`NothingFitsError`, or the index error that kept a decision away.
 
     ``exclude`` are requirements (``torch==…``) that may not be chosen, ``pins`` those that the profile's other packages
     make.
     """
-    check_fit(context, seen.machine, profile)
+    check_fit(context, machine.facts, profile)
     require_writable(context.cache, what="the cache")
-    request = request_of(context, profile=profile, seen=seen, exclude=exclude, pins=pins)
+    request = request_of(context, profile=profile, machine=machine, exclude=exclude, pins=pins)
     plan = source_plan(context)
     for note in plan.notes:
         context.reporter.warn(note)
-    http = open_http(context, plan)
-    reader = Reader(context, http)
-    hearing = _Hearing(context=context, seen=seen, profile=profile, plan=plan, http=http, reader=reader)
-    return hearing.run(request)
+    search = _Search(context=context, machine=machine, profile=profile, plan=plan)
+    return search.run(request)
 
 
-class _Hearing:
+class _Search:
     """One walk through the sources. ``turned_down`` collects what earlier sources offered in vain."""
 
-    def __init__(
-        self, *, context: Context, seen: Seen, profile: Profile, plan: SourcePlan, http: Client, reader: Reader
-    ) -> None:
-        self.context, self.seen, self.profile = context, seen, profile
-        self.plan, self.http, self.reader = plan, http, reader
+    def __init__(self, *, context: Context, machine: TargetMachine, profile: Profile, plan: SourcePlan) -> None:
+        self.context, self.machine, self.profile = context, machine, profile
+        self.plan, self.http, self.reader = plan, open_http(context), Reader(context)
         self.knowledge = tables.load()
         self.turned_down: list[NoDecision] = []
         self.rejected: tuple[Rejected, ...] = ()
@@ -215,7 +157,7 @@ class _Hearing:
         if place.kind not in ("pytorch", "mirror"):
             request = replace(request, nightly_offered=True)  # no channels there: all it has was offered
         return select.settle(
-            self.seen.machine,
+            self.machine.facts,
             self.profile,
             catalog,
             self.reader.facts,
@@ -259,7 +201,7 @@ class _Hearing:
     ) -> Decided:
         counters = self.http.counters
         return Decided(
-            seen=self.seen,
+            machine=self.machine,
             profile=self.profile,
             request=request,
             decision=replace(decision, rejected=(*decision.rejected, *self.rejected)),
@@ -307,3 +249,14 @@ def family_of(profile: Profile, family: frozenset[str], pins: Sequence[str] = ()
         canonicalize_name(Requirement(text).name) for text in (*profile.packages, *profile.optional_packages, *pins)
     }
     return tuple(sorted(names & family))
+
+
+def say_decision(context: Context, decided: Decided) -> None:
+    """Say what was chosen, the reasons, and what to expect."""
+    decision = decided.decision
+    names = " ".join(f"{wheel.project} {wheel.version}" for wheel in decision.packages)
+    context.reporter.say(f"Selected {names} for Python {decision.python} from {decided.place.words}")
+    for sentence in decision.because:
+        context.reporter.say(f"  {sentence}")
+    for warning in decision.warnings:
+        context.reporter.warn(warning)

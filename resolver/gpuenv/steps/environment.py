@@ -1,11 +1,12 @@
-"""What `create` does not touch: places that no environment may take, and what stands there unless it is given up."""
+"""The environment of a lock: what its place must be, and the build in it."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from shlex import quote
 
-from gpuenv.commands.context import Context
+from gpuenv.environment.build import BuildOptions, Built, build
+from gpuenv.environment.interpreters import interpreter_for, require_interpreter
 from gpuenv.environment.target import check_target
 from gpuenv.errors import TargetError
 from gpuenv.installed.drift import added
@@ -13,6 +14,50 @@ from gpuenv.installed.environment import read_environment
 from gpuenv.installed.marker import read_marker
 from gpuenv.lock.model import Lock
 from gpuenv.model.profile import Profile
+from gpuenv.steps.context import Context
+from gpuenv.steps.downloads import from_store
+from gpuenv.steps.lock import Locked
+from gpuenv.steps.programs import interpreters_of, uv_of
+from gpuenv.steps.proof import Proof
+from gpuenv.steps.sources import uv_credentials, uv_environment
+
+
+def build_locked(
+    context: Context,
+    locked: Locked,
+    *,
+    target: Path,
+    proof: Proof | None,
+    deep: bool = False,
+    keep_failed: bool = False,
+) -> Built:
+    """Build beside ``target``, prove it by ``proof`` where there is one, swap it in; what the store keeps is taken."""
+    wanted = locked.lock.inputs.target.python
+    found = interpreter_for(wanted, interpreters_of(context, downloads=False))
+    python = found or require_interpreter(wanted, interpreters_of(context, downloads=not context.offline))
+    built = build(
+        locked.path,
+        locked.lock,
+        target=target,
+        python=python,
+        uv=uv_of(context),
+        state=context.state,
+        reporter=context.reporter,
+        verify=proof,
+        options=BuildOptions(
+            offline=context.offline,
+            keep_failed=keep_failed,
+            deep=deep,
+            sync_from=from_store(context, locked.lock, name=locked.path.name),
+            python_downloads=python.path is None,
+            extra_env=uv_environment(context) | uv_credentials(context),
+        ),
+    )
+    context.reporter.say(
+        f"{'Replaced' if built.replaced else 'Built'} {target.name}: {len(locked.lock.packages)} packages, "
+        f"compared with the wheels' RECORD: {built.compared.words}"
+    )
+    return built
 
 
 def refuse_target(context: Context, target: Path) -> None:

@@ -1,20 +1,23 @@
-"""What every command is given: the world it may touch, and the wishes of the person who typed it."""
+"""What every command is given: the world it may touch, and what the person who typed it asked for."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Hashable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Self
+from types import TracebackType
+from typing import Literal, Self, TypeVar
 
-from gpuenv.commands.network import Network
 from gpuenv.errors import GpuenvError
 from gpuenv.model.profile import ChannelWish
 from gpuenv.report import Reporter
 
+T = TypeVar("T")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wishes:
+class Options:
     """The common options, merged from command line, environment and configuration. ``None``: not said."""
 
     profile: str | None = None
@@ -33,6 +36,32 @@ class Wishes:
     allow_download: bool = False
 
 
+class Run:
+    """What one run finds out once, such as uv's version or a client with its connections. A context manager."""
+
+    def __init__(self) -> None:
+        self._kept: dict[tuple[Callable[..., object], Hashable], object] = {}
+        self._open = ExitStack()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
+    ) -> None:
+        self._kept.clear()
+        self._open.close()
+
+    def once(self, make: Callable[[], T], *, by: Callable[..., T], key: Hashable) -> T:
+        """What ``by`` returns for ``key``: made the first time it is wanted, the same from then on."""
+        if (by, key) not in self._kept:
+            self._kept[by, key] = made = make()
+            close = getattr(made, "close", None)
+            if close is not None:
+                self._open.callback(close)
+        return self._kept[by, key]  # type: ignore[return-value]  # `by` made it, and is typed
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
     """The world as a command may see it; tests build one by hand."""
@@ -45,12 +74,12 @@ class Context:
     """Locks of running builds, and other things that outlive a cache."""
     config: Path
     reporter: Reporter
-    wishes: Wishes = field(default_factory=Wishes)
+    options: Options = field(default_factory=Options)
     offline: bool = False
     refresh: bool = False
     uv: Path | None = None
     store: Path | None = None
-    network: Network = field(default_factory=Network)
+    run: Run = field(default_factory=Run)
 
     def shown(self, path: Path) -> str:
         """A path as a person wrote it: relative to the project where it is inside."""

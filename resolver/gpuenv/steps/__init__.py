@@ -1,0 +1,1 @@
+"""What several verbs share, each step in a module named after what it makes. Nothing here prints."""

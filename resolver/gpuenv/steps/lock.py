@@ -1,0 +1,323 @@
+"""The lock a command works from: the one that stands there when it is still the answer, else a new one.
+
+A lock is a pure function of profile, machine target, index snapshot, cutoff time and knowledge version; this module
+collects the five, the rooms do the work.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+
+from gpuenv import knowledge as tables
+from gpuenv.environment import closure, joint
+from gpuenv.environment.closure import FamilyGapError
+from gpuenv.environment.compiling import Indexes, Resolver
+from gpuenv.errors import MachineMismatchError, UvError
+from gpuenv.lock import codec, making
+from gpuenv.lock.fit import fits_machine
+from gpuenv.lock.making import profile_digest
+from gpuenv.lock.model import Lock
+from gpuenv.lock.places import anchored, near
+from gpuenv.model.machine import Machine
+from gpuenv.model.profile import Profile
+from gpuenv.net.location import host_of, public
+from gpuenv.steps.context import Context
+from gpuenv.steps.decision import Decided, NothingFitsError, decide, say_decision
+from gpuenv.steps.machine import TargetMachine, class_name, in_scope, in_words
+from gpuenv.steps.programs import uv_of
+from gpuenv.steps.sources import uv_environment
+from gpuenv.steps.torch_source import TorchSource
+from gpuenv.system.files import present, read_bytes, read_text, require_writable, write_atomic
+
+FOLDER = "lockfiles"
+MOST_DAYS_BACK = 10
+"""Nightlies to pass over for want of what torch needs: the longest gap of half a year (docs/nightlies.md) and a day."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LockRequest:
+    """How to lock. ``previous`` is the lock that stands there: what it hashed is not downloaded again, and must not
+    have changed. ``previous_text`` keeps its versions where they still fit; ``None`` lets them move.
+
+    A ``tentative`` lock is made to be compared or shown, never written: no wheel is downloaded to learn its hash.
+    """
+
+    previous: Lock | None = None
+    previous_text: str | None = None
+    tentative: bool = False
+    single_source: bool = False
+    command: str = ""
+
+
+def lock_path(context: Context, profile: str) -> Path:
+    """Where the lock of a profile stands, by name."""
+    return context.project / FOLDER / codec.lock_filename(profile)
+
+
+def read_lock(path: Path, *, shown: str) -> Lock | None:
+    """Read a lock that may not exist; ``shown`` is its name in error messages."""
+    if not present(path):
+        return None
+    lock = codec.parse(read_text(path, what="the lock", shown=shown), origin=shown)
+    return anchored(lock, PurePosixPath(path.parent.absolute().as_posix()))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What the packages outside the family ask of it: ``pins`` are requirements, ``because`` says who."""
+
+    pins: tuple[str, ...]
+    because: str
+
+
+def ask_packages(context: Context, decided: Decided, how: LockRequest) -> Asked | None:
+    """Let uv pick torch together with the profile's other packages; ``None`` where it stays with what was decided."""
+    request, resolver = _closure_request(context, decided, how), _resolver(context, decided)
+    if not joint.needs_joint(request, resolver):
+        return None
+    source = TorchSource(context, decided, previous=how.previous, tentative=how.tentative)
+    picked = joint.pick_jointly(request, contents=source.contents, resolver=resolver)
+    pins = joint.pins_of(request, picked) if picked is not None else ()
+    if picked is None or not pins:
+        return None
+    who = joint.who_asks(request, picked, contents=source.contents)
+    asks = " and ".join(who) or f"{', '.join(decided.decision.others)} and what they need go with no newer one"
+    torch = decided.decision.packages[0].version
+    return Asked(pins=pins, because=f"{asks}; without it, torch {torch} would have been chosen.")
+
+
+def make_lock(context: Context, decided: Decided, how: LockRequest) -> Lock:
+    """Resolve the closure of a decision and put everything into a lock. Writes nothing."""
+    source = TorchSource(context, decided, previous=how.previous, tentative=how.tentative)
+    request = _closure_request(context, decided, how)
+    target = request.target
+    resolver = _resolver(context, decided)
+    try:
+        packages = closure.resolve_closure(request, source=source, hash_of=source.hash_of, resolver=resolver)
+    except UvError as error:
+        raise joint.refusal(request, error) from None
+    return Lock(
+        command=how.command or command_of(context, decided.profile, single_source=how.single_source),
+        inputs=making.inputs_of(
+            decided.profile,
+            target,
+            snapshot=decided.catalog.snapshot,
+            sources=[decided.place.shown],
+            cutoff=context.options.exclude_newer,
+            knowledge=tables.load().version,
+        ),
+        decision=making.decision_of(decided.decision, decided.profile, single_source=how.single_source),
+        packages=packages,
+    )
+
+
+def command_of(context: Context, profile: Profile, *, single_source: bool, machines: Sequence[Path] = ()) -> str:
+    """The command that makes this lock again: the options that shaped it, nothing of this machine's folders."""
+    options = context.options
+    words = ["gpuenv", "lock", "--profile", profile.name]
+    if options.machine is not None:
+        words += ["--machine", options.machine.as_posix()]
+    for name in ("torch_index", "index", "python", "torch", "channel", "variant", "exclude_newer"):
+        value = getattr(options, name)
+        if value is not None:
+            words += [f"--{name.replace('_', '-')}", public(str(value))]
+    for folder in options.find_links:
+        words += ["--find-links", public(folder)]
+    for host in options.allow_hosts:
+        words += ["--allow-host", host]
+    for number in options.gpus or ():
+        words += ["--gpu", str(number)]
+    words += ["--single-source"] if single_source else []
+    for path in machines:
+        words += ["--for", path.as_posix()]
+    return " ".join(f"'{word}'" if any(mark in word for mark in " <>=!*;") else word for word in words)
+
+
+def write_lock(path: Path, lock: Lock) -> bool:
+    """Write a lock in one step, wheels inside the project by relative path; ``False`` where nothing changes."""
+    folder = PurePosixPath(path.parent.absolute().as_posix())
+    text = codec.render(near(lock, folder, project=folder.parent))
+    if path.is_file() and read_bytes(path, what="the lock") == text.encode():
+        return False
+    write_atomic(path, text, what="the lock")
+    return True
+
+
+def _closure_request(context: Context, decided: Decided, how: LockRequest) -> closure.ClosureRequest:
+    return closure.ClosureRequest(
+        decision=decided.decision,
+        target=making.target_of(
+            decided.machine.facts,
+            python=decided.decision.python,
+            filenames=[wheel.filename for wheel in decided.decision.packages],
+        ),
+        family=tables.load().family,
+        requirements=(*decided.profile.packages, *decided.profile.optional_packages),
+        indexes=_indexes(decided),
+        exclude_newer=context.options.exclude_newer,
+        previous=how.previous,
+        previous_text=how.previous_text,
+        single_source=how.single_source,
+        torch_hosts=_hosts(decided, single_source=how.single_source),
+    )
+
+
+def _resolver(context: Context, decided: Decided) -> Resolver:
+    return Resolver(
+        uv=uv_of(context),
+        reporter=context.reporter,
+        interpreter=Path(sys.executable),
+        offline=context.offline,
+        extra_env=uv_environment(context),
+        refresh=context.refresh,
+    )
+
+
+def _indexes(decided: Decided) -> Indexes:
+    plan = decided.plan
+    return Indexes(
+        default=plan.default_index.location if plan.default_index else None,
+        extra=tuple(place.location for place in plan.extra_indexes),
+        find_links=tuple(place.location for place in plan.find_links),
+    )
+
+
+def _hosts(decided: Decided, *, single_source: bool) -> frozenset[str]:
+    """Hosts that serve the torch index and nothing else.
+
+    A mirror's host counts only where everything has to come from it: a company's server often holds a mirror of
+    PyTorch's index and one of the package index side by side.
+    """
+    own = {host_of(wheel.url) for wheel in decided.decision.packages} if single_source else set()
+    return tables.load().pytorch_hosts | own
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Locked:
+    """A lock in its file. ``decided`` is ``None`` where a lock that stood there was used."""
+
+    path: Path
+    shown: str
+    """The path relative to the project."""
+    lock: Lock
+    decided: Decided | None
+    written: bool
+
+
+def lock_for(context: Context, *, machine: TargetMachine, profile: Profile) -> Locked:
+    """Use the lock of the profile where it still answers the profile, else decide and lock.
+
+    A lock that was made for another machine is refused with the reason, not replaced: it may be somebody's work.
+    """
+    path = standing_path(context, profile, machine)
+    shown = context.shown(path)
+    lock = read_lock(path, shown=shown)
+    if lock is not None and still_meant(context, profile, lock):
+        refuse_other_machine(lock, in_scope(context, machine.facts), shown=shown, profile=profile)
+        context.reporter.say(
+            f"Using lockfile {shown}: torch {lock.decision.torch} for Python {lock.inputs.target.python}"
+        )
+        return Locked(path=path, shown=shown, lock=lock, decided=None, written=False)
+    if lock is not None:
+        context.reporter.say(f"Lockfile {shown} was made for other options: making it again")
+    decided, lock = decide_and_lock(
+        context,
+        machine=machine,
+        profile=profile,
+        how=LockRequest(previous=lock, single_source=lock is not None and lock.decision.single_source),
+    )
+    written = write_lock(path, lock)
+    context.reporter.say(f"Wrote lockfile {shown}: {len(lock.packages)} packages")
+    return Locked(path=path, shown=shown, lock=lock, decided=decided, written=written)
+
+
+def decide_and_lock(
+    context: Context, *, machine: TargetMachine, profile: Profile, how: LockRequest, say: bool = True
+) -> tuple[Decided, Lock]:
+    """Decide, and lock what was decided.
+
+    What torch needs beyond the profile's packages, triton above all, is looked for only now. A nightly whose own is
+    missing is passed over for the day before, as one whose torchvision is missing was when it was decided. A companion
+    that a package of the profile needs, and that this torch has none of, is decided with torch like one of the profile.
+    """
+    if not how.tentative:
+        require_writable(context.project / FOLDER, what="the folder of the locks")
+    exclude: tuple[str, ...] = ()
+    needed: tuple[str, ...] = ()
+    gap: FamilyGapError | None = None
+    while True:
+        try:
+            decided = decide(context, machine=machine, profile=profile, exclude=exclude, pins=needed)
+        except NothingFitsError:
+            if gap is not None:
+                raise gap from None
+            raise
+        decided = _with_packages(context, decided, how, needed)
+        if say:
+            say_decision(context, decided)
+        try:
+            return decided, make_lock(context, decided, how)
+        except FamilyGapError as error:
+            torch = decided.decision.packages[0]
+            if error.name in tables.load().import_checks and error.name not in needed:
+                gap, needed = gap or error, (*needed, error.name)
+                context.reporter.say(f"{error.message}: choosing torch together with {error.name}")
+                continue
+            if torch.channel != "nightly" or len(exclude) == MOST_DAYS_BACK:
+                raise gap or error from None
+            gap = gap or error
+            exclude += (f"torch=={torch.version.partition('+')[0]}",)
+            context.reporter.say(f"{error.message}: going back to an earlier day")
+
+
+def _with_packages(context: Context, decided: Decided, how: LockRequest, needed: tuple[str, ...]) -> Decided:
+    """Decide again where a package of the profile needs another torch than the one that was decided."""
+    asked = ask_packages(context, decided, how)
+    if asked is None:
+        return decided
+    try:
+        other = decide(context, machine=decided.machine, profile=decided.profile, pins=(*needed, *asked.pins))
+    except NothingFitsError as error:
+        context.reporter.detail(f"{asked.because} {error.message}")
+        return decided
+    return replace(other, decision=replace(other.decision, because=(asked.because, *other.decision.because)))
+
+
+def standing_path(context: Context, profile: Profile, machine: TargetMachine) -> Path:
+    """Where the lock of a profile stands for this machine: its own, else that of the machine's class (`lock --for`)."""
+    own = lock_path(context, profile.name)
+    shared = lock_path(context, f"{profile.name}-{class_name(in_scope(context, machine.facts))}")
+    return shared if shared.is_file() and not own.is_file() else own
+
+
+def still_meant(context: Context, profile: Profile, lock: Lock) -> bool:
+    """Tell whether profile and options still mean what the lock was made for."""
+    options, decision = context.options, lock.decision
+    if lock.inputs.profile_digest != profile_digest(profile):
+        return False
+    if options.python is not None and options.python != lock.inputs.target.python:
+        return False
+    if options.variant is not None and options.variant != decision.variant:
+        return False
+    if options.channel in ("stable", "nightly") and options.channel != decision.channel:
+        return False
+    if options.torch is not None:
+        from packaging.specifiers import SpecifierSet
+
+        return SpecifierSet(options.torch).contains(decision.torch, prereleases=True)
+    return True
+
+
+def refuse_other_machine(lock: Lock, machine: Machine, *, shown: str, profile: Profile) -> None:
+    """Raise where the lock is for another machine."""
+    mismatch = fits_machine(lock, machine, tables.load())
+    if mismatch is None:
+        return
+    raise MachineMismatchError(
+        f"{shown} {mismatch.sentence}",
+        causes=(f"locked for: {mismatch.locked}", f"found: {mismatch.found} ({in_words(machine)})"),
+        hints=(f"Lock for this machine: `gpuenv lock --profile {profile.name} --upgrade`",),
+    )

@@ -1,0 +1,72 @@
+"""The sources of one run: their order, the client that asks them, and what uv has to be told of them.
+
+Each is made once: a page that ten profiles want is asked for once.
+"""
+
+from __future__ import annotations
+
+from gpuenv.index.config import SourcePlan, ecosystem_index, plan_sources
+from gpuenv.net.client import Client
+from gpuenv.steps.context import Context
+
+
+def source_plan(context: Context) -> SourcePlan:
+    """Put the sources in order: options, PyTorch's own, what pip's configuration names, the default index."""
+    import sys
+
+    options = context.options
+    return context.run.once(
+        lambda: plan_sources(
+            torch_index=options.torch_index,
+            index=options.index,
+            find_links=options.find_links,
+            allow_hosts=options.allow_hosts,
+            environ=context.environ,
+            platform=sys.platform,
+            folder=context.project,
+            default_index_url=ecosystem_index,
+        ),
+        by=source_plan,
+        key=(options.torch_index, options.index, options.find_links, options.allow_hosts),
+    )
+
+
+def open_http(context: Context) -> Client:
+    """The run's client, as the options and pip's configuration want it. It is shared: do not close it."""
+    plan = source_plan(context)
+    return context.run.once(
+        lambda: Client(
+            cache=context.cache / "http",
+            environ=context.environ,
+            access=plan.access,
+            sources=plan.locations,
+            offline=context.offline,
+            refresh=context.refresh,
+        ),
+        by=open_http,
+        key=(plan.access, plan.locations),
+    )
+
+
+def uv_environment(context: Context) -> dict[str, str]:
+    """What of pip's configuration uv has to be told: it reads none of it. The person's own variables win."""
+    plan = source_plan(context)
+    found: dict[str, str] = {}
+    if plan.access.certificates and not context.environ.get("SSL_CERT_FILE"):
+        found["SSL_CERT_FILE"] = plan.access.certificates
+    if plan.access.client_certificate and not context.environ.get("SSL_CLIENT_CERT"):
+        found["SSL_CLIENT_CERT"] = plan.access.client_certificate
+    if plan.access.trusted_hosts:
+        found["UV_INSECURE_HOST"] = " ".join(plan.access.trusted_hosts)
+    if plan.access.proxy:
+        for name in ("HTTPS_PROXY", "HTTP_PROXY"):
+            if not (context.environ.get(name) or context.environ.get(name.lower())):
+                found[name] = plan.access.proxy.with_secrets()
+    return found
+
+
+def uv_credentials(context: Context) -> dict[str, str]:
+    """The credentials of the sources, for an installation from a lock: uv uses those of an index for every file on its
+    server, and asks no index there."""
+    holders = [each.with_secrets() for each in source_plan(context).locations if each.credentials is not None]
+    return {"UV_INDEX": " ".join(holders)} if holders else {}
