@@ -76,7 +76,7 @@ def _answer(scenario: dict[str, Any], asked: list[Question]) -> tuple[Answer, Ca
         request(**wanted),
         load(),
         read=read,
-        nightly=lambda: offer(nightly=True),
+        nightly=lambda _: offer(nightly=True),
     )
 
 

@@ -41,6 +41,8 @@ def run(context: Context, *, explain: bool, about: str | None = None) -> Resolve
             exit_code=3,
             problems=(Problem.of(error),),
         )
+    for sentence in decided.decision.because[1:] if not explain else ():
+        context.reporter.detail(f"  {sentence}")
     if about:
         decided = replace(decided, decision=select.about(decided.decision, about))
     return ResolveOutcome(machine=machine, profile=profile, decided=decided, refused=None, explain=explain)

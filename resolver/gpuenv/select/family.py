@@ -259,7 +259,7 @@ def _conflict(problem: Problem, torch: CatalogEntry, entry: CatalogEntry, pins: 
     if pins:
         return ""
     if torch.day is not None:
-        return "" if entry.day == torch.day else f"{name} requires no torch by version and is of another day"
+        return "" if entry.day == torch.day else f"{name} is of another day"
     # Without a requirement the metadata allows everything; the release it came with still binds its compiled code.
     release = problem.knowledge.releases.get(torch.wheel.version.partition("+")[0])
     listed = dict(release.companions).get(entry.wheel.project) if release else None

@@ -28,12 +28,12 @@ def settle(
     knowledge: Knowledge,
     *,
     read: Read,
-    nightly: Callable[[], Catalog] | None = None,
+    nightly: Callable[[NoDecision], Catalog] | None = None,
 ) -> tuple[Decision | NoDecision, Catalog]:
     """Decide, reading what has to be read; return the answer and the catalog it was given on.
 
-    ``nightly`` loads a catalog that holds the nightly pages too; it is called at most once, and only where stable
-    wheels do not suffice and the profile allows nightlies. Ends: every question is put once.
+    ``nightly`` is told why the stable wheels do not suffice, and loads a catalog with the nightly pages too; it is
+    called at most once, and only where the profile allows nightlies. Ends: every question is put once.
     """
     if fits(profile, machine, request, knowledge) is not None:
         answer = decide(machine, profile, catalog, facts, request, knowledge)
@@ -51,8 +51,8 @@ def settle(
             case Questions(items=items):
                 for question in items:
                     _learn(question, read(question), known, unanswered)
-            case NoDecision(wants_nightly=True) if nightly is not None and not request.nightly_offered:
-                catalog, filtered = nightly(), None
+            case NoDecision(wants_nightly=True) as stable if nightly is not None and not request.nightly_offered:
+                catalog, filtered = nightly(stable), None
                 request = replace(request, nightly_offered=True)
             case _:
                 return said, catalog

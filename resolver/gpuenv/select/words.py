@@ -24,14 +24,13 @@ _NEWER_TOLD = 2
 _CODES = re.compile(r"((?:sm|compute)_\w+)(?: (?:sm|compute)_\w+){2,} ((?:sm|compute)_\w+)")
 _FLOOR = re.compile(r"^(needs driver \S+) \(.*\); found .*$")
 _SOURCES = {
-    "mirror": "the mirror of PyTorch's index",
     "package-index": "the default package index",
     "find-links": "a folder of wheels",
 }
 
 
 def because(evaluation: Evaluation, taken: Chosen) -> tuple[str, ...]:
-    """Say why, the deciding sentence first."""
+    """Say why, the deciding sentence first: a person is shown that one, and the others on demand."""
     problem, chosen, found = evaluation.problem, taken.outcome, taken.found
     sentences: list[str] = []
     if problem.cpu:
@@ -41,7 +40,7 @@ def because(evaluation: Evaluation, taken: Chosen) -> tuple[str, ...]:
         sentences += [*_variant_sentences(problem, chosen), *_same_release_sentences(evaluation, chosen)]
         sentences += _passed_sentences(taken)
     sentences += _libc_sentences(evaluation, chosen)
-    sentences += [_python_sentence(problem, found), *_channel_sentences(evaluation, chosen)]
+    sentences += [*_python_sentences(problem, found), *_channel_sentences(evaluation, chosen)]
     sentences += [*_family_sentences(evaluation, found), *_source_sentences(chosen)]
     if problem.request.gpus is not None and problem.gpus and len(problem.gpus) < len(problem.machine.gpus):
         sentences.append(f"Only {gpu_list(problem.gpus)} counted, as --gpu said.")
@@ -65,6 +64,7 @@ def warnings(evaluation: Evaluation, taken: Chosen, *, other: Version | None) ->
         last, driver = problem.knowledge.last_branch_for(gpu.compute_capability), problem.machine.driver
         if last is not None and driver is not None and compare_versions(driver.version.partition(".")[0], last) > 0:
             said.append(f"driver branch {last} is the last that serves {gpu_words(gpu)}; found {driver.version}")
+    said += _moved_back(evaluation, entry)
     said += [f"{project} is left out: {detail}" for project, detail in found.left_out]
     if found.left_out and other is not None:
         missing = join([project for project, _ in found.left_out])
@@ -118,12 +118,13 @@ def _cpu_sentences(evaluation: Evaluation, chosen: Served) -> list[str]:
 def _torch_sentence(evaluation: Evaluation, chosen: Served) -> str:
     problem = evaluation.problem
     code = join(list(dict.fromkeys(gpu.by for gpu in chosen.gpus)))
-    origin = f" ({_place(chosen.kernels.detail)})" if chosen.kernels and chosen.kernels.detail else ""
     name = label(chosen.entry.wheel)
     if chosen.kernels is None:
         return f"{name} was taken although its code is not known, because you insisted."
+    origin = "by table" if chosen.kernels.origin == "table" else "read from the wheel"
     what = "native code" if chosen.native else "code, PTX at least,"
-    return f"{name} is the newest {_offered(evaluation, chosen)} with {what} for {kinds(problem.gpus)}: {code}{origin}."
+    offered = _offered(evaluation, chosen)
+    return f"{name} is the newest {offered} with {what} for {kinds(problem.gpus)}: {code} ({origin})."
 
 
 def _offered(evaluation: Evaluation, chosen: Served) -> str:
@@ -131,11 +132,6 @@ def _offered(evaluation: Evaluation, chosen: Served) -> str:
     asked = f" of torch {join(specifiers)}" if specifiers else ""
     build = "CPU build" if evaluation.problem.cpu else "wheel"
     return f"{chosen.entry.wheel.channel} {build} offered{asked}"
-
-
-def _place(detail: str) -> str:
-    """Where the code was learned, without the long source behind it: that stands in the decision's kernels."""
-    return detail.partition("): ")[0] + (")" if "): " in detail else "")
 
 
 def _newer_sentences(evaluation: Evaluation, chosen: Served) -> list[str]:
@@ -244,12 +240,11 @@ def _driver(problem: Problem) -> str:
     return f"driver {driver.version} ({driver.place})" if driver else "the driver"
 
 
-def _python_sentence(problem: Problem, found: family.TorchFamily) -> str:
+def _python_sentences(problem: Problem, found: family.TorchFamily) -> list[str]:
     # Only what was tried: a lock holds this sentence, and what else is installed here does not shape it.
     tried = problem.target.pythons[: problem.target.pythons.index(found.python) + 1]
-    if len(tried) == 1:
-        return f"Python {found.python} is the first choice, and there is such a family for it."
-    return f"Python {found.python} is the first of {', '.join(tried)} for which there is such a family."
+    said = f"Python {found.python} is the first of {', '.join(tried)} for which there is such a family."
+    return [said] if len(tried) > 1 else []
 
 
 def _channel_sentences(evaluation: Evaluation, chosen: Served) -> list[str]:
@@ -260,13 +255,9 @@ def _channel_sentences(evaluation: Evaluation, chosen: Served) -> list[str]:
             return []
         what = "native code" if chosen.native else "code"
         return [f"Stable {version} has {what} for every GPU, so that no nightly was needed."]
-    asked = problem.channel == "nightly"
-    first = (
-        "The nightly channel was asked for."
-        if asked
-        else "No stable wheel serves every GPU natively: this is a nightly."
-    )
-    return [first, *_moved_back(evaluation, entry)]
+    if problem.channel == "nightly":
+        return ["The nightly channel was asked for."]
+    return ["No stable wheel serves every GPU natively: this is a nightly."]
 
 
 def _moved_back(evaluation: Evaluation, chosen: CatalogEntry) -> list[str]:
@@ -281,7 +272,7 @@ def _moved_back(evaluation: Evaluation, chosen: CatalogEntry) -> list[str]:
     if not passed:
         return []
     days = "; ".join(f"{day_words(day)}: {detail}" for day, detail in sorted(passed.items(), reverse=True))
-    return [f"The set is of {day_words(chosen.day)}, the newest coherent day; passed over: {days}."]
+    return [f"the set is of {day_words(chosen.day)}, the newest coherent day; passed over: {days}"]
 
 
 def _family_sentences(evaluation: Evaluation, found: family.TorchFamily) -> list[str]:

@@ -164,13 +164,13 @@ class _Search:
             request,
             self.knowledge,
             read=self.reader.read,
-            nightly=lambda: self._with_nightlies(place, catalog, projects),
+            nightly=lambda stable: self._with_nightlies(place, catalog, projects, stable),
         )
 
-    def _with_nightlies(self, place: Place, catalog: Catalog, projects: Sequence[str]) -> Catalog:
+    def _with_nightlies(self, place: Place, catalog: Catalog, projects: Sequence[str], stable: NoDecision) -> Catalog:
         from gpuenv.index.source import merge
 
-        self.context.reporter.say("No stable wheel serves this machine natively; looking at nightlies")
+        self.context.reporter.say(f"Stable wheels of {place.shown}: {stable.summary}. Looking at nightlies")
         try:
             nightly = load_source(
                 place,
@@ -252,11 +252,13 @@ def family_of(profile: Profile, family: frozenset[str], pins: Sequence[str] = ()
 
 
 def say_decision(context: Context, decided: Decided) -> None:
-    """Say what was chosen, the reasons, and what to expect."""
+    """Say what was chosen, the reason that decided, and what to expect; the other reasons with ``-v``."""
     decision = decided.decision
     names = " ".join(f"{wheel.project} {wheel.version}" for wheel in decision.packages)
     context.reporter.say(f"Selected {names} for Python {decision.python} from {decided.place.words}")
-    for sentence in decision.because:
+    for sentence in decision.because[:1]:
         context.reporter.say(f"  {sentence}")
+    for sentence in decision.because[1:]:
+        context.reporter.detail(f"  {sentence}")
     for warning in decision.warnings:
         context.reporter.warn(warning)

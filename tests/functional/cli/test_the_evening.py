@@ -56,6 +56,21 @@ def test_stable_is_enough_for_blackwell_and_says_why_not_the_nightly(person: Per
     assert any("no nightly was needed" in sentence for sentence in data["because"])
 
 
+def test_one_reason_is_shown_and_the_others_on_demand(person: Person, index: IndexServer) -> None:
+    """Nothing of a mirror, which ``--torch-index`` need not name, nor of a Python that nobody had to look for."""
+    person.write("machine.json", machine_json("12.0", driver="580.95.05", cuda="13.0"))
+    here = ("resolve", "--machine", "machine.json", "--torch-index", index.torch_index)
+    brief, verbose, explained = (person.run(*here, *more) for more in ((), ("-v",), ("--explain",)))
+    assert brief.code == verbose.code == explained.code == 0, brief.err
+    reasons = [line for line in brief.out.splitlines() if line.startswith("  ") and line.endswith(".")]
+    assert [line.partition(" is the newest stable wheel offered")[0] for line in reasons] == ["  torch 2.9.1+cu130"]
+    assert brief.err.count("\n") == 2  # the machine, and that torch is not from PyTorch's own index
+    for whole in (verbose.err, explained.out):
+        assert "no nightly was needed" in whole
+        for false in ("first choice", "mirror", "kernels.toml, torch", "nightlies"):
+            assert false not in whole + brief.out + brief.err
+
+
 def test_an_index_that_stops_at_cu126_names_the_reason(person: Person) -> None:
     person.write("machine.json", machine_json("12.0"))
     with IndexServer() as server:
@@ -66,6 +81,7 @@ def test_an_index_that_stops_at_cu126_names_the_reason(person: Person) -> None:
     assert run.code == 3
     assert "sm_120" in run.err
     assert "12.8" in run.err
+    assert f"Stable wheels of {server.torch_index}: no wheel has code for sm_120" in run.err
     assert run.err.count("error:") == 1
     assert person.files() == {"machine.json"}
 

@@ -7,7 +7,7 @@ import pytest
 from gpuenv.errors import UsageError
 from gpuenv.knowledge import load
 from gpuenv.model.decision import Decision, NoDecision, Question, Questions
-from gpuenv.model.wheel import WheelContents
+from gpuenv.model.wheel import Catalog, WheelContents
 from gpuenv.select import decide, settle
 from support.choosing import answer, catalog, machine, profile, read_recorded, recorded, request, wheel
 
@@ -113,14 +113,14 @@ def test_nightlies_are_loaded_once_and_only_when_wanted() -> None:
     stable, nightly = wheel("torch", "2.6.0+cu126"), wheel("torch", "9.1.0.dev20300102+cu130", channel="nightly")
     loads: list[str] = []
 
-    def load_nightly() -> object:
+    def load_nightly(_: NoDecision) -> Catalog:
         loads.append("nightly")
         return catalog([stable])
 
     blackwell = machine("12.0", driver="580.95.05")
     for on, times in ((H100, 0), (blackwell, 1)):
         loads.clear()
-        settle(on, profile(), catalog([stable]), {}, request(), load(), read=read_recorded, nightly=load_nightly)  # type: ignore[arg-type] # a Catalog
+        settle(on, profile(), catalog([stable]), {}, request(), load(), read=read_recorded, nightly=load_nightly)
         assert len(loads) == times
     offered = decide(blackwell, profile(), catalog([stable]), {}, request(), load())
     assert isinstance(offered, NoDecision)

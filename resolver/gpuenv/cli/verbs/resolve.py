@@ -78,7 +78,7 @@ def text(outcome: ResolveOutcome) -> Iterator[str]:
         yield ""
         yield from explain(decision)
         return
-    for sentence in decision.because:
+    for sentence in decision.because[:1]:
         yield f"  {sentence}"
     for warning in decision.warnings:
         yield f"  warning: {warning}"
