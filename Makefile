@@ -57,7 +57,7 @@ docs: $(VENV)/.ready-dev ## renew what the pages take from code and tables: refe
 	@{ head -n 4 docs/matrix.md; $(BIN)/gpuenv matrix --platform all --format markdown; } > docs/matrix.md.new
 	@mv docs/matrix.md.new docs/matrix.md
 
-tables-check: $(VENV)/.ready-dev ## read ten wheels of the default package index again and compare them with the tables
+tables-check: $(VENV)/.ready-dev ## read ten wheels of PyPI again and compare them with the tables
 	@$(BIN)/python tools/update_tables.py --check $(ARGS)
 
 clean: ## remove what make made here (environments too)

@@ -13,7 +13,7 @@
     │   ├── NoFittingWheelError 3   no wheel passes every rule
     │   ├── InterpreterError    3   no interpreter of the Python version decided on
     │   └── NoSpaceError        3   the disk is full
-    ├── IndexError_             4   an index cannot be used
+    ├── PackageIndexError             4   an index cannot be used
     │   ├── IndexUnreachableError 4
     │   ├── OfflineError        4   offline, and not cached
     │   └── PageFormatError     4   what answered is not an index page
@@ -121,26 +121,26 @@ class NoSpaceError(MachineError):
     code = "no-space"
 
 
-class IndexError_(GpuenvError):
+class PackageIndexError(GpuenvError):
     """An index cannot be used."""
 
     code = "index"
     exit_code = 4
 
 
-class IndexUnreachableError(IndexError_):
+class IndexUnreachableError(PackageIndexError):
     """An index did not answer, or answered with a refusal."""
 
     code = "index-unreachable"
 
 
-class OfflineError(IndexError_):
+class OfflineError(PackageIndexError):
     """Network use is switched off, and the answer is not in the cache."""
 
     code = "offline-not-cached"
 
 
-class PageFormatError(IndexError_):
+class PageFormatError(PackageIndexError):
     """Something answered that is not an index page (a login page, an error page, a cut-off file)."""
 
     code = "page-format"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gpuenv.errors import IndexError_, IndexUnreachableError, OfflineError, PageFormatError
+from gpuenv.errors import IndexUnreachableError, OfflineError, PackageIndexError, PageFormatError
 from gpuenv.index.config import Place, SourcePlan, plan_sources
 from gpuenv.index.source import Sources, load_source, merge
 from gpuenv.model.wheel import Catalog
@@ -259,4 +259,6 @@ def test_what_is_no_page_is_an_error_and_forgotten(server: IndexServer, tmp_path
 
 
 def test_every_index_fault_ends_with_exit_code_4() -> None:
-    assert {error.exit_code for error in (IndexError_, IndexUnreachableError, OfflineError, PageFormatError)} == {4}
+    assert {error.exit_code for error in (PackageIndexError, IndexUnreachableError, OfflineError, PageFormatError)} == {
+        4
+    }

@@ -17,7 +17,7 @@ from gpuenv.environment.uv import find_uv
 from gpuenv.lock.codec import lock_filename, render
 from gpuenv.lock.model import Lock
 from gpuenv.lock.requirements import to_requirements
-from support.closures import Source, close, decision, linux, request, resolver
+from support.dependencies import Source, close, decision, linux, request, resolver
 from support.index_server import IndexServer
 from support.locks import inputs, lock_of
 from support.wheels import build_wheel

@@ -13,7 +13,7 @@ import pytest
 
 from gpuenv.environment.fetch import Fetcher
 from gpuenv.environment.store import Store
-from gpuenv.errors import GpuenvError, IndexError_, IndexUnreachableError
+from gpuenv.errors import GpuenvError, IndexUnreachableError, PackageIndexError
 from gpuenv.index.config import Place
 from gpuenv.index.learn import read_metadata
 from gpuenv.index.source import load_source
@@ -310,7 +310,7 @@ def test_a_captive_portal_is_forgotten(portal: bytes, server: IndexServer, clien
     server.fault("/whl/", Fault(body=portal))
     place = Place(kind="mirror", location=at(server.torch_index), configured_by="--torch-index", only=True)
     made = client()
-    with suppress(IndexError_):
+    with suppress(PackageIndexError):
         assert not load_source(place, made, projects=["torch"]).wheels
     server.heal()
     assert load_source(place, made, projects=["torch"]).wheels

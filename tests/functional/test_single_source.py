@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from gpuenv.environment.closure import ClosureRequest
+from gpuenv.environment.dependencies import DependencyRequest
 from gpuenv.environment.single_source import Rules, choose_rows
 from gpuenv.errors import GpuenvError, IndexUnreachableError
 from gpuenv.model.wheel import Wheel, WheelContents
-from support.closures import FAMILY, TAG, Source, blackwell, close, decision, linux, resolver, row
+from support.dependencies import FAMILY, TAG, Source, blackwell, close, decision, linux, resolver, row
 from support.index_server import IndexServer
 from support.wheels import build_wheel
 
@@ -38,9 +38,9 @@ def source(torch_server: IndexServer) -> Source:
     return made
 
 
-def single(source: Source, server: IndexServer, *, others: tuple[str, ...] = ()) -> ClosureRequest:
+def single(source: Source, server: IndexServer, *, others: tuple[str, ...] = ()) -> DependencyRequest:
     torch, vision = source.rows[0], source.rows[1]
-    return ClosureRequest(
+    return DependencyRequest(
         decision=decision(torch, vision, others=others),
         target=linux(),
         family=FAMILY,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from gpuenv.verify.runner import Ended, Job, run_jobs
+from gpuenv.verify.runner import Job, PayloadEnded, run_jobs
 from gpuenv.verify.seen import Message
 
 
@@ -22,7 +22,7 @@ def _job(folder: Path, name: str, body: str, *, waits: bool = False) -> Job:
     return Job(name=name, python=path, settings={"task": name}, environ=environ, waits=waits)
 
 
-def _run(*jobs: Job, deadline: float = 30.0, silence: float = 30.0) -> tuple[dict[str, Ended], list[Message]]:
+def _run(*jobs: Job, deadline: float = 30.0, silence: float = 30.0) -> tuple[dict[str, PayloadEnded], list[Message]]:
     heard: list[Message] = []
     ended = run_jobs(jobs, deadline=time.monotonic() + deadline, silence=silence, on_message=heard.append)
     assert [item.job for item in ended] == [job.name for job in jobs]

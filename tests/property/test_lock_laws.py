@@ -15,7 +15,7 @@ from gpuenv.lock.diff import diff
 from gpuenv.lock.model import Lock, LockedPackage
 from gpuenv.model.decision import GpuSupport
 from gpuenv.model.machine import ComputeCapability
-from support.closures import linux
+from support.dependencies import linux
 from support.locks import decided, inputs, lock_of
 
 words = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)

@@ -201,7 +201,7 @@ def make(choose: Choose) -> World:
     if detection.problem is not None:
         said += [detection.problem.summary, *detection.problem.causes, *detection.problem.advice]
     for finding in findings:
-        said += [finding.summary, finding.detail, finding.mend, finding.by]
+        said += [finding.summary, finding.detail, finding.fix, finding.by]
     return World(evidence, environ, checkup, detection, "\n".join(said))
 
 
@@ -237,6 +237,6 @@ def test_every_wrong_finding_says_what_to_do_and_nothing_is_said_twice(world: Wo
     findings = diagnose_machine(world.detection, knowledge=KNOWN, environ=world.environ, checkup=world.checkup)
     wrong = [finding for finding in findings if finding.severity != "ok"]
 
-    assert all(finding.mend for finding in wrong)
+    assert all(finding.fix for finding in wrong)
     assert all(finding.check for finding in wrong if finding.by)
     assert len({finding.summary for finding in wrong}) == len(wrong)

@@ -7,7 +7,7 @@ from typing import Any
 from gpuenv.lock.model import Lock, LockedDecision, LockedPackage, LockInputs
 from gpuenv.model.decision import GpuSupport
 from gpuenv.model.machine import ComputeCapability
-from support.closures import linux
+from support.dependencies import linux
 
 
 def package(
@@ -30,7 +30,7 @@ def package(
 
 
 def lock_of(*packages: LockedPackage, **changes: Any) -> Lock:
-    """A lock for the Linux machine of :func:`support.closures.linux`; ``decision`` and ``inputs`` take whole values."""
+    """A lock for the machine of :func:`support.dependencies.linux`; ``decision`` and ``inputs`` take whole values."""
     values: dict[str, Any] = {
         "command": "gpuenv lock --profile blackwell",
         "inputs": inputs(),

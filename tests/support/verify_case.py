@@ -19,7 +19,7 @@ from gpuenv.verify.case import Case
 from gpuenv.verify.fatbin import DeviceCode
 from gpuenv.verify.judging import judge
 from gpuenv.verify.limits import of_cards
-from gpuenv.verify.runner import Ended
+from gpuenv.verify.runner import PayloadEnded
 from gpuenv.verify.seen import Message, Seen
 from gpuenv.verify.values import CardLimits, Expected, ExpectedPackage
 
@@ -99,7 +99,7 @@ def altered(message: Message, /, **values: object) -> Message:
     return dataclasses.replace(message, values={**message.values, **values})
 
 
-def case(*, edit: Edit | None = None, endings: Mapping[str, Ended] | None = None, **changes: object) -> Case:
+def case(*, edit: Edit | None = None, endings: Mapping[str, PayloadEnded] | None = None, **changes: object) -> Case:
     """The recorded case; ``edit`` changes or drops messages, ``endings`` how processes ended."""
     messages = [made for message in recorded() if (made := edit(message) if edit else message) is not None]
     jobs = list(dict.fromkeys(message.job for message in recorded()))
@@ -128,9 +128,9 @@ def case(*, edit: Edit | None = None, endings: Mapping[str, Ended] | None = None
     return dataclasses.replace(made, **changes)  # type: ignore[arg-type]  # names come from the tests
 
 
-def ended(job: str, **changes: object) -> Ended:
+def ended(job: str, **changes: object) -> PayloadEnded:
     """A process that came to its end."""
-    made = Ended(job=job, ending="exited", status=0, words=(), last="finished", seconds=5.0)
+    made = PayloadEnded(job=job, ending="exited", status=0, words=(), last="finished", seconds=5.0)
     return dataclasses.replace(made, **changes)  # type: ignore[arg-type]  # names come from the tests
 
 

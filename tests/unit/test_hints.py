@@ -40,7 +40,7 @@ OTHERS = (
     "df",
 )
 OTHER_PROGRAMS = re.compile(rf"\b({'|'.join(OTHERS)})\b")
-ADVICE = {"hints", "hint", "mend", "options"}
+ADVICE = {"hints", "hint", "fix", "options"}
 
 
 def literals(tree: ast.AST) -> Iterator[tuple[int, str]]:

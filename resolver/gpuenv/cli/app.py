@@ -24,7 +24,7 @@ from gpuenv.cli.settings import Setting, Value, merge, refuse_undecodable, unkno
 from gpuenv.errors import GpuenvError, MachineError, UsageError
 from gpuenv.model.profile import ChannelWish
 from gpuenv.net.location import secrets_of
-from gpuenv.steps.context import Context, Options, Outcome, Problem
+from gpuenv.steps.context import Context, Failure, Options, Outcome
 from gpuenv.system.files import system_error
 
 VERBS = verbs.NAMES
@@ -50,9 +50,9 @@ def main(argv: Sequence[str], *, environ: Mapping[str, str] | None = None) -> in
             run.console.result(asked.text)
             return 0
     except GpuenvError as error:
-        return run.fail(Problem.of(error), error.exit_code)
+        return run.fail(Failure.of(error), error.exit_code)
     except KeyboardInterrupt:
-        problem = Problem(code="interrupted", message="interrupted; what was half-built has been removed")
+        problem = Failure(code="interrupted", message="interrupted; what was half-built has been removed")
         return run.fail(problem, _INTERRUPTED)
     except BrokenPipeError:
         _close_stdout()
@@ -61,9 +61,9 @@ def main(argv: Sequence[str], *, environ: Mapping[str, str] | None = None) -> in
         if error.errno == errno.ENOSPC and not error.filename:
             _close_stdout()
         failure = system_error(error)
-        return run.fail(Problem.of(failure), failure.exit_code)
+        return run.fail(Failure.of(failure), failure.exit_code)
     except MemoryError:
-        return run.fail(Problem(code="memory", message="there is not enough memory"), MachineError.exit_code)
+        return run.fail(Failure(code="memory", message="there is not enough memory"), MachineError.exit_code)
     except Exception as error:
         return run.bug(error)
 
@@ -122,7 +122,7 @@ class _Run:
             self.console.say(line)
         return error.exit_code
 
-    def fail(self, problem: Problem, exit_code: int) -> int:
+    def fail(self, problem: Failure, exit_code: int) -> int:
         """Show a failure that ended the run."""
         clean = self.console.clean
         problem = replace(
@@ -141,14 +141,14 @@ class _Run:
         """Show what should not have happened, with ``-v`` where."""
         if self.console.verbose:
             self.console.detail("".join(traceback.format_exception(error)))
-        problem = Problem(
+        problem = Failure(
             code="bug",
             message=f"gpuenv has a bug: {type(error).__name__}: {error}",
             hints=("Run the same command with -v and report what it prints",),
         )
         return self.fail(problem, _BUG)
 
-    def _print(self, exit_code: int, *, data: Mapping[str, object], problems: Sequence[Problem]) -> None:
+    def _print(self, exit_code: int, *, data: Mapping[str, object], problems: Sequence[Failure]) -> None:
         encoding = self.console.out.encoding or "utf-8"
         text = envelope(command=self.command, exit_code=exit_code, data=data, problems=problems, encoding=encoding)
         self.console.document(text)

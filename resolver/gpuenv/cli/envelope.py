@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 
-from gpuenv.steps.context import Problem
+from gpuenv.steps.context import Failure
 
 SCHEMA = {"name": "gpuenv", "version": "1"}
 
@@ -21,7 +21,7 @@ def envelope(
     command: str,
     exit_code: int,
     data: Mapping[str, object],
-    problems: Iterable[Problem],
+    problems: Iterable[Failure],
     encoding: str = "utf-8",
 ) -> str:
     """Render the envelope. ``status`` is ``ok`` exactly when ``exit_code`` is 0.

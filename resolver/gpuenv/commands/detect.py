@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gpuenv.model.machine import Machine
-from gpuenv.steps.context import Context, Outcome, Problem
+from gpuenv.steps.context import Context, Failure, Outcome
 from gpuenv.steps.machine import complete, detect_or_read
 
 
@@ -31,5 +31,5 @@ def run(context: Context) -> DetectOutcome:
         machine=detection.machine,
         notes=detection.notes,
         exit_code=3,
-        problems=(Problem(code="driver-broken", message=problem.summary, causes=problem.causes, hints=problem.advice),),
+        problems=(Failure(code="driver-broken", message=problem.summary, causes=problem.causes, hints=problem.advice),),
     )

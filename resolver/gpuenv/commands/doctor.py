@@ -1,4 +1,4 @@
-"""Say what is wrong with this machine, this session and an environment, and the one command that mends each."""
+"""Say what is wrong with this machine, this session and an environment, and the one command that fixes each."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def _none(context: Context, target: Path, error: UsageError) -> Finding:
         severity="error",
         summary=error.message.replace(str(target), shown),
         detail="; ".join(error.causes),
-        mend=f"{build} {quote(shown if free else beside(target, shown=shown))}",
+        fix=f"{build} {quote(shown if free else beside(target, shown=shown))}",
     )
 
 

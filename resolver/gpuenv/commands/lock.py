@@ -16,7 +16,7 @@ from gpuenv.lock.fit import fits_machine
 from gpuenv.lock.model import Lock
 from gpuenv.lock.requirements import to_requirements
 from gpuenv.model.profile import Profile
-from gpuenv.steps.context import Context, Outcome, Problem
+from gpuenv.steps.context import Context, Failure, Outcome
 from gpuenv.steps.decision import Decided
 from gpuenv.steps.downloads import keep
 from gpuenv.steps.lock import LockRequest, command_of, decide_and_lock, lock_path, read_lock, still_meant, write_lock
@@ -60,7 +60,7 @@ class OneLock:
     lock: Lock | None = None
     change: Diff | None = None
     reasons: tuple[Reason, ...] = ()
-    problem: Problem | None = None
+    problem: Failure | None = None
     requirements: str = ""
 
     @property
@@ -89,7 +89,7 @@ def run(context: Context, options: LockOptions) -> LockOutcome:
         except GpuenvError as error:
             if len(names) == 1:
                 raise
-            problem = Problem.of(error)
+            problem = Failure.of(error)
             context.reporter.say(f"{name}: {error.message}")
             path = context.shown(lock_path(context, name))
             done.append(OneLock(profile=name, path=path, action="failed", problem=problem))
@@ -220,13 +220,13 @@ def _refuse_unknown(names: Sequence[str], lock: Lock | None, shown: str) -> None
 
 
 def _without(lock: Lock, names: Sequence[str]) -> str:
-    """The text of a lock without some packages: what uv does not see there it chooses anew."""
+    """The text of a lock without some packages: what uv does not see there it chooses again."""
     kept = tuple(package for package in lock.packages if package.name not in names)
     return codec.render(replace(lock, packages=kept))
 
 
-def _broken(row: OneLock) -> Problem:
-    return Problem(
+def _broken(row: OneLock) -> Failure:
+    return Failure(
         code="integrity",
         message=f"{row.path} locks a file that its index now describes as another",
         causes=tuple(reason.sentence for reason in row.reasons),
@@ -234,8 +234,8 @@ def _broken(row: OneLock) -> Problem:
     )
 
 
-def _outdated(row: OneLock) -> Problem:
-    return Problem(
+def _outdated(row: OneLock) -> Failure:
+    return Failure(
         code="lock-outdated",
         message=f"{row.path} does not hold any more",
         causes=tuple(reason.sentence for reason in row.reasons),

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from gpuenv import select
 from gpuenv.model.decision import NoDecision
 from gpuenv.model.profile import Profile
-from gpuenv.steps.context import Context, Outcome, Problem
+from gpuenv.steps.context import Context, Failure, Outcome
 from gpuenv.steps.decision import Decided, NothingFitsError, decide
 from gpuenv.steps.machine import TargetMachine, detect_or_read, say_machine
 from gpuenv.steps.profile import load_profile
@@ -39,7 +39,7 @@ def run(context: Context, *, explain: bool, about: str | None = None) -> Resolve
             refused=select.about(error.answer, about) if about else error.answer,
             explain=explain,
             exit_code=3,
-            problems=(Problem.of(error),),
+            problems=(Failure.of(error),),
         )
     for sentence in decided.decision.because[1:] if not explain else ():
         context.reporter.detail(f"  {sentence}")

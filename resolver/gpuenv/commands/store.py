@@ -7,7 +7,7 @@ from pathlib import Path
 
 from gpuenv.environment.store import Damage, StoredWheel
 from gpuenv.errors import UsageError
-from gpuenv.steps.context import Context, Outcome, Problem
+from gpuenv.steps.context import Context, Failure, Outcome
 from gpuenv.steps.downloads import open_store
 from gpuenv.steps.lock import FOLDER, lock_path, read_lock
 
@@ -75,8 +75,8 @@ def _locked_hashes(context: Context) -> frozenset[str]:
     return frozenset(hashes)
 
 
-def _damage(row: Damage) -> Problem:
-    return Problem(
+def _damage(row: Damage) -> Failure:
+    return Failure(
         code="integrity",
         message=f"{row.wheel.filename} in the store is damaged",
         causes=(f"expected sha256 {row.wheel.sha256}", f"found {row.found}"),

@@ -14,7 +14,7 @@ from gpuenv.installed.marker import read_marker
 from gpuenv.lock.model import Lock
 from gpuenv.model.profile import Profile
 from gpuenv.model.verification import Check, Report
-from gpuenv.steps.context import Context, Outcome, Problem
+from gpuenv.steps.context import Context, Failure, Outcome
 from gpuenv.steps.lock import lock_path, read_lock
 from gpuenv.steps.machine import detect_or_read
 from gpuenv.steps.profile import load_profile
@@ -30,7 +30,7 @@ class VerifyOutcome(Outcome):
     environment: str
     report: Report
     evidence: str
-    compared: tuple[baselines.Difference, ...] | None
+    compared: tuple[baselines.RunDifference, ...] | None
 
 
 def run(
@@ -90,8 +90,8 @@ def _hints(context: Context, target: Path, profile: Profile, *, ours: bool) -> H
     )
 
 
-def _problem(context: Context, target: Path, evidence: Path, failed: list[Check]) -> Problem:
-    return Problem(
+def _problem(context: Context, target: Path, evidence: Path, failed: list[Check]) -> Failure:
+    return Failure(
         code="verification-failed",
         message=f"{context.shown(target)} did not prove itself: {', '.join(check.title for check in failed)}",
         causes=tuple(f"{check.title}: {check.cause or check.seen}" for check in failed),

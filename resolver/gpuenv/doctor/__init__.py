@@ -1,1 +1,1 @@
-"""What is wrong with a machine or an environment, and the one command that mends it."""
+"""What is wrong with a machine or an environment, and the one command that fixes it."""

@@ -83,7 +83,7 @@ def _states(gpu: Gpu, answer: NvmlGpu, checkup: Checkup, by: By, *, alone: bool,
             severity="error",
             summary=f"{gpu.name} has not joined its NVSwitch fabric: CUDA answers 802 (system not yet initialized)",
             detail=f"fabric state {answer.fabric} (NVML)",
-            mend="sudo systemctl enable --now nvidia-fabricmanager",
+            fix="sudo systemctl enable --now nvidia-fabricmanager",
             by=by,
             check="`nvidia-smi -q | grep -A 2 Fabric` says Completed",
         )
@@ -93,7 +93,7 @@ def _states(gpu: Gpu, answer: NvmlGpu, checkup: Checkup, by: By, *, alone: bool,
             severity="warning",
             summary=f"{gpu.name} is in MIG mode without a MIG device: CUDA finds nothing on it",
             detail="nvmlDeviceGetMigDeviceHandleByIndex found no device (NVML)",
-            mend=f"sudo nvidia-smi mig -i {gpu.index} -cgi 0 -C",
+            fix=f"sudo nvidia-smi mig -i {gpu.index} -cgi 0 -C",
             by=by,
             check="`nvidia-smi -L` lists a MIG device",
         )
@@ -103,7 +103,7 @@ def _states(gpu: Gpu, answer: NvmlGpu, checkup: Checkup, by: By, *, alone: bool,
             severity="error",
             summary=f"{gpu.name} is in compute mode Prohibited: no CUDA program starts on it",
             detail="nvmlDeviceGetComputeMode (NVML)",
-            mend=f"sudo nvidia-smi -i {gpu.index} -c DEFAULT",
+            fix=f"sudo nvidia-smi -i {gpu.index} -c DEFAULT",
             by=by,
             check="`nvidia-smi -q -d COMPUTE` says Default",
         )
@@ -113,7 +113,7 @@ def _states(gpu: Gpu, answer: NvmlGpu, checkup: Checkup, by: By, *, alone: bool,
             severity="warning",
             summary=f"{gpu.name} is in exclusive compute mode: a second process on it fails (error 46)",
             detail="nvmlDeviceGetComputeMode (NVML); no MPS daemon shares it",
-            mend=f"sudo nvidia-smi -i {gpu.index} -c DEFAULT",
+            fix=f"sudo nvidia-smi -i {gpu.index} -c DEFAULT",
             by=by,
             check="`nvidia-smi -q -d COMPUTE` says Default",
         )
@@ -123,7 +123,7 @@ def _states(gpu: Gpu, answer: NvmlGpu, checkup: Checkup, by: By, *, alone: bool,
             severity="warning",
             summary=f"{gpu.name} is a virtual GPU without a licence: it is slowed down, and CUDA may stop on it",
             detail="nvmlDeviceGetGridLicensableFeatures (NVML)",
-            mend="Name the licence server in /etc/nvidia/gridd.conf, then run `sudo systemctl restart nvidia-gridd`",
+            fix="Name the licence server in /etc/nvidia/gridd.conf, then run `sudo systemctl restart nvidia-gridd`",
             by=by,
             check="`nvidia-smi -q | grep -i license` says Licensed",
         )
@@ -136,9 +136,7 @@ def _refused(gpu: Gpu, code: int, by: By) -> Finding:
         severity="error",
         summary=f"{gpu.name}: CUDA error {code}: {means}",
         detail="cuDevicePrimaryCtxRetain (libcuda)",
-        mend=act or "sudo nvidia-smi --gpu-reset"
-        if by == "yourself"
-        else act or "Reset the GPU, or take it out of use",
+        fix=act or "sudo nvidia-smi --gpu-reset" if by == "yourself" else act or "Reset the GPU, or take it out of use",
         by=by,
         check=CHECK,
     )
@@ -175,7 +173,7 @@ def _without_uvm(host: Host, by: By, *, certain: bool) -> Finding:
         summary="the device node /dev/nvidia-uvm is missing, without which CUDA does not start",
         detail=f"/dev holds {', '.join(node.split()[0] for node in host.nodes[:4])}"
         + (module[host.uvm] if host.uvm is not None else ""),
-        mend="Start the container with the node: `docker run --gpus all IMAGE`, or add `--device /dev/nvidia-uvm`"
+        fix="Start the container with the node: `docker run --gpus all IMAGE`, or add `--device /dev/nvidia-uvm`"
         if host.container
         else "sudo nvidia-modprobe -u -c 0",
         by=by,
@@ -191,7 +189,7 @@ def _failed(asked: CudaAnswer, detection: Detection, by: By, *, masked: bool) ->
             severity="error",
             summary=f"CUDA {'hangs' if asked.ending == 'hung' else 'crashes'} when it starts, although NVML answers",
             detail=asked.reason,
-            mend="sudo dmesg | grep -i -e nvrm -e xid",
+            fix="sudo dmesg | grep -i -e nvrm -e xid",
             by=by,
             check=CHECK,
         )
@@ -202,7 +200,7 @@ def _failed(asked: CudaAnswer, detection: Detection, by: By, *, masked: bool) ->
             severity="error",
             summary=f"CUDA does not start (error {asked.init}): {means}",
             detail="cuInit (libcuda), although NVML answers",
-            mend=act,
+            fix=act,
             by="" if act.startswith("unset") else by,
             check=CHECK,
         )
@@ -214,7 +212,7 @@ def _failed(asked: CudaAnswer, detection: Detection, by: By, *, masked: bool) ->
             severity="error",
             summary=f"CUDA counts no GPU, and NVML lists {len(detection.machine.gpus)}",
             detail=f"cuInit returned {NO_DEVICE} (libcuda)",
-            mend="sudo dmesg | grep -i -e nvrm -e xid",
+            fix="sudo dmesg | grep -i -e nvrm -e xid",
             by=by,
             check=CHECK,
         )
@@ -224,7 +222,7 @@ def _failed(asked: CudaAnswer, detection: Detection, by: By, *, masked: bool) ->
             severity="error",
             summary=f"CUDA does not start (error {asked.init}) though NVML answers",
             detail="cuInit (libcuda)",
-            mend="sudo dmesg | grep -i -e nvrm -e xid",
+            fix="sudo dmesg | grep -i -e nvrm -e xid",
             by=by,
             check=CHECK,
         )
@@ -240,7 +238,7 @@ def _asleep(host: Host | None, by: By) -> Finding:
         severity="error",
         summary=f"CUDA does not start (error {UNKNOWN}) though NVML answers: often so after the machine slept",
         detail="; ".join(text for text in ("cuInit (libcuda)", uvm) if text),
-        mend="wsl --shutdown" if wsl else "sudo rmmod nvidia_uvm && sudo modprobe nvidia_uvm",
+        fix="wsl --shutdown" if wsl else "sudo rmmod nvidia_uvm && sudo modprobe nvidia_uvm",
         by=by,
         check=CHECK,
     )

@@ -1,4 +1,4 @@
-"""What is wrong with an environment, and the one command that mends it; pure over an examination."""
+"""What is wrong with an environment, and the one command that fixes it; pure over an examination."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ def diagnose_environment(examination: Examination, *, knowledge: Knowledge) -> t
                 severity="error",
                 summary="torch is not installed in this environment",
                 detail=str(facts.site or facts.path),
-                mend=rebuild(examination),
+                fix=rebuild(examination),
             )
         )
     else:
         findings += _torch(examination, facts.torch, knowledge)
         findings += _compile(examination, facts.torch)
-    findings += diagnose_family(examination, knowledge=knowledge, mend=rebuild(examination))
+    findings += diagnose_family(examination, knowledge=knowledge, fix=rebuild(examination))
     return worst_first(findings)
 
 
@@ -80,7 +80,7 @@ def _files(examination: Examination) -> Iterator[Finding]:
                 severity="warning",
                 summary=f"{_some([each.path for each in starting])} runs at every start of the interpreter",
                 detail="; ".join(each.detail for each in starting[:SHOWN]),
-                mend=_without(examination, starting),
+                fix=_without(examination, starting),
             )
         )
     yield from findings
@@ -106,7 +106,7 @@ def _broken(examination: Examination) -> Iterator[Finding]:
             severity="error",
             summary="the environment is broken: " + facts.problems[0],
             detail="; ".join(facts.problems[1:]),
-            mend=_reinstall(examination, halves) if whole else rebuild(examination),
+            fix=_reinstall(examination, halves) if whole else rebuild(examination),
         )
 
 
@@ -126,7 +126,7 @@ def _changed_files(examination: Examination) -> Iterator[Finding]:
             severity="error" if severity == "error" else "warning",
             summary=f"{count} missing or not what RECORD says, of {_some(packages)}",
             detail=note + "; ".join(str(each) for each in differences[:SHOWN]),
-            mend=_reinstall(examination, packages),
+            fix=_reinstall(examination, packages),
         )
 
 
@@ -145,7 +145,7 @@ def _clashes(examination: Examination) -> Iterator[Finding]:
             severity="error" if grave else "warning",
             summary=f"{winner} overwrote {_count(differences, 'file', 'files')} of {package} {versions[package]}",
             detail="; ".join(each.path for each in differences[:SHOWN]),
-            mend=_part(examination, by, package) if grave else rebuild(examination),
+            fix=_part(examination, by, package) if grave else rebuild(examination),
         )
 
 
@@ -167,7 +167,7 @@ def _leftovers(examination: Examination) -> Iterator[Finding]:
             summary=f"{folder} is of another Python: the interpreter here ({examination.facts.python_version}) "
             "does not use it",
             detail=str(site),
-            mend=f"rm -r {quote(f'{examination.shown}/{folder}')}",
+            fix=f"rm -r {quote(f'{examination.shown}/{folder}')}",
         )
 
 
@@ -179,7 +179,7 @@ def _origin(examination: Examination) -> Iterator[Finding]:
             severity="error",
             summary=f"what it was built from is lost: {facts.marker_problem}",
             detail="gpuenv does not replace an environment that it cannot tell to be its own",
-            mend=rebuild(examination),
+            fix=rebuild(examination),
         )
     elif facts.marker is None:
         yield Finding(
@@ -193,7 +193,7 @@ def _origin(examination: Examination) -> Iterator[Finding]:
             severity="warning",
             summary=f"{facts.marker.lock_name} has changed since this environment was built from it",
             detail=f"built {facts.marker.created}",
-            mend=rebuild(examination),
+            fix=rebuild(examination),
         )
     against = examination.lock_name or "what it was built with"
     family = [each for each in examination.changes if each.family]
@@ -204,7 +204,7 @@ def _origin(examination: Examination) -> Iterator[Finding]:
             severity="error",
             summary=f"torch's family is not as in {against}: {_some([_said(each) for each in family])}",
             detail="; ".join(f"{each.name}: by {each.by} at {each.when}" for each in family if each.by),
-            mend=rebuild(examination),
+            fix=rebuild(examination),
         )
     if others:
         additions = ", ".join(f"{each.name} {each.version}" for each in examination.additions)
@@ -214,7 +214,7 @@ def _origin(examination: Examination) -> Iterator[Finding]:
             summary=f"{_count(others, 'package is', 'packages are')} not as in {against}: "
             + _some([_said(each) for each in others]),
             detail=f"building it again takes away {additions}" if additions else "",
-            mend=rebuild(examination),
+            fix=rebuild(examination),
         )
 
 
@@ -231,7 +231,7 @@ def _sets(examination: Examination, knowledge: Knowledge) -> Iterator[Finding]:
                 severity="error",
                 summary=f"{name} is installed {len(versions)} times: {', '.join(versions)}",
                 detail="; ".join(each.info for each in facts.distributions if each.name == name),
-                mend=_reinstall(examination, [name]),
+                fix=_reinstall(examination, [name]),
             )
     asked = {canonicalize_name(each.name) for each in unmet(facts, examination.machine) if each.found is None}
     for folder in facts.orphans:
@@ -242,7 +242,7 @@ def _sets(examination: Examination, knowledge: Knowledge) -> Iterator[Finding]:
                 severity="error",
                 summary=f"{folder.name} is there without its metadata: no installer sees it, and none will replace it",
                 detail=str(folder),
-                mend=rebuild(examination),
+                fix=rebuild(examination),
             )
     strange = list(unfit(facts, examination.machine))
     if strange:
@@ -251,7 +251,7 @@ def _sets(examination: Examination, knowledge: Knowledge) -> Iterator[Finding]:
             severity="error",
             summary="; ".join(strange[:3]) + (f"; and {len(strange) - 3} more" if len(strange) > 3 else ""),
             detail="Requires-Python and the tags of the wheels",
-            mend=rebuild(examination),
+            fix=rebuild(examination),
         )
 
 
@@ -277,7 +277,7 @@ def _torch(examination: Examination, torch: TorchFacts, knowledge: Knowledge) ->
             severity="error" if machine is None or machine.gpus else "warning",
             summary=f"torch {torch.version} is a build for AMD GPUs (ROCm {torch.hip})",
             detail="torch/version.py",
-            mend=rebuild(examination),
+            fix=rebuild(examination),
         )
     elif not torch.cuda:
         yield from _cpu_build(examination, torch)
@@ -287,7 +287,7 @@ def _torch(examination: Examination, torch: TorchFacts, knowledge: Knowledge) ->
             severity="warning",
             summary=f"torch {torch.version} is a CUDA build; without an NVIDIA GPU here it computes on the CPU",
             detail="torch/version.py",
-            mend=f"gpuenv create --profile cpu {quote(examination.beside)}",
+            fix=f"gpuenv create --profile cpu {quote(examination.beside)}",
         )
     else:
         yield Finding(subject="torch", severity="ok", summary=f"torch {torch.version}, built with CUDA {torch.cuda}")
@@ -312,7 +312,7 @@ def _cpu_build(examination: Examination, torch: TorchFacts) -> Iterator[Finding]
         summary=f"torch {torch.version} is a CPU build, and this machine has {names}",
         detail=f"torch/version.py has no CUDA version{by}"
         + (f" from {package.origin}" if package and package.origin else ""),
-        mend=rebuild(examination),
+        fix=rebuild(examination),
     )
 
 
@@ -326,12 +326,12 @@ def _driver(examination: Examination, machine: Machine, torch: TorchFacts, knowl
             summary=f"driver {driver.version} ({driver.place}) is too old for CUDA {torch.cuda}, "
             f"which needs {floor.minimum} or newer",
             detail=floor.source,
-            mend=rebuild(examination),
+            fix=rebuild(examination),
         )
 
 
 def _kernels(examination: Examination, gpu: Gpu, machine: Machine, torch: TorchFacts, knowledge: Knowledge) -> Finding:
-    mend = rebuild(examination)
+    fix = rebuild(examination)
     subject, name = f"GPU {gpu.index}", f"{gpu.name} ({gpu.compute_capability})"
     if torch.sass is None:
         return Finding(
@@ -339,7 +339,7 @@ def _kernels(examination: Examination, gpu: Gpu, machine: Machine, torch: TorchF
             severity="warning",
             summary=f"whether torch {torch.version} has code for {name} cannot be told from its files",
             detail=f"{torch.origin} is missing",
-            mend=f"gpuenv verify {quote(examination.shown)}",
+            fix=f"gpuenv verify {quote(examination.shown)}",
         )
     answer = knowledge.serve_installed(
         gpu.compute_capability, machine=machine, sass=torch.sass, ptx=torch.ptx or (), cuda=torch.cuda
@@ -350,14 +350,14 @@ def _kernels(examination: Examination, gpu: Gpu, machine: Machine, torch: TorchF
             severity="error",
             summary=f"torch {torch.version} has no code that runs on {name}",
             detail=f"{answer.detail} ({torch.origin})",
-            mend=mend,
+            fix=fix,
         )
     return Finding(
         subject=subject,
         severity="warning" if answer.warning or answer.support == "ptx" else "ok",
         summary=f"{name} is served by {answer.by}" + (f": {answer.warning}" if answer.warning else ""),
         detail=torch.origin,
-        mend=mend if answer.support == "ptx" else "",
+        fix=fix if answer.support == "ptx" else "",
     )
 
 
@@ -372,7 +372,7 @@ def _compile(examination: Examination, torch: TorchFacts) -> Iterator[Finding]:
             severity="warning",
             summary="there is no C compiler, so torch.compile will fail at its first use",
             detail="neither CC nor cc, gcc, clang on PATH",
-            mend="sudo apt install gcc",
+            fix="sudo apt install gcc",
         )
     if not examination.headers:
         version = ".".join(facts.python_version.split(".")[:2])
@@ -381,7 +381,7 @@ def _compile(examination: Examination, torch: TorchFacts) -> Iterator[Finding]:
             severity="warning",
             summary="Python.h is missing, so torch.compile will fail at its first use",
             detail=f"the base interpreter is in {facts.base}",
-            mend=f"uv python install {version}",
+            fix=f"uv python install {version}",
         )
     toolkit = examination.toolkit
     if toolkit is not None and toolkit.partition(".")[0] != torch.cuda.partition(".")[0]:
@@ -391,7 +391,7 @@ def _compile(examination: Examination, torch: TorchFacts) -> Iterator[Finding]:
             summary=f"the toolkit at CUDA_HOME is {toolkit}, torch was built with {torch.cuda}: "
             "extensions that compile themselves will refuse",
             detail="version.json of the toolkit",
-            mend="unset CUDA_HOME",
+            fix="unset CUDA_HOME",
         )
 
 

@@ -22,18 +22,18 @@ from gpuenv.knowledge.base import Knowledge
 _MAJOR = re.compile(r"^nvidia-.+-cu([0-9]{2})$")
 
 
-def diagnose_family(examination: Examination, *, knowledge: Knowledge, mend: str) -> tuple[Finding, ...]:
+def diagnose_family(examination: Examination, *, knowledge: Knowledge, fix: str) -> tuple[Finding, ...]:
     """Judge torch's companions, compiler and CUDA libraries against torch."""
     facts = examination.facts
-    asked = list(_requirements(examination, knowledge, mend))
+    asked = list(_requirements(examination, knowledge, fix))
     if facts.torch is None:
         return tuple(asked)
     findings = [
-        *_variants(facts, facts.torch, knowledge, mend),
+        *_variants(facts, facts.torch, knowledge, fix),
         *asked,
-        *_extensions(facts, facts.torch, mend),
-        *_majors(examination, facts.torch, mend),
-        *_compilers(facts, knowledge, mend),
+        *_extensions(facts, facts.torch, fix),
+        *_majors(examination, facts.torch, fix),
+        *_compilers(facts, knowledge, fix),
     ]
     if not any(finding.subject == "family" for finding in findings):
         names = [f"{name} {facts.versions[name]}" for name in sorted(knowledge.family) if name in facts.versions]
@@ -42,7 +42,7 @@ def diagnose_family(examination: Examination, *, knowledge: Knowledge, mend: str
     return tuple(findings)
 
 
-def _variants(facts: EnvironmentFacts, torch: TorchFacts, knowledge: Knowledge, mend: str) -> Iterator[Finding]:
+def _variants(facts: EnvironmentFacts, torch: TorchFacts, knowledge: Knowledge, fix: str) -> Iterator[Finding]:
     """Companions whose version names another build than torch's (``+cpu`` beside CUDA, another ``+cu``)."""
     own = knowledge.variant_of(torch.cuda) if torch.cuda else "cpu"
     for name in sorted(knowledge.family & facts.versions.keys() - {"torch"}):
@@ -55,7 +55,7 @@ def _variants(facts: EnvironmentFacts, torch: TorchFacts, knowledge: Knowledge, 
                 severity="error",
                 summary=f"{name} {facts.versions[name]} is a build for {variant}, torch {torch.version} one for {own}",
                 detail="operators of the other build are missing or fail at first use",
-                mend=mend,
+                fix=fix,
             )
 
 
@@ -70,7 +70,7 @@ def variant_in(version: str) -> str | None:
     return match[0] if match else None
 
 
-def _requirements(examination: Examination, knowledge: Knowledge, mend: str) -> Iterator[Finding]:
+def _requirements(examination: Examination, knowledge: Knowledge, fix: str) -> Iterator[Finding]:
     """What packages ask for, against what is there: torchvision's exact torch, triton, CUDA libraries, all others."""
     found = unmet(examination.facts, examination.machine)
     compilers = [each for each in found if knowledge.role(each.name) == "compiler" and each.owner in knowledge.family]
@@ -82,7 +82,7 @@ def _requirements(examination: Examination, knowledge: Knowledge, mend: str) -> 
             severity="warning" if first.found is None else "error",
             summary=str(first),
             detail="torch.compile needs it",
-            mend=mend,
+            fix=fix,
         )
     family = [each for each in others if each.owner in knowledge.family or each.name in knowledge.family]
     for subject, some in (("family", family), ("packages", [each for each in others if each not in family])):
@@ -92,19 +92,19 @@ def _requirements(examination: Examination, knowledge: Knowledge, mend: str) -> 
                 severity="error",
                 summary="; ".join(map(str, some[:3])) + (f"; and {len(some) - 3} more" if len(some) > 3 else ""),
                 detail="Requires-Dist of their METADATA",
-                mend=mend if subject == "family" else _install(examination, some, mend),
+                fix=fix if subject == "family" else _install(examination, some, fix),
             )
 
 
-def _install(examination: Examination, missing: Iterable[Unmet], mend: str) -> str:
+def _install(examination: Examination, missing: Iterable[Unmet], fix: str) -> str:
     """The command that installs what is asked for. Where somebody changed what gpuenv built, it is built again."""
     if examination.changes:
-        return mend
+        return fix
     wanted = " ".join(dict.fromkeys(quote(f"{each.requirement.name}{each.requirement.specifier}") for each in missing))
     return f"uv pip install --python {quote(examination.shown)} {wanted}"
 
 
-def _extensions(facts: EnvironmentFacts, torch: TorchFacts, mend: str) -> Iterator[Finding]:
+def _extensions(facts: EnvironmentFacts, torch: TorchFacts, fix: str) -> Iterator[Finding]:
     """Compiled extensions whose version names the torch they were built for (``+cu12torch2.7``, ``+pt24cu121``)."""
     for name, version in sorted(facts.versions.items()):
         built = built_for(version)
@@ -114,7 +114,7 @@ def _extensions(facts: EnvironmentFacts, torch: TorchFacts, mend: str) -> Iterat
                 severity="error",
                 summary=f"{name} {version} was compiled for torch {built}, and torch {torch.version} is installed",
                 detail="its import ends with an undefined symbol",
-                mend=mend,
+                fix=fix,
             )
 
 
@@ -131,7 +131,7 @@ def built_for(version: str) -> str | None:
     return f"{match[1]}.{match[2]}" if match else None
 
 
-def _majors(examination: Examination, torch: TorchFacts, mend: str) -> Iterator[Finding]:
+def _majors(examination: Examination, torch: TorchFacts, fix: str) -> Iterator[Finding]:
     """CUDA libraries of another major version beside those that torch asks for: they share folders."""
     if not torch.cuda:
         return
@@ -152,11 +152,11 @@ def _majors(examination: Examination, torch: TorchFacts, mend: str) -> Iterator[
             severity="warning",
             summary=f"torch {torch.version} uses CUDA {torch.cuda}; left over from another: {', '.join(strange[:4])}",
             detail="the packages of two CUDA versions write into the same folders below nvidia/",
-            mend=mend,
+            fix=fix,
         )
 
 
-def _compilers(facts: EnvironmentFacts, knowledge: Knowledge, mend: str) -> Iterator[Finding]:
+def _compilers(facts: EnvironmentFacts, knowledge: Knowledge, fix: str) -> Iterator[Finding]:
     """Two packages that both hold the module ``triton``: the one installed last wins, in part."""
     present = [
         f"{name} {facts.versions[name]}" for name in sorted(facts.versions) if knowledge.role(name) == "compiler"
@@ -166,5 +166,5 @@ def _compilers(facts: EnvironmentFacts, knowledge: Knowledge, mend: str) -> Iter
             subject="family",
             severity="error",
             summary=f"{' and '.join(present)} overwrite each other: both hold the module triton",
-            mend=mend,
+            fix=fix,
         )

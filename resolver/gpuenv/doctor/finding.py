@@ -10,7 +10,7 @@ Severity = Literal["ok", "warning", "error"]
 """``error``: torch will not use the GPU, or will fail. ``warning``: it works, and will surprise."""
 
 By = Literal["", "yourself", "the host's owner", "the site's administrator"]
-"""Who follows ``mend`` by hand; empty where it is a command to type in this session."""
+"""Who follows ``fix`` by hand; empty where it is a command to type in this session."""
 
 _ORDER: dict[Severity, int] = {"error": 0, "warning": 1, "ok": 2}
 
@@ -18,14 +18,14 @@ _ORDER: dict[Severity, int] = {"error": 0, "warning": 1, "ok": 2}
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
     """``summary`` is one sentence without a final period, ``detail`` the facts it rests on with where they were read.
-    ``mend`` is the one command (or, where no command can, the one act) that mends it; empty where nothing needs to be
+    ``fix`` is the one command (or, where no command can, the one act) that fixes it; empty where nothing needs to be
     done. ``by`` says who has to do that by hand, ``check`` how to see that it worked."""
 
     subject: str
     severity: Severity
     summary: str
     detail: str = ""
-    mend: str = ""
+    fix: str = ""
     by: By = ""
     check: str = ""
 

@@ -34,14 +34,14 @@ def diagnose_job(machine: Machine, environ: Mapping[str, str]) -> Iterator[Findi
             severity="error",
             summary=f"{MASK}={mask} hides every GPU",
             detail=f"this machine has {len(machine.gpus)}, numbered from 0",
-            mend=f"unset {MASK}",
+            fix=f"unset {MASK}",
         )
     elif shown < len(machine.gpus):
         yield Finding(
             subject="environment",
             severity="warning",
             summary=f"{MASK}={mask} shows {shown} of {len(machine.gpus)} GPUs",
-            mend=f"unset {MASK}",
+            fix=f"unset {MASK}",
         )
 
 
@@ -64,7 +64,7 @@ def _of_job(job: Scheduler, mask: str, shown: int, machine: Machine) -> Iterator
             severity="error",
             summary=f"{job.place} set {MASK}={mask}, and shows {_count(len(machine.gpus))} numbered from 0",
             detail="the list counts the node's GPUs, the device control group shows only the job's: CUDA finds none",
-            mend=f"Let {job.name} count devices within the job (Slurm: ConstrainDevices in cgroup.conf with gres.conf)",
+            fix=f"Let {job.name} count devices within the job (Slurm: ConstrainDevices in cgroup.conf with gres.conf)",
             by="the site's administrator",
             check="`gpuenv doctor` in a new job names the GPU as visible",
         )
@@ -83,7 +83,7 @@ def _not_given(job: Scheduler, detail: str) -> Finding:
         severity="error",
         summary=f"this {job.place} was given no GPU",
         detail=detail,
-        mend=job.ask,
+        fix=job.ask,
         by="yourself",
         check="`gpuenv doctor` in the new job names its GPU",
     )

@@ -47,7 +47,7 @@ def diagnose_libraries(detection: Detection, checkup: Checkup) -> Iterator[Findi
                 severity="warning",
                 summary=f"{spec.file} hands containers driver {spec.driver}'s libraries, and {driver.version} runs",
                 detail=f"driver {driver.version} ({driver.place}); what CDI mounts is missing or of another version",
-                mend=f"sudo nvidia-ctk cdi generate --output={spec.file}",
+                fix=f"sudo nvidia-ctk cdi generate --output={spec.file}",
                 by="yourself",
                 check=CHECK,
             )
@@ -88,13 +88,13 @@ def _foreign(detection: Detection, checkup: Checkup, path: str, version: str, dr
 
 
 def _finding(detection: Detection, origin: Origin | None, *, severity: str, summary: str, detail: str) -> Finding:
-    mend, by, found = _removal(origin, contained=detection.machine.container)
+    fix, by, found = _removal(origin, contained=detection.machine.container)
     return Finding(
         subject="driver",
         severity="error" if severity == "error" else "warning",
         summary=summary,
         detail=f"{detail}; {found}" if found else detail,
-        mend=mend,
+        fix=fix,
         by=by,
         check=CHECK,
     )

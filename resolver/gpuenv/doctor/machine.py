@@ -60,7 +60,7 @@ def _system(machine: Machine) -> Finding:
             severity="error",
             summary=f"PyTorch has no wheels for {machine.libc}",
             detail=f"{summary}; PyTorch's Linux wheels are built for glibc (tag manylinux)",
-            mend="Use a system with glibc (in a container: an image of Debian, Ubuntu or Fedora)",
+            fix="Use a system with glibc (in a container: an image of Debian, Ubuntu or Fedora)",
         )
     return Finding(subject="system", severity="ok", summary=summary)
 
@@ -74,7 +74,7 @@ def _of_problem(subject: str, problem: DriverProblem) -> Finding:
         severity="error",
         summary=problem.summary,
         detail="; ".join(problem.causes),
-        mend=command_in(hint) if mine else hint,
+        fix=command_in(hint) if mine else hint,
         by="yourself" if problem.by == "you" else problem.by,
         check="`gpuenv doctor` no longer names it",
     )
@@ -87,7 +87,7 @@ def _driver(machine: Machine) -> Finding:
             subject="driver",
             severity="error",
             summary="the version of the driver is not known",
-            mend="Write it into the machine file: driver.version",
+            fix="Write it into the machine file: driver.version",
             by="yourself",
         )
     known = f", knows CUDA {driver.cuda}" if driver.cuda else ""
@@ -129,7 +129,7 @@ def _wrong_driver(detection: Detection, knowledge: Knowledge) -> Iterator[Findin
                 severity="error",
                 summary=f"{name} needs the open flavour of the kernel module, and the closed one is loaded",
                 detail=f"module {driver.version} ({driver.source}): NVIDIA UNIX Kernel Module, not Open Kernel Module",
-                mend="Install the -open package of the same driver (Ubuntu: nvidia-driver-BRANCH-open), then reboot",
+                fix="Install the -open package of the same driver (Ubuntu: nvidia-driver-BRANCH-open), then reboot",
                 by=doer(detection),
                 check="`gpuenv doctor` names the GPU",
             )
@@ -146,7 +146,7 @@ def _wrong_branch(
             severity="error",
             summary=f"driver {version} no longer serves {name}: branch {last} was the last that did",
             detail=f"compute capability {capability} (PCI id, by table)",
-            mend=f"Install a driver of branch {last}",
+            fix=f"Install a driver of branch {last}",
             by=by,
             check="`gpuenv doctor` names the GPU",
         )
@@ -156,7 +156,7 @@ def _wrong_branch(
             severity="error",
             summary=f"driver {version} does not know {name} yet: branch {least} is the first that does",
             detail=f"compute capability {capability} (PCI id, by table)",
-            mend=f"Install a driver of branch {least} or newer",
+            fix=f"Install a driver of branch {least} or newer",
             by=by,
             check="`gpuenv doctor` names the GPU",
         )
@@ -172,5 +172,5 @@ def _smi_alone(detection: Detection) -> Iterator[Finding]:
         severity="warning",
         summary="NVML could not be asked, so what is known of the GPUs comes from nvidia-smi",
         detail=str(evidence.answer.failure),
-        mend=f"export LD_LIBRARY_PATH={found[0].rpartition('/')[0]}" if found else "gpuenv verify",
+        fix=f"export LD_LIBRARY_PATH={found[0].rpartition('/')[0]}" if found else "gpuenv verify",
     )

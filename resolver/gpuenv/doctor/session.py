@@ -52,7 +52,7 @@ def _loader_path(environ: Mapping[str, str], names_in: Callable[[str], list[str]
                 severity="warning",
                 summary=f"{variable} puts a system CUDA before the libraries of torch's wheels",
                 detail="; ".join(shadows) + "; the usual end is `undefined symbol: __nvJitLink…`",
-                mend=without(variable, kept),
+                fix=without(variable, kept),
             )
 
 
@@ -70,7 +70,7 @@ def _variables(environ: Mapping[str, str], names_in: Callable[[str], list[str]])
             severity="warning",
             summary=f"{variable} {summary}",
             detail=detail,
-            mend=f"unset {variable}",
+            fix=f"unset {variable}",
         )
 
 
@@ -82,7 +82,7 @@ def _compile_cache(environ: Mapping[str, str], writable: Callable[[str], bool]) 
             severity="warning",
             summary="CUDA_CACHE_PATH names a folder that cannot be written: what the driver compiles is compiled again",
             detail=f"CUDA_CACHE_PATH={folder}",
-            mend="unset CUDA_CACHE_PATH",
+            fix="unset CUDA_CACHE_PATH",
         )
 
 

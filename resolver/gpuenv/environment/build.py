@@ -35,7 +35,7 @@ from gpuenv.errors import (
     TargetError,
     VerificationError,
 )
-from gpuenv.installed.compare import Compared, Difference, compare, look_at_bare
+from gpuenv.installed.compare import Compared, Difference, compare, read_bare
 from gpuenv.installed.distribution import Distribution
 from gpuenv.installed.environment import read_environment
 from gpuenv.installed.marker import MarkedPackage, Marker, digest, write_marker
@@ -45,7 +45,7 @@ from gpuenv.model.verification import Report
 from gpuenv.report import Reporter
 from gpuenv.system.process import Ended
 
-_MENDABLE = frozenset({"missing", "size", "hash", "link", "record", "broken"})
+_FIXABLE = frozenset({"missing", "size", "hash", "link", "record", "broken"})
 """Differences that a damaged cache explains: the package is fetched again, once."""
 
 _SHOWN_DIFFERENCES = 8
@@ -219,8 +219,8 @@ def _filled(job: _Job, stage: Path) -> tuple[Path, _Filled, tuple[str, ...]]:
     """Make and fill an environment; packages that a damaged cache spoiled are fetched again, once."""
     environment, compared, fetched = _attempt(job, stage)
     spoiled = {each.package for each in compared.differences}
-    mendable = all(each.kind in _MENDABLE and each.package for each in compared.differences)
-    if spoiled and mendable and not spoiled & set(fetched) and not job.options.offline:
+    fixable = all(each.kind in _FIXABLE and each.package for each in compared.differences)
+    if spoiled and fixable and not spoiled & set(fetched) and not job.options.offline:
         names = sorted(spoiled)
         job.reporter.warn(f"uv's cache holds damaged copies of {', '.join(names)}: fetching them again")
         for each in compared.differences[:_SHOWN_DIFFERENCES]:
@@ -239,7 +239,7 @@ def _filled(job: _Job, stage: Path) -> tuple[Path, _Filled, tuple[str, ...]]:
 def _attempt(job: _Job, stage: Path) -> tuple[Path, _Filled, tuple[str, ...]]:
     with job.reporter.task(f"Making an environment of Python {job.python.version}"):
         environment = _bare_environment(job, stage)
-        bare = look_at_bare(environment)
+        bare = read_bare(environment)
     job.clock.lap("venv")
     fetched = _sync(job, stage, environment)
     job.clock.lap("sync")

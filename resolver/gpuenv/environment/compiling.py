@@ -118,7 +118,7 @@ def python_platform(target: MachineTarget) -> str:
     return f"{arch}-manylinux_2_{max(minors)}"
 
 
-def compile_closure(
+def compile_dependencies(
     resolver: Resolver,
     folder: Path,
     *,
@@ -138,7 +138,7 @@ def compile_closure(
 
     Raises what :func:`~gpuenv.environment.translate.translate` makes of uv's words when it fails.
     """
-    answer = folder / "pylock.closure.toml"
+    answer = folder / "pylock.dependencies.toml"
     answer.unlink(missing_ok=True)
     if preferred is not None:
         write_atomic(answer, preferred, what="the lock to keep to")

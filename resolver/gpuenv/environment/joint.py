@@ -17,8 +17,8 @@ from pathlib import Path
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from gpuenv.environment.closure import ClosureRequest
-from gpuenv.environment.compiling import NamedIndex, Picked, Resolver, compile_closure
+from gpuenv.environment.compiling import NamedIndex, Picked, Resolver, compile_dependencies
+from gpuenv.environment.dependencies import DependencyRequest
 from gpuenv.environment.single_source import SingleSourceIndex
 from gpuenv.environment.stubs import PLACEHOLDER_VERSION, parse_requirement, write_stub
 from gpuenv.errors import IndexUnreachableError, UvError
@@ -29,7 +29,7 @@ _NO_SOLUTION = ("no solution found", "unsatisfiable")
 _SHOWN = 6
 
 
-def needs_joint(request: ClosureRequest, resolver: Resolver) -> bool:
+def needs_joint(request: DependencyRequest, resolver: Resolver) -> bool:
     """Whether there is something to decide together: packages outside the family, and more than one torch for them.
 
     A nightly is a set of one day, whose torch no package pins. Offline, uv reaches no index, not even on loopback.
@@ -41,7 +41,7 @@ def needs_joint(request: ClosureRequest, resolver: Resolver) -> bool:
 
 
 def pick_jointly(
-    request: ClosureRequest, *, contents: Callable[[Wheel], WheelContents | None], resolver: Resolver
+    request: DependencyRequest, *, contents: Callable[[Wheel], WheelContents | None], resolver: Resolver
 ) -> tuple[Picked, ...] | None:
     """Ask uv once, with every release of the family that fits; ``None`` where it finds no solution.
 
@@ -61,7 +61,7 @@ def pick_jointly(
             own = environ.get(name) or resolver.uv.environ.get(name, "")
             environ[name] = ",".join([each for each in (own, "127.0.0.1") if each])
         try:
-            return compile_closure(
+            return compile_dependencies(
                 replace(resolver, extra_env=environ),
                 folder,
                 requirements=[*request.decision.others, *names],
@@ -77,7 +77,7 @@ def pick_jointly(
             return None  # what stands in the way is said when the family is closed, with the words for it
 
 
-def pins_of(request: ClosureRequest, picked: Sequence[Picked]) -> tuple[str, ...]:
+def pins_of(request: DependencyRequest, picked: Sequence[Picked]) -> tuple[str, ...]:
     """The family's releases that were picked, as requirements; empty where they are those of the decision."""
     chosen = {each.name: each.version.partition("+")[0] for each in picked}
     decided = {wheel.project: wheel.version.partition("+")[0] for wheel in request.decision.packages}
@@ -86,7 +86,7 @@ def pins_of(request: ClosureRequest, picked: Sequence[Picked]) -> tuple[str, ...
 
 
 def who_asks(
-    request: ClosureRequest, picked: Sequence[Picked], *, contents: Callable[[Wheel], WheelContents | None]
+    request: DependencyRequest, picked: Sequence[Picked], *, contents: Callable[[Wheel], WheelContents | None]
 ) -> tuple[str, ...]:
     """The picked packages outside the family whose requirements exclude what was decided: ``appold 1.0 requires
     torch==2.8.0``. The person's own are read first, the others only where none of these asks."""
@@ -109,7 +109,7 @@ def who_asks(
     return ()
 
 
-def refusal(request: ClosureRequest, error: UvError) -> UvError:
+def refusal(request: DependencyRequest, error: UvError) -> UvError:
     """Name the packages that stand in each other's way; ``error`` itself where uv failed for another reason."""
     said = " ".join(error.causes)
     if not any(words in said.lower() for words in _NO_SOLUTION):
@@ -145,7 +145,7 @@ def _as_wheel(picked: Picked) -> Wheel:
     )
 
 
-def _preferred(request: ClosureRequest) -> str | None:
+def _preferred(request: DependencyRequest) -> str | None:
     """The versions of an earlier lock without the family's: those are what is to be found out."""
     if request.previous_text is None or request.previous is None:
         return None

@@ -86,7 +86,7 @@ def plan_sources(
     default_index_url: Callable[[], str | None] | None = None,
 ) -> SourcePlan:
     """Put the sources in order: ``--find-links``, ``--torch-index`` or PyTorch's own index, then folders that pip's
-    configuration names, then the default package index.
+    configuration names, then PyPI.
 
     An extra index or a page of pip's configuration serves no package of the family: anybody may have put the name
     there. With ``index`` (``--index``), pip's indexes, folders and pages bring nothing at all: what the command line
@@ -125,7 +125,7 @@ def plan_sources(
 
 
 def ecosystem_index() -> str | None:
-    """The simple URL of the default package index, as pip knows it; ``None`` where no pip can be read.
+    """The simple URL of PyPI, as pip knows it; ``None`` where no pip can be read.
 
     gpuenv names no registry itself. The constant comes from an installed pip, else from the one that Python carries
     for ``ensurepip``.

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
-from gpuenv.errors import GpuenvError, IndexError_, IndexUnreachableError, OfflineError
+from gpuenv.errors import GpuenvError, IndexUnreachableError, OfflineError, PackageIndexError
 from gpuenv.index.config import Place, SourcePlan
 from gpuenv.index.layout import Listing, read_folder, read_package_index, read_page_of_links, read_pytorch
 from gpuenv.index.parallel import in_parallel
@@ -52,7 +52,7 @@ class Sources:
         for place in self._places:
             try:
                 catalog = self._load(place)
-            except IndexError_ as error:
+            except PackageIndexError as error:
                 if place.only:
                     raise
                 self.errors += (error,)
@@ -65,7 +65,7 @@ class Sources:
             self.attempts += catalog.attempts
             yield catalog
 
-    def nothing(self) -> IndexError_:
+    def nothing(self) -> PackageIndexError:
         """Make the error for the case that no source had a wheel: every source with how it ended, in order."""
         causes = []
         for each in self.attempts:

@@ -17,7 +17,7 @@ from typing import Literal
 
 from gpuenv.installed.distribution import Distribution
 from gpuenv.installed.environment import EnvironmentFacts
-from gpuenv.installed.files import Entry, Row, followed, sha256_of, walk
+from gpuenv.installed.files import FolderEntry, Row, followed, sha256_of, walk
 from gpuenv.installed.startup import KNOWN
 from gpuenv.lock.diff import same_version
 
@@ -62,7 +62,7 @@ class Difference:
 class Bare:
     """An environment before anything was installed: its files, and the bytes of the small ones."""
 
-    entries: Mapping[str, Entry]
+    entries: Mapping[str, FolderEntry]
     bodies: Mapping[str, bytes]
 
 
@@ -90,7 +90,7 @@ class Compared:
         return f"presence and size of {self.files:,} files" + (f", the hash of {self.hashed:,}" if self.hashed else "")
 
 
-def look_at_bare(environment: Path) -> Bare:
+def read_bare(environment: Path) -> Bare:
     """Remember an environment that uv has just made."""
     entries = walk(environment)
     bodies = {path: (environment / path).read_bytes() for path, entry in entries.items() if entry.link is None}
@@ -147,7 +147,7 @@ class _Comparison:
     owners: dict[str, tuple[Distribution, Row]] = field(default_factory=dict)
     differences: list[Difference] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    entries: dict[str, Entry] = field(default_factory=dict)
+    entries: dict[str, FolderEntry] = field(default_factory=dict)
     prefixes: tuple[str, ...] = ()
     files: int = 0
     """How many were compared."""
@@ -182,7 +182,7 @@ class _Comparison:
             return path.startswith(self.prefixes)
         return not path.startswith(("../", "/"))
 
-    def entry(self, path: str) -> Entry | None:
+    def entry(self, path: str) -> FolderEntry | None:
         """A file. In an environment that is used links are followed: uv can install links, and sites set them."""
         found = self.entries.get(path)
         if self.bare is None and (found is None or found.link is not None):
@@ -190,7 +190,7 @@ class _Comparison:
         return found
 
     def _difference(
-        self, entry: Entry | None, path: str, dist: Distribution, row: Row, *, sized: bool
+        self, entry: FolderEntry | None, path: str, dist: Distribution, row: Row, *, sized: bool
     ) -> Difference | None:
         def differs(kind: Kind, detail: str) -> Difference:
             code = self.bare is not None or is_code(path, self.prefixes)
@@ -206,7 +206,7 @@ class _Comparison:
             return differs("size", f"{entry.size} bytes, {row.size} are listed")
         return None
 
-    def _later(self, entry: Entry | None, path: str, dist: Distribution) -> bool:
+    def _later(self, entry: FolderEntry | None, path: str, dist: Distribution) -> bool:
         """Whether a file changed after its wheel was unpacked, as an edit through a hard link into uv's cache leaves
         it."""
         unpacked = self.entry(f"{dist.info}/WHEEL")
@@ -354,7 +354,7 @@ def _hash_differences(environment: Path, files: list[tuple[str, Distribution, Ro
                 yield Difference(kind="hash", package=dist.name, path=path, detail=detail, code=is_code(path, [prefix]))
 
 
-def _bare_difference(environment: Path, path: str, entry: Entry, bare: Bare) -> Iterator[Difference]:
+def _bare_difference(environment: Path, path: str, entry: FolderEntry, bare: Bare) -> Iterator[Difference]:
     before = bare.entries[path]
     same = before.link == entry.link and (
         before.link is not None

@@ -13,7 +13,7 @@ from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class FolderEntry:
     """One file or link. ``link`` is what a symbolic link points to, ``None`` for a file. Positional: there are many."""
 
     size: int
@@ -31,9 +31,9 @@ class Row:
     size: int | None
 
 
-def walk(root: Path, *, below: str = "") -> dict[str, Entry]:
+def walk(root: Path, *, below: str = "") -> dict[str, FolderEntry]:
     """List all files and links below a folder of ``root``, by path relative to it with ``/``, links not followed."""
-    found: dict[str, Entry] = {}
+    found: dict[str, FolderEntry] = {}
     folders: list[tuple[str, str]] = [(str(root / below), f"{below}/" if below else "")]
     while folders:
         folder, prefix = folders.pop()
@@ -45,17 +45,17 @@ def walk(root: Path, *, below: str = "") -> dict[str, Entry]:
                     continue
                 facts = entry.stat(follow_symlinks=False)
                 link = os.readlink(entry.path) if entry.is_symlink() else None  # noqa: PTH115 - a Path a file is slow
-                found[path] = Entry(facts.st_size, facts.st_mtime, link)
+                found[path] = FolderEntry(facts.st_size, facts.st_mtime, link)
     return found
 
 
-def followed(path: Path) -> Entry | None:
+def followed(path: Path) -> FolderEntry | None:
     """The file at the end of any links, ``None`` where there is none."""
     try:
         facts = path.stat()
     except (OSError, ValueError):
         return None
-    return Entry(facts.st_size, facts.st_mtime, None)
+    return FolderEntry(facts.st_size, facts.st_mtime, None)
 
 
 def parse_record(text: str, *, prefix: str) -> Iterator[Row]:

@@ -18,7 +18,7 @@ from gpuenv.system.files import LARGEST, read_bytes, write_atomic
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class CacheEntry:
     """One kept answer. ``url`` is where it came from in the end, ``fetched`` seconds since the epoch."""
 
     url: str
@@ -52,14 +52,14 @@ class PageCache:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def get(self, where: Location) -> Entry | None:
+    def get(self, where: Location) -> CacheEntry | None:
         """What is kept; ``None`` where nothing is that can be trusted."""
         try:
-            return Entry.unpacked(read_bytes(self._path(where), what="a kept page", most=2 * LARGEST))
+            return CacheEntry.unpacked(read_bytes(self._path(where), what="a kept page", most=2 * LARGEST))
         except GpuenvError:
             return None
 
-    def put(self, where: Location, entry: Entry) -> None:
+    def put(self, where: Location, entry: CacheEntry) -> None:
         """Keep an answer."""
         with suppress(GpuenvError):
             write_atomic(self._path(where), entry.packed(), what="a kept page", mode=0o600)

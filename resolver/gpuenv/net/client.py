@@ -21,7 +21,7 @@ from gpuenv import __version__
 from gpuenv.errors import IndexUnreachableError, OfflineError, UsageError
 from gpuenv.net import faults
 from gpuenv.net.access import Access, netrc_credentials, proxy_for, tls_context
-from gpuenv.net.cache import Entry, PageCache
+from gpuenv.net.cache import CacheEntry, PageCache
 from gpuenv.net.faults import Fault
 from gpuenv.net.location import Location
 
@@ -57,7 +57,7 @@ class Absent:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
+class RangeAnswer:
     """The answer to a range request, as it came: what it means is for the caller to judge.
 
     ``body`` ends after the caller's limit. ``first`` and ``total`` come from Content-Range (``None`` where it has
@@ -160,7 +160,7 @@ class Client:
             raise IndexUnreachableError(
                 f"the answer of {where.hostname} is larger than {limit} bytes", causes=[f"address: {where}"]
             )
-        entry = Entry(
+        entry = CacheEntry(
             url=found.url,
             content_type=response.headers.get("Content-Type", "text/html"),
             etag=response.headers.get("ETag", ""),
@@ -172,7 +172,7 @@ class Client:
             self._cache.put(where, entry)
         return Answer(where=found, body=body, content_type=entry.content_type)
 
-    def part(self, where: Location | str, wanted: str, *, limit: int) -> Part:
+    def part(self, where: Location | str, wanted: str, *, limit: int) -> RangeAnswer:
         """Ask for a byte range (``"bytes=-65536"``) and read at most ``limit`` bytes of the answer. Never cached."""
         where = self.address(where)
         headers = {"Range": wanted, "Accept-Encoding": "identity", "Accept": "*/*"}
@@ -183,7 +183,7 @@ class Client:
         if response.status == 200:
             first, total = 0, faults.number_of(response.headers.get("Content-Length"))
         validator = response.headers.get("ETag") or response.headers.get("Last-Modified")
-        return Part(status=response.status, body=body, first=first, total=total, validator=validator)
+        return RangeAnswer(status=response.status, body=body, first=first, total=total, validator=validator)
 
     def forget(self, where: Location | str) -> None:
         """Throw a kept answer away (it turned out not to be a page)."""
@@ -339,7 +339,7 @@ class Client:
                 self._managers[key] = manager
             return self._managers[key]
 
-    def _is_young(self, where: Location, entry: Entry) -> bool:
+    def _is_young(self, where: Location, entry: CacheEntry) -> bool:
         if self.refresh and where.url not in self._refreshed:
             return False
         return 0 <= time.time() - entry.fetched < self.access.page_lifetime
@@ -401,6 +401,6 @@ def _lent(where: Location, source: Location) -> Location:
     return replace(where, user=source.user, password=source.password, query=source.query)
 
 
-def _kept(entry: Entry) -> Answer:
+def _kept(entry: CacheEntry) -> Answer:
     where = Location.parse(entry.url, origin="the cache")
     return Answer(where=where, body=entry.body, content_type=entry.content_type, kept=True)

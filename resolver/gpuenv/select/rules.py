@@ -74,7 +74,7 @@ def requested(problem: Problem, entry: CatalogEntry) -> Refusal | None:
         return None
     if project in problem.knowledge.family:
         return Refusal("excluded", "not asked for by itself; what torch requires of it is settled when locking")
-    return Refusal("excluded", "not of the family of torch; the default package index decides it when locking")
+    return Refusal("excluded", "not of the family of torch; PyPI decides it when locking")
 
 
 def not_excluded(problem: Problem, entry: CatalogEntry) -> Refusal | None:

@@ -24,7 +24,7 @@ _NEWER_TOLD = 2
 _CODES = re.compile(r"((?:sm|compute)_\w+)(?: (?:sm|compute)_\w+){2,} ((?:sm|compute)_\w+)")
 _FLOOR = re.compile(r"^(needs driver \S+) \(.*\); found .*$")
 _SOURCES = {
-    "package-index": "the default package index",
+    "package-index": "PyPI",
     "find-links": "a folder of wheels",
 }
 

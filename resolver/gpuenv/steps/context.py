@@ -87,7 +87,7 @@ class Context:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Problem:
+class Failure:
     """A failure as a value: the same fields as an error."""
 
     code: str
@@ -106,4 +106,4 @@ class Outcome:
     """What a command found or did. Subclasses add the fields; nothing below ``cli`` prints them."""
 
     exit_code: Literal[0, 1, 2, 3, 4, 5, 6] = 0
-    problems: tuple[Problem, ...] = ()
+    problems: tuple[Failure, ...] = ()

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from gpuenv import knowledge as tables
 from gpuenv import select
-from gpuenv.errors import GpuenvError, IndexError_, InterpreterError, NoFittingWheelError
+from gpuenv.errors import GpuenvError, InterpreterError, NoFittingWheelError, PackageIndexError
 from gpuenv.index.config import Place, SourcePlan
 from gpuenv.index.source import Sources, load_source
 from gpuenv.knowledge import Knowledge
@@ -180,7 +180,7 @@ class _Search:
                 variants=known_variants(self.knowledge),
                 reporter=self.context.reporter,
             )
-        except IndexError_ as error:
+        except PackageIndexError as error:
             self.context.reporter.warn(f"nightlies of {place.shown} cannot be looked at: {error.message}")
             return catalog
         self.extra_attempts += nightly.attempts

@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from gpuenv import knowledge as tables
-from gpuenv.environment import closure, joint
-from gpuenv.environment.closure import FamilyGapError
+from gpuenv.environment import dependencies, joint
 from gpuenv.environment.compiling import Indexes, Resolver
+from gpuenv.environment.dependencies import FamilyGapError
 from gpuenv.errors import MachineMismatchError, UvError
 from gpuenv.lock import codec, making
 from gpuenv.lock.fit import fits_machine
@@ -66,16 +66,16 @@ def read_lock(path: Path, *, shown: str) -> Lock | None:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class JointPins:
     """What the packages outside the family ask of it: ``pins`` are requirements, ``because`` says who."""
 
     pins: tuple[str, ...]
     because: str
 
 
-def ask_packages(context: Context, decided: Decided, how: LockRequest) -> Asked | None:
+def ask_packages(context: Context, decided: Decided, how: LockRequest) -> JointPins | None:
     """Let uv pick torch together with the profile's other packages; ``None`` where it stays with what was decided."""
-    request, resolver = _closure_request(context, decided, how), _resolver(context, decided)
+    request, resolver = _dependency_request(context, decided, how), _resolver(context, decided)
     if not joint.needs_joint(request, resolver):
         return None
     source = TorchSource(context, decided, previous=how.previous, tentative=how.tentative)
@@ -86,17 +86,17 @@ def ask_packages(context: Context, decided: Decided, how: LockRequest) -> Asked 
     who = joint.who_asks(request, picked, contents=source.contents)
     asks = " and ".join(who) or f"{', '.join(decided.decision.others)} and what they need go with no newer one"
     torch = decided.decision.packages[0].version
-    return Asked(pins=pins, because=f"{asks}; without it, torch {torch} would have been chosen.")
+    return JointPins(pins=pins, because=f"{asks}; without it, torch {torch} would have been chosen.")
 
 
 def make_lock(context: Context, decided: Decided, how: LockRequest) -> Lock:
-    """Resolve the closure of a decision and put everything into a lock. Writes nothing."""
+    """Resolve what a decision needs and put everything into a lock. Writes nothing."""
     source = TorchSource(context, decided, previous=how.previous, tentative=how.tentative)
-    request = _closure_request(context, decided, how)
+    request = _dependency_request(context, decided, how)
     target = request.target
     resolver = _resolver(context, decided)
     try:
-        packages = closure.resolve_closure(request, source=source, hash_of=source.hash_of, resolver=resolver)
+        packages = dependencies.resolve_dependencies(request, source=source, hash_of=source.hash_of, resolver=resolver)
     except UvError as error:
         raise joint.refusal(request, error) from None
     return Lock(
@@ -146,8 +146,8 @@ def write_lock(path: Path, lock: Lock) -> bool:
     return True
 
 
-def _closure_request(context: Context, decided: Decided, how: LockRequest) -> closure.ClosureRequest:
-    return closure.ClosureRequest(
+def _dependency_request(context: Context, decided: Decided, how: LockRequest) -> dependencies.DependencyRequest:
+    return dependencies.DependencyRequest(
         decision=decided.decision,
         target=making.target_of(
             decided.machine.facts,

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from gpuenv import knowledge as tables
-from gpuenv.errors import GpuenvError, IndexError_, IndexUnreachableError, UsageError
+from gpuenv.errors import GpuenvError, IndexUnreachableError, PackageIndexError, UsageError
 from gpuenv.index.source import Sources
 from gpuenv.lock import check as rules
 from gpuenv.lock import making
@@ -89,7 +89,7 @@ def _link_state(http: Client, location: str) -> LinkState:
     except IndexUnreachableError as error:
         refused = any(f"({status})" in cause for cause in error.causes for status in (403, 404, 410))
         return "gone" if refused else "unknown"
-    except IndexError_:
+    except PackageIndexError:
         return "unknown"
     return "answers" if part.status in (200, 206) else "unknown"
 

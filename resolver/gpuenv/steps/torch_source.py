@@ -9,9 +9,9 @@ from dataclasses import replace
 from packaging.requirements import Requirement
 
 from gpuenv import knowledge as tables
-from gpuenv.environment.closure import Hashed
+from gpuenv.environment.dependencies import Hashed
 from gpuenv.environment.stubs import parse_requirement
-from gpuenv.errors import IndexError_
+from gpuenv.errors import PackageIndexError
 from gpuenv.index.source import load_source
 from gpuenv.lock import making
 from gpuenv.lock.audit import same_file
@@ -32,7 +32,7 @@ _MOST_READ = 12
 
 
 class TorchSource:
-    """The torch source of a decision, asked for what the closure needs beyond the decided wheels."""
+    """The torch source of a decision, asked for what the lock needs beyond the decided wheels."""
 
     def __init__(self, context: Context, decided: Decided, *, previous: Lock | None, tentative: bool) -> None:
         self._context, self._decided = context, decided
@@ -52,7 +52,7 @@ class TorchSource:
                 projects=[name],
                 channels=[self._decided.decision.channel],
             )
-        except IndexError_:
+        except PackageIndexError:
             return ()
         return catalog.wheels
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from gpuenv import knowledge as tables
-from gpuenv.errors import IndexError_, IntegrityError
+from gpuenv.errors import IntegrityError, PackageIndexError
 from gpuenv.index.facts import WheelFacts
 from gpuenv.index.learn import learn
 from gpuenv.model.decision import Question
@@ -34,7 +34,7 @@ class Reader:
                 allow_download=self._context.options.allow_download,
                 reporter=self._context.reporter,
             )
-        except (IndexError_, IntegrityError) as error:
+        except (PackageIndexError, IntegrityError) as error:
             reason = "; ".join([error.message, *error.causes[:1]])
             self._context.reporter.warn(f"{wheel.filename} cannot be read: {reason}")
             return reason
@@ -49,7 +49,7 @@ class Reader:
             return known
         try:
             learned = learn(wheel, "metadata", http=self._http, facts=self._memory, reporter=self._context.reporter)
-        except IndexError_ as error:
+        except PackageIndexError as error:
             self._context.reporter.detail(f"{wheel.filename}: {error.message}")
             return None
         self.facts[wheel.url] = learned.contents
@@ -59,7 +59,7 @@ class Reader:
         """torch's git commit, read out of the wheel; ``None`` where it cannot be read."""
         try:
             learned = learn(wheel, "kernels", http=self._http, facts=self._memory, reporter=self._context.reporter)
-        except (IndexError_, IntegrityError) as error:
+        except (PackageIndexError, IntegrityError) as error:
             self._context.reporter.detail(f"{wheel.filename}: {error.message}")
             return None
         return learned.contents.git

@@ -19,7 +19,7 @@ Change = Literal["better", "worse", "changed"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Difference:
+class RunDifference:
     """One thing that is not as it was. ``what`` is stable enough to group by (``driver``, ``package torch``)."""
 
     what: str
@@ -45,7 +45,7 @@ def read(path: Path) -> dict[str, object]:
     return value
 
 
-def compare(old: Mapping[str, object], new: Mapping[str, object]) -> tuple[Difference, ...]:
+def compare(old: Mapping[str, object], new: Mapping[str, object]) -> tuple[RunDifference, ...]:
     """Return every difference that matters, the worse ones first, each group by name."""
     found = [
         *_plain(old, new),
@@ -58,7 +58,7 @@ def compare(old: Mapping[str, object], new: Mapping[str, object]) -> tuple[Diffe
     return tuple(sorted(found, key=lambda item: (order[item.change], item.what)))
 
 
-def _plain(old: Mapping[str, object], new: Mapping[str, object]) -> Iterator[Difference]:
+def _plain(old: Mapping[str, object], new: Mapping[str, object]) -> Iterator[RunDifference]:
     if old.get("verdict") != new.get("verdict"):
         order = {"passed": 0, "unusual": 1, "failed": 2}
         worse = order.get(str(new.get("verdict")), 2) > order.get(str(old.get("verdict")), 2)
@@ -74,7 +74,7 @@ def _plain(old: Mapping[str, object], new: Mapping[str, object]) -> Iterator[Dif
         yield _difference("gpus", one, other, "changed")
 
 
-def _packages(old: Mapping[str, object], new: Mapping[str, object]) -> Iterator[Difference]:
+def _packages(old: Mapping[str, object], new: Mapping[str, object]) -> Iterator[RunDifference]:
     before, after = _table(old, "facts"), _table(new, "facts")
     names = {name for name in (*before, *after) if name.startswith("package ") or name == "python"}
     for name in sorted(names):
@@ -82,7 +82,7 @@ def _packages(old: Mapping[str, object], new: Mapping[str, object]) -> Iterator[
             yield _difference(name, before.get(name), after.get(name), "changed")
 
 
-def _checks(old: Mapping[str, object], new: Mapping[str, object]) -> Iterator[Difference]:
+def _checks(old: Mapping[str, object], new: Mapping[str, object]) -> Iterator[RunDifference]:
     rank = {"passed": 0, "not-applicable": 1, "warned": 2, "unusual": 3, "failed": 4}
     before = {str(row.get("name")): str(row.get("status")) for row in _rows(old, "checks")}
     after = {str(row.get("name")): str(row.get("status")) for row in _rows(new, "checks")}
@@ -95,7 +95,7 @@ def _checks(old: Mapping[str, object], new: Mapping[str, object]) -> Iterator[Di
             yield _difference(f"check {name}", one, other, change)
 
 
-def _rates(old: Mapping[str, object], new: Mapping[str, object]) -> Iterator[Difference]:
+def _rates(old: Mapping[str, object], new: Mapping[str, object]) -> Iterator[RunDifference]:
     def by_name(value: Mapping[str, object]) -> dict[str, tuple[float, str]]:
         return {
             f"{row.get('what')} on {row.get('device')}": (number, str(row.get("unit")))
@@ -108,7 +108,7 @@ def _rates(old: Mapping[str, object], new: Mapping[str, object]) -> Iterator[Dif
         yield from _rate(name, before[name][0], after[name][0], after[name][1])
 
 
-def _runs(old: Mapping[str, object], new: Mapping[str, object]) -> Iterator[Difference]:
+def _runs(old: Mapping[str, object], new: Mapping[str, object]) -> Iterator[RunDifference]:
     def key(row: Mapping[str, object]) -> str:
         device = str(row.get("device")).split(" ", maxsplit=1)[0]
         return f"{row.get('model')} {row.get('mode')} {row.get('precision')} on {device}"
@@ -124,18 +124,18 @@ def _runs(old: Mapping[str, object], new: Mapping[str, object]) -> Iterator[Diff
             yield _difference(f"final loss {name}", f"{losses[0]:.3f}", f"{losses[1]:.3f}", "worse")
 
 
-def _rate(name: str, before: float, after: float, unit: str) -> Iterator[Difference]:
+def _rate(name: str, before: float, after: float, unit: str) -> Iterator[RunDifference]:
     if before <= 0:
         return
     share = after / before
     if share < SLOWER or share > 1 / SLOWER:
         change: Change = "worse" if share < SLOWER else "better"
         words = f"{after:.4g} {unit} ({share:.0%})"
-        yield Difference(what=name, before=f"{before:.4g} {unit}", after=words, change=change)
+        yield RunDifference(what=name, before=f"{before:.4g} {unit}", after=words, change=change)
 
 
-def _difference(what: str, before: object, after: object, change: Change) -> Difference:
-    return Difference(what=what, before=_word(before), after=_word(after), change=change)
+def _difference(what: str, before: object, after: object, change: Change) -> RunDifference:
+    return RunDifference(what=what, before=_word(before), after=_word(after), change=change)
 
 
 def _word(value: object) -> str:

@@ -17,9 +17,9 @@ from gpuenv.model.verification import Check, Status
 from gpuenv.verify.causes import Cause, of_ending, of_words
 from gpuenv.verify.fatbin import DeviceCode
 from gpuenv.verify.hints import Hints
-from gpuenv.verify.limits import Limits
+from gpuenv.verify.limits import CardShares
 from gpuenv.verify.reference import Reference
-from gpuenv.verify.runner import Ended
+from gpuenv.verify.runner import PayloadEnded
 from gpuenv.verify.seen import Seen
 from gpuenv.verify.values import Expected, ExpectedGpu
 
@@ -35,13 +35,13 @@ class Case:
     installed: EnvironmentFacts
     compared: Compared
     seen: Seen
-    ended: tuple[Ended, ...]
+    ended: tuple[PayloadEnded, ...]
     environ: Mapping[str, str]
     """The person's own variables, for causes; the payload got fewer."""
     dropped: tuple[str, ...]
     code: tuple[tuple[str, DeviceCode], ...]
     """Device code by library name."""
-    limits: Limits
+    limits: CardShares
     reference: Reference
     seeds: tuple[int, ...] = (1,)
     """The seeds of the training runs, the main one first."""
@@ -57,7 +57,7 @@ class Case:
         home = self.environ.get("HOME", "")
         return text.replace(home, "~") if len(home) > 1 else text
 
-    def ending(self, job: str) -> Ended | None:
+    def ending(self, job: str) -> PayloadEnded | None:
         """Return how a job ended, ``None`` for one that was not run."""
         return next((item for item in self.ended if item.job == job), None)
 

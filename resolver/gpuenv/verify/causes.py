@@ -1,4 +1,4 @@
-"""Likely causes: what a driver's, loader's or kernel's own words mean, and the command that mends it."""
+"""Likely causes: what a driver's, loader's or kernel's own words mean, and the command that fixes it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 from gpuenv.verify.hints import DOCTOR, EXPLAIN, RECREATE, UPGRADE
-from gpuenv.verify.runner import Ended
+from gpuenv.verify.runner import PayloadEnded
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,7 +130,7 @@ def of_words(words: str, *, otherwise: Cause | None = None) -> Cause:
     return otherwise or Cause(cause=words.strip().splitlines()[0][:300] if words.strip() else "unknown", hint=DOCTOR)
 
 
-def of_ending(ended: Ended) -> Cause | None:
+def of_ending(ended: PayloadEnded) -> Cause | None:
     """Return why a process did not come to its end; ``None`` for one that did, whatever it found."""
     doing = f"it was at '{ended.last}'"
     left = "; even a kill did not end it: the kernel holds it, as with a hung GPU" if ended.stuck else ""

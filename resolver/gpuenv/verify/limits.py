@@ -9,8 +9,8 @@ from gpuenv.verify.values import CardLimits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """Limits of the cards at hand, and the shares of them below which a card is reported.
+class CardShares:
+    """CardShares of the cards at hand, and the shares of them below which a card is reported.
 
     The shares are floors for "something is wrong" (throttled, shared, wrong slot), not targets: an H200 reached 80 % of
     the matrix rate and 90 % of the bandwidth that its maker states.
@@ -23,9 +23,8 @@ class Limits:
     def of(self, name: str) -> CardLimits | None:
         """Return a card's limits; whether the maker's name stands before the card's depends on the driver.
 
-        >>> Limits(cards=(CardLimits(name="H200", matmul_tflops=1.0, memory_gigabytes_per_second=None, source=""),)).of(
-        ...     "NVIDIA H200"
-        ... ).matmul_tflops
+        >>> h200 = CardLimits(name="H200", matmul_tflops=1.0, memory_gigabytes_per_second=None, source="")
+        >>> CardShares(cards=(h200,)).of("NVIDIA H200").matmul_tflops
         1.0
         """
         return next((card for card in self.cards if _plain(card.name) == _plain(name)), None)
@@ -35,9 +34,9 @@ def _plain(name: str) -> str:
     return name.removeprefix("NVIDIA ").strip().lower()
 
 
-def of_cards(cards: Sequence[CardLimits]) -> Limits:
+def of_cards(cards: Sequence[CardLimits]) -> CardShares:
     """Make limits of the given cards with the usual floors."""
-    return Limits(cards=tuple(cards))
+    return CardShares(cards=tuple(cards))
 
 
 def by_clock(memory_clock_khz: int, bus_bits: int) -> float | None:

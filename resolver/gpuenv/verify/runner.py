@@ -37,7 +37,7 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ended:
+class PayloadEnded:
     """How a process ended. ``status`` is its exit code or the number of the signal."""
 
     job: str
@@ -96,7 +96,7 @@ class _Running:
         self.waiting = False
         child.tell("go")
 
-    def ended(self, result: process.Ended | TimedOut | NotStarted) -> Ended:
+    def ended(self, result: process.Ended | TimedOut | NotStarted) -> PayloadEnded:
         ending: Ending
         stuck, seconds, said = False, 0.0, ""
         match result:
@@ -108,7 +108,7 @@ class _Running:
             case process.Ended(returncode=code, stderr=said, seconds=seconds):
                 ending, status = "signal" if code < 0 else "exited", abs(code)
         words = [*self._odd, *(line.rstrip() for line in said.splitlines())]
-        return Ended(
+        return PayloadEnded(
             job=self.job.name,
             ending=ending,
             status=status,
@@ -121,7 +121,7 @@ class _Running:
 
 def run_jobs(
     jobs: Sequence[Job], *, deadline: float, silence: float, on_message: Callable[[Message], None]
-) -> tuple[Ended, ...]:
+) -> tuple[PayloadEnded, ...]:
     """Run all jobs at once and return how each ended, in the order given.
 
     ``deadline`` is a point of :func:`time.monotonic`; ``silence`` the longest time in seconds without an event of a

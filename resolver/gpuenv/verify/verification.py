@@ -23,7 +23,7 @@ from gpuenv.verify.case import Case, plain_uuid
 from gpuenv.verify.fatbin import DeviceCode, FatbinError, read_library
 from gpuenv.verify.judging import judge
 from gpuenv.verify.progress import Progress
-from gpuenv.verify.runner import Ended, Job, run_jobs
+from gpuenv.verify.runner import Job, PayloadEnded, run_jobs
 from gpuenv.verify.seen import Message, collect
 from gpuenv.verify.surroundings import dropped, scrub
 from gpuenv.verify.values import CardLimits, Expected
@@ -54,7 +54,7 @@ class _Room:
     deadline: float
     silence: float
     on_message: Callable[[Message], None]
-    ended: list[Ended] = field(default_factory=list)
+    ended: list[PayloadEnded] = field(default_factory=list)
 
     def job(
         self, name: str, task: str, *, waits: bool = False, more: Mapping[str, str] | None = None, **settings: object

@@ -161,10 +161,10 @@ def test_a_fix_fixes_and_touches_nothing_else(person: Person, name: str) -> None
     assert code == (1 if any(each["severity"] == "error" for each in found) else 0)
     (finding,) = [each for each in found if each["subject"] == subject and summary in each["summary"]]
     assert finding["severity"] == severity
-    assert "'other env" in finding["mend"]
-    done = shell(person, finding["mend"].replace("gpuenv create", "gpuenv create --no-verify"))
-    assert done.returncode == 0, (finding["mend"], done.stderr)
-    assert findings(person, "other env") == (0, []), finding["mend"]
+    assert "'other env" in finding["fix"]
+    done = shell(person, finding["fix"].replace("gpuenv create", "gpuenv create --no-verify"))
+    assert done.returncode == 0, (finding["fix"], done.stderr)
+    assert findings(person, "other env") == (0, []), finding["fix"]
     assert state(person.project / ".venv-gpu") == neighbour
     assert state(person.project / "lockfiles") == locks
 
@@ -174,14 +174,14 @@ def test_no_environment_is_a_finding_whose_fix_makes_one(person: Person) -> None
     code, (finding,) = findings(person, ".venv-gpu", "--profile", "second")
 
     assert (code, finding["subject"], finding["summary"]) == (1, "environment", "there is no environment at .venv-gpu")
-    assert finding["mend"] == "gpuenv create --profile second .venv-gpu"
-    assert shell(person, finding["mend"] + " --no-verify").returncode == 0
+    assert finding["fix"] == "gpuenv create --profile second .venv-gpu"
+    assert shell(person, finding["fix"] + " --no-verify").returncode == 0
     assert findings(person, ".venv-gpu") == (0, [])
 
     (person.project / "thesis").mkdir()
     (person.project / "thesis/text.tex").write_text("years of work")
     code, (finding,) = findings(person, "thesis", "--profile", "second")
-    assert finding["mend"] == "gpuenv create --profile second .venv-gpu-2"
+    assert finding["fix"] == "gpuenv create --profile second .venv-gpu-2"
 
 
 def test_an_edit_of_the_same_size_and_time_is_found_by_hashes_only(person: Person) -> None:
@@ -234,8 +234,8 @@ def test_a_fix_for_an_environment_of_uv_is_a_command_of_uv(person: Person) -> No
     overwrite(person.project / "plain", person)
     for _ in range(2):
         finding = next(each for each in findings(person, "plain")[1] if each["subject"] == "files")
-        assert finding["mend"].startswith("uv pip "), finding
-        done = shell(person, finding["mend"])
+        assert finding["fix"].startswith("uv pip "), finding
+        done = shell(person, finding["fix"])
         assert done.returncode == 0, done.stderr
 
     assert [each["summary"] for each in findings(person, "plain")[1]] == no_torch

@@ -51,7 +51,7 @@ def test_doctor_judges_what_a_broken_machine_printed(person: Person) -> None:
     assert run.code == 1
     (finding,) = [each for each in run.json["data"]["findings"] if each["severity"] != "ok"]
     assert finding["summary"] == "the kernel module and its library differ"
-    assert (finding["mend"], finding["by"]) == ("sudo reboot", "yourself")
+    assert (finding["fix"], finding["by"]) == ("sudo reboot", "yourself")
 
 
 def test_a_decision_is_not_made_for_a_broken_machine(person: Person) -> None:

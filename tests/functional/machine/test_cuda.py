@@ -77,7 +77,7 @@ def test_a_library_of_another_driver_is_found_once(
 
     assert finding.severity == "error"
     assert says in finding.summary
-    assert finding.mend == "unset LD_LIBRARY_PATH"
+    assert finding.fix == "unset LD_LIBRARY_PATH"
 
 
 def test_the_fix_for_a_library_on_the_path_fixes_it(tree: Tree, tmp_path: Path) -> None:
@@ -90,10 +90,10 @@ def test_the_fix_for_a_library_on_the_path_fixes_it(tree: Tree, tmp_path: Path) 
     detection = look(tree, environ)
     checkup = check_up(detection, environ=environ, root=tree.root)
     findings = diagnose_machine(detection, knowledge=knowledge.load(), environ=environ, checkup=checkup)
-    (mend,) = [finding.mend for finding in findings if finding.severity != "ok"]
+    (fix,) = [finding.fix for finding in findings if finding.severity != "ok"]
 
-    assert mend == f"export LD_LIBRARY_PATH={driver}"
-    environ["LD_LIBRARY_PATH"] = mend.partition("=")[2]
+    assert fix == f"export LD_LIBRARY_PATH={driver}"
+    environ["LD_LIBRARY_PATH"] = fix.partition("=")[2]
     detection = look(tree, environ)
     checkup = check_up(detection, environ=environ, root=tree.root)
     findings = diagnose_machine(detection, knowledge=knowledge.load(), environ=environ, checkup=checkup)
@@ -116,4 +116,4 @@ def test_a_stub_is_found_though_nvml_answers(tree: Tree, tmp_path: Path) -> None
     (finding,) = [each for each in findings if each.severity != "ok"]
 
     assert "is a stub for linking" in finding.summary
-    assert finding.mend == f"export LD_LIBRARY_PATH={libraries}"
+    assert finding.fix == f"export LD_LIBRARY_PATH={libraries}"

@@ -8,7 +8,7 @@ import pytest
 
 from gpuenv.cli.envelope import envelope
 from gpuenv.errors import DriverError
-from gpuenv.steps.context import Problem
+from gpuenv.steps.context import Failure
 
 
 @pytest.mark.parametrize(("exit_code", "status"), [(0, "ok"), (1, "error"), (70, "error")])
@@ -27,7 +27,7 @@ def test_status_follows_the_exit_code(exit_code: int, status: str) -> None:
 
 def test_an_error_keeps_everything_it_says() -> None:
     error = DriverError("the driver does not answer", causes=["code 999"], hints=["sudo reboot"])
-    text = envelope(command="detect", exit_code=error.exit_code, data={}, problems=[Problem.of(error)])
+    text = envelope(command="detect", exit_code=error.exit_code, data={}, problems=[Failure.of(error)])
     assert json.loads(text)["errors"] == [
         {
             "code": "driver-broken",

@@ -1,4 +1,4 @@
-"""Environments as people really have them, each with what is wrong and the command that mends it.
+"""Environments as people really have them, each with what is wrong and the command that fixes it.
 
 The ids in the tests' names are those of the recorded threads (group and case) where one stands behind it.
 """
@@ -102,7 +102,7 @@ def test_a_cpu_build_on_a_gpu_machine(env: Environment) -> None:
     assert finding.severity == "error"
     assert finding.summary == "torch 2.3.1+cpu is a CPU build, and this machine has NVIDIA Card 0"
     assert finding.detail == "torch/version.py has no CUDA version, installed by uv"
-    assert finding.mend == "gpuenv create --profile ada .venv-gpu"
+    assert finding.fix == "gpuenv create --profile ada .venv-gpu"
 
 
 def test_a_cpu_build_that_was_asked_for(env: Environment) -> None:
@@ -116,7 +116,7 @@ def test_a_cpu_build_where_there_is_no_gpu(env: Environment) -> None:
 def test_a_cuda_build_where_there_is_no_gpu(env: Environment) -> None:
     finding = the(judge(sound(env).marked(), machine()), "torch")
 
-    assert (finding.severity, finding.mend) == ("warning", "gpuenv create --profile cpu .venv-gpu-2")
+    assert (finding.severity, finding.fix) == ("warning", "gpuenv create --profile cpu .venv-gpu-2")
 
 
 def test_a_rocm_build(env: Environment) -> None:
@@ -140,7 +140,7 @@ def test_torch_without_code_for_the_card(env: Environment, capability: str, arch
 
     assert finding.severity == "error"
     assert f"has no code that runs on NVIDIA Card 0 ({capability})" in finding.summary
-    assert finding.mend == "gpuenv create --profile auto .venv-gpu"
+    assert finding.fix == "gpuenv create --profile auto .venv-gpu"
 
 
 def test_one_card_of_two_is_served(env: Environment) -> None:
@@ -171,7 +171,7 @@ def test_ptx_of_a_toolkit_whose_libraries_do_not_know_the_card_does_not_serve_it
 def test_a_torch_that_does_not_tell_its_code(env: Environment) -> None:
     finding = the(judge(env.torch("2.10.0", cuda="12.8", archs=None).marked(), machine("9.0")), "GPU 0")
 
-    assert (finding.severity, finding.mend) == ("warning", "gpuenv verify .venv-gpu")
+    assert (finding.severity, finding.fix) == ("warning", "gpuenv verify .venv-gpu")
 
 
 def test_a_driver_that_is_too_old(env: Environment) -> None:
@@ -191,7 +191,7 @@ def test_companions_of_another_build(env: Environment) -> None:
 
     assert first.summary == "torchaudio 2.10.0+cu126 is a build for cu126, torch 2.10.0+cu128 one for cu128"
     assert second.summary == "torchvision 0.25.0+cpu is a build for cpu, torch 2.10.0+cu128 one for cu128"
-    assert (first.severity, first.mend) == ("error", "gpuenv create --profile auto .venv-gpu")
+    assert (first.severity, first.fix) == ("error", "gpuenv create --profile auto .venv-gpu")
 
 
 def test_cuda_companions_beside_a_cpu_torch(env: Environment) -> None:
@@ -361,7 +361,7 @@ def test_what_any_package_asks_for_is_compared(env: Environment) -> None:
             "ray 2.0 asks for absent, which is missing; vllm 0.9.2 asks for numpy<2, and 2.1.0 is installed",
         ),
     ]
-    assert found[1].mend == "uv pip install --python .venv-gpu absent 'numpy<2'"
+    assert found[1].fix == "uv pip install --python .venv-gpu absent 'numpy<2'"
 
 
 def test_wheels_of_another_python_or_platform(env: Environment) -> None:
@@ -402,7 +402,7 @@ def test_torch_compile_needs_a_compiler_and_headers(env: Environment) -> None:
     first, second = wrong(judge(env, machine("9.0"), environ={"PATH": ""}))
 
     assert "there is no C compiler" in first.summary
-    assert (second.summary.partition(",")[0], second.mend) == ("Python.h is missing", "uv python install 3.12")
+    assert (second.summary.partition(",")[0], second.fix) == ("Python.h is missing", "uv python install 3.12")
 
 
 def test_a_toolkit_of_another_major_version(env: Environment, tmp_path: Path) -> None:
@@ -410,7 +410,7 @@ def test_a_toolkit_of_another_major_version(env: Environment, tmp_path: Path) ->
     (tmp_path / "version.json").write_text('{"cuda": {"name": "CUDA SDK", "version": "11.7.1"}}')
     findings = judge(sound(env).marked(), machine("9.0"), environ={**TOOLS, "CUDA_HOME": str(tmp_path)})
 
-    assert the(findings, "toolkit").mend == "unset CUDA_HOME"
+    assert the(findings, "toolkit").fix == "unset CUDA_HOME"
 
 
 def test_every_wrong_finding_has_a_mend(env: Environment) -> None:
@@ -419,7 +419,7 @@ def test_every_wrong_finding_has_a_mend(env: Environment) -> None:
     findings = wrong(judge(env, machine("12.0", driver="520.10", cuda="11.8"), environ={"PATH": ""}))
 
     assert len(findings) >= 7
-    assert all(finding.mend for finding in findings)
+    assert all(finding.fix for finding in findings)
     assert not any(finding.summary.endswith(".") for finding in findings)
 
 

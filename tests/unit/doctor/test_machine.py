@@ -94,7 +94,7 @@ def test_a_broken_driver_comes_first_with_its_command(tree: Tree) -> None:
     mismatch = NvmlAnswer(ending="refused", failure=NvmlFailure(function="nvmlInit", code=18, text="mismatch"))
     (finding,) = wrong(judge(seen(tree, mismatch)))
 
-    assert (finding.severity, finding.mend) == ("error", "sudo reboot")
+    assert (finding.severity, finding.fix) == ("error", "sudo reboot")
     assert finding.detail.startswith("nvmlInit returned 18: mismatch; ")
 
 
@@ -102,7 +102,7 @@ def test_one_lost_card_is_an_error_beside_sound_ones(tree: Tree) -> None:
     lost = NvmlGpu(index=1, failures=(("handle", NvmlFailure(function="nvmlX", code=15, text="GPU is lost")),))
     (finding,) = wrong(judge(seen(tree, replace(ANSWER, gpus=(H200, lost)))))
 
-    assert (finding.severity, finding.summary, finding.mend) == (
+    assert (finding.severity, finding.summary, finding.fix) == (
         "error",
         "GPU 1 has fallen off the bus",
         "sudo reboot",
@@ -125,14 +125,14 @@ def test_a_driver_that_does_not_serve_the_card(
 
     assert findings[0].summary == f"driver {driver} (NVML) runs, and finds no GPU that it can use"
     assert [says in finding.summary for finding in findings] == [False, True]
-    assert findings[1].mend
+    assert findings[1].fix
 
 
 def test_a_fabric_that_has_not_come_up(tree: Tree) -> None:
     """fabric manager: err802-aws"""
     (finding,) = wrong(judge(seen(tree, replace(ANSWER, gpus=(replace(H200, fabric=1),)))))
 
-    assert (finding.severity, finding.mend) == ("error", "sudo systemctl enable --now nvidia-fabricmanager")
+    assert (finding.severity, finding.fix) == ("error", "sudo systemctl enable --now nvidia-fabricmanager")
 
 
 def test_libcuda_of_a_compatibility_package(tree: Tree) -> None:
@@ -146,7 +146,7 @@ def test_one_of_two_cards_in_mig_mode_without_devices(tree: Tree) -> None:
     empty = replace(H200, index=1, uuid="GPU-2", mig=True, slices=0)
     (finding,) = wrong(judge(seen(tree, replace(ANSWER, gpus=(H200, empty)))))
 
-    assert finding.mend == "sudo nvidia-smi mig -i 1 -cgi 0 -C"
+    assert finding.fix == "sudo nvidia-smi mig -i 1 -cgi 0 -C"
 
 
 @pytest.mark.parametrize(
@@ -211,7 +211,7 @@ def test_mig_without_a_slice_is_said_once(tree: Tree) -> None:
     empty = replace(H200, mig=True, slices=0)
     (finding,) = wrong(judge(seen(tree, replace(ANSWER, gpus=(empty,)))))
 
-    assert finding.mend == "sudo nvidia-smi mig -cgi 0 -C"
+    assert finding.fix == "sudo nvidia-smi mig -cgi 0 -C"
 
 
 def test_a_card_that_answers_999_beside_a_sound_one(tree: Tree) -> None:
@@ -219,7 +219,7 @@ def test_a_card_that_answers_999_beside_a_sound_one(tree: Tree) -> None:
     (finding,) = wrong(judge(seen(tree, replace(ANSWER, gpus=(H200, sick)))))
 
     assert (finding.severity, finding.by) == ("error", "yourself")
-    assert "nvidia_uvm" in finding.mend
+    assert "nvidia_uvm" in finding.fix
 
 
 @pytest.mark.parametrize(
@@ -240,12 +240,12 @@ def test_libcuda_of_another_version(tree: Tree, name: str, version: str, severit
 
     assert finding.severity == severity
     assert says in finding.summary
-    assert finding.mend == "export LD_LIBRARY_PATH=/opt/tool/lib"
+    assert finding.fix == "export LD_LIBRARY_PATH=/opt/tool/lib"
     assert "LD_LIBRARY_PATH holds /opt/compat" in finding.detail
 
 
 @pytest.mark.parametrize(
-    ("origin", "mend", "by"),
+    ("origin", "fix", "by"),
     [
         (Origin(way="LD_PRELOAD", where="/opt/compat/libcuda.so.1"), "unset LD_PRELOAD", ""),
         (
@@ -262,11 +262,11 @@ def test_libcuda_of_another_version(tree: Tree, name: str, version: str, severit
         (Origin(way="folder", where="/usr/lib64"), "same version as the driver", "yourself"),
     ],
 )
-def test_what_brings_a_library_in_takes_it_out(tree: Tree, origin: Origin, mend: str, by: str) -> None:
+def test_what_brings_a_library_in_takes_it_out(tree: Tree, origin: Origin, fix: str, by: str) -> None:
     answer = replace(ANSWER, libcuda="/opt/compat/libcuda.so.590.10.01")
     (finding,) = wrong(judge(seen(tree, answer), Checkup(origin=origin)))
 
-    assert mend in finding.mend
+    assert fix in finding.fix
     assert finding.by == by
 
 
@@ -277,7 +277,7 @@ def test_a_stub_first_on_the_path(tree: Tree) -> None:
 
     assert finding.severity == "error"
     assert "is a stub for linking" in finding.summary
-    assert finding.mend == "unset LD_LIBRARY_PATH"
+    assert finding.fix == "unset LD_LIBRARY_PATH"
 
 
 @pytest.mark.parametrize("name", ["wsl/lib/libcuda.so.1.1", "aarch64-linux-gnu/nvidia/libcuda.so.1.1"])
@@ -289,7 +289,7 @@ def test_a_container_interface_of_the_driver_before(tree: Tree) -> None:
     specs = (CdiSpec(file="/etc/cdi/nvidia.yaml", driver="575.51.03"), CdiSpec(file="/run/cdi/n", driver="580.159.04"))
     (finding,) = wrong(judge(seen(tree, ANSWER), Checkup(cdi=specs)))
 
-    assert finding.mend == "sudo nvidia-ctk cdi generate --output=/etc/cdi/nvidia.yaml"
+    assert finding.fix == "sudo nvidia-ctk cdi generate --output=/etc/cdi/nvidia.yaml"
 
 
 @pytest.mark.parametrize(
@@ -308,26 +308,26 @@ def test_cuda_that_does_not_start_where_nvml_answers(tree: Tree, init: int, says
 
     assert finding.severity == "error"
     assert says in finding.summary
-    assert finding.mend
+    assert finding.fix
 
 
 def test_sleep_and_the_module_that_did_not_wake(tree: Tree) -> None:
     """CUDA error 999 after sleep: reload nvidia_uvm by hand, and see that it worked."""
     (finding,) = wrong(judge(seen(tree, ANSWER), Checkup(cuda=CudaAnswer(ending="answered", init=999))))
 
-    assert finding.mend == "sudo rmmod nvidia_uvm && sudo modprobe nvidia_uvm"
+    assert finding.fix == "sudo rmmod nvidia_uvm && sudo modprobe nvidia_uvm"
     assert (finding.by, finding.check) == ("yourself", "`gpuenv doctor` no longer names it")
 
 
-@pytest.mark.parametrize(("contained", "mend"), [(False, "sudo nvidia-modprobe -u -c 0"), (True, "/dev/nvidia-uvm")])
-def test_a_missing_device_node(tmp_path: Path, contained: bool, mend: str) -> None:
+@pytest.mark.parametrize(("contained", "fix"), [(False, "sudo nvidia-modprobe -u -c 0"), (True, "/dev/nvidia-uvm")])
+def test_a_missing_device_node(tmp_path: Path, contained: bool, fix: str) -> None:
     tree = Tree(tmp_path).bus().pci(device="0x2335", driver="nvidia").module("580.159.04").nodes("nvidiactl", "nvidia0")
     tree = tree.docker() if contained else tree
     asked = CudaAnswer(ending="answered", init=999)
     (finding,) = wrong(judge(seen(tree, ANSWER), Checkup(cuda=asked)))
 
     assert (finding.severity, finding.by) == ("error", "the host's owner" if contained else "yourself")
-    assert mend in finding.mend
+    assert fix in finding.fix
 
 
 def test_a_node_that_the_library_makes_when_it_is_needed(tmp_path: Path) -> None:
@@ -394,8 +394,8 @@ def test_what_a_scheduler_did_not_give_is_never_taken(
     (finding,) = wrong(judge(seen(tree, TWO, environ=environ), **environ))
 
     assert finding.summary == says
-    assert option in finding.mend
-    assert "unset" not in finding.mend
+    assert option in finding.fix
+    assert "unset" not in finding.fix
 
 
 def test_a_list_that_counts_otherwise_than_the_control_group(tree: Tree) -> None:

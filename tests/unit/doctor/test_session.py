@@ -27,13 +27,13 @@ def test_a_system_cuda_before_the_wheels_own(path: str) -> None:
 
     assert finding.detail.startswith("/usr/local/cuda/lib64: libcublas.so.12, libcudart.so.12, libcusparse.so.12 …")
     rest = path.partition(":")[0] if ":" in path else ""
-    assert finding.mend == (f"export LD_LIBRARY_PATH={rest}" if rest else "unset LD_LIBRARY_PATH")
+    assert finding.fix == (f"export LD_LIBRARY_PATH={rest}" if rest else "unset LD_LIBRARY_PATH")
 
 
 def test_a_preloaded_library() -> None:
     (finding,) = diagnose_session({"LD_PRELOAD": "/usr/lib/a.so /usr/lib/libcudart.so.11.0"}, names_in=listed)
 
-    assert finding.mend == "export LD_PRELOAD=/usr/lib/a.so"
+    assert finding.fix == "export LD_PRELOAD=/usr/lib/a.so"
 
 
 @pytest.mark.parametrize("variable", ["PYTHONPATH", "BNB_CUDA_VERSION", "PYTORCH_NVML_BASED_CUDA_CHECK"])
@@ -41,7 +41,7 @@ def test_variables_that_surprise(variable: str) -> None:
     """companion binary missing for CUDA: bnb-stale-env"""
     (finding,) = diagnose_session({variable: "1"}, names_in=listed)
 
-    assert finding.mend == f"unset {variable}"
+    assert finding.fix == f"unset {variable}"
     assert diagnose_session({variable: ""}, names_in=listed) == ()
 
 
@@ -49,7 +49,7 @@ def test_variables_that_surprise(variable: str) -> None:
 def test_switches(variable: str) -> None:
     (finding,) = diagnose_session({variable: "1"}, names_in=listed)
 
-    assert finding.mend == f"unset {variable}"
+    assert finding.fix == f"unset {variable}"
     assert diagnose_session({variable: "0"}, names_in=listed) == ()
 
 

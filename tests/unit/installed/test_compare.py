@@ -12,7 +12,7 @@ import pytest
 
 from gpuenv.environment.records import check_records
 from gpuenv.installed import compare as comparison
-from gpuenv.installed.compare import Bare, Compared, look_at_bare
+from gpuenv.installed.compare import Bare, Compared, read_bare
 from gpuenv.installed.distribution import distributions
 from gpuenv.installed.environment import read_environment
 from gpuenv.installed.places import site_packages
@@ -41,7 +41,7 @@ def environment(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def bare(environment: Path) -> Bare:
-    return look_at_bare(environment)
+    return read_bare(environment)
 
 
 def compare(

@@ -11,7 +11,7 @@ from gpuenv.errors import ConfigurationError, UsageError
 from gpuenv.lock.codec import lock_filename, parse, render
 from gpuenv.lock.model import Lock
 from gpuenv.lock.text import without_packages
-from support.closures import linux
+from support.dependencies import linux
 from support.locks import decided, inputs, lock_of, package
 
 TEXT = """\

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from gpuenv.lock.diff import diff
-from support.closures import linux
+from support.dependencies import linux
 from support.locks import decided, inputs, lock_of, package
 
 

@@ -10,7 +10,7 @@ from gpuenv import knowledge
 from gpuenv.lock.fit import fits_machine
 from gpuenv.lock.model import Lock
 from gpuenv.model.machine import ComputeCapability, Driver, Gpu, Machine
-from support.closures import linux
+from support.dependencies import linux
 from support.locks import decided, inputs, lock_of, package
 
 LOCK = lock_of(package("torch", "2.10.0+cu128", family=True))

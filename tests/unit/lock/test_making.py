@@ -13,7 +13,7 @@ from gpuenv.model.decision import DriverSupport, Kernels
 from gpuenv.model.machine import ComputeCapability, Driver, Gpu, Machine
 from gpuenv.model.profile import Profile
 from gpuenv.model.wheel import Wheel
-from support.closures import decision
+from support.dependencies import decision
 from support.locks import lock_of, package
 
 PROFILE = Profile(

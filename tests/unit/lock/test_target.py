@@ -8,7 +8,7 @@ import pytest
 
 from gpuenv.lock.model import MachineTarget
 from gpuenv.lock.target import best_wheel, marker_environment, target_tags
-from support.closures import linux
+from support.dependencies import linux
 
 WINDOWS = linux(os="windows", libc=None)
 MAC = linux(os="macos", arch="arm64", libc=None)

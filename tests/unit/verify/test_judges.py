@@ -385,9 +385,9 @@ def test_a_slow_card_is_unusual_with_the_figure_and_kept() -> None:
 
 
 def test_an_unknown_card_is_judged_by_its_memory_clock() -> None:
-    from gpuenv.verify.limits import Limits
+    from gpuenv.verify.limits import CardShares
 
-    report = report_of(case(limits=Limits()))
+    report = report_of(case(limits=CardShares()))
     copy = next(rate for rate in report.rates if rate.unit == "GB/s")
     assert copy.limit == pytest.approx(4814.3, abs=0.1)
     assert next(rate for rate in report.rates if rate.unit == "TFLOP/s").limit is None

@@ -1,4 +1,4 @@
-"""Say what is wrong with this machine or an environment, and the one command that mends it."""
+"""Say what is wrong with this machine or an environment, and the one command that fixes it."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def data(outcome: DoctorOutcome) -> dict[str, object]:
                 "severity": each.severity,
                 "summary": each.summary,
                 "detail": each.detail,
-                "mend": each.mend or None,
+                "fix": each.fix or None,
                 "by": each.by or None,
                 "check": each.check or None,
             }
@@ -56,6 +56,6 @@ def text(outcome: DoctorOutcome) -> Iterator[str]:
         yield f"{_WORDS[each.severity]:<8} {each.subject}: {each.summary}"
         if each.detail and each.severity != "ok":
             yield f"{'':<8}   {each.detail}"
-        if each.mend and each.severity != "ok":
-            how = f"by hand ({each.by})" if each.by else "mend"
-            yield f"{'':<8}   {how}: {each.mend}" + (f"; it worked when {each.check}" if each.by and each.check else "")
+        if each.fix and each.severity != "ok":
+            how = f"by hand ({each.by})" if each.by else "fix"
+            yield f"{'':<8}   {how}: {each.fix}" + (f"; it worked when {each.check}" if each.by and each.check else "")

@@ -25,7 +25,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--check", action="store_true", help="change nothing; exit 1 and the reasons if it does not hold"
     )
     parser.add_argument("-U", "--upgrade", action="store_true", help="ignore the existing lock: keep no version")
-    parser.add_argument("-P", "--upgrade-package", action="append", default=[], metavar="NAME", help="let NAME move")
+    parser.add_argument(
+        "-P", "--upgrade-package", action="append", default=[], metavar="NAME", help="allow NAME to be upgraded"
+    )
     parser.add_argument("--all", action="store_true", dest="everything", help="every profile but auto")
     parser.add_argument("--dry-run", action="store_true", help="show the difference, write nothing")
     parser.add_argument(

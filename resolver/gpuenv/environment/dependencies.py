@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 from packaging.utils import canonicalize_name
 
 from gpuenv import knowledge
-from gpuenv.environment.compiling import Indexes, Picked, Resolver, compile_closure
+from gpuenv.environment.compiling import Indexes, Picked, Resolver, compile_dependencies
 from gpuenv.environment.single_source import Rules, SingleSourceIndex, choose_rows
 from gpuenv.environment.stubs import PLACEHOLDER_VERSION, parse_requirement, write_stub
 from gpuenv.errors import IndexUnreachableError, IntegrityError, NoFittingWheelError, UsageError, UvError
@@ -45,7 +45,7 @@ class FamilyGapError(NoFittingWheelError):
 
 
 class TorchSource(Protocol):
-    """The torch source, as far as a closure has to ask it more than the decision did."""
+    """The torch source, as far as a lock has to ask it more than the decision did."""
 
     def find(self, name: str, requirement: str) -> Wheel | None:
         """The wheel of the decision's variant and channel that meets ``requirement``, ``None`` where it has none."""
@@ -67,7 +67,7 @@ class Hashed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ClosureRequest:
+class DependencyRequest:
     """What is to be closed over."""
 
     decision: Decision
@@ -100,8 +100,8 @@ class _Family:
     """Names that were looked for in vain."""
 
 
-def resolve_closure(
-    request: ClosureRequest, *, source: TorchSource, hash_of: Callable[[Wheel], Hashed], resolver: Resolver
+def resolve_dependencies(
+    request: DependencyRequest, *, source: TorchSource, hash_of: Callable[[Wheel], Hashed], resolver: Resolver
 ) -> tuple[LockedPackage, ...]:
     """Close the decision's family over its requirements, for the target.
 
@@ -115,7 +115,7 @@ def resolve_closure(
     for name in list(family.wheels):
         _grow(request, family, name, source)
     with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gpuenv-closure-")))
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gpuenv-dependencies-")))
         index = None
         if request.single_source:
             rules = Rules(hosts=request.torch_hosts, variant=request.decision.variant, cutoff=request.exclude_newer)
@@ -140,7 +140,7 @@ def resolve_closure(
     return tuple(sorted(packages, key=lambda package: package.name))
 
 
-def _decided(request: ClosureRequest) -> _Family:
+def _decided(request: DependencyRequest) -> _Family:
     family = _Family(wheels={wheel.project: wheel for wheel in request.decision.packages})
     for text in request.requirements:
         requirement = parse_requirement(text)
@@ -149,7 +149,7 @@ def _decided(request: ClosureRequest) -> _Family:
     return family
 
 
-def _grow(request: ClosureRequest, family: _Family, name: str, source: TorchSource) -> None:
+def _grow(request: DependencyRequest, family: _Family, name: str, source: TorchSource) -> None:
     """Read what a member requires of the family, and find the members that are missing."""
     wheel = family.wheels[name]
     family.contents[name] = contents = _contents(request, wheel, source)
@@ -180,7 +180,7 @@ def _grow(request: ClosureRequest, family: _Family, name: str, source: TorchSour
             _grow(request, family, needed, source)
 
 
-def _contents(request: ClosureRequest, wheel: Wheel, source: TorchSource) -> WheelContents:
+def _contents(request: DependencyRequest, wheel: Wheel, source: TorchSource) -> WheelContents:
     contents = source.contents(wheel)
     if contents is not None and contents.requires_dist is not None:
         return contents
@@ -194,7 +194,7 @@ def _contents(request: ClosureRequest, wheel: Wheel, source: TorchSource) -> Whe
     )
 
 
-def _lacking(request: ClosureRequest, need: str, name: str, causes: Sequence[str] = ()) -> FamilyGapError:
+def _lacking(request: DependencyRequest, need: str, name: str, causes: Sequence[str] = ()) -> FamilyGapError:
     decision = request.decision
     return FamilyGapError(
         f"{need}, which the torch source does not have for {decision.variant} and Python {decision.python}",
@@ -205,7 +205,7 @@ def _lacking(request: ClosureRequest, need: str, name: str, causes: Sequence[str
 
 
 def _iterate(
-    request: ClosureRequest,
+    request: DependencyRequest,
     family: _Family,
     source: TorchSource,
     resolver: Resolver,
@@ -243,7 +243,7 @@ def _iterate(
     raise UvError(f"the packages needed did not settle within {_MOST_ROUNDS} resolutions")
 
 
-def _look_for(request: ClosureRequest, family: _Family, names: Sequence[str], source: TorchSource) -> None:
+def _look_for(request: DependencyRequest, family: _Family, names: Sequence[str], source: TorchSource) -> None:
     for name in names:
         if name in family.wheels:
             continue
@@ -256,7 +256,7 @@ def _look_for(request: ClosureRequest, family: _Family, names: Sequence[str], so
 
 
 def _compile(
-    request: ClosureRequest, family: _Family, resolver: Resolver, folder: Path, index: SingleSourceIndex | None
+    request: DependencyRequest, family: _Family, resolver: Resolver, folder: Path, index: SingleSourceIndex | None
 ) -> dict[str, Picked]:
     stubs = folder / "stubs"
     stubs.mkdir(exist_ok=True)
@@ -264,7 +264,7 @@ def _compile(
     found = sorted(set(family.wheels) - set(decided))
     absent = sorted((family.absent | family.elsewhere) - set(family.wheels))
     unknown = sorted(request.family - set(family.wheels) - set(absent))
-    picked = compile_closure(
+    picked = compile_dependencies(
         resolver,
         folder,
         requirements=[_stub_line(family, name, stubs) for name in decided] + _others(request),
@@ -296,7 +296,7 @@ def _stub_line(family: _Family, name: str, stubs: Path) -> str:
     return f"{name}[{extras}] @ {path.as_uri()}" if extras else f"{name} @ {path.as_uri()}"
 
 
-def _others(request: ClosureRequest) -> list[str]:
+def _others(request: DependencyRequest) -> list[str]:
     lines: list[str] = []
     for text in request.decision.others:
         requirement = parse_requirement(text)
@@ -309,7 +309,7 @@ def _others(request: ClosureRequest) -> list[str]:
 
 
 def _family_package(
-    request: ClosureRequest, family: _Family, name: str, hash_of: Callable[[Wheel], Hashed]
+    request: DependencyRequest, family: _Family, name: str, hash_of: Callable[[Wheel], Hashed]
 ) -> LockedPackage:
     wheel, contents = family.wheels[name], family.contents[name]
     before = _before(request.previous, wheel.project, wheel.url)

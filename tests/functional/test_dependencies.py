@@ -1,4 +1,4 @@
-"""Closures by the real uv, with hostile indexes beside the right ones."""
+"""Dependencies resolved by the real uv, with hostile indexes beside the right ones."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gpuenv.errors import IntegrityError, NoFittingWheelError, UvError
 from gpuenv.lock.codec import parse, render
 from gpuenv.model.wheel import Wheel
 from support.addresses import at
-from support.closures import (
+from support.dependencies import (
     FAMILY,
     TAG,
     Source,
@@ -212,10 +212,10 @@ def test_a_row_without_hash_is_hashed_once_and_compared_ever_after(
     def never(wheel: Wheel) -> None:
         raise AssertionError(f"{wheel.filename} was hashed again")
 
-    from gpuenv.environment.closure import resolve_closure
+    from gpuenv.environment.dependencies import resolve_dependencies
 
     again = replace(what, previous=lock)
-    packages = resolve_closure(again, source=source, hash_of=never, resolver=resolver(tmp_path))  # type: ignore[arg-type]  # it only raises
+    packages = resolve_dependencies(again, source=source, hash_of=never, resolver=resolver(tmp_path))  # type: ignore[arg-type]  # it only raises
     assert {package.name: package for package in packages} == found
     source.rows[0] = replace(source.rows[0], sha256="f" * 64)
     changed = replace(again, decision=decision(source.rows[0], vision))

@@ -1,4 +1,4 @@
-"""Closures over small wheels on loopback: a torch source made of built wheels, and the call of ``resolve_closure``."""
+"""Dependencies of small wheels on loopback: a torch source of built wheels, the call of ``resolve_dependencies``."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from gpuenv.environment.closure import ClosureRequest, Hashed, resolve_closure
 from gpuenv.environment.compiling import Indexes, Resolver
+from gpuenv.environment.dependencies import DependencyRequest, Hashed, resolve_dependencies
 from gpuenv.environment.uv import find_uv
 from gpuenv.lock.model import LockedPackage, MachineTarget
 from gpuenv.model.decision import Decision
@@ -149,13 +149,13 @@ def resolver(cache: Path, *, environ: Mapping[str, str] | None = None) -> Resolv
     )
 
 
-def close(request: ClosureRequest, source: Source, how: Resolver) -> dict[str, LockedPackage]:
+def close(request: DependencyRequest, source: Source, how: Resolver) -> dict[str, LockedPackage]:
     """Resolve, by name."""
-    packages = resolve_closure(request, source=source, hash_of=hash_of(source), resolver=how)
+    packages = resolve_dependencies(request, source=source, hash_of=hash_of(source), resolver=how)
     return {package.name: package for package in packages}
 
 
-def request(what: Decision, server: IndexServer, torch_server: IndexServer, **changes: Any) -> ClosureRequest:
+def request(what: Decision, server: IndexServer, torch_server: IndexServer, **changes: Any) -> DependencyRequest:
     """A request whose package index is ``server`` and whose torch host is ``torch_server``'s."""
     values: dict[str, Any] = {
         "decision": what,
@@ -164,7 +164,7 @@ def request(what: Decision, server: IndexServer, torch_server: IndexServer, **ch
         "indexes": Indexes(default=at(server.default_index)),
         "torch_hosts": frozenset({torch_server.url.removeprefix("http://")}),
     }
-    return ClosureRequest(**(values | changes))
+    return DependencyRequest(**(values | changes))
 
 
 def blackwell(source: Source, server: IndexServer, **options: Any) -> tuple[Wheel, Wheel]:
