@@ -62,6 +62,8 @@ class Location:
         match = _SCHEME.match(text)
         if any(ord(character) < 32 or ord(character) == 127 for character in text):
             raise _no_address(text, origin, "it holds a control character")
+        if any("\ud800" <= character <= "\udfff" for character in text):
+            raise _no_address(text, origin, "it is not UTF-8 text")
         if match is None:
             return cls._of_path(text, origin, folder)
         scheme, rest = match[1].lower(), text[match.end() :]

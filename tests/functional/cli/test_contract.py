@@ -134,7 +134,9 @@ def test_detect_reads_back_what_it_prints(person: Person) -> None:
 
 def test_stdout_holds_the_object_alone_and_quiet_leaves_it(person: Person, index: IndexServer) -> None:
     run = person.run("resolve", *words("resolve", index), "--json", "-q")
-    assert run.err == ""
+    # That torch is not from PyTorch's own index is the one sentence that -q keeps.
+    assert run.err == f"torch comes from {index.torch_index} (--torch-index), not from PyTorch's own index\n"
+    assert person.run("resolve", *words("resolve", index), "--json", "-qq").err == ""
     check_envelope(run, "resolve")
 
 
