@@ -89,7 +89,7 @@ def answer(
 def accepted(said: Decision | NoDecision) -> set[tuple[str, str]]:
     if isinstance(said, NoDecision):
         return set()
-    return {(row.candidate, row.detail) for row in said.accepted if row.candidate.startswith("torch ")}
+    return {(row.candidate, row.python) for row in said.accepted if row.candidate.startswith("torch ")}
 
 
 def text(said: Decision | NoDecision) -> str:

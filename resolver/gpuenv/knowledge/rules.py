@@ -84,9 +84,26 @@ class Support:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NoCode:
-    """A GPU is not served, and why."""
+    """A GPU is not served: ``what`` it lacks, the ``codes`` there are (``None``: they do not matter), and a note."""
 
-    detail: str
+    what: str
+    codes: tuple[str, ...] | None = None
+    note: str = ""
+
+    @property
+    def detail(self) -> str:
+        """All of it as a sentence."""
+        return self._said(self.codes)
+
+    @property
+    def brief(self) -> str:
+        """The sentence with a long list of code cut to its ends."""
+        codes = self.codes or ()
+        return self._said((codes[0], "…", codes[-1]) if len(codes) > 3 else self.codes)
+
+    def _said(self, codes: Sequence[str] | None) -> str:
+        listed = "" if codes is None else f": {' '.join(codes) or 'none at all'}"
+        return f"{self.what}{listed}" + (f" ({self.note})" if self.note else "")
 
 
 def serve(
@@ -100,34 +117,31 @@ def serve(
     cudnn: str | None = None,
     doubtful: Sequence[str] = (),
     first_cuda: str | None = None,
-    rules: CodeRules | None = None,
+    rules: CodeRules,
 ) -> Support | NoCode:
     """Say which code of a wheel serves a GPU, machine code before PTX, or why none does.
 
     ``cuda`` is the toolkit the wheel was built with, ``driver_cuda`` the CUDA the driver knows; where one of them is
     not known, PTX is refused: unknown is not compatible. ``cudnn`` is the version that comes with the wheel, where it
     is known. ``doubtful`` names code that is listed and perhaps of no use: it serves, with a warning. ``first_cuda`` is
-    the first toolkit that knows the GPU, where that is known. ``rules`` are those of the packaged tables unless given.
+    the first toolkit that knows the GPU, where that is known.
     """
-    if rules is None:
-        from gpuenv.knowledge import load
-
-        rules = load().code_rules
     refused: list[str] = []
+    lacks, listed = f"no code for {code_of(capability)}", (*sass, *ptx)
     native = _best(sass, lambda code: _sass_runs(code, capability, cuda, driver_cuda, rules, refused))
     fallback = _best(ptx, lambda code: _ptx_runs(code, capability, cuda, driver_cuda, rules, refused))
     if native is None and fallback is None:
-        return NoCode(detail=_no_code(capability, sass, ptx, refused, platform))
+        note = f"{'; '.join(dict.fromkeys(refused))}; {platform}" if refused else ""
+        return NoCode(what=lacks, codes=listed, note=note)
     if floor := _cudnn_refuses(capability, cudnn, rules):
-        return NoCode(detail=floor)
+        return NoCode(what=floor)
     if native is not None:
         return Support(support="native", by=native, warning=rules.doubt if native in doubtful else "")
     assert fallback is not None
     if problem := _libraries_lack(capability, cuda, first_cuda):
-        listed = _no_code(capability, sass, ptx, (), platform)
-        return NoCode(detail=f"{listed} (PTX {fallback} alone does not do: {problem})")
+        return NoCode(what=lacks, codes=listed, note=f"PTX {fallback} alone does not do: {problem}")
     if problem := _ptx_too_new(cuda, driver_cuda):
-        return NoCode(detail=f"no code for {code_of(capability)}, only PTX {fallback}: {problem}")
+        return NoCode(what=f"{lacks}, only PTX {fallback}: {problem}")
     warning = f"{fallback} is compiled for {code_of(capability)} by the driver at first use: the first start is slow"
     return Support(support="ptx", by=fallback, warning=warning)
 
@@ -243,16 +257,6 @@ def _cudnn_refuses(capability: ComputeCapability, cudnn: str | None, rules: Code
                 f"from {floor.library} {floor.since} on"
             )
     return ""
-
-
-def _no_code(
-    capability: ComputeCapability, sass: Sequence[str], ptx: Sequence[str], refused: Sequence[str], platform: str
-) -> str:
-    listed = " ".join([*sass, *ptx]) or "none at all"
-    text = f"no code for {code_of(capability)}: {listed}"
-    if refused:
-        text += f" ({'; '.join(dict.fromkeys(refused))}; {platform})"
-    return text
 
 
 def compare_versions(a: str, b: str) -> int:

@@ -32,10 +32,13 @@ Reason = Literal[
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rejected:
-    """A candidate that was not accepted. ``candidate`` reads ``torch 2.14.0+cu126``; ``detail`` holds the fact and its
-    source. ``wheels`` counts the files of that candidate (one a Python and platform) that ended this way."""
+    """A candidate that was not accepted. ``candidate`` names project, version and, where that hides them, folder and
+    channel; ``detail`` holds the fact and its source. ``wheels`` counts the files of that candidate (one per Python and
+    platform) that ended this way."""
 
     candidate: str
+    project: str
+    version: str
     reason: Reason
     detail: str
     wheels: int = 1
@@ -46,8 +49,10 @@ class Accepted:
     """A candidate that passes every rule; rank 0 was chosen."""
 
     candidate: str
+    project: str
+    version: str
     rank: int
-    detail: str = ""
+    python: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

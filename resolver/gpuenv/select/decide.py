@@ -150,9 +150,9 @@ def _accept(evaluation: Evaluation, chosen: Chosen, companions: Companions) -> N
                 evaluation.verdicts.refuse(outcome.entry.wheel, Refusal("companion", _NOT_NEEDED))
     for number, each in enumerate(families):
         for entry in each.members:
-            ranks.setdefault(entry.wheel.url, (entry, number, f"Python {each.python}"))
-    for entry, number, detail in ranks.values():
-        evaluation.verdicts.accept(entry.wheel, rank=number, detail=detail)
+            ranks.setdefault(entry.wheel.url, (entry, number, each.python))
+    for entry, number, python in ranks.values():
+        evaluation.verdicts.accept(entry.wheel, rank=number, python=python)
 
 
 def _decision(evaluation: Evaluation, chosen: Chosen, companions: Companions, *, other: Version | None) -> Decision:

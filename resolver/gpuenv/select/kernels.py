@@ -86,7 +86,7 @@ def _serve(
     problem: Problem, entry: CatalogEntry, contents: WheelContents, warnings: tuple[str, ...]
 ) -> Served | Refusal:
     served: list[GpuSupport] = []
-    lost: list[tuple[Gpu, str]] = []
+    lost: dict[NoCode, list[int]] = {}
     said = list(warnings)
     doubtful = False
     for gpu in problem.gpus:
@@ -99,10 +99,12 @@ def _serve(
                 doubtful = doubtful or (support == "native" and bool(warning))
                 if warning:
                     said.append(f"GPU {gpu.index} {gpu.name}: {warning}")
-            case NoCode(detail=detail):
-                lost.append((gpu, detail))
+            case NoCode():
+                lost.setdefault(answer, []).append(gpu.index)
     if lost:
-        return Refusal("kernels", _lost_words(lost, alone=len(problem.gpus) == 1))
+        several = len(problem.gpus) > 1
+        named = ((f"GPU {', '.join(map(str, each))}: " if several else "", lack) for lack, each in lost.items())
+        return Refusal("kernels", codes=tuple(named))
     kernels = Kernels(
         sass=contents.sass or (),
         ptx=contents.ptx or (),
@@ -116,15 +118,6 @@ def _serve(
 
 def _gpu_support(gpu: Gpu, support: Literal["native", "ptx"], by: str) -> GpuSupport:
     return GpuSupport(index=gpu.index, name=gpu.name, compute_capability=gpu.compute_capability, support=support, by=by)
-
-
-def _lost_words(lost: list[tuple[Gpu, str]], *, alone: bool) -> str:
-    if alone:
-        return lost[0][1]
-    by_detail: dict[str, list[int]] = {}
-    for gpu, detail in lost:
-        by_detail.setdefault(detail, []).append(gpu.index)
-    return "; ".join(f"GPU {', '.join(map(str, indices))}: {detail}" for detail, indices in by_detail.items())
 
 
 def insisted(problem: Problem, entry: CatalogEntry) -> Served:

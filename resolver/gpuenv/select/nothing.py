@@ -91,7 +91,7 @@ def _find(evaluation: Evaluation) -> Explanation:
 
 def _no_platform(evaluation: Evaluation) -> Explanation:
     machine = evaluation.problem.machine
-    rows = [row for row in evaluation.verdicts.rejected() if row.candidate.startswith("torch ")]
+    rows = [row for row in evaluation.verdicts.rejected() if row.project == "torch"]
     if not rows:
         return Explanation(
             summary="no source offers a torch wheel",

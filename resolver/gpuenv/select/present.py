@@ -72,7 +72,10 @@ def decision_to_json(decision: Decision) -> dict[str, object]:
         },
         "because": list(decision.because),
         "warnings": list(decision.warnings),
-        "accepted": [{"candidate": row.candidate, "rank": row.rank, "detail": row.detail} for row in decision.accepted],
+        "accepted": [
+            {"candidate": row.candidate, "rank": row.rank, "detail": f"Python {row.python}"}
+            for row in decision.accepted
+        ],
         "rejected": rejected_to_json(decision.rejected),
     }
 
@@ -110,14 +113,13 @@ def explain(answer: Decision | NoDecision) -> tuple[str, ...]:
 
 
 def _accepted_lines(decision: Decision) -> list[str]:
-    torch = [row for row in decision.accepted if row.candidate.startswith("torch ")]
+    torch = [row for row in decision.accepted if row.project == "torch"]
     lines = ["", f"accepted ({len(torch)} torch wheels, best first)"]
     builds: dict[str, list[str]] = {}
     for row in torch:
-        builds.setdefault(row.candidate, []).append(row.detail)
-    for place, (candidate, details) in enumerate(builds.items()):
-        pythons = ", ".join(dict.fromkeys(each.removeprefix("Python ") for each in details))
-        lines.append(f"  {place:3}  {candidate}  Python {pythons}")
+        builds.setdefault(row.candidate, []).append(row.python)
+    for place, (candidate, pythons) in enumerate(builds.items()):
+        lines.append(f"  {place:3}  {candidate}  Python {', '.join(dict.fromkeys(pythons))}")
     return lines
 
 
@@ -128,8 +130,7 @@ def _reason_lines(reason: Reason, rows: list[Rejected]) -> list[str]:
     lines = ["", f"{reason}: {_TITLES[reason]} ({len(rows)} candidates, {wheels} wheels)"]
     by_detail: dict[tuple[str, str], list[str]] = {}
     for row in rows:
-        project, _, version = row.candidate.partition(" ")
-        by_detail.setdefault((project, row.detail), []).append(version)
+        by_detail.setdefault((row.project, row.detail), []).append(row.candidate.removeprefix(f"{row.project} "))
     return [*lines, *(f"  {project} {', '.join(found)}: {detail}" for (project, detail), found in by_detail.items())]
 
 

@@ -235,13 +235,14 @@ def _driver_verdict(problem: Problem, variant: str) -> DriverVerdict:
     if floor is None:
         refusal = Refusal("driver", f"no table and no rule tells which driver CUDA {cuda} needs")
         return DriverVerdict(floor=None, full=False, refusal=refusal)
+    needs = f"needs driver {floor.minimum}"
     if driver is None:
-        refusal = Refusal("driver", f"needs driver {floor.minimum} ({floor.source}); the driver here is not known")
+        refusal = Refusal("driver", needs, floor.source, "the driver here is not known")
         return DriverVerdict(floor=floor, full=False, refusal=None if problem.request.insist_unknown else refusal)
     reach = problem.knowledge.driver_reach(problem.machine, floor.minimum)
     if reach is None:
-        detail = f"needs driver {floor.minimum} ({floor.source}); found {driver.version} ({driver.place})"
-        return DriverVerdict(floor=floor, full=False, refusal=Refusal("driver", detail))
+        refusal = Refusal("driver", needs, floor.source, f"found {driver.version} ({driver.place})")
+        return DriverVerdict(floor=floor, full=False, refusal=refusal)
     full = cuda is not None and problem.driver_cuda is not None and compare_versions(problem.driver_cuda, cuda) >= 0
     return DriverVerdict(floor=floor, full=full, refusal=None, by_branch=reach == "branch")
 

@@ -11,15 +11,33 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from gpuenv.knowledge.rules import NoCode
 from gpuenv.model.decision import Reason
 from gpuenv.model.machine import Machine
 
 
-class Refusal(NamedTuple):
-    """Why something was not accepted."""
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why something was not accepted: ``what``, by which ``source``, and what was ``found`` instead; of code, what each
+    group of GPUs lacks (``codes``)."""
 
     reason: Reason
-    detail: str
+    what: str = ""
+    source: str = ""
+    found: str = ""
+    codes: tuple[tuple[str, NoCode], ...] = ()
+
+    @property
+    def detail(self) -> str:
+        """All of it as a sentence, as ``--explain`` shows it."""
+        if self.codes:
+            return "; ".join(f"{gpus}{lack.detail}" for gpus, lack in self.codes)
+        return self.what + (f" ({self.source})" if self.source else "") + (f"; {self.found}" if self.found else "")
+
+    @property
+    def brief(self) -> str:
+        """Without what the sentences beside it name: the source, the driver here, the middle of a list of code."""
+        return "; ".join(f"{gpus}{lack.brief}" for gpus, lack in self.codes) or self.what
 
 
 class TagSet(NamedTuple):

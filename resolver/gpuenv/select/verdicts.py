@@ -28,10 +28,10 @@ class Verdicts:
         self._enter(wheel)
         self._refusals[wheel.url] = (wheel, refusal)
 
-    def accept(self, wheel: Wheel, *, rank: int, detail: str = "") -> None:
+    def accept(self, wheel: Wheel, *, rank: int, python: str) -> None:
         """Enter an acceptance."""
         self._enter(wheel)
-        self._accepted[wheel.url] = (wheel, rank, detail)
+        self._accepted[wheel.url] = (wheel, rank, python)
 
     def _enter(self, wheel: Wheel) -> None:
         if self.has(wheel):
@@ -44,7 +44,10 @@ class Verdicts:
     def accepted(self) -> tuple[Accepted, ...]:
         """The accepted wheels, best rank first, torch before its companions."""
         rows = sorted(self._accepted.values(), key=lambda row: (row[1], row[0].project != "torch", row[0].url))
-        return tuple(Accepted(candidate=label(wheel), rank=rank, detail=detail) for wheel, rank, detail in rows)
+        return tuple(
+            Accepted(candidate=label(wheel), project=wheel.project, version=wheel.version, rank=rank, python=python)
+            for wheel, rank, python in rows
+        )
 
     def rejected(self) -> tuple[Rejected, ...]:
         """The refused wheels, one row a candidate and reason, newest version first."""
@@ -57,6 +60,8 @@ class Verdicts:
         return tuple(
             Rejected(
                 candidate=candidate,
+                project=groups[candidate, reason][0][0].project,
+                version=groups[candidate, reason][0][0].version,
                 reason=reason,
                 detail=_join(refusal.detail for _, refusal in groups[candidate, reason]),
                 wheels=len(groups[candidate, reason]),

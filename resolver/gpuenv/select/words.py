@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 
 from packaging.version import Version
@@ -21,8 +20,6 @@ from gpuenv.select.target import Refusal
 
 _TELLING: tuple[Reason, ...] = ("companion", "kernels", "driver", "unknown-kernels", "yanked", "too-new", "hash")
 _NEWER_TOLD = 2
-_CODES = re.compile(r"((?:sm|compute)_\w+)(?: (?:sm|compute)_\w+){2,} ((?:sm|compute)_\w+)")
-_FLOOR = re.compile(r"^(needs driver \S+) \(.*\); found .*$")
 _SOURCES = {
     "package-index": "PyPI",
     "find-links": "a folder of wheels",
@@ -149,9 +146,8 @@ def _libc_sentences(evaluation: Evaluation, chosen: Served) -> list[str]:
     """Say that the system's libc keeps a newer release away."""
     mine, newest = public_version(chosen.entry.wheel.version), ""
     for row in evaluation.verdicts.rejected():
-        project, _, version = row.candidate.partition(" ")
-        version = version.partition(" ")[0].partition("+")[0]
-        stable = project == "torch" and row.reason == "libc" and ".dev" not in version
+        version = row.version.partition("+")[0]
+        stable = row.project == "torch" and row.reason == "libc" and ".dev" not in version
         if stable and public_version(version) > max(mine, public_version(newest or "0")):
             newest, detail = version, row.detail
     return [f"torch {newest} is newer, but not for this machine ({detail})."] if newest else []
@@ -192,16 +188,10 @@ def _passed_sentences(taken: Chosen) -> list[str]:
 
 def _refusals(rows: Sequence[tuple[CatalogEntry, Refusal]]) -> str:
     """Group refusals by what was said: ``cu130 needs driver …; cu126 has no code for sm_120 …``."""
-    by_detail: dict[str, set[str]] = {}
+    by_brief: dict[str, set[str]] = {}
     for entry, refusal in rows:
-        by_detail.setdefault(_short(refusal), set()).add(entry.variant or label(entry.wheel))
-    return "; ".join(f"{join(sorted(names))}: {text}" for text, names in sorted(by_detail.items()))
-
-
-def _short(refusal: Refusal) -> str:
-    """The detail of a refusal with long lists of architectures cut to their ends, and without the driver that other
-    sentences name: ``--explain`` has the whole of it."""
-    return _CODES.sub(lambda match: f"{match[1]} … {match[2]}", _FLOOR.sub(r"\1", refusal.detail))
+        by_brief.setdefault(refusal.brief, set()).add(entry.variant or label(entry.wheel))
+    return "; ".join(f"{join(sorted(names))}: {text}" for text, names in sorted(by_brief.items()))
 
 
 def _variant_sentences(problem: Problem, chosen: Served) -> list[str]:

@@ -33,6 +33,7 @@ def ask(
         platform=platform,
         cudnn=cudnn,
         doubtful=doubtful,
+        rules=knowledge.load().code_rules,
     )
 
 
@@ -160,7 +161,7 @@ def test_machine_code_does_not_ask_for_the_drivers_cuda() -> None:
 
 def test_refusal_lists_what_there_is() -> None:
     answer = ask("6.1", sass=("sm_75", "sm_120"), ptx=("compute_120",))
-    assert answer == NoCode(detail="no code for sm_61: sm_75 sm_120 compute_120")
+    assert answer == NoCode(what="no code for sm_61", codes=("sm_75", "sm_120", "compute_120"))
 
 
 def test_refusal_names_the_exception() -> None:
@@ -171,7 +172,7 @@ def test_refusal_names_the_exception() -> None:
 
 
 def test_nothing_at_all() -> None:
-    assert ask("9.0") == NoCode(detail="no code for sm_90: none at all")
+    assert ask("9.0") == NoCode(what="no code for sm_90", codes=())
 
 
 def test_code_of_another_kind_is_no_code() -> None:

@@ -9,8 +9,13 @@ from gpuenv.model.decision import NoDecision, Rejected
 from gpuenv.select import about
 
 ROWS = tuple(
-    Rejected(candidate=candidate, reason="variant", detail="another", wheels=1)
-    for candidate in ("torch 2.11.0+cu128", "torch 2.11.0+cu126", "torch 2.10.0+cu128", "torchaudio 2.11.0+cu128")
+    Rejected(candidate=f"{name} {version} (test channel)", project=name, version=version, reason="channel", detail="")
+    for name, version in (
+        ("torch", "2.11.0+cu128"),
+        ("torch", "2.11.0+cu126"),
+        ("torch", "2.10.0+cu128"),
+        ("torchaudio", "2.11.0+cu128"),
+    )
 )
 NOTHING = NoDecision(summary="nothing fits", causes=(), hints=(), rejected=ROWS)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from gpuenv.knowledge.rules import NoCode
 from gpuenv.select.target import Refusal, TargetTags
 from support.choosing import machine
 
@@ -84,3 +85,12 @@ def test_a_refused_python_says_which_it_was() -> None:
     assert target("3.12").accepts_pythons("cp310", "cp310") == Refusal("python", "for Python 3.10")
     assert target("3.13").accepts_pythons("cp313", "cp313t") == Refusal("abi", "for the free-threaded Python 3.13t")
     assert target("3.12").accepts_pythons("cp27", "cp27mu") == Refusal("python", "for Python 2.7")
+
+
+def test_a_refusal_is_said_in_full_and_in_brief() -> None:
+    driver = Refusal("driver", "needs driver 580.65.06", "a table", "found 570.26 (NVML)")
+    assert (driver.detail, driver.brief) == (f"{driver.what} (a table); found 570.26 (NVML)", driver.what)
+    pair = (NoCode(what="no code for sm_70", codes=tuple(f"sm_{number}" for number in (75, 80, 90, 120)), note="why"),)
+    kernels = Refusal("kernels", codes=(("GPU 0: ", *pair), ("GPU 1, 2: ", NoCode(what="too old"))))
+    assert kernels.detail == "GPU 0: no code for sm_70: sm_75 sm_80 sm_90 sm_120 (why); GPU 1, 2: too old"
+    assert kernels.brief == "GPU 0: no code for sm_70: sm_75 … sm_120 (why); GPU 1, 2: too old"
