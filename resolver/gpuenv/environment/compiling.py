@@ -13,9 +13,9 @@ from gpuenv.documents import DocumentError, parse_toml
 from gpuenv.environment.translate import translate
 from gpuenv.environment.uv import Uv
 from gpuenv.errors import IntegrityError, MachineError, UvError
-from gpuenv.lock.making import glibc_of
 from gpuenv.lock.model import MachineTarget, filename_of, is_sha256
 from gpuenv.lock.target import best_wheel
+from gpuenv.model.machine import Libc
 from gpuenv.net.location import Location, public
 from gpuenv.report import Reporter
 from gpuenv.system.files import read_text, write_atomic
@@ -110,8 +110,8 @@ def python_platform(target: MachineTarget) -> str:
     """
     if target.os != "linux":
         return _PLATFORMS[(target.os, target.arch)]
-    glibc = glibc_of(target.libc)
-    minors = [minor for minor in _MANYLINUX if glibc is not None and (2, minor) <= glibc]
+    glibc = Libc.parse(target.libc)
+    minors = [minor for minor in _MANYLINUX if glibc is not None and glibc.serves(Libc("glibc", 2, minor))]
     if not minors:
         raise MachineError(f"no wheels are built for {target.libc or 'a machine without glibc'}")
     arch = "aarch64" if target.arch == "arm64" else target.arch

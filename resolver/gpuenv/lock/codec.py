@@ -24,7 +24,7 @@ from gpuenv.lock.model import (
     filename_of,
     is_sha256,
 )
-from gpuenv.lock.reading import MEND, LockTable
+from gpuenv.lock.reading import LOCK_AGAIN, LockTable
 from gpuenv.lock.target import environment_marker
 from gpuenv.model.decision import GpuSupport
 from gpuenv.model.machine import Arch, ComputeCapability, Os
@@ -159,14 +159,14 @@ def parse(text: str, *, origin: str) -> Lock:
     try:
         document = parse_toml(text)
     except DocumentError as error:
-        raise ConfigurationError(f"{origin}: not TOML: {error}", hints=(MEND,)) from None
+        raise ConfigurationError(f"{origin}: not TOML: {error}", hints=(LOCK_AGAIN,)) from None
     try:
         Pylock.from_dict(document)
     except PylockUnsupportedVersionError as error:
         raise ConfigurationError(f"{origin}: lock-version: {error}") from None
     except PylockValidationError as error:
         key = error.context or "the file"
-        raise ConfigurationError(f"{origin}: {key}: {error.message}", hints=(MEND,)) from None
+        raise ConfigurationError(f"{origin}: {key}: {error.message}", hints=(LOCK_AGAIN,)) from None
     top = LockTable(origin, "", document)
     tool = document.get("tool")
     if not isinstance(tool, dict) or "gpuenv" not in tool:
@@ -184,7 +184,7 @@ def parse(text: str, *, origin: str) -> Lock:
             packages=tuple(_read_package(table) for table in top.tables("packages")),
         )
     except ValueError as error:
-        raise ConfigurationError(f"{origin}: {error}", hints=(MEND,)) from None
+        raise ConfigurationError(f"{origin}: {error}", hints=(LOCK_AGAIN,)) from None
     ours.end()
     return lock
 

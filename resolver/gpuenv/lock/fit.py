@@ -7,9 +7,8 @@ from typing import Literal
 
 from gpuenv.knowledge.base import Knowledge
 from gpuenv.knowledge.rules import NoCode
-from gpuenv.lock.making import glibc_of
 from gpuenv.lock.model import Lock
-from gpuenv.model.machine import Machine
+from gpuenv.model.machine import Libc, Machine
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,8 +41,8 @@ def _platform(lock: Lock, machine: Machine) -> LockMismatch | None:
         return LockMismatch(
             what="arch", sentence=f"made for {target.arch}, this is {arch}", locked=target.arch, found=arch
         )
-    need, have = glibc_of(target.libc), glibc_of(machine.libc)
-    if need is not None and (have is None or have < need):
+    need, have = Libc.parse(target.libc), Libc.parse(machine.libc)
+    if need is not None and (have is None or not have.serves(need)):
         found = machine.libc or "no glibc"
         return LockMismatch(
             what="libc", sentence=f"needs {target.libc}, this has {found}", locked=str(target.libc), found=found

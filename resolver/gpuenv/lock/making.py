@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Iterable, Sequence
 from pathlib import PurePath
 
@@ -13,18 +12,15 @@ from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 from gpuenv.errors import MachineError
 from gpuenv.lock.model import HashOrigin, LockedDecision, LockedPackage, LockInputs, MachineTarget
 from gpuenv.model.decision import Decision
-from gpuenv.model.machine import Machine
+from gpuenv.model.machine import Libc, Machine
 from gpuenv.model.profile import Profile
 from gpuenv.model.wheel import Wheel
 from gpuenv.net.location import path_of, public
+from gpuenv.select.target import libc_of_tag
 
-COMMON_LIBC = (2, 28)
+COMMON_LIBC = Libc("glibc", 2, 28)
 """glibc of manylinux_2_28, which PyTorch builds for. A lock asks for no newer one than that and its family need, so
 that machines of one class share a lock whatever their distribution."""
-
-_GLIBC = re.compile(r"glibc (\d+)\.(\d+)")
-_MANYLINUX = re.compile(r"manylinux_(\d+)_(\d+)_")
-_LEGACY = {"manylinux1_": (2, 5), "manylinux2010_": (2, 12), "manylinux2014_": (2, 17)}
 
 
 def profile_digest(profile: Profile) -> str:
@@ -49,14 +45,13 @@ def target_of(machine: Machine, *, python: str, filenames: Iterable[str] = ()) -
     """
     libc = None
     if machine.os == "linux":
-        found = glibc_of(machine.libc)
-        if found is None:
+        found = Libc.parse(machine.libc)
+        if found is None or found.family != "glibc":
             raise MachineError(
                 f"a lock needs glibc, and this machine has {machine.libc or 'none that was recognized'}",
                 hints=("Use a glibc based system or container, such as Debian, Ubuntu, Fedora or Rocky",),
             )
-        need = max([COMMON_LIBC, *(libc_floor(name) for name in filenames)])
-        libc = "glibc {}.{}".format(*min(found, need))
+        libc = str(min(found, max([COMMON_LIBC, *map(libc_floor, filenames)])))
     return MachineTarget(
         os=machine.os,
         arch="aarch64" if machine.os == "linux" and machine.arch == "arm64" else machine.arch,
@@ -67,31 +62,17 @@ def target_of(machine: Machine, *, python: str, filenames: Iterable[str] = ()) -
     )
 
 
-def glibc_of(text: str | None) -> tuple[int, int] | None:
-    """``"glibc 2.39"`` -> ``(2, 39)``; ``None`` for another libc or none."""
-    match = _GLIBC.fullmatch(text or "")
-    return (int(match[1]), int(match[2])) if match else None
+def libc_floor(filename: str) -> Libc:
+    """The least glibc a wheel's tags ask for, one without a version where they ask for none (PEP 600).
 
-
-def libc_floor(filename: str) -> tuple[int, int]:
-    """The least glibc a wheel's tags ask for, ``(0, 0)`` where they ask for none (PEP 600).
-
-    >>> libc_floor("torch-2.10.0+cu128-cp312-cp312-manylinux_2_28_x86_64.whl")
-    (2, 28)
+    >>> str(libc_floor("torch-2.10.0+cu128-cp312-cp312-manylinux_2_28_x86_64.whl"))
+    'glibc 2.28'
     """
     try:
-        tags = parse_wheel_filename(filename)[3]
+        floors = [libc_of_tag(tag.platform) for tag in parse_wheel_filename(filename)[3]]
     except InvalidWheelFilename:
-        return (0, 0)
-    floors = [floor for tag in tags if (floor := _tag_floor(tag.platform)) is not None]
-    return min(floors, default=(0, 0))
-
-
-def _tag_floor(platform: str) -> tuple[int, int] | None:
-    match = _MANYLINUX.match(platform)
-    if match:
-        return int(match[1]), int(match[2])
-    return next((floor for prefix, floor in _LEGACY.items() if platform.startswith(prefix)), None)
+        floors = []
+    return min((each for each in floors if each.family == "glibc"), default=Libc("glibc"))
 
 
 def inputs_of(

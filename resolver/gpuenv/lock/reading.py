@@ -11,7 +11,7 @@ from gpuenv.errors import ConfigurationError
 
 _Choice = TypeVar("_Choice", bound=str)
 
-MEND = "lock again: gpuenv lock --upgrade"
+LOCK_AGAIN = "Lock again with `gpuenv lock --upgrade`"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class LockTable:
 
     def fail(self, key: str, sentence: str) -> NoReturn:
         """Raise :class:`~gpuenv.errors.ConfigurationError` about ``key`` of this table."""
-        raise ConfigurationError(f"{self.origin}: {self._at(key)} {sentence}", hints=(MEND,))
+        raise ConfigurationError(f"{self.origin}: {self._at(key)} {sentence}", hints=(LOCK_AGAIN,))
 
     def text(self, key: str) -> str:
         """A string that must be there."""

@@ -8,7 +8,7 @@ from gpuenv.lock.model import Lock, LockedPackage
 
 
 def to_requirements(lock: Lock) -> str:
-    """Write one line a package: its exact file and its sha256.
+    """Write one line per package: its exact file and its sha256.
 
     Files, not versions: a version would be looked for on whatever index the reader uses, and torch's is not there.
     Install with ``--no-deps --require-hashes``, as the second line says.

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from packaging.tags import Tag, compatible_tags, cpython_tags, mac_platforms
 from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
-from gpuenv.lock.making import glibc_of
 from gpuenv.lock.model import MachineTarget
+from gpuenv.model.machine import Libc
 
 _SYSTEMS = {
     "linux": ("posix", "linux", "Linux"),
@@ -89,8 +89,8 @@ def _platforms(target: MachineTarget) -> list[str]:
         case "macos":
             return list(mac_platforms(_MACOS, machine))
         case "linux":
-            floor = glibc_of(target.libc) or (2, 17)
-            names = [f"manylinux_{floor[0]}_{number}_{machine}" for number in range(floor[1], 4, -1)]
+            floor = Libc.parse(target.libc) or Libc("glibc", 2, 17)
+            names = [f"manylinux_{floor.major}_{number}_{machine}" for number in range(floor.minor, 4, -1)]
             legacy = {17: "manylinux2014", 12: "manylinux2010", 5: "manylinux1"}
             for number, alias in legacy.items():
                 modern = f"manylinux_2_{number}_{machine}"

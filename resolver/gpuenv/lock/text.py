@@ -60,7 +60,7 @@ def value(item: Value) -> str:
 
 
 def table(entries: Mapping[str, Value | None]) -> list[str]:
-    """Write a table's lines. ``None`` is left out; a list of several sentences gets one line an entry."""
+    """Write a table's lines. ``None`` is left out; a list of several sentences gets one line per entry."""
     lines: list[str] = []
     for name, item in entries.items():
         if item is None:

@@ -113,7 +113,7 @@ class Decision:
     accepted: tuple[Accepted, ...]
     rejected: tuple[Rejected, ...]
     alternatives: tuple[Wheel, ...] = ()
-    """Wheels of the family, one a project and release, that would serve this machine too as far as is known, for the
+    """Wheels of the family, one per project and release, that would serve this machine too as far as is known, for the
     same Python and from the same source; the chosen ones among them. A package that needs another torch picks here."""
 
 

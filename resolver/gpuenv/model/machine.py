@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -65,6 +66,31 @@ class Gpu:
     compute_capability: ComputeCapability
     memory_bytes: int | None
     mig: bool
+
+
+class Libc(NamedTuple):
+    """A C library and its version.
+
+    >>> str(Libc.parse("glibc 2.39.1")), Libc.parse("bionic")
+    ('glibc 2.39', None)
+    """
+
+    family: str
+    major: int = 0
+    minor: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.family} {self.major}.{self.minor}" if self.major else self.family
+
+    @classmethod
+    def parse(cls, text: str | None) -> Libc | None:
+        """Read a machine's ``libc``; ``None`` for none and for what is no family and version."""
+        found = re.match(r"(glibc|musl) (\d+)\.(\d+)", text or "")
+        return cls(found[1], int(found[2]), int(found[3])) if found else None
+
+    def serves(self, least: Libc) -> bool:
+        """Whether code that was built against another one runs with this."""
+        return self.family == least.family and self >= least
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -172,7 +172,7 @@ class ReadContents:
     def requires(self, entry: CatalogEntry) -> tuple[str, ...] | None:
         """Requires-Dist as read from this very wheel.
 
-        No sibling speaks for it: the wheels of one nightly are built by a job a Python, each against the newest torch
+        No sibling speaks for it: the wheels of one nightly are built by one job per Python, each on the newest torch
         of its hour, so that one version can carry several pins (docs/nightlies.md).
         """
         contents = self._contents.get(entry.wheel.url)

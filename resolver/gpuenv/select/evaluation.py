@@ -82,7 +82,7 @@ def evaluate(problem: Problem, filtered: Filtered, facts: Mapping[str, WheelCont
 
 
 def distinct(wheels: Sequence[Wheel]) -> list[Wheel]:
-    """One row a URL, sorted: a file that several pages list is one wheel, and the row with a hash tells most."""
+    """One row per URL, sorted: a file that several pages list is one wheel, and the row with a hash tells most."""
     found: dict[str, Wheel] = {}
     for wheel in wheels:
         other = found.get(wheel.url)

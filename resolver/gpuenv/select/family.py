@@ -53,7 +53,7 @@ Outcome = TorchFamily | Missing | Needed
 
 
 class Companions:
-    """The companion wheels that passed the rules, found by where they may serve. Sorted lists are made once a place."""
+    """The companion wheels that passed the rules, by where they may serve. Sorted lists are made once per place."""
 
     def __init__(self, entries: Iterable[CatalogEntry]) -> None:
         self._by_place: dict[tuple[str, str, str, str | None], list[CatalogEntry]] = {}

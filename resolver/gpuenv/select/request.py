@@ -34,7 +34,7 @@ class Request:
     insist_unknown: bool = False
     """Accept what cannot be established: kernels that no source tells, a driver that was not seen, a missing time."""
     cpu: bool = False
-    """A CPU build is wanted, whatever the profile says."""
+    """A CPU build is asked for, whatever the profile says."""
     require_hash: bool = False
     """Only wheels whose sha256 the index gives."""
     nightly_offered: bool = False
@@ -102,9 +102,9 @@ def fits(profile: Profile, machine: Machine, request: Request, knowledge: Knowle
             hints=("Use `--profile cpu` for a CPU build", "Run `gpuenv detect` to see what was found"),
         )
     gpus = gpus_in_scope(machine, request)
-    wanted = profile.compute_capabilities
-    if wanted and not any(gpu.compute_capability in wanted for gpu in gpus):
-        *some, last = map(str, wanted)
+    named = profile.compute_capabilities
+    if named and not any(gpu.compute_capability in named for gpu in gpus):
+        *some, last = map(str, named)
         names = f"{', '.join(some)} or {last}" if some else last
         return ProfileMismatch(
             message=f"profile {profile.name} is for compute capability {names}, and this machine has {_list(gpus)}",

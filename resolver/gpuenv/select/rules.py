@@ -179,8 +179,8 @@ def build_fits(problem: Problem, entry: CatalogEntry) -> Refusal | None:
         return Refusal("variant", f"a {entry.variant} build: gpuenv decides between CUDA variants and cpu")
     if entry.build == "unknown":
         return None
-    wanted = "cpu" if problem.cpu else "cuda"
-    if entry.build != wanted:
+    decided = "cpu" if problem.cpu else "cuda"
+    if entry.build != decided:
         detail = f"a CUDA build ({entry.variant})" if problem.cpu else "a CPU build"
         return Refusal("variant", f"{detail}; this decision is for {'the CPU' if problem.cpu else 'a GPU'}")
     if problem.variant is not None and entry.variant != problem.variant:

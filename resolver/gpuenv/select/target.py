@@ -1,7 +1,8 @@
 """Which wheel tags a machine accepts, without being that machine.
 
-``packaging.tags`` answers for the running interpreter; a decision is made for a machine that may be another one, and
-has to say *why* a tag does not fit. Rules: PEP 425 (tags), PEP 600 (manylinux), PEP 656 (musllinux).
+Python and ABI tags are ``packaging``'s, made for the interpreters that can be had. Its platform tags are those of the
+running machine; a decision is made for another one too, and has to say *why* a tag does not fit. Rules: PEP 425 (tags),
+PEP 600 (manylinux), PEP 656 (musllinux).
 """
 
 from __future__ import annotations
@@ -9,11 +10,15 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cache
+from itertools import product
 from typing import NamedTuple
+
+from packaging.tags import compatible_tags, cpython_tags
 
 from gpuenv.knowledge.rules import NoCode
 from gpuenv.model.decision import Reason
-from gpuenv.model.machine import Machine
+from gpuenv.model.machine import Libc, Machine
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +54,7 @@ class TagSet(NamedTuple):
 
 
 _LEGACY_MANYLINUX = {"manylinux1": (2, 5), "manylinux2010": (2, 12), "manylinux2014": (2, 17)}  # PEP 600
-_MANYLINUX = re.compile(r"(manylinux|musllinux)_(\d+)_(\d+)_(.+)")
+_MANYLINUX = re.compile(r"(manylinux|musllinux)_(\d+)_(\d+)_")
 _WINDOWS_ARCH = {"x86_64": "win_amd64", "aarch64": "win_arm64", "arm64": "win_arm64"}
 _OS_WORDS = {"linux": "Linux", "windows": "Windows", "macos": "macOS"}
 
@@ -81,7 +86,8 @@ class TargetTags:
         """Return the interpreters, best first, that a pair of Python and ABI tags runs on."""
         key = (python, abi)
         if key not in self._pythons:
-            fitting = tuple(each for each in self.pythons if _python_fits(each, python.split("."), abi.split(".")))
+            offered = list(product(python.split("."), abi.split(".")))
+            fitting = tuple(each for each in self.pythons if not _pairs(each).isdisjoint(offered))
             self._pythons[key] = fitting or self._refuse_python(python, abi)
         return self._pythons[key]
 
@@ -101,18 +107,17 @@ class TargetTags:
         arch = "aarch64" if self.machine.arch == "arm64" else self.machine.arch
         if "linux" not in tag or not tag.endswith(f"_{arch}"):
             return Refusal("platform", f"for {platform_words(tag)}")
-        family, least = _libc_of_tag(tag, arch)
-        name, _, version = (self.machine.libc or "").partition(" ")
-        if not name:
-            return None if self.insist_unknown else Refusal("libc", f"needs {family}; this machine's libc is unknown")
-        if family != name:
-            return Refusal("libc", f"needs {family}; this machine has {self.machine.libc}")
-        if least is not None and _numbers(version) < least:
-            return Refusal("libc", f"needs {family} {least[0]}.{least[1]}; this machine has {self.machine.libc}")
+        least, have = libc_of_tag(tag), Libc.parse(self.machine.libc)
+        if have is None:
+            unknown = Refusal("libc", f"needs {least.family}; this machine's libc is unknown")
+            return None if self.insist_unknown else unknown
+        if not have.serves(least):
+            needed = least if have.family == least.family else least.family
+            return Refusal("libc", f"needs {needed}; this machine has {self.machine.libc}")
         return None
 
     def _refuse_python(self, python: str, abi: str) -> Refusal:
-        if any(_python_tag_fits(each, tag) for each in self.pythons for tag in python.split(".")):
+        if any((tag, "none") in _pairs(each) for each in self.pythons for tag in python.split(".")):
             return Refusal("abi", f"for {_abi_words(python, abi)}")
         return Refusal("python", f"for {_python_words(python, abi)}")
 
@@ -137,43 +142,30 @@ def _best(refusals: Sequence[Refusal | None]) -> Refusal | None:
     return min(found, key=lambda refusal: refusal.reason != "libc") if found else None
 
 
-def _libc_of_tag(tag: str, arch: str) -> tuple[str, tuple[int, int] | None]:
-    match = _MANYLINUX.fullmatch(tag)
-    if match:
-        return ("glibc" if match[1] == "manylinux" else "musl"), (int(match[2]), int(match[3]))
-    legacy = tag.removesuffix(f"_{arch}")
+def libc_of_tag(tag: str) -> Libc:
+    """The C library that a Linux tag asks for.
+
+    >>> str(libc_of_tag("manylinux_2_28_x86_64")), str(libc_of_tag("manylinux2014_x86_64"))
+    ('glibc 2.28', 'glibc 2.17')
+    """
+    if match := _MANYLINUX.match(tag):
+        return Libc("glibc" if match[1] == "manylinux" else "musl", int(match[2]), int(match[3]))
     # A plain linux_x86_64 tag promises nothing; the wheels of torch that carry it were built against glibc.
-    return "glibc", _LEGACY_MANYLINUX.get(legacy)
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in re.findall(r"\d+", version)[:2])
+    return Libc("glibc", *_LEGACY_MANYLINUX.get(tag.partition("_")[0], ()))
 
 
 def _mac_arch(arch: str) -> str:
     return "x86_64" if arch == "x86_64" else "arm64"
 
 
-def _python_fits(python: str, tags: Sequence[str], abis: Sequence[str]) -> bool:
-    return any(_pair_fits(python, tag, abi) for tag in tags for abi in abis)
-
-
-def _pair_fits(python: str, tag: str, abi: str) -> bool:
-    digits = python.replace(".", "").removesuffix("t")
-    threaded = "t" if python.endswith("t") else ""
-    if abi == "none":
-        return _python_tag_fits(python, tag)
-    if abi == "abi3":
-        # The stable ABI of X.Y serves X.Y and everything newer; a free-threaded interpreter has none before 3.15.
-        return not threaded and tag.startswith("cp3") and int(tag[3:] or 0) <= int(digits[1:])
-    return tag == f"cp{digits}" and abi in (f"cp{digits}{threaded}", f"cp{digits}m" if int(digits[1:]) < 8 else "")
-
-
-def _python_tag_fits(python: str, tag: str) -> bool:
-    digits = python.replace(".", "").removesuffix("t")
-    if tag == f"cp{digits}" or tag == "py3":
-        return True
-    return tag.startswith("py3") and tag[3:].isdecimal() and int(tag[3:]) <= int(digits[1:])
+@cache
+def _pairs(python: str) -> frozenset[tuple[str, str]]:
+    """The Python and ABI tags that an interpreter takes; ``3.13t`` is a free-threaded one."""
+    major, minor = map(int, python.removesuffix("t").split("."))
+    own = f"cp{major}{minor}"
+    abi = own + ("t" if python.endswith("t") else "m" if (major, minor) < (3, 8) else "")
+    tags = (*cpython_tags((major, minor), [abi], ["any"]), *compatible_tags((major, minor), own, ["any"]))
+    return frozenset((tag.interpreter, tag.abi) for tag in tags)
 
 
 def _dotted(tag: str) -> str:

@@ -50,7 +50,7 @@ class Verdicts:
         )
 
     def rejected(self) -> tuple[Rejected, ...]:
-        """The refused wheels, one row a candidate and reason, newest version first."""
+        """The refused wheels, one row per candidate and reason, newest version first."""
         groups: dict[tuple[str, Reason], list[tuple[Wheel, Refusal]]] = {}
         for wheel, refusal in (*self._before, *self._refusals.values()):
             groups.setdefault((label(wheel), refusal.reason), []).append((wheel, refusal))

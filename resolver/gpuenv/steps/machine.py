@@ -8,8 +8,7 @@ from pathlib import Path
 
 from gpuenv import select
 from gpuenv.knowledge.rules import compare_drivers
-from gpuenv.lock.making import glibc_of
-from gpuenv.model.machine import Driver, Machine
+from gpuenv.model.machine import Driver, Libc, Machine
 from gpuenv.model.profile import Profile
 from gpuenv.select.request import gpus_in_scope
 from gpuenv.steps.context import Context
@@ -161,7 +160,7 @@ def weaker(one: Machine, other: Machine) -> bool:
         order = compare_drivers(one.driver.version, other.driver.version)
         if order:
             return order < 0
-    return (glibc_of(one.libc) or (0, 0)) < (glibc_of(other.libc) or (0, 0))
+    return (Libc.parse(one.libc) or ()) < (Libc.parse(other.libc) or ())
 
 
 def say_machine(context: Context, machine: TargetMachine, profile: Profile) -> None:
