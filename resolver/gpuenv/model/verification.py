@@ -82,7 +82,7 @@ class Curve:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Family:
+class KernelFamily:
     """One kernel family in one type; ``error`` is ``None`` where it did not run (``note``).
 
     By the rule ``exact`` every element has one right value, ``wrong`` counts those that have another, and ``error`` is
@@ -161,7 +161,7 @@ class Report:
     runs: tuple[Training, ...] = ()
     """Every training run: ``training`` first, then its graph, then those of other GPUs."""
     curves: tuple[Curve, ...] = ()
-    families: tuple[Family, ...] = ()
+    families: tuple[KernelFamily, ...] = ()
     rates: tuple[Rate, ...] = ()
     final_losses: tuple[tuple[int, float], ...] = ()
     """Final loss by seed, on the first device."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from itertools import chain
 from typing import Literal
 
-from gpuenv.model.verification import Check, Curve, Family, Status
+from gpuenv.model.verification import Check, Curve, KernelFamily, Status
 from gpuenv.verify.case import Case, finite
 from gpuenv.verify.causes import Cause, of_words
 from gpuenv.verify.hints import UPGRADE
@@ -135,10 +135,10 @@ def _leaving(curve: Curve, outcome: Outcome) -> str:
     return words + ending
 
 
-def families_of(case: Case) -> tuple[Family, ...]:
+def families_of(case: Case) -> tuple[KernelFamily, ...]:
     """Return what was found of each kernel family."""
     return tuple(
-        Family(
+        KernelFamily(
             device=message.text("device"),
             family=message.text("family"),
             type=message.text("type"),
@@ -156,7 +156,7 @@ def families_of(case: Case) -> tuple[Family, ...]:
     )
 
 
-def judged(row: Family) -> Outcome:
+def judged(row: KernelFamily) -> Outcome:
     """Judge one family that ran."""
     if row.error is None:
         return "right"
@@ -201,7 +201,7 @@ def _unfinished(case: Case) -> Iterator[tuple[Outcome, Cause]]:
             yield "wrong", found[1]
 
 
-def _family_problems(rows: tuple[Family, ...]) -> Iterator[tuple[Outcome, Cause]]:
+def _family_problems(rows: tuple[KernelFamily, ...]) -> Iterator[tuple[Outcome, Cause]]:
     for row in rows:
         if row.error is None:
             if not row.family.startswith(OPTIONAL) and row.type != "float8":
@@ -212,7 +212,7 @@ def _family_problems(rows: tuple[Family, ...]) -> Iterator[tuple[Outcome, Cause]
             yield outcome, Cause(cause=f"{row.name} on {row.device}{_far(row)}{ending}", hint=UPGRADE)
 
 
-def _far(row: Family) -> str:
+def _far(row: KernelFamily) -> str:
     """Say how far a result is off."""
     if not finite(row.error):
         return f", {row.part}: is not a number"
