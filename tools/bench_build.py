@@ -19,7 +19,7 @@ from pathlib import Path
 
 from packaging.utils import canonicalize_name
 
-from gpuenv.environment.build import Built, build
+from gpuenv.environment.build import Built, staged_environment
 from gpuenv.environment.interpreters import running_interpreter
 from gpuenv.environment.uv import Uv, find_uv
 from gpuenv.lock.model import Lock, LockedDecision, LockedPackage, LockInputs, MachineTarget
@@ -73,7 +73,7 @@ def measure(work: Path, wheels: list[Path], rounds: int) -> None:
     print(f"bare uv venv + uv pip sync: min {min(bare_times):.3f} s, median {sorted(bare_times)[rounds // 2]:.3f} s")
     print(f"gpuenv build, no verification: min {our_times[best]:.3f} s, median {sorted(our_times)[rounds // 2]:.3f} s")
     print(f"over bare uv: {our_times[best] - min(bare_times):+.3f} s (limit +0.3 s)")
-    print("phases of the best: " + ", ".join(f"{name} {seconds:.3f}" for name, seconds in phases[best]))
+    print("phases of the best: " + ", ".join(f"{name} {seconds:.3f}" for name, seconds in phases[best].items()))
 
 
 def bare(work: Path, lock_path: Path, uv: Uv) -> float:
@@ -92,7 +92,7 @@ def bare(work: Path, lock_path: Path, uv: Uv) -> float:
 
 
 def ours(work: Path, lock_path: Path, lock: Lock, uv: Uv) -> Built:
-    return build(
+    with staged_environment(
         lock_path,
         lock,
         target=work / "env",
@@ -101,7 +101,8 @@ def ours(work: Path, lock_path: Path, lock: Lock, uv: Uv) -> Built:
         state=work / "state",
         cache=work / "cache",
         reporter=Silent(),
-    )
+    ) as staged:
+        return staged.swap_in(None)
 
 
 def make_lock(path: Path, wheels: list[Path], base: str) -> tuple[Path, Lock]:

@@ -129,9 +129,15 @@ class PackageIndexError(GpuenvError):
 
 
 class IndexUnreachableError(PackageIndexError):
-    """An index did not answer, or answered with a refusal."""
+    """An index did not answer, or answered with a refusal; ``status`` is that of its answer, where there was one."""
 
     code = "index-unreachable"
+
+    def __init__(
+        self, message: str, *, causes: Sequence[str] = (), hints: Sequence[str] = (), status: int | None = None
+    ) -> None:
+        super().__init__(message, causes=causes, hints=hints)
+        self.status = status
 
 
 class OfflineError(PackageIndexError):

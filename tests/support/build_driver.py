@@ -12,7 +12,7 @@ import sys
 import time
 from pathlib import Path
 
-from gpuenv.environment.build import BuildOptions, build
+from gpuenv.environment.build import BuildOptions, staged_environment
 from gpuenv.environment.interpreters import running_interpreter
 from gpuenv.environment.uv import find_uv
 from gpuenv.model.verification import Report
@@ -37,7 +37,7 @@ def main(folder: Path, url: str, version: str, pause: str) -> None:
         return Report(verdict="passed", accelerator="cpu", checks=(), training=None, facts=(), log=(), seconds=0.0)
 
     print("building", flush=True)
-    build(
+    with staged_environment(
         path,
         lock,
         target=folder / "project/.venv-gpu",
@@ -46,9 +46,9 @@ def main(folder: Path, url: str, version: str, pause: str) -> None:
         state=folder / "state",
         cache=folder / "cache",
         reporter=Silent(),
-        verify=verify if pause != "0.0" else None,
         options=BuildOptions(extra_env={"UV_HTTP_RETRIES": "0"}),
-    )
+    ) as staged:
+        staged.swap_in(verify(staged.path) if pause != "0.0" else None)
     print("built", flush=True)
 
 

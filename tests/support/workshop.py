@@ -8,8 +8,9 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from gpuenv.environment.build import BuildOptions, Built, build
+from gpuenv.environment.build import BuildOptions, Built, staged_environment
 from gpuenv.environment.interpreters import running_interpreter
 from gpuenv.environment.uv import Uv, find_uv
 from gpuenv.installed.compare import Compared, compare
@@ -20,6 +21,14 @@ from support.locked import FileServer, make_lock, write_lock
 from support.wheels import BuiltWheel, build_wheel
 
 NO_RETRIES = {"UV_HTTP_RETRIES": "0"}
+
+
+def build(
+    lock_path: Path, lock: Lock, *, verify: Callable[[Path], Report] | None = None, **options: Any
+) -> Built:  # Any: what ``staged_environment`` takes
+    """Build as `create` does: staged, verified where that is asked for, swapped in."""
+    with staged_environment(lock_path, lock, **options) as staged:
+        return staged.swap_in(verify(staged.path) if verify else None)
 
 
 def alpha(version: str = "1.0") -> BuiltWheel:

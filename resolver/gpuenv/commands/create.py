@@ -11,8 +11,8 @@ from gpuenv.environment.failed import failed_place
 from gpuenv.errors import UsageError, VerificationError
 from gpuenv.model.profile import Profile
 from gpuenv.steps.context import Context, Outcome
-from gpuenv.steps.environment import build_locked, refuse_another_profile, refuse_target, refuse_to_discard
-from gpuenv.steps.lock import Locked, lock_for
+from gpuenv.steps.environment import refuse_another_profile, refuse_target, refuse_to_discard, staged_environment
+from gpuenv.steps.lock import Locked, existing_lock, new_lock
 from gpuenv.steps.machine import TargetMachine, detect_or_read, say_machine
 from gpuenv.steps.profile import check_fit, load_profile
 from gpuenv.steps.proof import Proof
@@ -61,29 +61,19 @@ def run(context: Context, options: CreateOptions) -> CreateOutcome:
     require_writable(context.state, what="gpuenv's own folder")
     if options.verify:
         require_writable(evidence, what="the folder of the evidence")
-    locked = lock_for(context, machine=machine, profile=profile)
+    locked = existing_lock(context, machine=machine, profile=profile)
+    locked = locked or new_lock(context, machine=machine, profile=profile)
     refuse_to_discard(context, target, profile, locked.lock, discard=options.discard_added)
     proof = Proof(
-        context=context,
-        machine=machine,
-        profile=profile,
-        lock=locked.lock,
-        lock_name=locked.shown,
-        folder=evidence,
-        target=target,
-        deep=options.deep,
-        hints=_hints(context, locked, profile, target, keep=options.keep_failed),
+        context=context, machine=machine, profile=profile, lock=locked.lock, lock_name=locked.shown, folder=evidence,
+        target=target, hints=_hints(context, locked, profile, target, keep=options.keep_failed), deep=options.deep,
         failed_folder=failed_place(evidence),
-    )
+    )  # fmt: skip
+    kept = options.keep_failed
     try:
-        built = build_locked(
-            context,
-            locked,
-            target=target,
-            proof=proof if options.verify else None,
-            deep=options.deep,
-            keep_failed=options.keep_failed,
-        )
+        with staged_environment(context, locked, target=target, deep=options.deep, keep_failed=kept) as environment:
+            report = proof.run(environment.path) if options.verify else None
+            built = environment.swap_in(report)
     except FailedProofError as error:
         raise unproved(context, error, proof) from error
     shown = context.shown(evidence) if options.verify else None

@@ -55,7 +55,7 @@ def run(
         context=context, machine=machine, profile=profile, lock=lock, lock_name=lock_name, folder=out, target=target,
         hints=_hints(context, target, profile, ours=is_ours(target)), deep=deep,
     )  # fmt: skip
-    report = proof(target)
+    report = proof.run(target)
     failed = [check for check in report.checks if check.status == "failed"]
     return VerifyOutcome(
         environment=context.shown(target),

@@ -1,4 +1,4 @@
-"""The build of an environment from a lock: staged beside the target, compared with its wheels, verified, swapped in.
+"""The build of an environment from a lock: staged beside the target, compared with its wheels, swapped in.
 
 What stands at the target survives every failure and every kill: nothing is written there until one exchange of two
 names, and uv is never aimed at an environment that somebody uses (killed while linking and run again it ends well, with
@@ -20,7 +20,7 @@ from gpuenv.environment.arrivals import Arrivals
 from gpuenv.environment.cached import cache_folder, not_cached, unpacked_since
 from gpuenv.environment.failed import check_failed_place, failed_place, keep_failed, remove_failed
 from gpuenv.environment.guard import write_guard
-from gpuenv.environment.imports import import_family, is_for_here, modules_of
+from gpuenv.environment.imports import require_imports
 from gpuenv.environment.interpreters import Interpreter
 from gpuenv.environment.records import check_records
 from gpuenv.environment.space import Free, free_on, require_space
@@ -85,7 +85,8 @@ class FailedProofError(VerificationError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Built:
-    """A finished environment. ``fetched`` names the packages that were not in the cache; ``seconds`` is by phase."""
+    """A finished environment. ``fetched`` names the packages that were not in the cache; ``seconds`` is by phase, and
+    whole when the staging has ended."""
 
     path: Path
     marker: Marker
@@ -93,10 +94,48 @@ class Built:
     replaced: bool
     fetched: tuple[str, ...]
     compared: Compared
-    seconds: tuple[tuple[str, float], ...]
+    seconds: Mapping[str, float]
 
 
-def build(
+class Staged:
+    """An environment beside its target: as locked, marked and imported, and in nobody's way until it is swapped in."""
+
+    def __init__(self, path: Path, job: _Job, filled: _Filled, fetched: tuple[str, ...]) -> None:
+        self.path = path
+        self.built: Built | None = None
+        """What was swapped in; ``None`` before."""
+        self._job, self._filled, self._fetched = job, filled, fetched
+        self._marker = _finish(job, path, filled.distributions)
+        job.clock.lap("marker")
+        require_imports(path, job.lock, target=job.target, environ=job.uv.environ, reporter=job.reporter)
+        job.clock.lap("import")
+
+    def swap_in(self, report: Report | None) -> Built:
+        """Put the environment at its target's place, unless ``report`` says that it failed: then FailedProofError."""
+        job = self._job
+        if report is not None:
+            job.clock.lap("verify")
+            _require_proof(report, self.path, job)
+        replaced = check_target(job.target.path).exists
+        with job.reporter.task(f"Writing {job.target.path.name} to the disk"):
+            swap_in(self.path, job.target, exchange=job.options.exchange)
+        job.clock.lap("swap")
+        if report is not None and remove_failed(job.target):
+            job.reporter.say(f"Removed {failed_place(job.target.path).name}, which an earlier failure had left")
+        self.built = Built(
+            path=job.target.path,
+            marker=self._marker,
+            report=report,
+            replaced=replaced,
+            fetched=self._fetched,
+            compared=self._filled.tree,
+            seconds=job.clock.laps,
+        )
+        return self.built
+
+
+@contextlib.contextmanager
+def staged_environment(
     lock_path: Path,
     lock: Lock,
     *,
@@ -106,17 +145,15 @@ def build(
     state: Path,
     reporter: Reporter,
     cache: Path | None = None,
-    verify: Callable[[Path], Report] | None = None,
     options: BuildOptions | None = None,
-) -> Built:
-    """Build the environment of a lock at ``target``, replacing an older one of ours only when all is well.
+) -> Iterator[Staged]:
+    """Build the environment of a lock beside ``target``; it is discarded unless it is swapped in.
 
     ``state`` holds gpuenv's locks and remembered RECORDs; ``cache`` is uv's cache (``None``: uv's own place).
-    ``verify`` is called with the staged environment; a report whose verdict is ``failed`` ends the build.
 
-    Raises TargetError, NoSpaceError, InterpreterError, OfflineError, IndexUnreachableError, IntegrityError, UvError or
-    FailedProofError; what stood at the target stands there still, and nothing of the attempt is left behind but an
-    environment that is asked for by ``keep_failed``.
+    Raises TargetError, NoSpaceError, InterpreterError, OfflineError, IndexUnreachableError, IntegrityError or UvError;
+    what stood at the target stands there still, whatever is raised here or inside, and nothing of the attempt is left
+    behind but an environment that is asked for by ``keep_failed``.
     """
     job = _Job(
         lock_path=lock_path.absolute(), lock=lock, target=check_target(target), python=python, uv=uv, state=state,
@@ -130,27 +167,8 @@ def build(
         with staging(job.target) as stage:
             _warn_of_copies(job, stage)
             job.clock.lap("prepare")
-            environment, compared, fetched = _filled(job, stage)
-            marker = _finish(job, environment, compared.distributions)
-            job.clock.lap("marker")
-            _imported(environment, job)
-            report = _verified(verify, environment, job)
-            replaced = check_target(target).exists
-            with reporter.task(f"Writing {job.target.path.name} to the disk"):
-                swap_in(environment, job.target, exchange=job.options.exchange)
-            job.clock.lap("swap")
-        if report is not None and remove_failed(job.target):
-            reporter.say(f"Removed {failed_place(job.target.path).name}, which an earlier failure had left")
+            yield Staged(*_filled(job, stage))
     job.clock.lap("clean")
-    return Built(
-        path=job.target.path,
-        marker=marker,
-        report=report,
-        replaced=replaced,
-        fetched=fetched,
-        compared=compared.tree,
-        seconds=tuple(job.clock.laps.items()),
-    )
 
 
 class _Clock:
@@ -215,7 +233,7 @@ class _Filled:
     differences: tuple[Difference, ...]
 
 
-def _filled(job: _Job, stage: Path) -> tuple[Path, _Filled, tuple[str, ...]]:
+def _filled(job: _Job, stage: Path) -> tuple[Path, _Job, _Filled, tuple[str, ...]]:
     """Make and fill an environment; packages that a damaged cache spoiled are fetched again, once."""
     environment, compared, fetched = _attempt(job, stage)
     spoiled = {each.package for each in compared.differences}
@@ -233,7 +251,7 @@ def _filled(job: _Job, stage: Path) -> tuple[Path, _Filled, tuple[str, ...]]:
         raise _not_as_locked(job, compared.differences)
     for note in compared.tree.notes:
         job.reporter.detail(note)
-    return environment, compared, fetched
+    return environment, job, compared, fetched
 
 
 def _attempt(job: _Job, stage: Path) -> tuple[Path, _Filled, tuple[str, ...]]:
@@ -342,38 +360,9 @@ def _finish(job: _Job, environment: Path, found: tuple[Distribution, ...]) -> Ma
     return marker
 
 
-def _imported(environment: Path, job: _Job) -> None:
-    """Import the family, whether or not a proof follows: a companion of another build is refused by nothing else."""
-    modules = modules_of(job.lock)
-    if not modules:
-        return
-    if not is_for_here(job.lock):
-        job.reporter.detail(f"{', '.join(modules)} not imported: the lock is for another platform")
-        return
-    fault = import_family(environment, modules, environ=job.uv.environ)
-    job.clock.lap("import")
-    if fault is None:
-        return
-    kept = f"; {job.target.path} was left as it was" if job.target.exists else ""
-    torch = job.expected.get("torch", "").partition("+")[0]
-    raise VerificationError(
-        f"{fault.package} {job.expected[fault.package]} cannot be imported in the new environment, "
-        f"which was discarded{kept}",
-        causes=(fault.said,),
-        hints=(
-            f"Lock another torch, then build again: `gpuenv lock --profile {job.lock.inputs.profile} --upgrade "
-            f'--torch "!={torch}"`',
-        ),
-    )
-
-
-def _verified(verify: Callable[[Path], Report] | None, environment: Path, job: _Job) -> Report | None:
-    if verify is None:
-        return None
-    report = verify(environment)
-    job.clock.lap("verify")
+def _require_proof(report: Report, environment: Path, job: _Job) -> None:
     if report.verdict != "failed":
-        return report
+        return
     failed = [check for check in report.checks if check.status == "failed"]
     causes = [f"{check.title}: {check.cause or check.seen}" for check in failed]
     kept = keep_failed(environment, job.target, why=causes) if job.options.keep_failed else None

@@ -11,9 +11,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from gpuenv.environment.target import Target
+from gpuenv.errors import VerificationError
 from gpuenv.installed.places import find_python
 from gpuenv.knowledge import load
 from gpuenv.lock.model import Lock
+from gpuenv.report import Reporter
 from gpuenv.system.process import Ended, Limits, NotStarted, TimedOut, run
 
 DEADLINE = 300.0
@@ -92,3 +95,33 @@ def _ended(done: Ended | TimedOut) -> str:
     if done.returncode < 0 and sys.platform != "win32":
         how = f"the process was ended by {signal.Signals(-done.returncode).name}"
     return f"{how}: {last.strip()}" if last else how
+
+
+def require_imports(
+    environment: Path, lock: Lock, *, target: Target, environ: Mapping[str, str], reporter: Reporter
+) -> None:
+    """Import the family, whether or not a proof follows: a companion of another build is refused by nothing else.
+
+    ``target`` is where the environment will stand. Raises :class:`~gpuenv.errors.VerificationError`.
+    """
+    modules = modules_of(lock)
+    if not modules:
+        return
+    if not is_for_here(lock):
+        reporter.detail(f"{', '.join(modules)} not imported: the lock is for another platform")
+        return
+    fault = import_family(environment, modules, environ=environ)
+    if fault is None:
+        return
+    kept = f"; {target.path} was left as it was" if target.exists else ""
+    versions = {package.name: package.version for package in lock.packages}
+    torch = versions.get("torch", "").partition("+")[0]
+    raise VerificationError(
+        f"{fault.package} {versions[fault.package]} cannot be imported in the new environment, "
+        f"which was discarded{kept}",
+        causes=(fault.said,),
+        hints=(
+            f"Lock another torch, then build again: `gpuenv lock --profile {lock.inputs.profile} --upgrade "
+            f'--torch "!={torch}"`',
+        ),
+    )

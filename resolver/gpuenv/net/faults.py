@@ -27,9 +27,12 @@ class Fault(Exception):
     """Why one attempt failed. ``kind`` is stable; ``again`` tells how often another attempt makes sense, ``wait`` for
     how many seconds the server asked to be left alone."""
 
-    def __init__(self, kind: str, cause: str, hint: str, again: int, *, wait: float = 0.0) -> None:
+    def __init__(
+        self, kind: str, cause: str, hint: str, again: int, *, wait: float = 0.0, status: int | None = None
+    ) -> None:
         super().__init__(cause)
         self.kind, self.cause, self.hint, self.again, self.wait = kind, cause, hint, again, wait
+        self.status = status
 
     @property
     def lasting(self) -> bool:
@@ -39,7 +42,10 @@ class Fault(Exception):
     def error(self, where: Location) -> IndexUnreachableError:
         """The error that a person sees."""
         return IndexUnreachableError(
-            f"{where.netloc} cannot be used", causes=[redact(self.cause), f"address: {where}"], hints=[self.hint]
+            f"{where.netloc} cannot be used",
+            causes=[redact(self.cause), f"address: {where}"],
+            hints=[self.hint],
+            status=self.status,
         )
 
 
@@ -49,12 +55,16 @@ def of_status(status: int, where: Location, *, retry_after: str | None = None) -
     if status in _STATUS:
         words, hint = _STATUS[status]
         cause = words if status == 407 else f"{where.netloc} {words}"
-        return Fault(f"http-{status}", cause, hint, again, wait=wait)
+        return Fault(f"http-{status}", cause, hint, again, wait=wait, status=status)
     if status >= 500:
         cause = f"{where.netloc} answers with an error of its own ({status})"
-        return Fault(f"http-{status}", cause, _WAIT, again, wait=wait)
+        return Fault(f"http-{status}", cause, _WAIT, again, wait=wait, status=status)
     return Fault(
-        f"http-{status}", f"{where.netloc} answers with status {status}", "check the address of the index", again
+        f"http-{status}",
+        f"{where.netloc} answers with status {status}",
+        "check the address of the index",
+        again,
+        status=status,
     )
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from shlex import quote
 
-from gpuenv.environment.build import BuildOptions, Built, build
+from gpuenv.environment import build
+from gpuenv.environment.build import Staged
 from gpuenv.environment.interpreters import interpreter_for, require_interpreter
 from gpuenv.environment.target import check_target
 from gpuenv.errors import TargetError
@@ -18,24 +21,18 @@ from gpuenv.steps.context import Context
 from gpuenv.steps.downloads import from_store
 from gpuenv.steps.lock import Locked
 from gpuenv.steps.programs import interpreters_of, uv_of
-from gpuenv.steps.proof import Proof
 from gpuenv.steps.sources import uv_credentials, uv_environment
 
 
-def build_locked(
-    context: Context,
-    locked: Locked,
-    *,
-    target: Path,
-    proof: Proof | None,
-    deep: bool = False,
-    keep_failed: bool = False,
-) -> Built:
-    """Build beside ``target``, prove it by ``proof`` where there is one, swap it in; what the store keeps is taken."""
+@contextmanager
+def staged_environment(
+    context: Context, locked: Locked, *, target: Path, deep: bool = False, keep_failed: bool = False
+) -> Iterator[Staged]:
+    """Build beside ``target``, out of the store what it keeps; discarded unless it is swapped in."""
     wanted = locked.lock.inputs.target.python
     found = interpreter_for(wanted, interpreters_of(context, downloads=False))
     python = found or require_interpreter(wanted, interpreters_of(context, downloads=not context.offline))
-    built = build(
+    with build.staged_environment(
         locked.path,
         locked.lock,
         target=target,
@@ -43,8 +40,7 @@ def build_locked(
         uv=uv_of(context),
         state=context.state,
         reporter=context.reporter,
-        verify=proof,
-        options=BuildOptions(
+        options=build.BuildOptions(
             offline=context.offline,
             keep_failed=keep_failed,
             deep=deep,
@@ -52,12 +48,13 @@ def build_locked(
             python_downloads=python.path is None,
             extra_env=uv_environment(context) | uv_credentials(context),
         ),
-    )
-    context.reporter.say(
-        f"{'Replaced' if built.replaced else 'Built'} {target.name}: {len(locked.lock.packages)} packages, "
-        f"compared with the wheels' RECORD: {built.compared.words}"
-    )
-    return built
+    ) as staged:
+        yield staged
+    if staged.built is not None:
+        context.reporter.say(
+            f"{'Replaced' if staged.built.replaced else 'Built'} {target.name}: {len(locked.lock.packages)} packages, "
+            f"compared with the wheels' RECORD: {staged.built.compared.words}"
+        )
 
 
 def refuse_target(context: Context, target: Path) -> None:

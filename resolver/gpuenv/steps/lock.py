@@ -207,28 +207,31 @@ class Locked:
     written: bool
 
 
-def lock_for(context: Context, *, machine: TargetMachine, profile: Profile) -> Locked:
-    """Use the lock of the profile where it still answers the profile, else decide and lock.
+def existing_lock(context: Context, *, machine: TargetMachine, profile: Profile) -> Locked | None:
+    """The lock of the profile, where one stands there and still answers profile and options.
 
-    A lock that was made for another machine is refused with the reason, not replaced: it may be somebody's work.
+    One that was made for another machine is refused with the reason, not replaced: it may be somebody's work.
     """
     path = standing_path(context, profile, machine)
     shown = context.shown(path)
     lock = read_lock(path, shown=shown)
-    if lock is not None and still_meant(context, profile, lock):
-        refuse_other_machine(lock, in_scope(context, machine.facts), shown=shown, profile=profile)
-        context.reporter.say(
-            f"Using lockfile {shown}: torch {lock.decision.torch} for Python {lock.inputs.target.python}"
-        )
-        return Locked(path=path, shown=shown, lock=lock, decided=None, written=False)
-    if lock is not None:
+    if lock is None or not still_meant(context, profile, lock):
+        return None
+    refuse_other_machine(lock, in_scope(context, machine.facts), shown=shown, profile=profile)
+    context.reporter.say(f"Using lockfile {shown}: torch {lock.decision.torch} for Python {lock.inputs.target.python}")
+    return Locked(path=path, shown=shown, lock=lock, decided=None, written=False)
+
+
+def new_lock(context: Context, *, machine: TargetMachine, profile: Profile) -> Locked:
+    """Decide, and write the lock of what was decided."""
+    path = standing_path(context, profile, machine)
+    shown = context.shown(path)
+    before = read_lock(path, shown=shown)
+    if before is not None:
         context.reporter.say(f"Lockfile {shown} was made for other options: making it again")
-    decided, lock = decide_and_lock(
-        context,
-        machine=machine,
-        profile=profile,
-        how=LockRequest(previous=lock, single_source=lock is not None and lock.decision.single_source),
-    )
+    single_source = before is not None and before.decision.single_source
+    how = LockRequest(previous=before, single_source=single_source)
+    decided, lock = decide_and_lock(context, machine=machine, profile=profile, how=how)
     written = write_lock(path, lock)
     context.reporter.say(f"Wrote lockfile {shown}: {len(lock.packages)} packages")
     return Locked(path=path, shown=shown, lock=lock, decided=decided, written=written)

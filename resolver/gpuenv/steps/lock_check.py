@@ -87,8 +87,7 @@ def _link_state(http: Client, location: str) -> LinkState:
     try:
         part = http.part(location, "bytes=0-0", limit=1)
     except IndexUnreachableError as error:
-        refused = any(f"({status})" in cause for cause in error.causes for status in (403, 404, 410))
-        return "gone" if refused else "unknown"
+        return "gone" if error.status in (403, 404, 410) else "unknown"
     except PackageIndexError:
         return "unknown"
     return "answers" if part.status in (200, 206) else "unknown"

@@ -29,8 +29,7 @@ from gpuenv.verify.verification import run_verification
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proof:
-    """A verification that is ready to run. Calling it with a folder runs it there and writes the evidence.
-
+    """A verification that is ready to run.
     ``lock`` is ``None`` for an environment that gpuenv did not lock: then it is described, not compared.
     """
 
@@ -56,7 +55,8 @@ class Proof:
         failed = report.verdict == "failed" and self.failed_folder is not None
         return self.failed_folder if failed and self.failed_folder else self.folder
 
-    def __call__(self, environment: Path) -> Report:
+    def run(self, environment: Path) -> Report:
+        """Verify the environment that stands at a folder, and write the evidence."""
         machine = in_scope(self.context, self.machine.facts)
         facts = read_environment(environment)
         expected = expected_of(self.lock, machine, facts, lock_name=self.lock_name, profile=self.profile.name)

@@ -242,8 +242,8 @@ def test_what_is_cached_needs_no_room(workshop: Workshop) -> None:
 
 
 def test_a_lock_for_another_python_is_refused(workshop: Workshop) -> None:
-    from gpuenv.environment.build import build
     from gpuenv.environment.interpreters import running_interpreter
+    from support.workshop import build
 
     path, lock = workshop.lock([alpha()])
     lock = replace(lock, inputs=replace(lock.inputs, target=replace(lock.inputs.target, python="3.8")))

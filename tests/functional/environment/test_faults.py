@@ -335,9 +335,9 @@ def test_a_changed_download_is_refused_even_when_checks_are_switched_off(worksho
 
 
 def test_an_interpreter_that_is_gone(workshop: Workshop) -> None:
-    from gpuenv.environment.build import build
     from gpuenv.environment.interpreters import running_interpreter
     from gpuenv.errors import InterpreterError
+    from support.workshop import build
 
     path, lock = workshop.lock([alpha()])
     gone = replace(running_interpreter(), path=workshop.folder / "python3.12")

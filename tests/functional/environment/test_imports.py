@@ -9,12 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from gpuenv.environment.build import build
 from gpuenv.environment.imports import import_family
 from gpuenv.environment.interpreters import running_interpreter
 from gpuenv.errors import VerificationError
 from support.wheels import BuiltWheel, build_wheel, companion_wheel, torch_wheel
-from support.workshop import Workshop, torch
+from support.workshop import Workshop, build, torch
 
 ANY = "py3-none-any"
 TORCH = torch_wheel("2.15.0", "cu132", local=False, tag=ANY)

@@ -73,7 +73,7 @@ def data(outcome: CreateOutcome) -> dict[str, object]:
         ],
         "because": list(decision.because),
         "fetched": list(outcome.built.fetched),
-        "seconds": {name: round(value, 3) for name, value in outcome.built.seconds},
+        "seconds": {name: round(value, 3) for name, value in outcome.built.seconds.items()},
         "verification": None if outcome.built.report is None else report_data(outcome.built.report),
         "evidence": outcome.evidence,
     }
