@@ -129,7 +129,7 @@ class PackageIndexError(GpuenvError):
 
 
 class IndexUnreachableError(PackageIndexError):
-    """An index did not answer, or answered with a refusal; ``status`` is that of its answer, where there was one."""
+    """An index did not answer, or answered with a refusal."""
 
     code = "index-unreachable"
 
@@ -138,6 +138,7 @@ class IndexUnreachableError(PackageIndexError):
     ) -> None:
         super().__init__(message, causes=causes, hints=hints)
         self.status = status
+        """Of the index's answer; ``None`` where there was none."""
 
 
 class OfflineError(PackageIndexError):
