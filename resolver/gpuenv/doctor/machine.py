@@ -54,7 +54,7 @@ def _system(machine: Machine) -> Finding:
     where += ["WSL"] if machine.wsl else []
     where += ["container"] if machine.container else []
     summary = ", ".join(text for text in where if text)
-    if machine.libc is not None and machine.libc.startswith("musl"):
+    if machine.libc_family == "musl":
         return Finding(
             subject="system",
             severity="error",

@@ -124,7 +124,7 @@ def _python_fits(dist: Distribution, version: str) -> bool:
 def _tags(facts: EnvironmentFacts, machine: Machine | None) -> frozenset[object]:
     """Tags that fit; empty where that cannot be said here (another libc, a free-threaded interpreter, conda)."""
     plain = facts.site is not None and not facts.site.parent.name.endswith("t") and facts.python_version
-    known = machine is not None and (machine.os == "windows" or (machine.libc or "").startswith("glibc"))
+    known = machine is not None and (machine.os == "windows" or machine.libc_family == "glibc")
     if machine is None or not known or not plain or facts.kind not in ("gpuenv", "venv"):
         return frozenset()
     return frozenset(target_tags(_target(machine, facts.python_version)))

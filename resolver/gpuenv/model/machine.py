@@ -111,6 +111,12 @@ class Machine:
     sources: tuple[tuple[str, str], ...] = ()
 
     @property
+    def libc_family(self) -> str | None:
+        """``"glibc"`` or ``"musl"``; ``None`` where there is none, or none that is known."""
+        libc = Libc.parse(self.libc)
+        return libc and libc.family
+
+    @property
     def driver_os(self) -> Os:
         """The system whose driver numbers count: inside WSL the driver is the Windows host's, and numbered so."""
         return "windows" if self.wsl else self.os

@@ -42,14 +42,14 @@ def decide(
     wheel of the catalog ends in ``accepted`` or ``rejected`` of the answer. The same arguments give the same answer, in
     any order of the catalog.
     """
-    mismatch = fits(profile, machine, request, knowledge)
-    if mismatch is not None:
-        return _mismatched(mismatch, catalog)
+    if (mismatch := fits(profile, machine, request, knowledge)) is not None:
+        return mismatched(mismatch, catalog)
     problem = prepare(machine, profile, request, knowledge)
     return choose(evaluate(problem, filter_wheels(problem, catalog), facts))
 
 
-def _mismatched(mismatch: ProfileMismatch, catalog: Catalog) -> NoDecision:
+def mismatched(mismatch: ProfileMismatch, catalog: Catalog) -> NoDecision:
+    """Refuse every wheel, because the profile is not for the machine."""
     verdicts = Verdicts()
     for wheel in distinct(catalog.wheels):
         verdicts.refuse(wheel, Refusal("excluded", "not looked at: profile and machine do not go together"))

@@ -102,7 +102,7 @@ def _no_platform(evaluation: Evaluation) -> Explanation:
         newest: dict[str, str] = {}
         for row in libc:
             newest.setdefault(row.detail, row.candidate)
-        newer = "a newer glibc" if (machine.libc or "").startswith("glibc") else "glibc"
+        newer = "a newer glibc" if machine.libc_family == "glibc" else "glibc"
         return Explanation(
             summary=f"no torch wheel runs with {machine.libc or 'an unknown libc'}",
             causes=tuple(f"{candidate}: {detail}" for detail, candidate in newest.items())[:_CAUSES],

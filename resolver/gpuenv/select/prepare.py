@@ -40,9 +40,8 @@ def _constraints(profile: Profile, request: Request, knowledge: Knowledge) -> Co
     required: set[str] = set()
     optional: set[str] = set()
     others: list[str] = []
-    for text, is_required in [(each, True) for each in profile.packages] + [
-        (each, False) for each in profile.optional_packages
-    ]:
+    asked = ((profile.packages, required), (profile.optional_packages, optional), (request.pins, required))
+    for text, companions in ((text, companions) for texts, companions in asked for text in texts):
         requirement = Requirement(text)
         project = canonicalize_name(requirement.name)
         if project not in knowledge.family:
@@ -50,13 +49,7 @@ def _constraints(profile: Profile, request: Request, knowledge: Knowledge) -> Co
             continue
         versions.setdefault(project, []).append(requirement.specifier)
         if project != "torch":
-            (required if is_required else optional).add(project)
-    for text in request.pins:
-        requirement = Requirement(text)
-        project = canonicalize_name(requirement.name)
-        versions.setdefault(project, []).append(requirement.specifier)
-        if project != "torch":
-            required.add(project)
+            companions.add(project)
     if request.torch:
         versions.setdefault("torch", []).append(_specifier(request.torch))
     return Constraints(

@@ -10,7 +10,7 @@ from gpuenv.model.decision import Decision, NoDecision, Question, Questions
 from gpuenv.model.machine import Machine
 from gpuenv.model.profile import Profile
 from gpuenv.model.wheel import Catalog, WheelContents
-from gpuenv.select.decide import choose, decide
+from gpuenv.select.decide import choose, mismatched
 from gpuenv.select.evaluation import Filtered, evaluate, filter_wheels
 from gpuenv.select.prepare import prepare
 from gpuenv.select.request import Request, fits
@@ -35,10 +35,8 @@ def settle(
     ``nightly`` is told why the stable wheels do not suffice, and loads a catalog with the nightly pages too; it is
     called at most once, and only where the profile allows nightlies. Ends: every question is put once.
     """
-    if fits(profile, machine, request, knowledge) is not None:
-        answer = decide(machine, profile, catalog, facts, request, knowledge)
-        assert isinstance(answer, NoDecision)
-        return answer, catalog
+    if (mismatch := fits(profile, machine, request, knowledge)) is not None:
+        return mismatched(mismatch, catalog), catalog
     known = dict(facts)
     unanswered = dict(request.unanswered)
     filtered: Filtered | None = None
