@@ -37,12 +37,14 @@ def test_what_bends_results_is_not_passed_on_and_is_named() -> None:
         "NCCL_NVLS_ENABLE": "0",
         "NVSHMEM_DISABLE_NVLS": "1",
         "TORCH_SYMM_MEM_DISABLE_MULTICAST": "1",
+        "ATEN_CPU_CAPABILITY": "avx2",
         "EDITOR": "vi",
     }
     kept = scrub(environ, scratch="/scratch")
     assert {name for name in environ if name in kept and kept[name] == environ[name]} == {
         "PATH",
         "CUDA_VISIBLE_DEVICES",
+        "ATEN_CPU_CAPABILITY",
         "NCCL_NVLS_ENABLE",
         "NVSHMEM_DISABLE_NVLS",
         "TORCH_SYMM_MEM_DISABLE_MULTICAST",
