@@ -27,8 +27,8 @@ def lines_of(value: dict[str, Any], *, within: float | None, gpus: int) -> Itera
     absent = {"samples_per_second": 0.0, "peak_memory_bytes": 0}
     eager, graph = runs.get("eager", absent), runs.get("graph", absent)
     rate = eager["samples_per_second"]
-    # Launching kernels is the host's work: 130 to 272 on hosts of H100 and H200, with the same code. What is promised is
-    # the reference run, and that the card itself is fast: the graph's rate below.
+    # Launching kernels is the host's work: 130 to 272 on hosts of H100 and H200, with the same code. What is promised
+    # is the reference run, and that the card itself is fast: the graph's rate below.
     yield (
         rate >= REFERENCE_RATE,
         f"step by step at least the {REFERENCE_RATE} samples/s of the reference run: {rate:.1f}",

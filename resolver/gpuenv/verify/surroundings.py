@@ -13,8 +13,8 @@ KEPT = frozenset(
         "TORCH_SYMM_MEM_DISABLE_MULTICAST", "ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA",
     }
 )  # fmt: skip
-"""``CUDA_VISIBLE_DEVICES`` is kept on purpose, and so is what limits the processor's instructions: every program of this
-user will see them, so they belong to the verdict."""
+"""``CUDA_VISIBLE_DEVICES`` is kept on purpose, and so is what limits the processor's instructions: every program of
+this user will see them, so they belong to the verdict."""
 KEPT_PREFIXES = ("LC_", "NCCL_", "NVSHMEM_")
 """Switches of the communication libraries protect shared machines (NVLink multicast, network interfaces)."""
 TELLING = ("PYTHON", "LD_", "CUDA", "CUBLAS", "CUDNN", "NVIDIA_", "PYTORCH_", "TORCH", "TRITON_")
