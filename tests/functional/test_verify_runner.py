@@ -46,22 +46,23 @@ def _gone(pid: int) -> bool:
 
 
 def test_what_a_process_says_arrives_in_order(tmp_path: Path) -> None:
-    second = _say("b", ', "x": 1')
-    ended, heard = _run(_job(tmp_path, "one", f"{_say('a')}; {second}; echo oh >&2"))
-    assert [(m.job, m.event, m.at) for m in heard] == [("one", "a", 0.5), ("one", "b", 0.5)]
-    assert heard[1].whole("x") == 1
+    second = _say("no-device", ', "found": 1')
+    ended, heard = _run(_job(tmp_path, "one", f"{_say('profiling')}; {second}; echo oh >&2"))
+    assert [(m.job, m.event, m.at) for m in heard] == [("one", "profiling", 0.5), ("one", "no-device", 0.5)]
+    assert heard[1].whole("found") == 1
     assert (ended["one"].ending, ended["one"].status, ended["one"].words) == ("exited", 0, ("oh",))
-    assert ended["one"].last == "b"
+    assert ended["one"].last == "no-device"
 
 
 @pytest.mark.parametrize(("body", "ending", "status"), [("kill -9 $$", "signal", 9), ("exit 7", "exited", 7)])
 def test_how_it_ended_is_told(tmp_path: Path, body: str, ending: str, status: int) -> None:
-    ended, _ = _run(_job(tmp_path, "one", f"{_say('step')}; {body}"))
-    assert (ended["one"].ending, ended["one"].status, ended["one"].last) == (ending, status, "step")
+    ended, _ = _run(_job(tmp_path, "one", f"{_say('profiling')}; {body}"))
+    assert (ended["one"].ending, ended["one"].status, ended["one"].last) == (ending, status, "profiling")
 
 
 def test_silence_ends_a_process_that_ignores_polite_signals_and_its_children(tmp_path: Path) -> None:
-    body = f"trap '' TERM INT HUP; sleep 600 & echo $! > {tmp_path}/child; {_say('step')}; while :; do sleep 600; done"
+    deaf = f"trap '' TERM INT HUP; sleep 600 & echo $! > {tmp_path}/child"
+    body = f"{deaf}; {_say('profiling')}; while :; do sleep 600; done"
     ended, _ = _run(_job(tmp_path, "one", body), silence=3.0)
     assert ended["one"].ending == "silence"
     assert not ended["one"].stuck
@@ -69,7 +70,7 @@ def test_silence_ends_a_process_that_ignores_polite_signals_and_its_children(tmp
 
 
 def test_the_deadline_holds_against_a_process_that_never_falls_silent(tmp_path: Path) -> None:
-    ended, heard = _run(_job(tmp_path, "one", f"while :; do {_say('step')}; sleep 0.05; done"), deadline=3.0)
+    ended, heard = _run(_job(tmp_path, "one", f"while :; do {_say('profiling')}; sleep 0.05; done"), deadline=3.0)
     assert ended["one"].ending == "deadline"
     assert heard
 
@@ -82,12 +83,24 @@ def test_a_child_that_keeps_the_pipes_open_does_not_keep_us(tmp_path: Path) -> N
 
 
 def test_what_is_no_event_is_kept_as_words(tmp_path: Path) -> None:
-    body = (
-        f"""echo 'Hello'; echo '[1]'; echo '{{"no": 1}}'; head -c 3000000 /dev/zero | tr '\\0' x; echo; {_say("a")}"""
-    )
+    noise = """echo 'Hello'; echo '[1]'; echo '{"no": 1}'; head -c 3000000 /dev/zero | tr '\\0' x; echo"""
+    body = f"{noise}; {_say('profiling')}"
     ended, heard = _run(_job(tmp_path, "one", body))
-    assert [message.event for message in heard] == ["a"]
+    assert [message.event for message in heard] == ["profiling"]
     assert ended["one"].words[0] == "not an event: 'Hello'"
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        (_say("sead"), "there is no event sead"),
+        (_say("seed", ', "sead": 1, "loss": 2.0'), "the event seed holds an unknown value sead"),
+        (_say("seed", ', "loss": 2.0'), "the event seed holds no value seed"),
+    ],
+)
+def test_a_misspelled_event_or_key_fails_the_job(tmp_path: Path, said: str, why: str) -> None:
+    _, heard = _run(_job(tmp_path, "one", said))
+    assert [(message.event, message.text("message")) for message in heard] == [("failed", why)]
 
 
 def test_words_without_end_are_bounded(tmp_path: Path) -> None:
@@ -99,7 +112,7 @@ def test_words_without_end_are_bounded(tmp_path: Path) -> None:
 def test_the_timed_job_waits_for_the_others(tmp_path: Path) -> None:
     order = tmp_path / "order"
     timed = f"{_say('waiting')}; read line; echo timed >> {order}; {_say('resumed')}"
-    other = f"sleep 0.7; echo other >> {order}; {_say('a')}"
+    other = f"sleep 0.7; echo other >> {order}; {_say('profiling')}"
     # Waiting is no silence: the other job takes longer than the watchdog would allow.
     ended, _ = _run(_job(tmp_path, "timed", timed, waits=True), _job(tmp_path, "other", other), silence=5.0)
     assert order.read_text().split() == ["other", "timed"]
@@ -120,7 +133,7 @@ def test_an_interpreter_that_does_not_start_is_an_ending(tmp_path: Path) -> None
 
 
 def test_an_interruption_leaves_no_process_behind(tmp_path: Path) -> None:
-    body = f"sleep 600 & echo $! > {tmp_path}/child; {_say('step')}; sleep 600"
+    body = f"sleep 600 & echo $! > {tmp_path}/child; {_say('profiling')}; sleep 600"
 
     def interrupt(message: Message) -> None:
         raise KeyboardInterrupt

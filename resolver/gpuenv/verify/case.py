@@ -68,7 +68,7 @@ class Case:
             for gpu in self.machine.gpus
         )
         message = self.seen.first("devices", job="training")
-        if message is None or self.job is None or not isinstance(message.values.get("visible"), str):
+        if message is None or self.job is None or not isinstance(message.value("visible"), str):
             return scope
         shown = {str(row.get("uuid")) for row in message.rows("devices")}
         return tuple(gpu for gpu in scope if plain_uuid(gpu.uuid) in shown) or scope

@@ -151,7 +151,7 @@ def devices(case: Case) -> Check:
     if problem is not None:
         words = seen or message.text("message") or "no device"
         return case.check("devices", title, "failed", seen=words, expected=expected, cause=problem, seconds=seconds)
-    visible = message.values.get("visible")
+    visible = message.value("visible")
     if isinstance(visible, str) and len(rows) < len(case.machine.gpus):
         if case.job is not None:
             seen += f"; {case.job.place} was given these ({len(rows)} of {len(case.machine.gpus)} GPUs)"
@@ -163,7 +163,7 @@ def devices(case: Case) -> Check:
 
 
 def _device_problems(case: Case, message: Message, rows: tuple[Mapping[str, object], ...]) -> Iterator[Cause]:
-    visible = message.values.get("visible")
+    visible = message.value("visible")
     found = {str(row.get("uuid")): row for row in rows}
     scope = case.gpus()
     missing = [gpu for gpu in scope if plain_uuid(gpu.uuid) not in found]

@@ -157,7 +157,7 @@ def training(case: Case, job: str, suffix: str) -> Check:
     seen = f"loss {losses[0]:.3f} → {losses[-1]:.3f} in {len(losses)} steps of {eager.batch_size} samples, "
     seen += f"{eager.samples_per_second:.1f} samples/s after warm-up, {eager.precision}, {eager.device}"
     others = [(m.whole("seed"), _number(m, "loss")) for m in case.seen.all("seed", job=job)]
-    if (end := case.seen.first("trained", job=job)) is not None and "scale" in end.values:
+    if (end := case.seen.first("trained", job=job)) is not None and end.value("scale") is not None:
         seen += f", gradients scaled by {end.number('scale'):g}, steps skipped by overflow: {end.whole('skipped')}"
     seen += f"; sized: {size.words}" if size.words else ""
     if others:

@@ -92,7 +92,7 @@ def _facts(case: Case) -> tuple[tuple[str, str], ...]:
         )
     if (seen := case.seen.first("devices", job="training")) is not None:
         for name in ("cudnn", "nccl"):
-            if value := seen.values.get(name):
+            if value := seen.value(name):
                 facts[name] = str(value)
         if case.gpu:
             facts["cuda start seconds"] = f"{seen.number('seconds') or 0.0:.2f}"

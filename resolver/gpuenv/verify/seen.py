@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from gpuenv.verify.events import EVENTS
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
@@ -15,38 +17,45 @@ class Message:
     at: float
     values: Mapping[str, object]
 
+    def value(self, key: str) -> object:
+        """Return a value, ``None`` where the event came without it; raises ``KeyError`` where it never holds it."""
+        event = EVENTS[self.event]
+        if key not in event.always and key not in event.sometimes:
+            raise KeyError(f"the event {self.event} never holds {key}")
+        return self.values.get(key)
+
     def text(self, key: str) -> str:
         """Return a text, empty where there is none."""
-        value = self.values.get(key)
+        value = self.value(key)
         return value if isinstance(value, str) else ""
 
     def number(self, key: str) -> float | None:
         """Return a number; ``nan`` and ``inf`` travel as words and come back as such."""
-        return as_number(self.values.get(key))
+        return as_number(self.value(key))
 
     def whole(self, key: str) -> int:
         """Return a whole number, 0 where there is none."""
-        value = self.values.get(key)
+        value = self.value(key)
         return value if isinstance(value, int) and not isinstance(value, bool) else 0
 
     def flag(self, key: str) -> bool:
         """Return a yes or no; anything else is no."""
-        return self.values.get(key) is True
+        return self.value(key) is True
 
     def rows(self, key: str) -> tuple[Mapping[str, object], ...]:
         """Return the objects of a list."""
-        value = self.values.get(key)
+        value = self.value(key)
         return tuple(item for item in value if isinstance(item, dict)) if isinstance(value, list) else ()
 
     def numbers(self, key: str) -> tuple[float, ...]:
         """Return the numbers of a list."""
-        value = self.values.get(key)
+        value = self.value(key)
         found = (as_number(item) for item in value) if isinstance(value, list) else ()
         return tuple(item for item in found if item is not None)
 
     def table(self, key: str) -> Mapping[str, object]:
         """Return an object, empty where there is none."""
-        value = self.values.get(key)
+        value = self.value(key)
         return value if isinstance(value, dict) else {}
 
 

@@ -1,0 +1,76 @@
+"""What the payload's events are made of: every key that each of them may hold, and those that it always holds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One kind of event. ``always`` and ``sometimes`` are the names of its values, apart by spaces."""
+
+    always: frozenset[str]
+    sometimes: frozenset[str]
+
+
+def _event(always: str = "", sometimes: str = "") -> Event:
+    return Event(frozenset(always.split()), frozenset(sometimes.split()))
+
+
+EVENTS: Mapping[str, Event] = {
+    "started": _event("task python executable"),
+    "importing": _event("module"),
+    "torch": _event("version cuda hip git seconds file threads python"),
+    "package": _event("project module version message", "seconds"),
+    "threads": _event("chosen seconds"),
+    "starting-cuda": _event("", "jit_disabled"),
+    "driver": _event("loaded message path status devices", "cuda"),
+    "ptx": _event("device attempts"),
+    "devices": _event("available devices visible", "count message architectures cudnn nccl bf16 seconds processor"),
+    "no-device": _event("found", "rank"),
+    "kernel": _event("device uuid name message"),
+    "sized": _event("model steps wished step_seconds threads left"),
+    "left-out": _event("what step_seconds steps left"),
+    "training": _event("model parameters device precision wanted batch_size tokens samples steps seed vocabulary"),
+    "step": _event("run step loss seconds memory"),
+    "trained": _event("run seconds memory", "moved bytes elsewhere tensors skipped scale capture"),
+    "seed": _event("seed loss"),
+    "graph-failed": _event("message"),
+    "profiling": _event(),
+    "profile": _event("message kernels", "device_seconds operators groups longest"),
+    "compiling": _event("device"),
+    "compiled": _event("device message error", "bound seconds"),
+    "language": _event("entropy fingerprint steps"),
+    "curve": _event("device precision losses"),
+    "family": _event("device family type rule error bound message", "part beyond wrong elements rms rms_bound"),
+    "progress": _event("of done total"),
+    "speed": _event("kind type size device", "tflops gigabytes"),
+    "joined": _event("rank world device"),
+    "sum": _event("rank elements type wrong"),
+    "parallel-step": _event("rank error tensors gradients"),
+    "pair": _event("source target peer wrong"),
+    "waiting": _event(),
+    "resumed": _event(),
+    "warning": _event("kind message"),
+    "failed": _event("kind message where"),
+    "finished": _event(),
+}
+
+
+def fault_of(name: str, values: Mapping[str, object]) -> str:
+    """Say what keeps an event from being one of the above; empty where nothing does.
+
+    >>> fault_of("seed", {"sead": 1, "loss": 2.0})
+    'the event seed holds an unknown value sead'
+    >>> fault_of("seed", {"loss": 2.0})
+    'the event seed holds no value seed'
+    """
+    event = EVENTS.get(name)
+    if event is None:
+        return f"there is no event {name}"
+    for key in sorted(values.keys() - event.always - event.sometimes):
+        return f"the event {name} holds an unknown value {key}"
+    for key in sorted(event.always - values.keys()):
+        return f"the event {name} holds no value {key}"
+    return ""
