@@ -18,7 +18,7 @@ from gpuenv.knowledge.scheduler import schedulers
 from gpuenv.machine.checkup import Checkup
 from gpuenv.machine.conclusion import conclude
 from gpuenv.machine.cuda import CudaAnswer
-from gpuenv.machine.detect import Detection
+from gpuenv.machine.detection import Detection
 from gpuenv.machine.linux import Host, Module, OtherGpu, PciGpu
 from gpuenv.machine.nvml import NvmlAnswer, NvmlFailure, NvmlGpu
 from gpuenv.machine.problem import Evidence, Remains

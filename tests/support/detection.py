@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from gpuenv.machine.detect import Detection, detect
+from gpuenv.machine.detect import detect
+from gpuenv.machine.detection import Detection
 from support.trees import Tree
 
 INIT = "nvmlInitWithFlags"

@@ -17,6 +17,7 @@ from gpuenv.installed.environment import EnvironmentFacts, read_environment
 from gpuenv.lock.model import Lock
 from gpuenv.machine import detect
 from gpuenv.machine.checkup import check_up
+from gpuenv.machine.detection import Detection
 from gpuenv.machine.file import failure_in, parse_machine
 from gpuenv.steps.context import Context, Outcome
 from gpuenv.steps.lock import FOLDER, read_lock
@@ -55,7 +56,7 @@ def run(context: Context, *, environment: Path | None, deep: bool = False) -> Do
     )
 
 
-def _here(context: Context) -> tuple[detect.Detection, list[Finding]]:
+def _here(context: Context) -> tuple[Detection, list[Finding]]:
     """Look at this machine and this session, and at what only a diagnosis looks at."""
     environ = context.environ
     detection = detect.detect(environ=environ)
@@ -64,14 +65,14 @@ def _here(context: Context) -> tuple[detect.Detection, list[Finding]]:
     return detection, [*findings, *diagnose_session(environ)]
 
 
-def _sent(context: Context) -> tuple[detect.Detection, list[Finding]]:
+def _sent(context: Context) -> tuple[Detection, list[Finding]]:
     """Take the machine from a file, as `gpuenv detect --json` printed it there, a failure included.
 
     Neither the session nor what only a closer look tells is in it, so that nothing is said of them.
     """
     text = machine_text(context)
     machine = parse_machine(text, origin=str(context.options.machine), failed=True)
-    detection = detect.Detection(machine=complete(machine), problem=failure_in(text))
+    detection = Detection(machine=complete(machine), problem=failure_in(text))
     return detection, list(diagnose_machine(detection, knowledge=tables.load()))
 
 
@@ -89,9 +90,7 @@ def _none(context: Context, target: Path, error: UsageError) -> Finding:
     )
 
 
-def _environment(
-    context: Context, facts: EnvironmentFacts, detection: detect.Detection, *, deep: bool
-) -> tuple[Finding, ...]:
+def _environment(context: Context, facts: EnvironmentFacts, detection: Detection, *, deep: bool) -> tuple[Finding, ...]:
     lock, path = _lock_of(context, facts)
     examination = examine(
         facts,

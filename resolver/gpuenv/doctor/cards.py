@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from gpuenv.doctor.finding import By, Finding
 from gpuenv.machine.checkup import Checkup
 from gpuenv.machine.cuda import CudaAnswer
-from gpuenv.machine.detect import Detection
+from gpuenv.machine.detection import Detection
 from gpuenv.machine.linux import Host
 from gpuenv.machine.nvml import NvmlGpu
 from gpuenv.machine.problem import keeper

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import Literal
 
@@ -33,13 +32,3 @@ class Finding:
 def worst_first(findings: list[Finding]) -> tuple[Finding, ...]:
     """Errors, then warnings, then what is in order; within these as they were found."""
     return tuple(sorted(findings, key=lambda finding: _ORDER[finding.severity]))
-
-
-def command_in(hint: str) -> str:
-    """The command inside a hint, or the hint itself where it holds none.
-
-    >>> command_in("Reboot: `sudo reboot`")
-    'sudo reboot'
-    """
-    match = re.search(r"`([^`]+)`", hint)
-    return match[1] if match else hint

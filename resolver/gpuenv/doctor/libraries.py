@@ -11,7 +11,7 @@ from typing import Any
 from gpuenv.doctor.finding import By, Finding
 from gpuenv.knowledge.rules import compare_drivers
 from gpuenv.machine.checkup import Checkup
-from gpuenv.machine.detect import Detection
+from gpuenv.machine.detection import Detection
 from gpuenv.machine.notes import foreign_libcuda, is_stub
 from gpuenv.machine.origin import Origin
 from gpuenv.model.machine import Gpu

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from gpuenv.doctor.cards import diagnose_cards, diagnose_start, doer
-from gpuenv.doctor.finding import By, Finding, command_in, worst_first
+from gpuenv.doctor.finding import By, Finding, worst_first
 from gpuenv.doctor.job import MASK, diagnose_job
 from gpuenv.doctor.libraries import diagnose_libraries
 from gpuenv.knowledge.base import Knowledge
 from gpuenv.knowledge.rules import compare_drivers
 from gpuenv.machine.checkup import Checkup
-from gpuenv.machine.detect import Detection
-from gpuenv.machine.problem import DriverProblem
+from gpuenv.machine.detection import Detection
+from gpuenv.machine.problem import CommandHint, DriverProblem
 from gpuenv.model.machine import ComputeCapability, Machine
 
 
@@ -74,7 +74,7 @@ def _of_problem(subject: str, problem: DriverProblem) -> Finding:
         severity="error",
         summary=problem.summary,
         detail="; ".join(problem.causes),
-        fix=command_in(hint) if mine else hint,
+        fix=hint.command if mine and isinstance(hint, CommandHint) else hint,
         by="yourself" if problem.by == "you" else problem.by,
         check="`gpuenv doctor` no longer names it",
     )

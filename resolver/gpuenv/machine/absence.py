@@ -7,7 +7,7 @@ import re
 from gpuenv.knowledge.scheduler import NO_DEVICE
 from gpuenv.machine.linux import Host
 from gpuenv.machine.nvml import NvmlFailure
-from gpuenv.machine.problem import CPU, DriverProblem, Evidence, Remains, keeper, traces
+from gpuenv.machine.problem import CPU, CommandHint, DriverProblem, Evidence, Remains, keeper, traces
 
 OUT_OF_REACH = (None, 4, 6, 9, 17, 28, 999)
 """What NVML answers where the devices are there and this process may not touch them; ``None``: it counts no GPU."""
@@ -49,7 +49,7 @@ def unseen(evidence: Evidence) -> DriverProblem:
         ),
         hints=(_start_with_gpu(evidence),)
         if contained
-        else ("Let this process see /sys and /dev, and look again: `gpuenv doctor`",),
+        else (CommandHint("Let this process see /sys and /dev, and look again", "gpuenv doctor"),),
         options=(
             CPU,
             "Or say what the machine is, as `gpuenv detect --json` prints it elsewhere: `--machine machine.json`",
@@ -96,9 +96,9 @@ def _start_with_gpu(evidence: Evidence) -> str:
     """How a container of this runtime is started with its host's GPUs, as far as it can be told which runtime it is."""
     mark = evidence.host.container_by if evidence.host is not None else ""
     if "singularity" in mark:
-        return "Start the container with the GPU: `apptainer exec --nv IMAGE COMMAND`"
+        return CommandHint("Start the container with the GPU", "apptainer exec --nv IMAGE COMMAND")
     if "containerenv" in mark or "libpod" in mark:
-        return "Start the container with the GPU: `podman run --device nvidia.com/gpu=all IMAGE`"
+        return CommandHint("Start the container with the GPU", "podman run --device nvidia.com/gpu=all IMAGE")
     if "kubernetes" in mark:
         return "Start the container with the GPU: a limit `nvidia.com/gpu: 1` on it"
     return (
@@ -121,7 +121,7 @@ def compute_library_missing(evidence: Evidence, failure: NvmlFailure) -> DriverP
         else (
             "Install the driver's CUDA library, of the same version as the driver (Ubuntu: the libnvidia-compute "
             "package of that branch; Debian: libcuda1)",
-            "Then look again: `gpuenv doctor`",
+            CommandHint("Then look again", "gpuenv doctor"),
         )
     )
     return DriverProblem(
@@ -146,10 +146,10 @@ def version_unknown(evidence: Evidence) -> DriverProblem:
             *((f"nvidia-smi: {smi.failure or 'gave no version'}",) if smi is not None else ()),
             *(() if host is None or wsl else ("no version in /sys/module/nvidia and /proc/driver/nvidia",)),
         ),
-        hints=("In Windows, restart WSL: `wsl --shutdown`",)
+        hints=(CommandHint("In Windows, restart WSL", "wsl --shutdown"),)
         if wsl
-        else ("Read what the driver complains of: `sudo dmesg | grep -i nvrm`",),
-        options=("Or write the version into a machine file by hand: `--machine machine.json`",),
+        else (CommandHint("Read what the driver complains of", "sudo dmesg | grep -i nvrm"),),
+        options=(CommandHint("Or write the version into a machine file by hand", "--machine machine.json"),),
         by="you" if wsl else keeper(evidence),
     )
 
@@ -162,8 +162,8 @@ def mig_empty(evidence: Evidence, names: tuple[str, ...]) -> DriverProblem:
         summary=f"{', '.join(names)}: MIG mode is on and no MIG device exists, so CUDA finds nothing",
         causes=("nvmlDeviceGetMigDeviceHandleByIndex found no device",),
         hints=(
-            "Make the whole GPU one MIG device: `sudo nvidia-smi mig -cgi 0 -C`",
-            "Or switch MIG off: `sudo nvidia-smi -mig 0`",
+            CommandHint("Make the whole GPU one MIG device", "sudo nvidia-smi mig -cgi 0 -C"),
+            CommandHint("Or switch MIG off", "sudo nvidia-smi -mig 0"),
         ),
     )
 
@@ -179,7 +179,7 @@ def library_missing(evidence: Evidence) -> DriverProblem:
             kind="library-broken",
             summary="the driver's library libnvidia-ml.so.1 is found and cannot be loaded",
             causes=(*loader, *_places(remains)),
-            hints=("Reinstall the driver's packages, and look again: `gpuenv doctor`",),
+            hints=(CommandHint("Reinstall the driver's packages, and look again", "gpuenv doctor"),),
             by=keeper(evidence),
         )
     if host.tegra:
@@ -210,7 +210,7 @@ def library_missing(evidence: Evidence) -> DriverProblem:
 
 def _bring_library(host: Host) -> str:
     if host.wsl:
-        return "Update the NVIDIA driver in Windows, then restart WSL: `wsl --shutdown`"
+        return CommandHint("Update the NVIDIA driver in Windows, then restart WSL", "wsl --shutdown")
     if host.container:
         return (
             "Start the container through the NVIDIA Container Toolkit, which mounts the library: "
@@ -241,9 +241,9 @@ def library_outdated(evidence: Evidence, failure: NvmlFailure) -> DriverProblem:
         else f"{library} lacks the functions that every supported driver has",
         causes=(str(failure),),
         hints=(
-            "Take the toolkit's stubs folder out of LD_LIBRARY_PATH: `unset LD_LIBRARY_PATH`"
+            CommandHint("Take the toolkit's stubs folder out of LD_LIBRARY_PATH", "unset LD_LIBRARY_PATH")
             if stub
-            else "Update the driver, and look again: `gpuenv doctor`",
+            else CommandHint("Update the driver, and look again", "gpuenv doctor"),
         ),
     )
 
@@ -257,7 +257,7 @@ def _jetson(host: Host, loader: tuple[str, ...]) -> DriverProblem:
             "A Jetson's driver and CUDA come with its JetPack, and before JetPack 7 only NVIDIA's own wheels run: name "
             "the index that has them for your JetPack: `--torch-index BASE`",
         ),
-        options=("Say what the machine is in a machine file: `--machine machine.json`",),
+        options=(CommandHint("Say what the machine is in a machine file", "--machine machine.json"),),
     )
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from gpuenv.machine import cuda
 from gpuenv.machine.cuda import CudaAnswer
-from gpuenv.machine.detect import Detection
+from gpuenv.machine.detection import Detection
 from gpuenv.machine.origin import CdiSpec, Origin, cdi_specs, origin_of
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from gpuenv.knowledge import scheduler
 from gpuenv.machine import absence, diagnosis, linux, nvml, smi, windows
-from gpuenv.machine.detect import Detection
+from gpuenv.machine.detection import Detection
 from gpuenv.machine.linux import Host
 from gpuenv.machine.merge import Found, merge
 from gpuenv.machine.notes import notes_of

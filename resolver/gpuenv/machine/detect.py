@@ -9,17 +9,13 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from gpuenv.errors import DriverError, MachineError
 from gpuenv.machine import nvml
+from gpuenv.machine.detection import Detection
 from gpuenv.model.machine import Arch, Machine, Os
 from gpuenv.system.process import Child, stop
-
-if TYPE_CHECKING:
-    from gpuenv.machine.problem import DriverProblem, Evidence
 
 ARCHITECTURES: dict[str, dict[str, Arch]] = {
     "linux": {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "aarch64", "arm64": "aarch64"},
@@ -27,20 +23,6 @@ ARCHITECTURES: dict[str, dict[str, Arch]] = {
     "macos": {"arm64": "arm64", "x86_64": "x86_64"},
 }
 """What each system calls its processors, and how we write them (as wheel tags do)."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Detection:
-    """What was found. ``problem`` says why the NVIDIA GPU that is there cannot be used; ``machine`` then holds what is
-    known all the same. ``partial`` holds the troubles of single GPUs beside which others work; each is among the
-    ``notes`` too, with everything else that works and will surprise."""
-
-    machine: Machine
-    problem: DriverProblem | None = None
-    notes: tuple[str, ...] = ()
-    partial: tuple[DriverProblem, ...] = ()
-    evidence: Evidence | None = field(default=None, compare=False, repr=False)
-    """What the diagnosis rests on; ``None`` where there was nothing to ask (macOS)."""
 
 
 def require(detection: Detection) -> Machine:

@@ -19,7 +19,7 @@ from gpuenv.machine.absence import (
     unseen,
 )
 from gpuenv.machine.nvml import NvmlFailure
-from gpuenv.machine.problem import DriverProblem, Evidence, Kind, keeper, traces
+from gpuenv.machine.problem import CommandHint, DriverProblem, Evidence, Kind, keeper, traces
 
 WITHOUT_CARD = frozenset({None, 9, 12, 13, 28})
 """What NVML also answers on a machine without a card: no GPU, not loaded, no library, a stub of it, not found."""
@@ -99,33 +99,41 @@ def _not_loaded(evidence: Evidence, failure: NvmlFailure) -> DriverProblem:
     if host is not None and host.wsl:
         causes.append(f"the library loaded is {evidence.answer.library or 'unknown'}")
         hints += [
-            "Remove the Linux driver from WSL, which works with the one in Windows: `sudo apt purge 'libnvidia-*' "
-            "'nvidia-driver-*'`",
-            "Then restart WSL: `wsl --shutdown`",
+            CommandHint(
+                "Remove the Linux driver from WSL, which works with the one in Windows",
+                "sudo apt purge 'libnvidia-*' 'nvidia-driver-*'",
+            ),
+            CommandHint("Then restart WSL", "wsl --shutdown"),
         ]
     elif host is not None and host.module is not None:
         causes.append(f"the kernel module {host.module.version} is loaded ({host.module.source})")
-        hints.append("Create the device nodes: `sudo nvidia-modprobe -u -c 0`")
+        hints.append(CommandHint("Create the device nodes", "sudo nvidia-modprobe -u -c 0"))
     else:
         if host is not None and any(gpu.bound_to == "nouveau" for gpu in host.pci or ()):
             causes.append("nouveau holds the GPU")
-            hints.append("Reboot, so that NVIDIA's module takes the GPU instead of nouveau: `sudo reboot`")
+            hints.append(CommandHint("Reboot, so that NVIDIA's module takes the GPU instead of nouveau", "sudo reboot"))
         if remains.module_built is False:
             causes.append(f"no nvidia module is built for kernel {remains.kernel} (modules.dep)")
             hints.append(f"Build it: install the headers of {remains.kernel}, then `sudo dkms autoinstall`")
         elif remains.secure_boot:
             causes.append("Secure Boot is on, so the kernel refuses modules that are not signed")
             hints.append(
-                "Enrol the key that signs the module: `sudo mokutil --import /var/lib/dkms/mok.pub`, then reboot"
+                CommandHint(
+                    "Enrol the key that signs the module",
+                    "sudo mokutil --import /var/lib/dkms/mok.pub",
+                    ", then reboot",
+                )
             )
-        hints.append("Load the module and read why it refuses: `sudo modprobe nvidia; sudo dmesg | grep -i nvrm`")
+        hints.append(
+            CommandHint("Load the module and read why it refuses", "sudo modprobe nvidia; sudo dmesg | grep -i nvrm")
+        )
     return DriverProblem(
         kind="driver-not-loaded",
         summary="NVIDIA's driver is installed, but its kernel module is not loaded"
         if host is None or host.module is None
         else "the driver's library cannot reach the loaded kernel module",
         causes=tuple(causes),
-        hints=tuple(hints) or ("Reinstall the driver, and look again: `gpuenv doctor`",),
+        hints=tuple(hints) or (CommandHint("Reinstall the driver, and look again", "gpuenv doctor"),),
     )
 
 
@@ -149,7 +157,7 @@ def _mismatch(evidence: Evidence, failure: NvmlFailure) -> DriverProblem:
             )
             if contained
             else (
-                "Reboot: `sudo reboot`",
+                CommandHint("Reboot", "sudo reboot"),
                 "Or, with no program on the GPU, reload the module: `sudo rmmod nvidia_uvm nvidia_drm nvidia_modeset "
                 "nvidia && sudo modprobe nvidia`",
             )
@@ -163,7 +171,11 @@ def _no_permission(evidence: Evidence, failure: NvmlFailure, of: str) -> DriverP
         kind="no-permission",
         summary=f"this user may not use the NVIDIA driver{of}",
         causes=(str(failure), *nodes),
-        hints=("Join the group that owns the device nodes and log in again: `sudo usermod -aG video,render $USER`",),
+        hints=(
+            CommandHint(
+                "Join the group that owns the device nodes and log in again", "sudo usermod -aG video,render $USER"
+            ),
+        ),
     )
 
 
@@ -195,7 +207,10 @@ def _unknown_error(evidence: Evidence, failure: NvmlFailure, of: str) -> DriverP
         hints=(
             ("Restart the container; for good, let the runtime use CDI or /dev/char links on the host",)
             if contained
-            else ("Reload the module: `sudo rmmod nvidia_uvm && sudo modprobe nvidia_uvm`", "Or reboot: `sudo reboot`")
+            else (
+                CommandHint("Reload the module", "sudo rmmod nvidia_uvm && sudo modprobe nvidia_uvm"),
+                CommandHint("Or reboot", "sudo reboot"),
+            )
         ),
     )
 
@@ -205,7 +220,10 @@ def _busy(failure: NvmlFailure, of: str) -> DriverProblem:
         kind="busy",
         summary=f"the NVIDIA driver could not answer{of}, asked twice",
         causes=(str(failure),),
-        hints=("Try again: `gpuenv detect`", "If it stays: `sudo dmesg | grep -i -e nvrm -e xid`"),
+        hints=(
+            CommandHint("Try again", "gpuenv detect"),
+            CommandHint("If it stays", "sudo dmesg | grep -i -e nvrm -e xid"),
+        ),
     )
 
 
@@ -216,21 +234,30 @@ def _of_gpu(failure: NvmlFailure, subject: str) -> DriverProblem:
         case 15:
             kind, says = "gpu-lost", "has fallen off the bus"
             hints = (
-                "Reboot: `sudo reboot`",
-                "If it returns, check power, slot and cooling: `sudo dmesg | grep -i xid`",
+                CommandHint("Reboot", "sudo reboot"),
+                CommandHint("If it returns, check power, slot and cooling", "sudo dmesg | grep -i xid"),
             )
         case 16:
             kind, says = "reset-required", "must be reset before it can be used"
-            hints = ("End the programs on it and reset it: `sudo nvidia-smi --gpu-reset`", "Or reboot: `sudo reboot`")
+            hints = (
+                CommandHint("End the programs on it and reset it", "sudo nvidia-smi --gpu-reset"),
+                CommandHint("Or reboot", "sudo reboot"),
+            )
         case 8:
             kind, says = "insufficient-power", "has no external power"
             hints = ("Connect the power cables of the card",)
         case 11:
             kind, says = "interrupt", "gets no interrupts from the system"
-            hints = ("Read why: `sudo dmesg | grep -i -e nvrm -e irq`", "Update the firmware of the mainboard")
+            hints = (
+                CommandHint("Read why", "sudo dmesg | grep -i -e nvrm -e irq"),
+                "Update the firmware of the mainboard",
+            )
         case _:
             kind, says = "gpu-unreadable", "does not say what it is"
-            hints = ("Read why: `sudo dmesg | grep -i -e nvrm -e xid`", "Reboot: `sudo reboot`")
+            hints = (
+                CommandHint("Read why", "sudo dmesg | grep -i -e nvrm -e xid"),
+                CommandHint("Reboot", "sudo reboot"),
+            )
     return DriverProblem(kind=kind, summary=f"{subject} {says}", causes=(str(failure),), hints=hints)
 
 
@@ -243,7 +270,7 @@ def _no_device(evidence: Evidence) -> DriverProblem:
         else "the NVIDIA driver runs, and finds no GPU that it can use",
         causes=traces(evidence)[:4],
         hints=(
-            "Read why the driver refuses the card: `sudo dmesg | grep -i nvrm`",
+            CommandHint("Read why the driver refuses the card", "sudo dmesg | grep -i nvrm"),
             "New cards need the open kernel module, old ones an older driver branch; some need Resizable BAR and "
             "Above 4G decoding in the firmware",
         ),
@@ -258,8 +285,10 @@ def _hang(evidence: Evidence) -> DriverProblem:
         summary=f"{known} hangs when it is asked about the GPU",
         causes=(f"{failure.function}: {failure.text}" if failure else "no answer",),
         hints=(
-            "Read what the driver complains of: `sudo dmesg | grep -i -e nvrm -e xid`",
-            "Reboot; if cards only start slowly, keep them awake: `sudo systemctl enable --now nvidia-persistenced`",
+            CommandHint("Read what the driver complains of", "sudo dmesg | grep -i -e nvrm -e xid"),
+            CommandHint(
+                "Reboot; if cards only start slowly, keep them awake", "sudo systemctl enable --now nvidia-persistenced"
+            ),
         ),
     )
 
@@ -273,7 +302,7 @@ def _crash(evidence: Evidence) -> DriverProblem:
             f"{failure.function}: {failure.text}" if failure else "the child ended",
             *((f"the library is {library}",) if library else ()),
         ),
-        hints=("Reinstall the driver's packages, then reboot: `sudo reboot`",),
+        hints=(CommandHint("Reinstall the driver's packages, then reboot", "sudo reboot"),),
     )
 
 
@@ -288,5 +317,5 @@ def _not_asked(evidence: Evidence) -> DriverProblem:
             *((smi.failure,) if smi and smi.failure else ()),
             *traces(evidence)[:2],
         ),
-        hints=("Install gpuenv again, with its dependencies, and look again: `gpuenv doctor`",),
+        hints=(CommandHint("Install gpuenv again, with its dependencies, and look again", "gpuenv doctor"),),
     )

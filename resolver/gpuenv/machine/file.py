@@ -85,13 +85,16 @@ def failure_in(text: str) -> DriverProblem | None:
     """
     value = json.loads(text.removeprefix("\ufeff"))
     errors = value.get("errors") if isinstance(value, dict) else None
-    from gpuenv.machine.problem import DriverProblem
+    from gpuenv.machine.problem import CommandHint, DriverProblem
 
     first = errors[0] if isinstance(errors, list) and errors else None
     if not isinstance(first, dict) or not isinstance(first.get("message"), str):
         return None
     return DriverProblem(
-        kind="unknown", summary=first["message"], causes=_texts(first.get("causes")), hints=_texts(first.get("hints"))
+        kind="unknown",
+        summary=first["message"],
+        causes=_texts(first.get("causes")),
+        hints=tuple(CommandHint.parse(each) for each in _texts(first.get("hints"))),
     )
 
 

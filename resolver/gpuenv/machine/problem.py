@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Self
 
 from gpuenv.knowledge.scheduler import Scheduler
 from gpuenv.machine.linux import Host
@@ -43,6 +43,28 @@ Kind = Literal[
 
 By = Literal["you", "the host's owner", "the site's administrator"]
 """Who can do it. ``you``: whoever owns this machine or session; a command with ``sudo`` needs root."""
+
+
+class CommandHint(str):
+    """A hint that a command follows: "words: `command`", then ``after``."""
+
+    command: str
+
+    def __new__(cls, words: str, command: str, after: str = "") -> Self:
+        hint = super().__new__(cls, f"{words}: `{command}`{after}")
+        hint.command = command
+        return hint
+
+    @classmethod
+    def parse(cls, text: str) -> Self | str:
+        """Read a hint that was written to a file, where it is a sentence; one of another form stays what it is.
+
+        >>> CommandHint.parse("Reboot: `sudo reboot`").command
+        'sudo reboot'
+        """
+        words, _, rest = text.partition(": `")
+        command, end, after = rest.partition("`")
+        return cls(words, command, after) if end else text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

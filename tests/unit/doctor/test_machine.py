@@ -15,7 +15,7 @@ from gpuenv.machine import linux
 from gpuenv.machine.checkup import Checkup
 from gpuenv.machine.conclusion import conclude
 from gpuenv.machine.cuda import CudaAnswer
-from gpuenv.machine.detect import Detection
+from gpuenv.machine.detection import Detection
 from gpuenv.machine.nvml import NvmlAnswer, NvmlFailure, NvmlGpu
 from gpuenv.machine.origin import CdiSpec, Origin
 from gpuenv.machine.problem import Evidence, Remains
