@@ -29,7 +29,7 @@ from gpuenv.steps.decision import Decided, NothingFitsError, decide, say_decisio
 from gpuenv.steps.machine import TargetMachine, class_name, in_scope, in_words
 from gpuenv.steps.programs import uv_of
 from gpuenv.steps.sources import uv_environment
-from gpuenv.steps.torch_source import TorchSource
+from gpuenv.steps.torch_source import DecidedSource
 from gpuenv.system.files import present, read_bytes, read_text, require_writable, write_atomic
 
 FOLDER = "lockfiles"
@@ -78,7 +78,7 @@ def ask_packages(context: Context, decided: Decided, how: LockRequest) -> JointP
     request, resolver = _dependency_request(context, decided, how), _resolver(context, decided)
     if not joint.needs_joint(request, resolver):
         return None
-    source = TorchSource(context, decided, previous=how.previous, tentative=how.tentative)
+    source = DecidedSource(context, decided, previous=how.previous, tentative=how.tentative)
     picked = joint.pick_jointly(request, contents=source.contents, resolver=resolver)
     pins = joint.pins_of(request, picked) if picked is not None else ()
     if picked is None or not pins:
@@ -91,7 +91,7 @@ def ask_packages(context: Context, decided: Decided, how: LockRequest) -> JointP
 
 def make_lock(context: Context, decided: Decided, how: LockRequest) -> Lock:
     """Resolve what a decision needs and put everything into a lock. Writes nothing."""
-    source = TorchSource(context, decided, previous=how.previous, tentative=how.tentative)
+    source = DecidedSource(context, decided, previous=how.previous, tentative=how.tentative)
     request = _dependency_request(context, decided, how)
     target = request.target
     resolver = _resolver(context, decided)

@@ -31,7 +31,7 @@ _MOST_READ = 12
 """How many versions of a package are looked at, newest first, for one that goes with torch."""
 
 
-class TorchSource:
+class DecidedSource:
     """The torch source of a decision, asked for what the lock needs beyond the decided wheels."""
 
     def __init__(self, context: Context, decided: Decided, *, previous: Lock | None, tentative: bool) -> None:
