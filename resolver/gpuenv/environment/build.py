@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,12 +22,15 @@ from gpuenv.environment.failed import check_failed_place, failed_place, keep_fai
 from gpuenv.environment.guard import write_guard
 from gpuenv.environment.imports import require_imports
 from gpuenv.environment.interpreters import Interpreter
-from gpuenv.environment.records import check_records
+from gpuenv.environment.records import SHOWN_DIFFERENCES, check_records, not_as_locked
+from gpuenv.environment.run_lock import install_healing
 from gpuenv.environment.space import Free, free_on, require_space
+from gpuenv.environment.store import Store
 from gpuenv.environment.swap import swap_in
 from gpuenv.environment.target import Target, check_target, only_one, remove_tree, staging, sweep
 from gpuenv.environment.uv import STALL_SECONDS, Uv, failure
 from gpuenv.errors import (
+    GpuenvError,
     IntegrityError,
     InterpreterError,
     NoSpaceError,
@@ -48,7 +51,6 @@ from gpuenv.system.process import Ended
 _FIXABLE = frozenset({"missing", "size", "hash", "link", "record", "broken"})
 """Differences that a damaged cache explains: the package is fetched again, once."""
 
-_SHOWN_DIFFERENCES = 8
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -59,8 +61,8 @@ class BuildOptions:
     offline: bool = False
     deep: bool = False
     """Hash every installed file (1 GB/s), not only those that look touched."""
-    sync_from: Path | None = None
-    """Another lock file for uv to read, with the same wheels elsewhere (a store); the marker names the real one."""
+    store: Store | None = None
+    """Kept wheels to install from, where it holds any of the lock's."""
     python_downloads: bool = False
     extra_env: Mapping[str, str] = field(default_factory=dict)
     """Variables for uv: a certificate, a proxy, credentials."""
@@ -238,34 +240,40 @@ def _filled(job: _Job, stage: Path) -> tuple[Path, _Job, _Filled, tuple[str, ...
     environment, compared, fetched = _attempt(job, stage)
     spoiled = {each.package for each in compared.differences}
     fixable = all(each.kind in _FIXABLE and each.package for each in compared.differences)
-    if spoiled and fixable and not spoiled & set(fetched) and not job.options.offline:
+    doubted = {each.kind for each in compared.differences} == {"record"}  # what is remembered may be wrong instead
+    if spoiled and fixable and (doubted or not spoiled & set(fetched)) and not job.options.offline:
         names = sorted(spoiled)
         job.reporter.warn(f"uv's cache holds damaged copies of {', '.join(names)}: fetching them again")
-        for each in compared.differences[:_SHOWN_DIFFERENCES]:
+        for each in compared.differences[:SHOWN_DIFFERENCES]:
             job.reporter.detail(str(each))
         _must(job.run(["cache", "clean", *names], stage), "uv cache clean")
         remove_tree(environment)
-        environment, compared, again = _attempt(job, stage)
+        environment, compared, again = _attempt(job, stage, fresh=names)
         fetched = tuple(sorted({*fetched, *again}))
     if compared.differences:
-        raise _not_as_locked(job, compared.differences)
+        raise not_as_locked(compared.differences, target=job.target.path)
     for note in compared.tree.notes:
         job.reporter.detail(note)
     return environment, job, compared, fetched
 
 
-def _attempt(job: _Job, stage: Path) -> tuple[Path, _Filled, tuple[str, ...]]:
+def _attempt(job: _Job, stage: Path, fresh: Collection[str] = ()) -> tuple[Path, _Filled, tuple[str, ...]]:
     with job.reporter.task(f"Making an environment of Python {job.python.version}"):
         environment = _bare_environment(job, stage)
         bare = read_bare(environment)
     job.clock.lap("venv")
-    fetched = _sync(job, stage, environment)
+    fetched = install_healing(
+        job.lock, stage, name=job.lock_path.name, store=job.options.store, offline=job.options.offline,
+        reporter=job.reporter, install=lambda lock: _sync(job, stage, environment, lock),
+    )  # fmt: skip
     job.clock.lap("sync")
     with job.reporter.task("Comparing the files with the wheels' RECORD"):
         found = read_environment(environment)
         tree = compare(found, expected=job.expected, bare=bare, deep=job.options.deep)
     wheels = {package.name: package.sha256 for package in job.lock.packages}
-    differences = tree.differences or check_records(found.distributions, wheels, state=job.state)
+    differences = tree.differences or check_records(
+        found.distributions, wheels, state=job.state, reporter=job.reporter, fresh=fresh
+    )
     job.clock.lap("compare")
     return environment, _Filled(tree=tree, distributions=found.distributions, differences=differences), fetched
 
@@ -287,10 +295,9 @@ def _bare_environment(job: _Job, stage: Path) -> Path:
     return environment
 
 
-def _sync(job: _Job, stage: Path, environment: Path) -> tuple[str, ...]:
-    """Install the lock out of the cache, or, where that does not do, from its locations; returns what was fetched."""
-    lock = job.options.sync_from or job.lock_path
-    command = ["pip", "sync", str(lock.absolute()), "--python", str(environment), "--preview-features", "pylock"]
+def _sync(job: _Job, stage: Path, environment: Path, lock: Path) -> tuple[str, ...]:
+    """Install a lock out of uv's cache, or, where that does not do, from its locations; returns what was fetched."""
+    command = ["pip", "sync", str(lock), "--python", str(environment), "--preview-features", "pylock"]
     command += ["--require-hashes", "--only-binary", ":all:", "--no-index"]
     if not job.lock.packages:
         command.append("--allow-empty-requirements")
@@ -299,8 +306,11 @@ def _sync(job: _Job, stage: Path, environment: Path) -> tuple[str, ...]:
     if done.returncode == 0:
         return ()
     error = failure(done, doing="installing the lock")
-    if not isinstance(error, OfflineError):
+    other = _other_bytes(error, job.lock)
+    if not isinstance(error, OfflineError) and (job.options.offline or not other):
         raise error
+    if other:
+        _must(job.run(["cache", "clean", *other], stage), "uv cache clean")
     cache = job.cache or cache_folder(job.uv, stage, job.reporter)
     missing = not_cached(cache, job.lock.packages)
     if job.options.offline:
@@ -320,21 +330,16 @@ def _sync(job: _Job, stage: Path, environment: Path) -> tuple[str, ...]:
     return unpacked_since(environment, started)
 
 
+def _other_bytes(error: GpuenvError, lock: Lock) -> list[str]:
+    """Packages of which uv's cache holds another file from the same address: a download tells what is there now."""
+    if not isinstance(error, IntegrityError):
+        return []
+    return [each.name for each in lock.packages if error.message.endswith(f": {each.name}=={each.version}")]
+
+
 def _must(done: Ended, doing: str) -> None:
     if done.returncode != 0:
         raise failure(done, doing=doing)
-
-
-def _not_as_locked(job: _Job, differences: tuple[Difference, ...]) -> IntegrityError:
-    shown = [str(each) for each in differences[:_SHOWN_DIFFERENCES]]
-    if len(differences) > len(shown):
-        shown.append(f"and {len(differences) - len(shown)} more")
-    names = sorted({each.package for each in differences if each.package})
-    return IntegrityError(
-        f"what uv installed is not what the locked wheels say; {job.target.path} was not built",
-        causes=shown,
-        hints=(f"Clear what uv has cached and try again: `uv cache clean {' '.join(names)}`",) if names else (),
-    )
 
 
 def _finish(job: _Job, environment: Path, found: tuple[Distribution, ...]) -> Marker:

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import os
+import secrets
 import shutil
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from shlex import quote
 
 from gpuenv.errors import IntegrityError, NoSpaceError
 from gpuenv.lock.codec import lock_filename, render
@@ -40,6 +42,20 @@ class Damage:
     wheel: StoredWheel
     found: str
     """sha256 of what lies there."""
+
+    def drop(self) -> None:
+        """Remove the copy, with other names of the same file; who is reading it keeps it to the end."""
+        for path in self.wheel.path.parent.glob("*.whl"):
+            if sha256_of(path) != self.wheel.sha256:
+                path.unlink(missing_ok=True)
+
+    def error(self, *, profile: str) -> IntegrityError:
+        """Make the error to raise where nothing else has the wheel and nothing may be fetched."""
+        return IntegrityError(
+            f"the store's copy of {self.wheel.filename} is damaged, and offline nothing can take its place",
+            causes=(str(self.wheel.path), f"locked: sha256 {self.wheel.sha256}", f"found: sha256 {self.found}"),
+            hints=(f"Fetch it again where there is a network: `gpuenv lock --keep --profile {quote(profile)}`",),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +94,7 @@ class Store:
                 source.unlink()
             return kept
         place = self._place(sha256)
-        aside = place / f".{os.getpid()}.part"
+        aside = place / f".{secrets.token_hex(8)}.part"  # process ids repeat where containers share a store
         try:
             place.mkdir(parents=True, exist_ok=True)
             if move:
@@ -101,19 +117,28 @@ class Store:
         """Packages of a lock whose wheel is not kept."""
         return tuple(each for each in lock.packages if self.get(each.sha256, each.filename) is None)
 
-    def localized(self, lock: Lock) -> Lock:
-        """The lock with every wheel that is kept taken from here, by path; the others stay where they are."""
+    def localized(self, lock: Lock, *, without: Collection[str] = ()) -> Lock:
+        """The lock with every wheel that is kept taken from here, by path; the others stay where they are, and those
+        whose sha256 is in ``without``."""
 
         def place(package: LockedPackage) -> LockedPackage:
-            kept = self.get(package.sha256, package.filename)
+            kept = None if package.sha256 in without else self.get(package.sha256, package.filename)
             return package if kept is None else replace(package, url=None, path=kept.absolute().as_posix())
 
         return replace(lock, packages=tuple(place(package) for package in lock.packages))
 
     def verify(self) -> tuple[Damage, ...]:
         """Hash every file and name those that are not what their place says. Nothing is removed."""
-        found = ((wheel, sha256_of(wheel.path)) for wheel in self.list())
-        return tuple(Damage(wheel=wheel, found=digest) for wheel, digest in found if digest != wheel.sha256)
+        return _unlike(self.list())
+
+    def damaged(self, lock: Lock) -> tuple[Damage, ...]:
+        """Hash the copies that a lock would be installed from, and name those that are not what was locked."""
+        kept = [(each, self.get(each.sha256, each.filename)) for each in lock.packages]
+        return _unlike(
+            StoredWheel(filename=each.filename, sha256=each.sha256, size=path.stat().st_size, path=path)
+            for each, path in kept
+            if path is not None
+        )
 
     def prune(self, keep: Collection[str], *, dry_run: bool = False) -> tuple[StoredWheel, ...]:
         """Remove every wheel whose sha256 is not in ``keep``, and say which."""
@@ -166,6 +191,11 @@ class Store:
         for path in (self.folder / "sha256").glob("??/*/*.whl"):
             if is_sha256(path.parent.name) and path.is_file():
                 yield StoredWheel(filename=path.name, sha256=path.parent.name, size=path.stat().st_size, path=path)
+
+
+def _unlike(wheels: Iterable[StoredWheel]) -> tuple[Damage, ...]:
+    found = ((wheel, sha256_of(wheel.path)) for wheel in wheels)
+    return tuple(Damage(wheel=wheel, found=digest) for wheel, digest in found if digest != wheel.sha256)
 
 
 def sha256_of(path: Path) -> str:

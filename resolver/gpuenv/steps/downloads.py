@@ -2,30 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from gpuenv.environment.fetch import Fetcher
+from gpuenv.environment.run_lock import copies_unlike
 from gpuenv.environment.store import Store
-from gpuenv.lock import codec
 from gpuenv.lock.model import Lock
 from gpuenv.steps.context import Context
 from gpuenv.steps.sources import open_http
-from gpuenv.system.files import write_atomic
 
 
 def open_store(context: Context) -> Store:
     """The store that was named, else gpuenv's own; its folder need not exist."""
     return Store(context.store or context.state / "store")
-
-
-def from_store(context: Context, lock: Lock, *, name: str) -> Path | None:
-    """Write a copy of a lock that takes what the store keeps from there; ``None`` where it keeps nothing of it."""
-    local = open_store(context).localized(lock)
-    if local == lock:
-        return None
-    path = context.state / "localized" / name
-    write_atomic(path, codec.render(local), what="the lock that takes wheels from the store")
-    return path
 
 
 def fetcher(context: Context) -> Fetcher:
@@ -36,9 +23,13 @@ def fetcher(context: Context) -> Fetcher:
 def keep(context: Context, lock: Lock) -> int:
     """Bring every wheel of a lock into the store; returns how many had to be fetched.
 
-    A wheel is compared with the lock's hash while it arrives: a store never holds anything else under that hash.
+    A wheel is compared with the lock's hash while it arrives. One that is there already is hashed again: what is said
+    to be kept can be installed.
     """
     store = open_store(context)
+    damaged = copies_unlike(lock, store, reporter=context.reporter, keep=context.offline)
+    if damaged and context.offline:
+        raise damaged[0].error(profile=lock.inputs.profile)
     lacking = len(store.missing(lock))
     fetcher(context).keep(lock)
     have = len(lock.packages) - lacking

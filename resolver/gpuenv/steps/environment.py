@@ -18,7 +18,7 @@ from gpuenv.installed.marker import read_marker
 from gpuenv.lock.model import Lock
 from gpuenv.model.profile import Profile
 from gpuenv.steps.context import Context
-from gpuenv.steps.downloads import from_store
+from gpuenv.steps.downloads import open_store
 from gpuenv.steps.lock import Locked
 from gpuenv.steps.programs import interpreters_of, uv_of
 from gpuenv.steps.sources import uv_credentials, uv_environment
@@ -44,7 +44,7 @@ def staged_environment(
             offline=context.offline,
             keep_failed=keep_failed,
             deep=deep,
-            sync_from=from_store(context, locked.lock, name=locked.path.name),
+            store=open_store(context),
             python_downloads=python.path is None,
             extra_env=uv_environment(context) | uv_credentials(context),
         ),

@@ -16,9 +16,11 @@ import pytest
 
 from gpuenv.environment.build import BuildOptions, FailedProofError
 from gpuenv.environment.space import Free
+from gpuenv.environment.store import Store
 from gpuenv.errors import IntegrityError, InterpreterError, NoSpaceError, OfflineError, TargetError
 from gpuenv.installed.marker import read_marker
 from gpuenv.model.verification import Check, Report
+from support.locked import status
 from support.wheels import BuiltWheel, build_wheel, pack
 from support.workshop import NO_RETRIES, Workshop, alpha, torch
 
@@ -95,14 +97,11 @@ def test_a_lock_with_the_same_wheels_elsewhere(workshop: Workshop, tmp_path: Pat
     """A store hands out the wheels of a lock whose own locations are gone; the marker still names the lock."""
     wheel = alpha()
     path, _ = workshop.lock([wheel])
-    stored = tmp_path / "pylock.stored.toml"
-    stored.write_text(
-        path.read_text().replace(f'url = "{workshop.server.url}/', f'path = "{wheel.write(tmp_path / "store").parent}/')
-    )
-    workshop.server.files.clear()
-    workshop.server.requests.clear()
+    store = Store(tmp_path / "store")
+    store.add(wheel.write(tmp_path), filename=wheel.filename, sha256=wheel.sha256)
+    workshop.server.faults[wheel.filename] = status(404)
 
-    built = workshop.build([wheel], options=BuildOptions(sync_from=stored))
+    built = workshop.build([wheel], options=BuildOptions(store=store))
 
     assert built.marker.lock_name == path.name
     assert workshop.server.requests == []

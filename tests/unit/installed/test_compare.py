@@ -16,7 +16,9 @@ from gpuenv.installed.compare import Bare, Compared, read_bare
 from gpuenv.installed.distribution import distributions
 from gpuenv.installed.environment import read_environment
 from gpuenv.installed.places import site_packages
+from gpuenv.report import Silent
 from support.wheels import BuiltWheel, build_wheel
+from support.workshop import Told
 
 SITE = "lib/python3.12/site-packages"
 
@@ -154,7 +156,8 @@ def test_a_record_is_remembered_by_its_wheel(environment: Path, tmp_path: Path) 
     state = tmp_path / "state"
 
     def check(wheel: str) -> list[str]:
-        return [each.kind for each in check_records(distributions(environment, site), {"alpha": wheel}, state=state)]
+        found = check_records(distributions(environment, site), {"alpha": wheel}, state=state, reporter=Silent())
+        return [each.kind for each in found]
 
     assert check("a" * 64) == []
     assert check("a" * 64) == []
@@ -162,6 +165,41 @@ def test_a_record_is_remembered_by_its_wheel(environment: Path, tmp_path: Path) 
     record.write_text(record.read_text().replace("sha256=", "sha256=A", 1))
     assert check("a" * 64) == ["record"]
     assert check("b" * 64) == []
+
+
+@pytest.mark.parametrize("damage", ["", "4a", "\0" * 130, "f" * 64 + "\n", "folder", "another's"])
+def test_a_remembered_record_that_a_power_cut_left_is_dropped_and_made_again(
+    environment: Path, tmp_path: Path, damage: str
+) -> None:
+    """L4: one that is whole but another wheel's counts as damaged too."""
+    install(environment, build_wheel("alpha", "1.0"))
+    site = site_packages(environment)
+    assert site is not None
+    wheel, told = "a" * 64, Told()
+    remembered = tmp_path / "records" / wheel
+
+    def check(wheel: str) -> list[str]:
+        found = check_records(distributions(environment, site), {"alpha": wheel}, state=tmp_path, reporter=told)
+        return [each.kind for each in found]
+
+    assert check(wheel) == []
+    whole = remembered.read_bytes()
+    if damage == "another's":
+        record(environment, "alpha/more.py,sha256=abc,3\n")
+        assert check("b" * 64) == []
+        remembered.write_bytes((tmp_path / "records" / ("b" * 64)).read_bytes())
+        (site / "alpha-1.0.dist-info/RECORD").write_text(
+            (site / "alpha-1.0.dist-info/RECORD").read_text().replace("alpha/more.py,sha256=abc,3\n", "")
+        )
+    elif damage == "folder":
+        remembered.unlink()
+        remembered.mkdir()
+    else:
+        remembered.write_text(damage)
+
+    assert check(wheel) == []
+    assert [line for line in told.lines if "dropping the remembered RECORD" in line]
+    assert damage == "folder" or remembered.read_bytes() == whole
 
 
 def record(environment: Path, rows: str, wheel: str = "alpha-1.0") -> None:
