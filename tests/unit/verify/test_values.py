@@ -18,6 +18,7 @@ from gpuenv.verify.payload import language
 from gpuenv.verify.seen import Message
 from gpuenv.verify.surroundings import dropped, scrub
 from gpuenv.verify.values import CardLimits, ExpectedPackage
+from gpuenv.verify.verification import WITHOUT_COMPILER
 from support.verify_case import MACHINE, altered, case, report_of
 
 
@@ -186,3 +187,8 @@ def test_what_is_not_evidence_is_refused(tmp_path: Path, content: str) -> None:
     path.write_text(content)
     with pytest.raises(ConfigurationError, match=re.escape(str(path))):
         baseline.read(path)
+
+
+def test_what_the_compiler_left_in_the_cache_does_not_count() -> None:
+    """On an H200 a module of PTX that another process had compiled loaded under the switch, without an error."""
+    assert WITHOUT_COMPILER == {"CUDA_DISABLE_PTX_JIT": "1", "CUDA_CACHE_DISABLE": "1"}
