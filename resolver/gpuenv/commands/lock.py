@@ -18,7 +18,7 @@ from gpuenv.lock.requirements import to_requirements
 from gpuenv.model.profile import Profile
 from gpuenv.steps.context import Context, Failure, Outcome
 from gpuenv.steps.decision import Decided
-from gpuenv.steps.downloads import keep
+from gpuenv.steps.downloads import keep, remember
 from gpuenv.steps.lock import LockRequest, command_of, decide_and_lock, lock_path, read_lock, still_meant, write_lock
 from gpuenv.steps.lock_check import check
 from gpuenv.steps.machine import (
@@ -173,7 +173,9 @@ def _kept(context: Context, options: LockOptions, row: OneLock, decided: Decided
     assert row.lock is not None
     profile = load_profile(context, row.profile)
     if options.keep or profile.keep:
-        keep(context, row.lock)
+        keep(context, context.project / row.path, row.lock)
+    else:
+        remember(context, context.project / row.path, row.lock)
     if not options.requirements:
         return row
     path = (context.project / row.path).with_suffix(".txt")

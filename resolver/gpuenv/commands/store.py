@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 
-from gpuenv.environment.store import Damage, StoredWheel
+from gpuenv.environment.roots import Root, roots
+from gpuenv.environment.store import Damage, Store, StoredWheel
 from gpuenv.errors import UsageError
 from gpuenv.steps.context import Context, Failure, Outcome
 from gpuenv.steps.downloads import open_store
@@ -21,12 +24,15 @@ class StoreOutcome(Outcome):
     wheels: tuple[StoredWheel, ...] = ()
     damaged: tuple[Damage, ...] = ()
     removed: tuple[StoredWheel, ...] = ()
+    unsure: tuple[Root, ...] = ()
+    """Registered locks that are not found again, for which wheels are kept or would be given up."""
     exported: str = ""
     dry_run: bool = False
 
 
-def run(context: Context, *, action: str, target: Path | None, dry_run: bool) -> StoreOutcome:
-    """Do one thing with the store. ``prune`` removes what no lock of the project names."""
+def run(context: Context, *, action: str, target: Path | None, dry_run: bool, forget: bool) -> StoreOutcome:
+    """Do one thing with the store. ``prune`` removes what no lock of the project and no registered one names;
+    ``forget`` gives up registered locks that are not found again."""
     store = open_store(context)
     folder = str(store.folder)
     match action:
@@ -42,12 +48,50 @@ def run(context: Context, *, action: str, target: Path | None, dry_run: bool) ->
                 exit_code=5 if damaged else 0,
             )
         case "prune":
-            removed = store.prune(_locked_hashes(context), dry_run=dry_run)
-            return StoreOutcome(action=action, folder=folder, wheels=store.list(), removed=removed, dry_run=dry_run)
+            return _prune(context, store, dry_run=dry_run, forget=forget)
         case "export":
             return _export(context, target)
         case _:
             return StoreOutcome(action=action, folder=folder, wheels=store.list())
+
+
+def _prune(context: Context, store: Store, *, dry_run: bool, forget: bool) -> StoreOutcome:
+    store.sweep()
+    wheels, registered = store.list(), roots(store)
+    named = _locked_hashes(context).union(*(root.now for root in registered))
+    named = named.union(*(root.wheels for root in registered if root.state == "there"))
+    there = {wheel.sha256 for wheel in wheels}
+    unsure = tuple(
+        root
+        for root in registered
+        if root.state == "unreadable" or (root.state != "there" and (root.wheels - named) & there)
+    )
+    if unsure and not forget and not dry_run:
+        raise _cannot_know(context, unsure)
+    known = frozenset[str]().union(*(root.wheels for root in registered))
+    # A lock that is being made right now has its wheels here before it can be registered.
+    keep = named | {wheel.sha256 for wheel in wheels if wheel.sha256 not in known and wheel.recent}
+    if not forget:
+        keep = keep.union(
+            there if any(root.state == "unreadable" for root in unsure) else (), *(r.wheels for r in unsure)
+        )
+    removed = store.prune(keep, dry_run=dry_run)
+    if forget and not dry_run:
+        for root in registered:
+            if root.state != "there":
+                root.forget()
+    return StoreOutcome(
+        action="prune", folder=str(store.folder), wheels=store.list(), removed=removed, unsure=unsure, dry_run=dry_run
+    )
+
+
+def _cannot_know(context: Context, unsure: Sequence[Root]) -> UsageError:
+    words = "gpuenv store prune --forget" + (f" --store {quote(str(context.store))}" if context.store else "")
+    return UsageError(
+        "nothing was removed: wheels are kept for registered locks that are not found again as they were",
+        causes=[root.words for root in unsure],
+        hints=(f"Give up what only those need: `{words}`", f"See first what that removes: `{words} --dry-run`"),
+    )
 
 
 def _export(context: Context, target: Path | None) -> StoreOutcome:

@@ -10,7 +10,6 @@ is then looked for on the torch source, and uv is asked again, until nothing is 
 from __future__ import annotations
 
 import re
-import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -32,6 +31,7 @@ from gpuenv.lock.target import marker_environment
 from gpuenv.model.decision import Decision
 from gpuenv.model.wheel import Wheel, WheelContents
 from gpuenv.net.location import public
+from gpuenv.system.scratch import scratch
 
 _MOST_ROUNDS = 12
 
@@ -115,7 +115,7 @@ def resolve_dependencies(
     for name in list(family.wheels):
         _grow(request, family, name, source)
     with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gpuenv-dependencies-")))
+        folder = stack.enter_context(scratch("dependencies"))
         index = None
         if request.single_source:
             rules = Rules(hosts=request.torch_hosts, variant=request.decision.variant, cutoff=request.exclude_newer)

@@ -9,10 +9,8 @@ uv asks for them; the names of the family come from nowhere else.
 from __future__ import annotations
 
 import re
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 from packaging.utils import canonicalize_name
 from packaging.version import Version
@@ -24,6 +22,7 @@ from gpuenv.environment.stubs import PLACEHOLDER_VERSION, parse_requirement, wri
 from gpuenv.errors import IndexUnreachableError, UvError
 from gpuenv.lock.text import without_packages
 from gpuenv.model.wheel import Wheel, WheelContents
+from gpuenv.system.scratch import scratch
 
 _NO_SOLUTION = ("no solution found", "unsatisfiable")
 _SHOWN = 6
@@ -50,8 +49,7 @@ def pick_jointly(
     names = tuple(wheel.project for wheel in request.decision.packages)
     rows = request.decision.alternatives
     index = SingleSourceIndex(listed=lambda name: [row for row in rows if row.project == name], contents=contents)
-    with tempfile.TemporaryDirectory(prefix="gpuenv-joint-") as scratch, index:
-        folder = Path(scratch)
+    with scratch("joint") as folder, index:
         placeholders = [
             f"{name} @ {write_stub(folder, name, PLACEHOLDER_VERSION).as_uri()}"
             for name in sorted(request.family - set(names))

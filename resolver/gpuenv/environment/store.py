@@ -6,10 +6,12 @@ whole. The folder may be shared: names never change their content.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import secrets
 import shutil
+import time
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,6 +24,8 @@ from gpuenv.lock.requirements import to_requirements
 from gpuenv.system.files import write_atomic
 
 _BLOCK = 1 << 20
+_HOUR_SECONDS = 3600.0
+_DAY_SECONDS = 24 * _HOUR_SECONDS
 _NO_SPACE = {28, 122}  # ENOSPC, EDQUOT
 
 
@@ -33,6 +37,13 @@ class StoredWheel:
     sha256: str
     size: int
     path: Path
+
+    @property
+    def recent(self) -> bool:
+        """Whether it came within the last hour."""
+        with contextlib.suppress(OSError):
+            return time.time() - self.path.stat().st_mtime < _HOUR_SECONDS
+        return True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,6 +162,20 @@ class Store:
                         folder.rmdir()
         return gone
 
+    def sweep(self) -> None:
+        """Remove what killed processes left: copies that were not finished, and broken downloads that nobody has gone
+        on with for a day, with their locks."""
+        from filelock import FileLock, Timeout
+
+        for part in (self.folder / "sha256").glob("??/*/.*.part"):
+            if _old(part):
+                part.unlink(missing_ok=True)
+        for folder in (self.folder / "partial").glob("*"):
+            if not all(_old(each) for each in (folder, *folder.glob("*"))):
+                continue  # another run may be about to take the lock
+            with contextlib.suppress(Timeout, OSError), FileLock(folder / "lock", timeout=0):
+                shutil.rmtree(folder)
+
     def export(self, lock: Lock, target: Path, *, name: str) -> Path:
         """Make a folder that carries a lock, its wheels and instructions to a machine without a network.
 
@@ -163,7 +188,7 @@ class Store:
             raise IntegrityError(
                 f"the store {self.folder} does not hold {len(lacking)} of the lock's wheels",
                 causes=[package.filename for package in lacking],
-                hints=("gpuenv lock --keep",),
+                hints=(f"Bring them: `gpuenv lock --keep --profile {quote(lock.inputs.profile)}`",),
             )
         wheels = target / "wheels"
         moved: list[LockedPackage] = []
@@ -173,7 +198,11 @@ class Store:
                 kept = self._place(package.sha256) / package.filename
                 found = _copy(kept, wheels / package.filename)
                 if found != package.sha256:
-                    raise IntegrityError(f"{kept} is damaged", causes=(f"found: sha256 {found}",))
+                    raise IntegrityError(
+                        f"{kept} is damaged",
+                        causes=(f"found: sha256 {found}",),
+                        hints=(f"Fetch it again: `gpuenv lock --keep --profile {quote(lock.inputs.profile)}`",),
+                    )
                 moved.append(replace(package, url=None, path=f"wheels/{package.filename}"))
             here = replace(lock, packages=tuple(moved))
             path = target / lock_filename(name)
@@ -191,6 +220,13 @@ class Store:
         for path in (self.folder / "sha256").glob("??/*/*.whl"):
             if is_sha256(path.parent.name) and path.is_file():
                 yield StoredWheel(filename=path.name, sha256=path.parent.name, size=path.stat().st_size, path=path)
+
+
+def _old(path: Path) -> bool:
+    """Whether nobody has written to a file for a day."""
+    with contextlib.suppress(OSError):
+        return time.time() - path.lstat().st_mtime > _DAY_SECONDS
+    return False
 
 
 def _unlike(wheels: Iterable[StoredWheel]) -> tuple[Damage, ...]:

@@ -7,7 +7,6 @@ directory and METADATA's entry; the first 256 KiB of the directory hold ``torch/
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -36,6 +35,7 @@ from gpuenv.net.client import Client
 from gpuenv.net.download import Download, Partial
 from gpuenv.net.location import Location
 from gpuenv.report import Silent
+from gpuenv.system.scratch import scratch
 
 Want = About
 TAIL = 64 * 1024
@@ -304,8 +304,8 @@ class _Remote:
 
 @contextmanager
 def _downloaded(where: Location, http: Client) -> Iterator[RangeFile]:
-    with tempfile.TemporaryDirectory(prefix="gpuenv-") as folder, Silent().task("") as task:
-        partial = Partial(Path(folder))
+    with scratch("wheel") as folder, Silent().task("") as task:
+        partial = Partial(folder)
         Download(client=http, where=where, partial=partial, task=task).run()
         with partial.body.open("rb") as handle:
             yield _Local(handle)

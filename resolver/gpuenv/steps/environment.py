@@ -18,7 +18,7 @@ from gpuenv.installed.marker import read_marker
 from gpuenv.lock.model import Lock
 from gpuenv.model.profile import Profile
 from gpuenv.steps.context import Context
-from gpuenv.steps.downloads import open_store
+from gpuenv.steps.downloads import open_store, remember
 from gpuenv.steps.lock import Locked
 from gpuenv.steps.programs import interpreters_of, uv_of
 from gpuenv.steps.sources import uv_credentials, uv_environment
@@ -29,6 +29,7 @@ def staged_environment(
     context: Context, locked: Locked, *, target: Path, deep: bool = False, keep_failed: bool = False
 ) -> Iterator[Staged]:
     """Build beside ``target``, out of the store what it keeps; discarded unless it is swapped in."""
+    remember(context, locked.path, locked.lock)
     wanted = locked.lock.inputs.target.python
     found = interpreter_for(wanted, interpreters_of(context, downloads=False))
     python = found or require_interpreter(wanted, interpreters_of(context, downloads=not context.offline))

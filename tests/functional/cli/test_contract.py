@@ -41,7 +41,7 @@ KEYS = {
     "diff": {"before", "after", "changes", "circumstances"},
     "completions": {"shell", "script"},
     "help": {"topic", "text"},
-    "store": {"action", "folder", "wheels", "damaged", "removed", "exported", "dry_run"},
+    "store": {"action", "folder", "wheels", "damaged", "removed", "unsure", "exported", "dry_run"},
 }  # fmt: skip
 
 

@@ -121,8 +121,12 @@ def test_what_no_lock_names_is_pruned_and_damage_is_seen(person: Person, index: 
     assert damaged.code == 5
     assert [row["filename"] for row in damaged.json["data"]["damaged"]] == [torch.name]
     (person.project / "lockfiles/pylock.blackwell.toml").unlink()
-    assert len(person.run("store", "prune", "--dry-run", *store).json["data"]["removed"]) == 12
-    assert len(person.run("store", "prune", *store).json["data"]["removed"]) == 12
+    refused = person.run("store", "prune", *store)
+    assert refused.code == 2
+    assert "pylock.blackwell.toml: there is no such file now" in refused.json["errors"][0]["causes"][0]
+    forget = ("store", "prune", "--forget")
+    assert len(person.run(*forget, "--dry-run", *store).json["data"]["removed"]) == 12
+    assert len(person.run(*forget, *store).json["data"]["removed"]) == 12
     assert json.loads(person.run("store", *store).out)["data"]["wheels"] == []
 
 

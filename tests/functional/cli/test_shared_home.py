@@ -91,3 +91,71 @@ def test_each_project_gets_the_bytes_of_its_own_lock(tmp_path: Path, mirrors: tu
     assert [run.err for run in runs if "damaged" in run.err] == []
     for person, own in people:
         assert contents(person) == dict.fromkeys(("torch", "helper"), f"NAME = {own.name!r}")
+
+
+def stored(home: Person) -> list[Path]:
+    return sorted((home.home / ".local/state/gpuenv/store/sha256").glob("*/*/*.whl"))
+
+
+def test_pruning_takes_nothing_that_another_project_locks(tmp_path: Path, mirrors: tuple[Mirror, Mirror]) -> None:
+    """L6: a lock that is not found again, or is another one now, is named, and nothing is removed without --forget."""
+    home = Person.at(tmp_path)
+    one, two = (kept(home, each.name, each) for each in mirrors)
+    other = project(home, "other")
+    assert len(stored(home)) == 4
+    run = other.run("store", "prune", "--json")
+    assert (run.code, run.json["data"]["removed"]) == (0, [])
+
+    lock = one.project / "lockfiles/pylock.team.toml"
+    lock.rename(lock.with_name("moved"))
+    (two.project / "lockfiles/pylock.team.toml").write_text("another branch's")
+    refused = other.run("store", "prune", "--json")
+    assert refused.code == 2
+    assert [cause.partition(": ")[0] for cause in refused.json["errors"][0]["causes"]] == [
+        str(person.project / "lockfiles/pylock.team.toml") for person in (one, two)
+    ]
+    seen = other.run("store", "prune", "--dry-run", "--json").json["data"]
+    assert [row["state"] for row in seen["unsure"]] == ["gone", "changed"]
+    assert seen["removed"] == []
+    assert len(stored(home)) == 4
+
+    lock.with_name("moved").rename(lock)
+    hint = refused.json["errors"][0]["hints"][0].split("`")[1]
+    words = hint.split()[1:]
+    assert len(other.run(*words, "--dry-run", "--json").json["data"]["removed"]) == 2
+    assert len(stored(home)) == 4
+    done = other.run(*words)
+    assert done.code == 0, done.err
+    assert len(stored(home)) == 2
+    assert other.run("store", "prune").code == 0
+    assert one.run("create", "--no-verify", "--offline", *mirrors[0].where).code == 0
+
+
+def test_a_registration_that_cannot_be_read_is_no_leave_to_remove(
+    tmp_path: Path, mirrors: tuple[Mirror, Mirror]
+) -> None:
+    home = Person.at(tmp_path)
+    kept(home, "one", mirrors[0])
+    (root,) = (home.home / ".local/state/gpuenv/store/roots").iterdir()
+    root.write_text(root.read_text()[:-40])
+    assert project(home, "other").run("store", "prune").code == 2
+    assert len(stored(home)) == 2
+
+
+def test_keep_hashes_what_is_there(tmp_path: Path, mirrors: tuple[Mirror, Mirror]) -> None:
+    """L5: "Kept" is said of wheels that can be installed; offline the damaged one is named with its path."""
+    home = Person.at(tmp_path)
+    person = kept(home, "one", mirrors[0])
+    helper, _ = stored(home) if "helper" in stored(home)[0].name else stored(home)[::-1]
+    whole = helper.read_bytes()
+    helper.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+
+    refused = person.run("lock", "--keep", "--offline", "--json", *mirrors[0].where)
+    assert refused.code == 5
+    assert refused.json["errors"][0]["causes"][0] == str(helper)
+    assert refused.json["errors"][0]["hints"][0].endswith("`gpuenv lock --keep --profile team`")
+    run = person.run("lock", "--keep", *mirrors[0].where)
+    assert run.code == 0, run.err
+    assert "is damaged: fetching it again" in run.err
+    assert "(1 new, 1 there already)" in run.err
+    assert helper.read_bytes() == whole

@@ -26,12 +26,17 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("target", metavar="FOLDER", type=Path, nargs="?", help="where `export` writes")
     parser.add_argument("--dry-run", action="store_true", help="say what `prune` would remove")
+    parser.add_argument(
+        "--forget", action="store_true", help="with `prune`: give up registered locks that are not found again"
+    )
 
 
 def run(arguments: argparse.Namespace, context: Context) -> StoreOutcome:
     from gpuenv.commands import store
 
-    return store.run(context, action=arguments.action, target=arguments.target, dry_run=arguments.dry_run)
+    return store.run(
+        context, action=arguments.action, target=arguments.target, dry_run=arguments.dry_run, forget=arguments.forget
+    )
 
 
 def data(outcome: StoreOutcome) -> dict[str, object]:
@@ -41,6 +46,7 @@ def data(outcome: StoreOutcome) -> dict[str, object]:
         "wheels": _rows(outcome.wheels),
         "damaged": [{"filename": row.wheel.filename, "found": row.found} for row in outcome.damaged],
         "removed": _rows(outcome.removed),
+        "unsure": [{"lock": root.lock or None, "state": root.state} for root in outcome.unsure],
         "exported": outcome.exported or None,
         "dry_run": outcome.dry_run,
     }
@@ -53,6 +59,8 @@ def text(outcome: StoreOutcome) -> Iterator[str]:
             yield f"{verb} {len(outcome.removed)} wheels that no lock names, kept {len(outcome.wheels)}"
             for row in outcome.removed:
                 yield f" - {row.filename}"
+            for root in outcome.unsure:
+                yield f"   registered: {root.words}"
         case "export":
             yield f"Exported to {outcome.exported}"
         case _:
