@@ -159,7 +159,7 @@ def staged_environment(
     """
     job = _Job(
         lock_path=lock_path.absolute(), lock=lock, target=check_target(target), python=python, uv=uv, state=state,
-        reporter=reporter, cache=cache, options=options or BuildOptions(), clock=_Clock(),
+        reporter=reporter, cache=cache, options=options or BuildOptions(), clock=_Clock(), digest=digest(lock_path),
     )  # fmt: skip
     with _disk_errors(job), only_one(job.target, state=state, timeout=job.options.wait, reporter=reporter):
         sweep(job.target, reporter)
@@ -196,6 +196,8 @@ class _Job:
     cache: Path | None
     options: BuildOptions
     clock: _Clock
+    digest: str
+    """Of the lock's file before anything is built: another run may write it meanwhile."""
 
     @property
     def expected(self) -> dict[str, str]:
@@ -353,7 +355,7 @@ def _finish(job: _Job, environment: Path, found: tuple[Distribution, ...]) -> Ma
         uv=job.uv.version,
         python=python_version(environment),
         profile=job.lock.inputs.profile,
-        lock=digest(job.lock_path),
+        lock=job.digest,
         lock_name=job.lock_path.name,
         created=job.options.now().astimezone(UTC).isoformat(timespec="seconds").removesuffix("+00:00") + "Z",
         packages=tuple(

@@ -13,7 +13,7 @@ from gpuenv.errors import GpuenvError
 from gpuenv.model.wheel import Wheel, WheelContents
 from gpuenv.system.files import read_text, write_atomic
 
-_FORMAT = 1
+_FORMAT = 2
 _LISTS = frozenset({"sass", "ptx", "requires_dist"})
 _TYPES = {name: str(hint) for name, hint in get_type_hints(WheelContents).items()}
 _ORIGINS = frozenset(get_args(get_type_hints(WheelContents)["origin"]))
@@ -38,6 +38,8 @@ class WheelFacts:
             return None
         if not isinstance(entry, dict) or entry.get("format") != _FORMAT or entry.get("key") != key:
             return None
+        if entry.get("check") != _checksum(key, entry.get("contents")):
+            return None
         return _contents(entry.get("contents"))
 
     def put(self, wheel: Wheel, contents: WheelContents) -> WheelContents:
@@ -46,6 +48,7 @@ class WheelFacts:
         whole = combine(known, contents) if known is not None else contents
         key = _key(wheel)
         entry = {"format": _FORMAT, "key": key, "wheel": wheel.filename, "contents": asdict(whole)}
+        entry["check"] = _checksum(key, entry["contents"])
         path = self._path(key)
         try:
             write_atomic(path, json.dumps(entry, indent=1, sort_keys=True), what="a fact of the cache")
@@ -71,6 +74,11 @@ def combine(known: WheelContents, news: WheelContents) -> WheelContents:
     }
     told = known if known.sass is not None and news.sass is None else news
     return replace(known, **changed, origin=told.origin, detail=told.detail)
+
+
+def _checksum(key: str, contents: object) -> str:
+    """What a bit that flipped on the disk does not leave as it was."""
+    return hashlib.sha256(f"{key} {json.dumps(contents, sort_keys=True)}".encode()).hexdigest()
 
 
 def _key(wheel: Wheel) -> str:

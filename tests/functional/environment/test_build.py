@@ -18,9 +18,9 @@ from gpuenv.environment.build import BuildOptions, FailedProofError
 from gpuenv.environment.space import Free
 from gpuenv.environment.store import Store
 from gpuenv.errors import IntegrityError, InterpreterError, NoSpaceError, OfflineError, TargetError
-from gpuenv.installed.marker import read_marker
+from gpuenv.installed.marker import digest, read_marker
 from gpuenv.model.verification import Check, Report
-from support.locked import status
+from support.locked import FileHandler, status, write_lock
 from support.wheels import BuiltWheel, build_wheel, pack
 from support.workshop import NO_RETRIES, Workshop, alpha, torch
 
@@ -105,6 +105,24 @@ def test_a_lock_with_the_same_wheels_elsewhere(workshop: Workshop, tmp_path: Pat
 
     assert built.marker.lock_name == path.name
     assert workshop.server.requests == []
+
+
+def test_a_lock_that_another_run_writes_meanwhile_is_not_this_builds(workshop: Workshop) -> None:
+    """Neither for uv, nor in the marker: the environment would count as built from another lock."""
+    wheel, other = alpha(), alpha("2.0")
+    path, _ = workshop.lock([wheel])
+    before = digest(path)
+
+    def rewrite(handler: FileHandler, body: bytes) -> bool:
+        write_lock(path, [other], base=workshop.server.url)
+        return False
+
+    workshop.server.faults[wheel.filename] = rewrite
+    built = workshop.build([wheel])
+
+    assert digest(path) != before
+    assert built.marker.lock == before
+    assert [each.version for each in built.marker.packages] == ["1.0"]
 
 
 def test_verification_sees_the_finished_environment_before_anyone_else(workshop: Workshop) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gpuenv.index.facts import WheelFacts, combine
+from gpuenv.index.facts import WheelFacts, _checksum, combine
 from gpuenv.model.wheel import Wheel, WheelContents
 
 WHEEL = Wheel(
@@ -75,6 +75,7 @@ def test_a_value_of_the_wrong_type_is_a_broken_entry(tmp_path: Path, field: str,
     facts.put(WHEEL, KERNELS)
     stored = json.loads(entry(tmp_path).read_text(encoding="utf-8"))
     stored["contents"][field] = value
+    stored["check"] = _checksum(stored["key"], stored["contents"])
     entry(tmp_path).write_text(json.dumps(stored), encoding="utf-8")
     assert facts.get(WHEEL) is None
 
@@ -84,3 +85,11 @@ def test_a_folder_that_cannot_be_written_is_no_error(tmp_path: Path) -> None:
     blocked.write_text("not a folder", encoding="utf-8")
     assert WheelFacts(blocked).put(WHEEL, KERNELS) == KERNELS
     assert WheelFacts(blocked).get(WHEEL) is None
+
+
+def test_a_flipped_bit_that_leaves_good_json_is_a_broken_entry(tmp_path: Path) -> None:
+    facts = WheelFacts(tmp_path)
+    facts.put(WHEEL, KERNELS)
+    text = entry(tmp_path).read_text(encoding="utf-8")
+    entry(tmp_path).write_text(text.replace("sm_90", "sm_80"), encoding="utf-8")
+    assert facts.get(WHEEL) is None
