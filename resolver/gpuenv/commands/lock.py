@@ -8,7 +8,7 @@ from pathlib import Path
 
 from gpuenv import knowledge as tables
 from gpuenv import profile as profiles
-from gpuenv.errors import GpuenvError, UsageError
+from gpuenv.errors import ConfigurationError, GpuenvError, IntegrityError, UsageError
 from gpuenv.lock import codec
 from gpuenv.lock.check import Reason
 from gpuenv.lock.diff import Diff, diff
@@ -19,7 +19,16 @@ from gpuenv.model.profile import Profile
 from gpuenv.steps.context import Context, Failure, Outcome
 from gpuenv.steps.decision import Decided
 from gpuenv.steps.downloads import keep, remember
-from gpuenv.steps.lock import LockRequest, command_of, decide_and_lock, lock_path, read_lock, still_meant, write_lock
+from gpuenv.steps.lock import (
+    LockRequest,
+    command_of,
+    decide_and_lock,
+    lock_path,
+    read_lock,
+    require_sound,
+    still_meant,
+    write_lock,
+)
 from gpuenv.steps.lock_check import check
 from gpuenv.steps.machine import (
     MachineClass,
@@ -131,7 +140,7 @@ def _one(
     shown = context.shown(path)
     say_machine(context, machine, profile)
     check_fit(context, machine.facts, profile)
-    before = read_lock(path, shown=shown)
+    before = _before(context, path, options)
     _refuse_unknown(options.upgrade_packages, before, shown)
     if options.check:
         verdict = check(context, machine=machine, profile=profile, lock=before, shown=shown)
@@ -144,6 +153,7 @@ def _one(
             reasons=verdict.reasons,
         )
     if before is not None and not _asked_to_change(options) and _holds(context, machine, profile, before):
+        require_sound(context, before, profile=profile, shown=shown)
         context.reporter.say(f"Found up-to-date lockfile at: {shown}")
         return _kept(context, options, OneLock(profile=profile.name, path=shown, action="unchanged", lock=before), None)
     single = options.single_source or (before is not None and before.decision.single_source)
@@ -166,6 +176,18 @@ def _one(
     written = write_lock(path, lock)
     context.reporter.say(f"{'Wrote' if written else 'Unchanged:'} lockfile {shown}: {len(lock.packages)} packages")
     return _kept(context, options, replace(row, action="written" if written else "unchanged"), decided)
+
+
+def _before(context: Context, path: Path, options: LockOptions) -> Lock | None:
+    """The lock that stands there. One that cannot be read is made again where that is asked for."""
+    shown = context.shown(path)
+    try:
+        return read_lock(path, shown=shown)
+    except (ConfigurationError, IntegrityError) as error:
+        if not options.upgrade:
+            raise
+        context.reporter.warn(f"{error.message}: making it again without it")
+        return None
 
 
 def _kept(context: Context, options: LockOptions, row: OneLock, decided: Decided | None) -> OneLock:

@@ -12,7 +12,8 @@ from gpuenv.environment.store import Damage, Store, StoredWheel
 from gpuenv.errors import UsageError
 from gpuenv.steps.context import Context, Failure, Outcome
 from gpuenv.steps.downloads import open_store
-from gpuenv.steps.lock import FOLDER, lock_path, read_lock
+from gpuenv.steps.lock import FOLDER, lock_path, read_lock, require_sound
+from gpuenv.steps.profile import known_profile
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +106,7 @@ def _export(context: Context, target: Path | None) -> StoreOutcome:
     lock = read_lock(path, shown=path.name)
     if lock is None:
         raise UsageError(f"profile {name} has no lock", hints=(f"Make it: `gpuenv lock --profile {name} --keep`",))
+    require_sound(context, lock, profile=known_profile(context, name), shown=context.shown(path))
     store = open_store(context)
     folder = context.project / target
     store.export(lock, folder, name=name)

@@ -15,7 +15,7 @@ from gpuenv.lock.model import Lock
 from gpuenv.model.profile import Profile
 from gpuenv.model.verification import Check, Report
 from gpuenv.steps.context import Context, Failure, Outcome
-from gpuenv.steps.lock import lock_path, read_lock
+from gpuenv.steps.lock import lock_path, read_lock, require_sound
 from gpuenv.steps.machine import detect_or_read
 from gpuenv.steps.profile import load_profile
 from gpuenv.steps.proof import Proof
@@ -78,6 +78,8 @@ def _lock_of(context: Context, target: Path, name: str | None) -> tuple[Profile,
         path = path.parent / marker.lock_name  # one of a class of machines bears another name than the profile
     shown = context.shown(path)
     lock = read_lock(path, shown=shown) if marker is not None or name is not None else None
+    if lock is not None:
+        require_sound(context, lock, profile=profile, shown=shown)
     return profile, lock, shown if lock is not None else ""
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from packaging.pylock import Package, Pylock, PylockValidationError
+from packaging.utils import canonicalize_name
 
 from gpuenv.documents import DocumentError, parse_toml
 from gpuenv.environment.translate import translate
@@ -149,9 +151,7 @@ def compile_dependencies(
     args = ["pip", "compile", str(asked)]
     args += ["--constraints", str(_write(folder / "constraints.txt", constraints))]
     args += ["--overrides", str(_write(folder / "overrides.txt", overrides))]
-    args += ["--no-config", "--only-binary", ":all:", "--format", "pylock.toml", "--output-file", str(answer)]
-    args += ["--quiet", "--no-header", "--python", str(resolver.interpreter)]
-    args += ["--python-platform", python_platform(target), "--python-version", target.python]
+    args += ["--format", "pylock.toml", "--output-file", str(answer), *_on_target(resolver, target)]
     if exclude_newer is not None:
         args += ["--exclude-newer", exclude_newer]
         for name in named.names if named is not None else ():
@@ -172,6 +172,66 @@ def compile_dependencies(
     if done.returncode != 0:
         raise translate(done.stderr, doing="uv pip compile")
     return read_answer(read_text(answer, what="the lock that uv wrote"), target)
+
+
+def _on_target(resolver: Resolver, target: MachineTarget) -> list[str]:
+    platform = ["--python-platform", python_platform(target), "--python-version", target.python]
+    return [
+        "--no-config",
+        "--only-binary",
+        ":all:",
+        "--quiet",
+        "--no-header",
+        "--python",
+        str(resolver.interpreter),
+        *platform,
+    ]
+
+
+def read_needs(
+    resolver: Resolver,
+    folder: Path,
+    picked: Sequence[Picked],
+    *,
+    target: MachineTarget,
+    indexes: Indexes,
+    exclude_newer: str | None,
+) -> dict[str, tuple[str, ...]]:
+    """What each package of the last answer in ``folder`` needs, by name.
+
+    uv's pylock does not say it; its requirements format names for each package those that it was taken for. So uv is
+    asked once more with its answer pinned, out of its cache, which holds all of it.
+    """
+    pins = [f"{each.name}=={each.version}" for each in picked if each.url is not None]
+    args = ["pip", "compile", str(folder / "requirements.in"), "--annotation-style", "line"]
+    for name in ("constraints.txt", _write(folder / "pins.txt", pins).name):
+        args += ["--constraints", str(folder / name)]
+    args += ["--overrides", str(folder / "overrides.txt"), *_on_target(resolver, target)]
+    args += ["--exclude-newer", exclude_newer] if exclude_newer is not None else []
+    for offline in (True,) if resolver.offline else (True, False):
+        done = resolver.uv.run(
+            [*args, "--offline"] if offline else args,
+            cwd=folder,
+            deadline=resolver.deadline,
+            reporter=resolver.reporter,
+            cache=folder / "cache" if indexes.have_queries and not resolver.offline else resolver.cache,
+            extra_env={**resolver.extra_env, **indexes.variables()},
+        )
+        if done.returncode == 0:
+            return _needs(done.stdout, [each.name for each in picked])
+    raise translate(done.stderr, doing="uv pip compile")
+
+
+def _needs(text: str, names: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """Turn ``numpy==2.1.2  # via -r requirements.in, torchvision`` round: torchvision needs numpy."""
+    found: dict[str, set[str]] = {name: set() for name in names}
+    for line in text.splitlines():
+        what, _, via = line.partition(" # via ")
+        name = canonicalize_name(re.split(r"[\s=@\[]", what, maxsplit=1)[0])
+        for who in via.split(", "):
+            if who in found and name in found:
+                found[who].add(name)
+    return {name: tuple(sorted(needed)) for name, needed in found.items()}
 
 
 def read_answer(text: str, target: MachineTarget) -> tuple[Picked, ...]:

@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 from packaging.utils import canonicalize_name
 
 from gpuenv import knowledge
-from gpuenv.environment.compiling import Indexes, Picked, Resolver, compile_dependencies
+from gpuenv.environment.compiling import Indexes, Picked, Resolver, compile_dependencies, read_needs
 from gpuenv.environment.single_source import Rules, SingleSourceIndex, choose_rows
 from gpuenv.environment.stubs import PLACEHOLDER_VERSION, parse_requirement, write_stub
 from gpuenv.errors import IndexUnreachableError, IntegrityError, NoFittingWheelError, UsageError, UvError
@@ -125,8 +125,17 @@ def resolve_dependencies(
             stack.enter_context(index)
             resolver = index.confine(resolver, folder / "cache")
         picked = _iterate(request, family, source, resolver, folder, index)
+        needs = read_needs(
+            resolver,
+            folder,
+            tuple(picked.values()),
+            target=request.target,
+            indexes=request.indexes if index is None else index.indexes,
+            exclude_newer=None if index is not None else request.exclude_newer,
+        )
     packages = [_family_package(request, family, name, hash_of) for name in sorted(family.wheels) if name in picked]
     packages += [_other_package(each, index, hash_of) for each in picked.values() if each.name not in family.wheels]
+    packages = [replace(package, dependencies=needs[package.name]) for package in packages]
     for package in packages:
         _check_unchanged(package, request.previous)
     exclusive = request.torch_hosts if request.decision.source in ("pytorch", "mirror") else frozenset()

@@ -10,9 +10,10 @@ import re
 from typing import get_args
 
 from packaging.pylock import Pylock, PylockUnsupportedVersionError, PylockValidationError
+from packaging.utils import canonicalize_name
 
 from gpuenv.documents import DocumentError, parse_toml
-from gpuenv.errors import ConfigurationError, UsageError
+from gpuenv.errors import ConfigurationError, IntegrityError, UsageError
 from gpuenv.lock import text as toml
 from gpuenv.lock.model import (
     HashOrigin,
@@ -82,6 +83,8 @@ def _inputs(inputs: LockInputs) -> list[str]:
         "profile-digest": inputs.profile_digest,
         "index-snapshot": inputs.snapshot,
         "sources": inputs.sources,
+        "family-hosts": inputs.family_hosts,
+        "package-hosts": inputs.package_hosts,
         "cutoff": None if inputs.cutoff is None else toml.Moment(inputs.cutoff),
         "knowledge": inputs.knowledge,
     }
@@ -107,6 +110,7 @@ def _decision(decision: LockedDecision) -> list[str]:
         "variant": decision.variant,
         "channel": decision.channel,
         "source": decision.source,
+        "family": decision.family or None,
         "single-source": decision.single_source or None,
         "sass": decision.sass,
         "ptx": decision.ptx,
@@ -137,7 +141,13 @@ def _package(package: LockedPackage) -> list[str]:
         "size": package.size,
         "hashes": {"sha256": package.sha256},
     }
-    first: dict[str, toml.Value | None] = {"name": package.name, "version": package.version, "wheels": [wheel]}
+    needs = None if package.dependencies is None else [{"name": name} for name in package.dependencies]
+    first: dict[str, toml.Value | None] = {
+        "name": package.name,
+        "version": package.version,
+        "dependencies": needs,
+        "wheels": [wheel],
+    }
     ours: dict[str, toml.Value | None] = {
         "source": package.source,
         "family": package.family or None,
@@ -166,7 +176,9 @@ def parse(text: str, *, origin: str) -> Lock:
         raise ConfigurationError(f"{origin}: lock-version: {error}") from None
     except PylockValidationError as error:
         key = error.context or "the file"
-        raise ConfigurationError(f"{origin}: {key}: {error.message}", hints=(LOCK_AGAIN,)) from None
+        # A file name that is not of its package is an edit like those that lock.soundness finds, and ends like them.
+        kind = IntegrityError if "not consistent" in error.message else ConfigurationError
+        raise kind(f"{origin}: {key}: {error.message}", hints=(LOCK_AGAIN,)) from None
     top = LockTable(origin, "", document)
     tool = document.get("tool")
     if not isinstance(tool, dict) or "gpuenv" not in tool:
@@ -181,7 +193,7 @@ def parse(text: str, *, origin: str) -> Lock:
             command=ours.text("command"),
             inputs=_read_inputs(ours.table("inputs")),
             decision=_read_decision(ours.table("decision")),
-            packages=tuple(_read_package(table) for table in top.tables("packages")),
+            packages=tuple(_read_package(row, table) for row, table in enumerate(top.tables("packages"))),
         )
     except ValueError as error:
         raise ConfigurationError(f"{origin}: {error}", hints=(LOCK_AGAIN,)) from None
@@ -215,6 +227,8 @@ def _read_inputs(table: LockTable) -> LockInputs:
         target=target,
         snapshot=table.text("index-snapshot"),
         sources=table.texts("sources"),
+        family_hosts=table.maybe_texts("family-hosts"),
+        package_hosts=table.maybe_texts("package-hosts"),
         cutoff=table.maybe_time("cutoff"),
         knowledge=table.text("knowledge"),
     )
@@ -230,6 +244,7 @@ def _read_decision(table: LockTable) -> LockedDecision:
         variant=table.text("variant"),
         channel=table.choice("channel", get_args(Channel)),
         source=table.choice("source", get_args(SourceKind)),
+        family=table.texts("family"),
         single_source=table.flag("single-source"),
         sass=table.texts("sass"),
         ptx=table.texts("ptx"),
@@ -262,7 +277,7 @@ def _capability(table: LockTable, key: str, text: str) -> ComputeCapability:
         table.fail(key, f"is {error}")
 
 
-def _read_package(table: LockTable) -> LockedPackage:
+def _read_package(row: int, table: LockTable) -> LockedPackage:
     wheels = table.tables("wheels")
     if len(wheels) != 1:
         table.fail("wheels", f"lists {len(wheels)} files; a lock of gpuenv names exactly one wheel a package")
@@ -293,6 +308,14 @@ def _read_package(table: LockTable) -> LockedPackage:
         family=ours.flag("family"),
         requires=ours.texts("requires"),
         git=ours.maybe_text("git"),
+        dependencies=_read_dependencies(table),
+        row=row,
     )
     ours.end()
     return package
+
+
+def _read_dependencies(table: LockTable) -> tuple[str, ...] | None:
+    if "dependencies" not in table.entries:
+        return None
+    return tuple(canonicalize_name(row.text("name")) for row in table.tables("dependencies"))

@@ -15,7 +15,7 @@ from gpuenv.model.decision import Decision
 from gpuenv.model.machine import Libc, Machine
 from gpuenv.model.profile import Profile
 from gpuenv.model.wheel import Wheel
-from gpuenv.net.location import path_of, public
+from gpuenv.net.location import host_of, path_of, public
 from gpuenv.select.target import libc_of_tag
 
 COMMON_LIBC = Libc("glibc", 2, 28)
@@ -83,8 +83,9 @@ def inputs_of(
     sources: Sequence[str],
     cutoff: str | None,
     knowledge: str,
+    packages: Sequence[LockedPackage],
 ) -> LockInputs:
-    """The five inputs of the law. ``sources`` must carry no credentials."""
+    """The five inputs of the law, and the hosts that ``packages`` lie on. ``sources`` must carry no credentials."""
     return LockInputs(
         profile=profile.name,
         profile_digest=profile_digest(profile),
@@ -93,7 +94,14 @@ def inputs_of(
         sources=tuple(sources),
         cutoff=cutoff,
         knowledge=knowledge,
+        family_hosts=tuple(sorted({host_name(package) for package in packages if package.family})),
+        package_hosts=tuple(sorted({host_name(package) for package in packages if not package.family})),
     )
+
+
+def host_name(package: LockedPackage) -> str:
+    """The host a package's file lies on, ``file`` for one of a folder."""
+    return host_of(package.url) if package.url is not None else "file"
 
 
 def decision_of(decision: Decision, profile: Profile, *, single_source: bool = False) -> LockedDecision:
@@ -107,6 +115,7 @@ def decision_of(decision: Decision, profile: Profile, *, single_source: bool = F
         variant=decision.variant,
         channel=decision.channel,
         source=decision.source,
+        family=tuple(sorted(f"{wheel.project}=={wheel.version}" for wheel in decision.packages)),
         single_source=single_source,
         sass=() if kernels is None else kernels.sass,
         ptx=() if kernels is None else kernels.ptx,

@@ -7,7 +7,7 @@ by name, times in one form, so that two locks of the same content are equal and 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Literal
@@ -65,6 +65,10 @@ class LockInputs:
     cutoff: str | None
     """Nothing uploaded after this time was considered (RFC 3339, UTC); ``None``: no cutoff."""
     knowledge: str
+    family_hosts: tuple[str, ...] | None = None
+    """Hosts that the family's files lie on, ``file`` for a folder; ``None`` in locks of an early gpuenv."""
+    package_hosts: tuple[str, ...] | None = None
+    """Hosts that the other packages' files lie on."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "cutoff", canonical_time(self.cutoff))
@@ -81,6 +85,8 @@ class LockedDecision:
     variant: str
     channel: Channel
     source: SourceKind
+    family: tuple[str, ...] = ()
+    """What was decided with torch, and torch: ``torchvision==0.25.0+cu128``."""
     single_source: bool = False
     sass: tuple[str, ...] = ()
     ptx: tuple[str, ...] = ()
@@ -118,6 +124,10 @@ class LockedPackage:
     """Requires-Dist as far as it is known, as written."""
     git: str | None = None
     """torch's git commit, where it was read."""
+    dependencies: tuple[str, ...] | None = None
+    """Names of the packages that this one needs here (PEP 751); ``None`` in locks of an early gpuenv."""
+    row: int | None = field(default=None, compare=False)
+    """Its place in the file it was read from."""
 
     def __post_init__(self) -> None:
         if (self.url is None) == (self.path is None):

@@ -83,6 +83,10 @@ class LockTable:
                 self.fail(f"{key}[{place}]", f"is {_kind(entry)}, not a string")
         return tuple(found)
 
+    def maybe_texts(self, key: str) -> tuple[str, ...] | None:
+        """A list of strings, ``None`` where the key is absent."""
+        return self.texts(key) if key in self.entries else None
+
     def choice(self, key: str, choices: tuple[_Choice, ...]) -> _Choice:
         """One of ``choices``."""
         found = self.text(key)

@@ -15,12 +15,13 @@ from gpuenv import knowledge as tables
 from gpuenv.environment import dependencies, joint
 from gpuenv.environment.compiling import Indexes, Resolver
 from gpuenv.environment.dependencies import FamilyGapError
-from gpuenv.errors import MachineMismatchError, UvError
+from gpuenv.errors import IntegrityError, MachineMismatchError, UvError
 from gpuenv.lock import codec, making
 from gpuenv.lock.fit import fits_machine
 from gpuenv.lock.making import profile_digest
 from gpuenv.lock.model import Lock
 from gpuenv.lock.places import anchored, near
+from gpuenv.lock.soundness import faults_of, is_complete
 from gpuenv.model.machine import Machine
 from gpuenv.model.profile import Profile
 from gpuenv.net.location import host_of, public
@@ -50,6 +51,25 @@ class LockRequest:
     tentative: bool = False
     single_source: bool = False
     command: str = ""
+
+
+def require_sound(context: Context, lock: Lock, *, profile: Profile | None, shown: str) -> None:
+    """Refuse a lock that contradicts itself, before anything is fetched or built from it.
+
+    Raises :class:`~gpuenv.errors.IntegrityError` with each row.
+    """
+    faults = faults_of(lock, profile=profile, knowledge=tables.load())
+    if faults:
+        name = profile.name if profile is not None else lock.inputs.profile
+        raise IntegrityError(
+            f"{shown} contradicts itself: it was changed after it was made",
+            causes=tuple(str(fault) for fault in faults),
+            hints=(
+                f"Make it again, and read what changes before you use it: `gpuenv lock --profile {name} --upgrade`",
+            ),
+        )
+    if not is_complete(lock):
+        context.reporter.detail(f"{shown} records no hosts and no dependencies: the rest of it agrees")
 
 
 def lock_path(context: Context, profile: str) -> Path:
@@ -108,6 +128,7 @@ def make_lock(context: Context, decided: Decided, how: LockRequest) -> Lock:
             sources=[decided.place.shown],
             cutoff=context.options.exclude_newer,
             knowledge=tables.load().version,
+            packages=packages,
         ),
         decision=making.decision_of(decided.decision, decided.profile, single_source=how.single_source),
         packages=packages,
@@ -217,6 +238,7 @@ def existing_lock(context: Context, *, machine: TargetMachine, profile: Profile)
     lock = read_lock(path, shown=shown)
     if lock is None or not still_meant(context, profile, lock):
         return None
+    require_sound(context, lock, profile=profile, shown=shown)
     refuse_other_machine(lock, in_scope(context, machine.facts), shown=shown, profile=profile)
     context.reporter.say(f"Using lockfile {shown}: torch {lock.decision.torch} for Python {lock.inputs.target.python}")
     return Locked(path=path, shown=shown, lock=lock, decided=None, written=False)

@@ -19,7 +19,7 @@ from gpuenv.model.wheel import Channel, Wheel
 from gpuenv.net.client import Client
 from gpuenv.steps.context import Context
 from gpuenv.steps.decision import known_variants
-from gpuenv.steps.lock import LockRequest, decide_and_lock
+from gpuenv.steps.lock import LockRequest, decide_and_lock, require_sound
 from gpuenv.steps.machine import TargetMachine, in_scope
 from gpuenv.steps.sources import open_http, source_plan
 
@@ -28,6 +28,7 @@ def check(context: Context, *, machine: TargetMachine, profile: Profile, lock: L
     """Check one lock; nothing is written. The reasons are ordered, the gravest first."""
     if lock is None:
         raise UsageError(f"there is no {shown} to check", hints=(f"Make it: `gpuenv lock --profile {profile.name}`",))
+    require_sound(context, lock, profile=profile, shown=shown)
     context = _as_locked(context, lock)
     rows, links = _listed(context, lock)
     fresh = _fresh(context, machine, profile, lock)

@@ -18,6 +18,12 @@ def load_profile(context: Context, name: str | None = None) -> Profile:
     return profiles.load(wanted, project=context.project, user=context.config, read=read_text)
 
 
+def known_profile(context: Context, name: str) -> Profile | None:
+    """The profile ``name``, ``None`` where there is none of that name any more."""
+    known = {row.name for row in profiles.find_all(project=context.project, user=context.config)}
+    return load_profile(context, name) if name in known else None
+
+
 def bare_request(context: Context) -> select.Request:
     """The request as far as it is known before interpreters are looked for: all that judges machine and profile."""
     return select.Request(pythons=(), gpus=context.options.gpus, variant=context.options.variant)
