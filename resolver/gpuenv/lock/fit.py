@@ -1,11 +1,14 @@
-"""Whether a machine may use a lock, and why not."""
+"""Whether a machine may use a lock, and why not; and whether it could use a newer torch."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Literal
 
+from packaging.version import Version
+
 from gpuenv.knowledge.base import Knowledge
+from gpuenv.knowledge.facts import KernelRow, Release
 from gpuenv.knowledge.rules import NoCode
 from gpuenv.lock.model import Lock
 from gpuenv.model.machine import Libc, Machine
@@ -110,3 +113,40 @@ def _kernels(lock: Lock, machine: Machine, knowledge: Knowledge) -> LockMismatch
                 found=str(gpu.compute_capability),
             )
     return None
+
+
+def newer_release(lock: Lock, machine: Machine, knowledge: Knowledge) -> Release | None:
+    """The newest release of torch in the tables that is newer than the locked one and runs on ``machine``.
+
+    ``None`` for nightlies, which have newer ones every day, and for a lock with a cutoff, which asked for no newer one.
+    No network is asked, so an index may have a newer one still, or not all that goes with it.
+    """
+    target, decision = lock.inputs.target, lock.decision
+    if decision.channel != "stable" or lock.inputs.cutoff is not None:
+        return None
+    platform = knowledge.platform_of(target.os, target.arch)
+    python = f"cp{target.python.replace('.', '')}"
+    for version, release in reversed(knowledge.releases.items()):
+        if Version(version) <= Version(decision.torch.partition("+")[0]):
+            return None
+        if python not in dict(release.pythons).get(platform, ()):
+            continue
+        if decision.accelerator == "cpu":
+            return release
+        builds = [row for (torch, _, where), row in knowledge.kernels.items() if (torch, where) == (version, platform)]
+        if any(_runs(row, machine, knowledge) for row in builds):
+            return release
+    return None
+
+
+def _runs(row: KernelRow, machine: Machine, knowledge: Knowledge) -> bool:
+    """Whether a build has code for every GPU of a machine, and the driver is new enough for it."""
+    floor = knowledge.driver_floor(row.variant, machine.driver_os)
+    if floor is None or knowledge.driver_reach(machine, floor.minimum) is None:
+        return False
+    cuda = knowledge.cuda_of(row.variant)
+    served = (
+        knowledge.serve_installed(gpu.compute_capability, machine=machine, sass=row.sass, ptx=row.ptx, cuda=cuda)
+        for gpu in machine.gpus
+    )
+    return not any(isinstance(answer, NoCode) for answer in served)

@@ -17,7 +17,7 @@ from gpuenv.environment.compiling import Indexes, Resolver
 from gpuenv.environment.dependencies import FamilyGapError
 from gpuenv.errors import IntegrityError, MachineMismatchError, UvError
 from gpuenv.lock import codec, making
-from gpuenv.lock.fit import fits_machine
+from gpuenv.lock.fit import fits_machine, newer_release
 from gpuenv.lock.making import profile_digest
 from gpuenv.lock.model import Lock
 from gpuenv.lock.places import anchored, near
@@ -240,8 +240,22 @@ def existing_lock(context: Context, *, machine: TargetMachine, profile: Profile)
         return None
     require_sound(context, lock, profile=profile, shown=shown)
     refuse_other_machine(lock, in_scope(context, machine.facts), shown=shown, profile=profile)
-    context.reporter.say(f"Using lockfile {shown}: torch {lock.decision.torch} for Python {lock.inputs.target.python}")
+    python, newer = lock.inputs.target.python, _newer(context, lock, machine, profile)
+    context.reporter.say(f"Using lockfile {shown}: torch {lock.decision.torch} for Python {python}{newer}")
     return Locked(path=path, shown=shown, lock=lock, decided=None, written=False)
+
+
+def _newer(context: Context, lock: Lock, machine: TargetMachine, profile: Profile) -> str:
+    """How old the locked torch is, where the tables know a newer one that the machine runs and nobody ruled out."""
+    knowledge = tables.load()
+    newer = newer_release(lock, in_scope(context, machine.facts), knowledge)
+    ours = knowledge.releases.get(lock.decision.torch.partition("+")[0])
+    wishes = (context.options.variant, profile.variant, context.options.torch)
+    pinned = any(each.startswith("torch") and set(each) & set("<>=!~@") for each in profile.packages)
+    if newer is None or ours is None or any(wishes) or pinned:
+        return ""
+    again = f"`gpuenv lock --profile {profile.name} --upgrade --dry-run`"
+    return f" (torch of {ours.uploaded}; {newer.torch} came out on {newer.uploaded}, see {again})"
 
 
 def new_lock(context: Context, *, machine: TargetMachine, profile: Profile) -> Locked:

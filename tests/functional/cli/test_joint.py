@@ -68,7 +68,9 @@ def locked(person: Person) -> dict[str, str]:
 
 
 def resolutions(run: Run) -> int:
-    return sum("$ uv pip compile" in line for line in run.err.splitlines())
+    """How often uv was asked to resolve; that it is asked afterwards what its answer needs is none."""
+    lines = [line for line in run.err.splitlines() if "$ uv pip compile" in line]
+    return sum("--annotation-style" not in line for line in lines)
 
 
 def lock(person: Person, torch_index: IndexServer, package_index: IndexServer, *words: str) -> Run:

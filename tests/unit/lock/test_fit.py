@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from gpuenv import knowledge
-from gpuenv.lock.fit import fits_machine
+from gpuenv.lock.fit import fits_machine, newer_release
 from gpuenv.lock.model import Lock
 from gpuenv.model.machine import ComputeCapability, Driver, Gpu, Machine
 from support.dependencies import linux
@@ -94,3 +94,27 @@ def test_a_cpu_build_nobody_wished_for_does_not_fit_a_machine_with_a_gpu() -> No
     assert what(lock, replace(MACHINE, gpus=(), driver=None)) == ("", "")
     assert what(lock, MACHINE) == ("cpu", "holds a CPU build, made where there was no GPU; this machine has card 0")
     assert what(replace(lock, decision=replace(cpu, wish="cpu")), MACHINE) == ("", "")
+
+
+def newest(lock: Lock, machine: Machine = MACHINE) -> str | None:
+    found = newer_release(lock, machine, knowledge.load())
+    return None if found is None else found.torch
+
+
+def test_a_newer_torch_is_one_that_the_tables_know_and_the_machine_runs() -> None:
+    newer = newest(LOCK)
+    assert newer is not None
+    assert newest(lock_of(LOCK.packages[0], decision=decided(torch=f"{newer}+cu128"))) is None
+    fermi = replace(MACHINE, gpus=(gpu((2, 0)),))
+    assert newest(LOCK, fermi) is None
+    old_driver = Driver(version="340.10", cuda="6.5", source="nvml")
+    assert newest(LOCK, replace(MACHINE, driver=old_driver)) is None
+
+
+def test_nightlies_and_a_cutoff_ask_for_no_newer_torch() -> None:
+    assert newest(replace(LOCK, decision=decided(channel="nightly"))) is None
+    assert newest(replace(LOCK, inputs=inputs(cutoff="2026-01-01T00:00:00Z"))) is None
+
+
+def test_a_newer_torch_is_built_for_the_python_of_the_lock() -> None:
+    assert newest(replace(LOCK, inputs=inputs(target=replace(linux(), python="3.8")))) is None
