@@ -37,8 +37,8 @@ def test_one_create_asks_uv_each_thing_once(tmp_path: Path, index: IndexServer) 
     )
     assert run.code == 0, run.err
     asked = [" ".join(line.split()[:2]) for line in told.read_text(encoding="utf-8").splitlines()]
-    # What packages are needed, and, out of the cache, which of them needs which. Installed is twice from the lock: out of
-    # the cache first, then with what was not in it.
+    # What packages are needed, and, out of the cache, which of them needs which. Twice from the lock: out of the cache
+    # first, then with what was not in it.
     assert asked == [
         "--version",
         "pip compile",
