@@ -7,7 +7,7 @@ import tomllib
 import pytest
 from packaging.pylock import Pylock
 
-from gpuenv.errors import ConfigurationError, UsageError
+from gpuenv.errors import ConfigurationError, GpuenvError, UsageError
 from gpuenv.lock.codec import lock_filename, parse, render
 from gpuenv.lock.model import Lock
 from gpuenv.lock.text import without_packages
@@ -190,10 +190,11 @@ SHA = '{ sha256 = "0000000000000000000000000000000000000000000000000000000000000
 )
 def test_a_lock_that_must_not_be_installed_is_refused_by_key(old: str, new: str, said: str) -> None:
     assert old in TEXT
-    with pytest.raises(ConfigurationError) as raised:
+    with pytest.raises(GpuenvError) as raised:
         parse(TEXT.replace(old, new), origin="lockfiles/pylock.x.toml")
     assert raised.value.message.startswith("lockfiles/pylock.x.toml: ")
     assert said in raised.value.message
+    assert raised.value.exit_code == (5 if "Version in" in said else 2)
 
 
 def test_a_source_distribution_or_a_choice_of_wheels_is_refused() -> None:
