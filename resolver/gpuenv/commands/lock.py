@@ -140,7 +140,7 @@ def _one(
     shown = context.shown(path)
     say_machine(context, machine, profile)
     check_fit(context, machine.facts, profile)
-    before = _before(context, path, options)
+    before = _before(context, path, options, profile)
     _refuse_unknown(options.upgrade_packages, before, shown)
     if options.check:
         verdict = check(context, machine=machine, profile=profile, lock=before, shown=shown)
@@ -178,11 +178,11 @@ def _one(
     return _kept(context, options, replace(row, action="written" if written else "unchanged"), decided)
 
 
-def _before(context: Context, path: Path, options: LockOptions) -> Lock | None:
+def _before(context: Context, path: Path, options: LockOptions, profile: Profile) -> Lock | None:
     """The lock that stands there. One that cannot be read is made again where that is asked for."""
     shown = context.shown(path)
     try:
-        return read_lock(path, shown=shown)
+        return read_lock(path, shown=shown, profile=profile.name)
     except (ConfigurationError, IntegrityError) as error:
         if not options.upgrade:
             raise

@@ -25,7 +25,7 @@ from gpuenv.lock.model import (
     filename_of,
     is_sha256,
 )
-from gpuenv.lock.reading import LOCK_AGAIN, LockTable
+from gpuenv.lock.reading import LockTable
 from gpuenv.lock.target import environment_marker
 from gpuenv.model.decision import GpuSupport
 from gpuenv.model.machine import Arch, ComputeCapability, Os
@@ -169,7 +169,7 @@ def parse(text: str, *, origin: str) -> Lock:
     try:
         document = parse_toml(text)
     except DocumentError as error:
-        raise ConfigurationError(f"{origin}: not TOML: {error}", hints=(LOCK_AGAIN,)) from None
+        raise ConfigurationError(f"{origin}: not TOML: {error}") from None
     try:
         Pylock.from_dict(document)
     except PylockUnsupportedVersionError as error:
@@ -178,7 +178,7 @@ def parse(text: str, *, origin: str) -> Lock:
         key = error.context or "the file"
         # A file name that is not of its package is an edit like those that lock.soundness finds, and ends like them.
         kind = IntegrityError if "not consistent" in error.message else ConfigurationError
-        raise kind(f"{origin}: {key}: {error.message}", hints=(LOCK_AGAIN,)) from None
+        raise kind(f"{origin}: {key}: {error.message}") from None
     top = LockTable(origin, "", document)
     tool = document.get("tool")
     if not isinstance(tool, dict) or "gpuenv" not in tool:
@@ -196,7 +196,7 @@ def parse(text: str, *, origin: str) -> Lock:
             packages=tuple(_read_package(row, table) for row, table in enumerate(top.tables("packages"))),
         )
     except ValueError as error:
-        raise ConfigurationError(f"{origin}: {error}", hints=(LOCK_AGAIN,)) from None
+        raise ConfigurationError(f"{origin}: {error}") from None
     ours.end()
     return lock
 

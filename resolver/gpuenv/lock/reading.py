@@ -11,8 +11,6 @@ from gpuenv.errors import ConfigurationError
 
 _Choice = TypeVar("_Choice", bound=str)
 
-LOCK_AGAIN = "Lock again with `gpuenv lock --upgrade`"
-
 
 @dataclass(frozen=True, slots=True)
 class LockTable:
@@ -25,7 +23,7 @@ class LockTable:
 
     def fail(self, key: str, sentence: str) -> NoReturn:
         """Raise :class:`~gpuenv.errors.ConfigurationError` about ``key`` of this table."""
-        raise ConfigurationError(f"{self.origin}: {self._at(key)} {sentence}", hints=(LOCK_AGAIN,))
+        raise ConfigurationError(f"{self.origin}: {self._at(key)} {sentence}")
 
     def text(self, key: str) -> str:
         """A string that must be there."""

@@ -15,7 +15,7 @@ from gpuenv import knowledge as tables
 from gpuenv.environment import dependencies, joint
 from gpuenv.environment.compiling import Indexes, Resolver
 from gpuenv.environment.dependencies import FamilyGapError
-from gpuenv.errors import IntegrityError, MachineMismatchError, UvError
+from gpuenv.errors import ConfigurationError, IntegrityError, MachineMismatchError, UvError
 from gpuenv.lock import codec, making
 from gpuenv.lock.fit import fits_machine, newer_release
 from gpuenv.lock.making import profile_digest
@@ -77,11 +77,19 @@ def lock_path(context: Context, profile: str) -> Path:
     return context.project / FOLDER / codec.lock_filename(profile)
 
 
-def read_lock(path: Path, *, shown: str) -> Lock | None:
-    """Read a lock that may not exist; ``shown`` is its name in error messages."""
+def read_lock(path: Path, *, shown: str, profile: str = "") -> Lock | None:
+    """Read a lock that may not exist; ``shown`` is its name in error messages.
+
+    ``profile`` is whose lock it is, where that is known: then the error names the command that makes it again.
+    """
     if not present(path):
         return None
-    lock = codec.parse(read_text(path, what="the lock", shown=shown), origin=shown)
+    try:
+        lock = codec.parse(read_text(path, what="the lock", shown=shown), origin=shown)
+    except (ConfigurationError, IntegrityError) as error:
+        again = f"Make it again, without what stands there: `gpuenv lock --profile {profile} --upgrade`"
+        hints = (again,) if profile and path.is_file() else ()
+        raise type(error)(error.message, causes=error.causes, hints=hints) from error
     return anchored(lock, PurePosixPath(path.parent.absolute().as_posix()))
 
 
@@ -235,7 +243,7 @@ def existing_lock(context: Context, *, machine: TargetMachine, profile: Profile)
     """
     path = standing_path(context, profile, machine)
     shown = context.shown(path)
-    lock = read_lock(path, shown=shown)
+    lock = read_lock(path, shown=shown, profile=profile.name)
     if lock is None or not still_meant(context, profile, lock):
         return None
     require_sound(context, lock, profile=profile, shown=shown)
@@ -262,7 +270,7 @@ def new_lock(context: Context, *, machine: TargetMachine, profile: Profile) -> L
     """Decide, and write the lock of what was decided."""
     path = standing_path(context, profile, machine)
     shown = context.shown(path)
-    before = read_lock(path, shown=shown)
+    before = read_lock(path, shown=shown, profile=profile.name)
     if before is not None:
         context.reporter.say(f"Lockfile {shown} was made for other options: making it again")
     single_source = before is not None and before.decision.single_source

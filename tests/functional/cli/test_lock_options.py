@@ -177,3 +177,23 @@ def test_a_single_source_takes_dependencies_from_the_torch_index_alone(person: P
     lacking = lock(person, index, "--machine", "desk.json", "--single-source", "--upgrade", "--refresh")
     assert lacking.code in (3, 6)
     assert "einops" in lacking.err
+
+
+@pytest.mark.parametrize(
+    "damaged", [b"x = [", b"\xff\xfe", b'lock-version = "1.0"\n'], ids=["no-toml", "no-text", "foreign"]
+)
+@pytest.mark.parametrize("words", [(), ("--check",)], ids=["lock", "check"])
+def test_a_lock_that_cannot_be_read_is_made_again_by_the_hint(
+    damaged: bytes, words: tuple[str, ...], person: Person, index: IndexServer
+) -> None:
+    path = person.project / "lockfiles/pylock.any.toml"
+    path.parent.mkdir()
+    path.write_bytes(damaged)
+    here = (*where(index, "any")[2:], "--machine", "new.json", "--python", PYTHON)
+    refused = person.run("lock", "--profile", "any", *here, *words)
+    assert refused.code == 2, refused.err
+    (hint,) = re.findall(r"hint: .*`gpuenv (lock [^`]+)`", refused.err)
+    assert path.read_bytes() == damaged
+    made = person.run(*hint.split(), *here)
+    assert made.code == 0, made.err
+    assert read(person, "any")["tool"]["gpuenv"]["decision"]["torch"].startswith("2.9.1")
