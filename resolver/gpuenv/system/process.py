@@ -21,11 +21,11 @@ import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from queue import Empty, Queue
-from threading import Event, Thread
+from threading import Event, Thread, current_thread, main_thread
 from typing import IO, Literal
 
 POLL_SECONDS = 0.25
@@ -126,22 +126,42 @@ def start(
     folder that the next run sweeps away (loads ctypes, 4 ms).
     """
     try:
-        process = subprocess.Popen(
-            [str(word) for word in command],
-            cwd=cwd,
-            env=dict(environ),
-            stdin=subprocess.PIPE if talks else subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-            preexec_fn=_die_with_parent() if tied else None,
-            creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
-        )
+        with _interrupts_held() as held:
+            process = subprocess.Popen(
+                [str(word) for word in command],
+                cwd=cwd,
+                env=dict(environ),
+                stdin=subprocess.PIPE if talks else subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                start_new_session=True,
+                preexec_fn=_die_with_parent() if tied else None,
+                creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
+            )
     except OSError as error:
         return NotStarted(reason=error.strerror or str(error))
     except (ValueError, subprocess.SubprocessError) as error:  # a NUL byte in a word or in the environment
         return NotStarted(reason=str(error))
-    return Child(process, on_stdout=on_stdout, on_stderr=on_stderr, progress=progress)
+    child = Child(process, on_stdout=on_stdout, on_stderr=on_stderr, progress=progress)
+    if held:
+        stop(child)
+        raise KeyboardInterrupt
+    return child
+
+
+@contextlib.contextmanager
+def _interrupts_held() -> Iterator[list[int]]:
+    """Note a Ctrl-C instead of raising it: raised in what Python calls around a fork, it is printed and forgotten."""
+    held: list[int] = []
+    before = signal.getsignal(signal.SIGINT)
+    if before is not signal.default_int_handler or current_thread() is not main_thread():
+        yield held  # ignored, somebody else's, or a thread that no signal reaches
+        return
+    signal.signal(signal.SIGINT, lambda number, _frame: held.append(number))
+    try:
+        yield held
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def finish(

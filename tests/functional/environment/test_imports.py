@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from gpuenv.environment.imports import import_family
-from gpuenv.environment.interpreters import running_interpreter
+from gpuenv.environment.imports import import_family, require_imports
+from gpuenv.environment.target import check_target
 from gpuenv.errors import VerificationError
-from support.wheels import BuiltWheel, build_wheel, companion_wheel, torch_wheel
-from support.workshop import Workshop, build, torch
+from gpuenv.lock.model import Lock
+from support.wheels import build_wheel, companion_wheel, torch_wheel
+from support.workshop import Workshop, torch
 
 ANY = "py3-none-any"
 TORCH = torch_wheel("2.15.0", "cu132", local=False, tag=ANY)
@@ -94,24 +95,20 @@ def test_what_the_shell_says_of_python_is_not_heard(workshop: Workshop, tmp_path
 
 
 def test_a_lock_for_another_platform_is_not_imported_here(workshop: Workshop) -> None:
-    broken = BuiltWheel(
-        **{
-            field: getattr(build_wheel("torch", "1.0", files={"torch/__init__.py": "raise OSError\n"}), field)
-            for field in ("filename", "body", "metadata")
-        }
-    )
-    path, lock = workshop.lock([broken])
-    elsewhere = replace(lock.inputs.target, os="windows")
-    built = build(
-        path,
-        replace(lock, inputs=replace(lock.inputs, target=elsewhere)),
-        target=workshop.target,
-        python=running_interpreter(),
-        uv=workshop.uv,
-        state=workshop.folder / "state",
-        cache=workshop.folder / "cache",
-        reporter=workshop.told,
-    )
+    _, lock = workshop.lock([build_wheel("torch", "1.0", files={"torch/__init__.py": "raise OSError\n"})])
+    elsewhere = replace(lock, inputs=replace(lock.inputs, target=replace(lock.inputs.target, os="windows")))
     assert sys.platform != "win32"
-    assert built.path.is_dir()
+
+    def imported(lock: Lock) -> None:
+        require_imports(
+            workshop.folder / "no-environment",
+            lock,
+            target=check_target(workshop.target),
+            environ={},
+            reporter=workshop.told,
+        )
+
+    imported(elsewhere)
     assert "torch not imported: the lock is for another platform" in workshop.told.lines
+    with pytest.raises(VerificationError):
+        imported(lock)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -227,3 +228,20 @@ def test_a_child_that_no_signal_ends_is_a_value(monkeypatch: pytest.MonkeyPatch)
     real(numbers[0][0], signal.SIGKILL)
     assert result == TimedOut(seconds=0.2, stdout="", stderr="", gone=False)
     assert [number for _, number in numbers] == [signal.SIGTERM, signal.SIGKILL]
+
+
+def test_ctrl_c_while_python_forks_is_felt() -> None:
+    """Raised in what Python calls around a fork, KeyboardInterrupt is printed and forgotten: a build went on."""
+    script = """
+import os, signal
+from gpuenv.system.process import start
+signal.signal(signal.SIGINT, signal.default_int_handler)
+once = [1]
+os.register_at_fork(after_in_parent=lambda: once and (once.pop(), os.kill(os.getpid(), signal.SIGINT)))
+try:
+    start(["sleep", "60"], environ={"PATH": os.defpath})
+except KeyboardInterrupt:
+    print("felt", signal.getsignal(signal.SIGINT) is signal.default_int_handler)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=50, check=False)
+    assert (done.stdout, done.stderr) == ("felt True\n", "")
