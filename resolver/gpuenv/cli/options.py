@@ -25,6 +25,8 @@ class Option:
     pattern: str = ""
     """What the whole text has to match; ``example`` shows one that does."""
     example: str = ""
+    personal: bool = False
+    """Never taken from a project's file: a cloned repository neither names a program to run nor brings cached facts."""
     location: bool = False
     """Whether it takes an address or a folder."""
 
@@ -151,6 +153,7 @@ COMMON = (
         name="cache-dir",
         group="places",
         kind="path",
+        personal=True,
         metavar="DIR",
         help="where pages and facts are kept (default: gpuenv in the user's cache folder)",
     ),
@@ -165,6 +168,7 @@ COMMON = (
         name="uv",
         group="places",
         kind="path",
+        personal=True,
         metavar="FILE",
         help="the uv to use (default: the one installed with gpuenv, else on PATH)",
     ),

@@ -25,6 +25,9 @@ LARGEST = 1 << 20
 LONGEST = 4096
 """Characters of the longest value of an option: no path is longer, and Python reads no number of 4,300 digits."""
 
+PROJECT_FILES = ("gpuenv.toml", "pyproject.toml [tool.gpuenv]")
+"""The origins of what a folder says for everybody who works in it, cloned ones included."""
+
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off", ""})
 Value = str | bool | tuple[str, ...] | tuple[int, ...]
@@ -50,7 +53,13 @@ def merge(
                 hints = [f"Did you mean `{near[0]}`?"] if near else []
                 hints.append("Valid keys: " + ", ".join(sorted(BY_NAME)))
                 raise ConfigurationError(f"{path}: {key}: is not a setting", hints=hints)
-            _put(merged, BY_NAME[key], _from_file(BY_NAME[key], raw, path), path)
+            option = BY_NAME[key]
+            if option.personal and path in PROJECT_FILES:
+                raise ConfigurationError(
+                    f"{path}: {key}: a project does not choose this, only you do",
+                    hints=(f"Remove the line, and give --{key} or {option.variable} yourself if you mean it",),
+                )
+            _put(merged, option, _from_file(option, raw, path), path)
     for option in COMMON:
         if (text := environ.get(option.variable)) is not None:
             _put(merged, option, _from_text(option, text, option.variable), option.variable)
@@ -99,12 +108,12 @@ def _files(project: Path, user: Path) -> list[tuple[str, dict[str, object]]]:
     found = []
     own, shared = project / "gpuenv.toml", project / "pyproject.toml"
     if present(own):
-        found.append(("gpuenv.toml", _toml(own)))
+        found.append((PROJECT_FILES[0], _toml(own)))
     elif present(shared):
         tool = _toml(shared).get("tool")
         table = tool.get("gpuenv") if isinstance(tool, dict) else None
         if isinstance(table, dict):
-            found.append(("pyproject.toml [tool.gpuenv]", table))
+            found.append((PROJECT_FILES[1], table))
     if (user / "config.toml").is_file():
         found.append((str(user / "config.toml"), _toml(user / "config.toml")))
     return found

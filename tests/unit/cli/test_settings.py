@@ -18,7 +18,7 @@ def merged(
     project: str = "",
     user: str = "",
 ) -> dict[str, Setting]:
-    (tmp_path / "user").mkdir(exist_ok=True)
+    (tmp_path / "user").mkdir(parents=True, exist_ok=True)
     if project:
         (tmp_path / "gpuenv.toml").write_text(project)
     if user:
@@ -103,3 +103,17 @@ def test_what_is_no_python_and_no_date_is_refused_before_anything_is_asked(
 )
 def test_what_is_one_is_taken(tmp_path: Path, name: str, text: str) -> None:
     assert merged(tmp_path, arguments={name: text})[name.replace("_", "-")].value == text
+
+
+@pytest.mark.parametrize("line", ['uv = "./evil"', 'cache-dir = "cache"'])
+def test_a_cloned_repository_names_no_program_and_brings_no_cache(line: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="a project does not choose this, only you do") as raised:
+        merged(tmp_path, project=f"{line}\n")
+    assert raised.value.exit_code == 2
+    assert merged(tmp_path / "own", user=f"{line}\n")
+
+
+def test_nor_by_its_pyproject(tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_text('[tool.gpuenv]\nuv = "evil"\n')
+    with pytest.raises(ConfigurationError, match="a project does not choose this"):
+        merged(tmp_path)
