@@ -258,9 +258,9 @@ def _newer(context: Context, lock: Lock, machine: TargetMachine, profile: Profil
     knowledge = tables.load()
     newer = newer_release(lock, in_scope(context, machine.facts), knowledge)
     ours = knowledge.releases.get(lock.decision.torch.partition("+")[0])
-    wishes = (context.options.variant, profile.variant, context.options.torch)
+    pins = (context.options.variant, profile.variant, context.options.torch)
     pinned = any(each.startswith("torch") and set(each) & set("<>=!~@") for each in profile.packages)
-    if newer is None or ours is None or any(wishes) or pinned:
+    if newer is None or ours is None or any(pins) or pinned:
         return ""
     again = f"`gpuenv lock --profile {profile.name} --upgrade --dry-run`"
     return f" (torch of {ours.uploaded}; {newer.torch} came out on {newer.uploaded}, see {again})"
