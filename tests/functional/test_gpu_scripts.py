@@ -18,8 +18,8 @@ from uv import find_uv_bin
 from gpu.check_evidence import lines_of
 from gpu.repack import build, needed
 from gpuenv.verify import evidence
-from gpuenv.verify.seen import Message
-from support.verify_case import MACHINE, altered, case, report_of
+from gpuenv.verify.messages import Message
+from support.verify_observed import MACHINE, altered, observed, report_of
 
 SCRIPTS = Path(__file__).resolve().parent.parent / "gpu"
 FAMILY = "packaging"
@@ -106,7 +106,7 @@ ABOUT = evidence.About(created="2026-11-22T12:00:00Z", gpuenv="0.1.0", command="
 
 
 def _missed(edit=None) -> list[str]:
-    value = evidence.to_json(report=report_of(case(edit=edit)), machine=MACHINE, about=ABOUT)
+    value = evidence.to_json(report=report_of(observed(edit=edit)), machine=MACHINE, about=ABOUT)
     return [words for kept, words in lines_of(value, within=30, gpus=1) if not kept]
 
 

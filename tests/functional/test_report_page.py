@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from gpuenv.verify import evidence
-from support.verify_case import MACHINE, case, report_of
+from support.verify_observed import MACHINE, observed, report_of
 
 FLAGS = [
     "--headless",
@@ -74,7 +74,7 @@ def test_the_page_is_drawn_with_its_verdict_and_curves(chromium: str, tmp_path: 
     about = evidence.About(
         created="2026-11-22T12:00:00Z", gpuenv="0.1.0", command="gpuenv verify", environment=".venv-gpu"
     )
-    report = report_of(case())
+    report = report_of(observed())
     # Fewer rows above it, so that the curve is in view.
     report = dataclasses.replace(report, checks=report.checks[:2])
     evidence.write(tmp_path, report=report, machine=MACHINE, about=about, smi_text="")

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 from gpuenv.installed.environment import read_environment
-from gpuenv.verify.judge_numbers import families_of, judged
-from gpuenv.verify.runner import Job, run_jobs
-from gpuenv.verify.seen import Message, collect
+from gpuenv.verify.check_numbers import families_of, family_outcome
+from gpuenv.verify.messages import Message
+from gpuenv.verify.runner import PayloadJob, run_jobs
 from support.torch_env import altered_environment
-from support.verify_case import case
+from support.verify_observed import observed
 
 pytestmark = pytest.mark.torch
 
@@ -54,12 +54,12 @@ def test_the_faults_are_these(injected: dict[str, list[dict[str, Any]]]) -> None
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_fault_is_judged_wrong(injected: dict[str, list[dict[str, Any]]], fault: str) -> None:
+def test_a_fault_is_found_wrong(injected: dict[str, list[dict[str, Any]]], fault: str) -> None:
     messages = [
         Message(job="numbers", event="family", at=0.0, values={"device": "cpu", **values}) for values in injected[fault]
     ]
-    rows = families_of(case(seen=collect(messages)))
-    assert "wrong" in {judged(row) for row in rows}, [row.words for row in rows]
+    rows = families_of(observed(messages=tuple(messages)))
+    assert "wrong" in {family_outcome(row) for row in rows}, [row.summary for row in rows]
 
 
 EVERY_PART = """
@@ -116,7 +116,7 @@ def test_two_ranks_hold_the_gradient_of_the_whole_batch(torch_environment: Path,
     common = {"task": "ranks", "device": "cpu", "uuids": [], "paths": [str(path) for path in there.paths]}
     common |= {"world": 2, "meeting": str(tmp_path / "meeting"), "timeout": 120, "elements": [1, 1000]}
     jobs = [
-        Job(name=f"rank-{rank}", python=there.python, settings={**common, "rank": rank}, environ=ENVIRON)
+        PayloadJob(name=f"rank-{rank}", python=there.python, settings={**common, "rank": rank}, environ=ENVIRON)
         for rank in range(2)
     ]
     heard: list[Message] = []

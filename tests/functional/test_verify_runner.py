@@ -9,20 +9,22 @@ from pathlib import Path
 
 import pytest
 
-from gpuenv.verify.runner import Job, PayloadEnded, run_jobs
-from gpuenv.verify.seen import Message
+from gpuenv.verify.messages import Message
+from gpuenv.verify.runner import PayloadEnded, PayloadJob, run_jobs
 
 
-def _job(folder: Path, name: str, body: str, *, waits: bool = False) -> Job:
+def _job(folder: Path, name: str, body: str, *, waits: bool = False) -> PayloadJob:
     """A stand-in for the environment's interpreter: a shell script that ignores what it is told to run."""
     path = folder / f"{name}.sh"
     path.write_text(f"#!/bin/sh\n{body}\n")
     path.chmod(path.stat().st_mode | stat.S_IXUSR)
     environ = {"PATH": os.environ["PATH"]}
-    return Job(name=name, python=path, settings={"task": name}, environ=environ, waits=waits)
+    return PayloadJob(name=name, python=path, settings={"task": name}, environ=environ, waits=waits)
 
 
-def _run(*jobs: Job, deadline: float = 30.0, silence: float = 30.0) -> tuple[dict[str, PayloadEnded], list[Message]]:
+def _run(
+    *jobs: PayloadJob, deadline: float = 30.0, silence: float = 30.0
+) -> tuple[dict[str, PayloadEnded], list[Message]]:
     heard: list[Message] = []
     ended = run_jobs(jobs, deadline=time.monotonic() + deadline, silence=silence, on_message=heard.append)
     assert [item.job for item in ended] == [job.name for job in jobs]
@@ -50,7 +52,7 @@ def test_what_a_process_says_arrives_in_order(tmp_path: Path) -> None:
     ended, heard = _run(_job(tmp_path, "one", f"{_say('profiling')}; {second}; echo oh >&2"))
     assert [(m.job, m.event, m.at) for m in heard] == [("one", "profiling", 0.5), ("one", "no-device", 0.5)]
     assert heard[1].whole("found") == 1
-    assert (ended["one"].ending, ended["one"].status, ended["one"].words) == ("exited", 0, ("oh",))
+    assert (ended["one"].ending, ended["one"].status, ended["one"].stderr) == ("exited", 0, ("oh",))
     assert ended["one"].last == "no-device"
 
 
@@ -87,7 +89,7 @@ def test_what_is_no_event_is_kept_as_words(tmp_path: Path) -> None:
     body = f"{noise}; {_say('profiling')}"
     ended, heard = _run(_job(tmp_path, "one", body))
     assert [message.event for message in heard] == ["profiling"]
-    assert ended["one"].words[0] == "not an event: 'Hello'"
+    assert ended["one"].stderr[0] == "not an event: 'Hello'"
 
 
 @pytest.mark.parametrize(
@@ -105,8 +107,8 @@ def test_a_misspelled_event_or_key_fails_the_job(tmp_path: Path, said: str, why:
 
 def test_words_without_end_are_bounded(tmp_path: Path) -> None:
     ended, _ = _run(_job(tmp_path, "one", "seq 1 20000 >&2"))
-    assert len(ended["one"].words) == 400
-    assert ended["one"].words[-1] == "20000"
+    assert len(ended["one"].stderr) == 400
+    assert ended["one"].stderr[-1] == "20000"
 
 
 def test_the_timed_job_waits_for_the_others(tmp_path: Path) -> None:
@@ -127,7 +129,7 @@ def test_the_timed_job_goes_on_when_another_crashes(tmp_path: Path) -> None:
 
 
 def test_an_interpreter_that_does_not_start_is_an_ending(tmp_path: Path) -> None:
-    missing = Job(name="one", python=tmp_path / "no" / "python", settings={}, environ={})
+    missing = PayloadJob(name="one", python=tmp_path / "no" / "python", settings={}, environ={})
     ended, _ = _run(missing)
     assert ended["one"].ending == "not-started"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import re
 import time
@@ -11,15 +12,16 @@ from pathlib import Path
 import pytest
 
 from gpuenv.installed.environment import read_environment
-from gpuenv.model.machine import ComputeCapability, Machine
+from gpuenv.model.machine import Machine
 from gpuenv.model.profile import VerificationPlan
 from gpuenv.model.verification import Check, Report
 from gpuenv.report import Silent
-from gpuenv.verify import Expected, ExpectedGpu, ExpectedPackage, evidence, run_verification
-from gpuenv.verify.runner import Job, run_jobs
-from gpuenv.verify.seen import Message
+from gpuenv.verify import Expected, ExpectedPackage, evidence, run_verification
+from gpuenv.verify.messages import Message
+from gpuenv.verify.runner import PayloadJob, run_jobs
 from gpuenv.verify.verification import Accelerator
 from support.torch_env import altered_environment, site_packages
+from support.verify_observed import MACHINE
 
 pytestmark = pytest.mark.torch
 
@@ -73,7 +75,7 @@ def test_a_right_environment_passes_and_every_file_says_cpu(torch_environment: P
 
 
 def test_a_cpu_build_where_a_gpu_is_expected(torch_environment: Path) -> None:
-    gpus = (ExpectedGpu(uuid="GPU-1", compute_capability=ComputeCapability(9, 0)),)
+    gpus = (dataclasses.replace(MACHINE.gpus[0], uuid="GPU-1"),)
     report = _verify(torch_environment, accelerator="cuda", expected=Expected(gpus=gpus, profile="hopper"))
     assert report.verdict == "failed"
     assert _check(report, "import").cause.startswith("a CPU build of torch is installed")
@@ -96,7 +98,7 @@ def test_a_task_that_finds_no_device_says_so_and_ends_well(torch_environment: Pa
         "timeout": 5,
     }
     heard: list[Message] = []
-    job = Job(name=task, python=there.python, settings=settings, environ={**ENVIRON, "CUDA_VISIBLE_DEVICES": ""})
+    job = PayloadJob(name=task, python=there.python, settings=settings, environ={**ENVIRON, "CUDA_VISIBLE_DEVICES": ""})
     (ended,) = run_jobs([job], deadline=time.monotonic() + 120, silence=120, on_message=heard.append)
     assert (ended.ending, ended.status) == ("exited", 0)
     assert [message.whole("found") for message in heard if message.event == "no-device"] == [0]
@@ -111,7 +113,7 @@ def _train(environment: Path, **settings: object) -> list[Message]:
         "precision": "fp32", "batch_size": 1, "samples": 20, "steps": 14, "seeds": [1],
     }  # fmt: skip
     heard: list[Message] = []
-    job = Job(name="training", python=there.python, settings=made | settings, environ=ENVIRON)
+    job = PayloadJob(name="training", python=there.python, settings=made | settings, environ=ENVIRON)
     run_jobs([job], deadline=time.monotonic() + 280, silence=280, on_message=heard.append)
     assert heard[-1].event == "finished", [message for message in heard if message.event == "failed"]
     return heard

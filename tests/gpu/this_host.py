@@ -13,14 +13,14 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent), str(HERE.parent.parent / "resolver")]
 
-from gpuenv import __version__, knowledge  # noqa: E402 - the path comes first
+from gpuenv import __version__  # noqa: E402 - the path comes first
 from gpuenv.machine.detect import detect  # noqa: E402
 from gpuenv.model.machine import Machine  # noqa: E402
 from gpuenv.model.profile import VerificationPlan  # noqa: E402
 from gpuenv.model.verification import Report  # noqa: E402
 from gpuenv.report import Silent  # noqa: E402
-from gpuenv.verify import CardLimits, Expected, evidence, run_verification  # noqa: E402
-from gpuenv.verify.seen import Message  # noqa: E402
+from gpuenv.verify import Expected, evidence, run_verification  # noqa: E402
+from gpuenv.verify.messages import Message  # noqa: E402
 
 
 def torch_environment() -> Path:
@@ -31,21 +31,6 @@ def torch_environment() -> Path:
 def machine() -> Machine:
     """This machine, by gpuenv's own eyes."""
     return detect(environ=os.environ).machine
-
-
-def limits(seen: Machine) -> tuple[CardLimits, ...]:
-    """The table's limits of this machine's cards."""
-    found = []
-    for name in sorted({gpu.name for gpu in seen.gpus}):
-        row = knowledge.load().card_limits(name)
-        if row is not None:
-            rate = row.bf16 or row.fp16
-            found.append(
-                CardLimits(
-                    name=name, matmul_tflops=rate, memory_gigabytes_per_second=row.memory_gb_s, source=row.source
-                )
-            )
-    return tuple(found)
 
 
 def verify(
@@ -68,7 +53,6 @@ def verify(
         machine=seen,
         environ=os.environ if environ is None else environ,
         reporter=Silent(),
-        card_limits=limits(seen),
         on_event=messages.append,
         silence=silence,
     )

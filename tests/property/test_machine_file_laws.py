@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gpuenv.errors import ConfigurationError
-from gpuenv.machine.file import PROCESSORS, machine_to_json, parse_machine
+from gpuenv.machine.file import PROCESSORS, parse_machine
 from gpuenv.model.machine import ComputeCapability, Driver, Gpu, Machine
 
 texts = st.text(min_size=1, max_size=30).filter(lambda text: text.isprintable() and text.strip() == text)
@@ -50,7 +50,7 @@ def machines(draw: st.DrawFn) -> Machine:
 @given(machines())
 @settings(max_examples=150, deadline=None)
 def test_what_is_written_is_read_back(machine: Machine) -> None:
-    text = json.dumps(machine_to_json(machine))
+    text = json.dumps(machine.to_json())
 
     assert parse_machine(text, origin="m.json") == machine
 
@@ -65,7 +65,7 @@ json_values = st.recursive(
 @given(machines(), st.data())
 @settings(max_examples=150, deadline=None)
 def test_one_wrong_place_is_a_clear_error_or_a_machine(machine: Machine, data: st.DataObject) -> None:
-    value = machine_to_json(machine)
+    value = machine.to_json()
     key = data.draw(st.sampled_from(sorted(value)) | st.text(max_size=5))
     value[key] = data.draw(json_values)
 

@@ -86,7 +86,7 @@ def _files(examination: Examination) -> Iterator[Finding]:
     yield from findings
     if not findings:
         packages = _count(facts.distributions, "package", "packages")
-        yield Finding(subject="files", severity="ok", summary=f"{packages}; compared with RECORD: {compared.words}")
+        yield Finding(subject="files", severity="ok", summary=f"{packages}; compared with RECORD: {compared.summary}")
 
 
 def _without(examination: Examination, starting: list[Difference]) -> str:

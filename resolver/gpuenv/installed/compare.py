@@ -79,10 +79,10 @@ class Compared:
     hashed: int
 
     @property
-    def words(self) -> str:
+    def summary(self) -> str:
         """What was compared, as a person may believe it.
 
-        >>> Compared(differences=(), notes=(), files=1200, hashed=3).words
+        >>> Compared(differences=(), notes=(), files=1200, hashed=3).summary
         'presence and size of 1,200 files, the hash of 3'
         """
         if self.hashed == self.files:

@@ -32,7 +32,6 @@ __all__ = [
     "Knowledge",
     "Release",
     "Triton",
-    "card_limits",
     "load",
 ]
 
@@ -41,8 +40,3 @@ __all__ = [
 def load() -> Knowledge:
     """The packaged tables, the same object each time: they do not change while a program runs."""
     return Knowledge()
-
-
-def card_limits(name: str) -> DataSheet | None:
-    """What a card of this name can do at most, by its data sheet; ``None`` where no source is at hand."""
-    return load().card_limits(name)

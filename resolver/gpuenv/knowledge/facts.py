@@ -136,6 +136,11 @@ class DataSheet:
     source: str
     note: str
 
+    @property
+    def matmul(self) -> float | None:
+        """The rate of torch's products in 16 bits."""
+        return self.bf16 or self.fp16
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImportCheck:

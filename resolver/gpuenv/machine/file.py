@@ -32,33 +32,6 @@ GPU_KEYS = ("index", "uuid", "name", "compute_capability", "memory_bytes", "mig"
 WRITE_ONE = "Write one on the machine in question: `gpuenv detect --json > machine.json`"
 
 
-def machine_to_json(machine: Machine) -> dict[str, object]:
-    """Return the machine as plain JSON values; ``sources`` only where there are any."""
-    driver = machine.driver
-    value: dict[str, object] = {
-        "os": machine.os,
-        "arch": machine.arch,
-        "libc": machine.libc,
-        "wsl": machine.wsl,
-        "container": machine.container,
-        "driver": None if driver is None else {"version": driver.version, "cuda": driver.cuda, "source": driver.source},
-        "gpus": [
-            {
-                "index": gpu.index,
-                "uuid": gpu.uuid,
-                "name": gpu.name,
-                "compute_capability": str(gpu.compute_capability),
-                "memory_bytes": gpu.memory_bytes,
-                "mig": gpu.mig,
-            }
-            for gpu in machine.gpus
-        ],
-    }
-    if machine.sources:
-        value["sources"] = dict(machine.sources)
-    return value
-
-
 def parse_machine(text: str, *, origin: str, failed: bool = False) -> Machine:
     """Read a machine file; ``origin`` names it in errors.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Literal, NamedTuple
 
 Os = Literal["linux", "windows", "macos"]
@@ -120,3 +120,17 @@ class Machine:
     def driver_os(self) -> Os:
         """The system whose driver numbers count: inside WSL the driver is the Windows host's, and numbered so."""
         return "windows" if self.wsl else self.os
+
+    def to_json(self) -> dict[str, object]:
+        """Return the machine as plain JSON values, as a machine file holds it; ``sources`` only where there are any."""
+        driver = self.driver
+        value: dict[str, object] = {
+            "os": self.os,
+            "arch": self.arch,
+            "libc": self.libc,
+            "wsl": self.wsl,
+            "container": self.container,
+            "driver": driver and {"version": driver.version, "cuda": driver.cuda, "source": driver.source},
+            "gpus": [asdict(gpu) | {"compute_capability": str(gpu.compute_capability)} for gpu in self.gpus],
+        }
+        return value | ({"sources": dict(self.sources)} if self.sources else {})

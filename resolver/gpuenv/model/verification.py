@@ -118,7 +118,7 @@ class KernelFamily:
         return math.nan if any(math.isnan(share) for share in shares) else max(shares)
 
     @property
-    def words(self) -> str:
+    def summary(self) -> str:
         """What was found, in one line."""
         if self.error is None:
             return f"not run: {self.note}"

@@ -54,7 +54,7 @@ def staged_environment(
     if staged.built is not None:
         context.reporter.say(
             f"{'Replaced' if staged.built.replaced else 'Built'} {target.name}: {len(locked.lock.packages)} packages, "
-            f"compared with the wheels' RECORD: {staged.built.compared.words}"
+            f"compared with the wheels' RECORD: {staged.built.compared.summary}"
         )
 
 

@@ -22,8 +22,8 @@ from gpuenv.steps.context import Context
 from gpuenv.steps.machine import TargetMachine, in_scope
 from gpuenv.steps.programs import uv_of
 from gpuenv.verify import evidence
+from gpuenv.verify.expected import Expected, ExpectedPackage
 from gpuenv.verify.hints import Hints
-from gpuenv.verify.values import CardLimits, Expected, ExpectedGpu, ExpectedPackage
 from gpuenv.verify.verification import run_verification
 
 
@@ -70,7 +70,6 @@ class Proof:
             machine=machine,
             environ=self.context.environ,
             reporter=self.context.reporter,
-            card_limits=card_limits(machine),
             deep=self.deep,
         )
         write_evidence(self, report)
@@ -91,42 +90,22 @@ def expected_of(
     lock: Lock | None, machine: Machine, facts: EnvironmentFacts, *, lock_name: str, profile: str
 ) -> Expected:
     """What the environment must be: the lock's word where there is one."""
-    gpus = tuple(
-        ExpectedGpu(uuid=gpu.uuid, compute_capability=gpu.compute_capability, index=gpu.index) for gpu in machine.gpus
-    )
     family = tables.load().family
     if lock is None:
         packages = tuple(
             ExpectedPackage(project=each.name, version=None) for each in facts.distributions if each.name in family
         )
-        return Expected(gpus=gpus, packages=packages)
+        return Expected(gpus=machine.gpus, packages=packages)
     decision = lock.decision
     cuda = "" if decision.accelerator == "cpu" else tables.load().cuda_of(decision.variant)
     return Expected(
         torch=decision.torch,
         cuda=cuda,
-        gpus=gpus if decision.accelerator == "cuda" else (),
+        gpus=machine.gpus if decision.accelerator == "cuda" else (),
         packages=tuple(ExpectedPackage(project=each.name, version=each.version) for each in lock.family),
         lock=lock_name,
         profile=profile,
     )
-
-
-def card_limits(machine: Machine) -> tuple[CardLimits, ...]:
-    """What the machine's cards can do at most, as far as the tables know."""
-    found = []
-    for name in sorted({gpu.name for gpu in machine.gpus}):
-        limits = tables.load().card_limits(name)
-        if limits is not None:
-            found.append(
-                CardLimits(
-                    name=name.removeprefix("NVIDIA ").strip(),
-                    matmul_tflops=limits.bf16 or limits.fp16,
-                    memory_gigabytes_per_second=limits.memory_gb_s,
-                    source=limits.source,
-                )
-            )
-    return tuple(found)
 
 
 def write_evidence(proof: Proof, report: Report) -> None:

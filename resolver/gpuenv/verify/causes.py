@@ -1,24 +1,23 @@
-"""Likely causes: what a driver's, loader's or kernel's own words mean, and the command that fixes it."""
+"""Likely causes: what the messages of drivers, loaders and kernels mean, and the command that fixes it."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from gpuenv.verify.hints import DOCTOR, EXPLAIN, RECREATE, UPGRADE
 from gpuenv.verify.runner import PayloadEnded
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cause:
+class Cause(NamedTuple):
     """Why something failed, in one sentence, and what to type."""
 
-    cause: str
+    text: str
     hint: str
 
 
-# First match wins: the more particular words stand first.
-_WORDS: tuple[tuple[str, str, str], ...] = (
+# First match wins: the more particular ones stand first.
+_MESSAGES: tuple[tuple[str, str, str], ...] = (
     (
         r"no kernel image is available|cudaErrorNoKernelImageForDevice|CUDA_ERROR_NO_BINARY_FOR_GPU",
         "the installed wheels hold no machine code for this card",
@@ -78,12 +77,12 @@ _WORDS: tuple[tuple[str, str, str], ...] = (
     (
         r"Failed to find C compiler|InvalidCxxCompiler|No working C\+\+ compiler|gcc.*not found",
         "Triton builds a small launcher with a C compiler, and there is none",
-        "sudo apt-get install gcc",
+        DOCTOR,
     ),
     (
         r"Python\.h: No such file",
         "Triton builds a small launcher against Python's C headers, and they are not installed",
-        "sudo apt-get install python3-dev",
+        DOCTOR,
     ),
     (
         r"Cannot find a working triton|No module named 'triton'|TritonMissing",
@@ -113,21 +112,20 @@ _WORDS: tuple[tuple[str, str, str], ...] = (
 )
 
 _SIGNALS = {
-    9: "the system killed the process, as it does when the machine or its container runs out of memory",
-    11: "the process crashed inside a compiled library",
-    6: "a compiled library gave up",
-    4: "a compiled library uses processor instructions that this CPU does not have",
-    7: "the process lost its memory: a full /dev/shm or a damaged file does this",
+    9: ("the system killed the process, as it does when the machine or its container runs out of memory", "free -h"),
+    11: ("the process crashed inside a compiled library", DOCTOR),
+    6: ("a compiled library gave up", DOCTOR),
+    4: ("a compiled library uses processor instructions that this CPU does not have", "lscpu"),
+    7: ("the process lost its memory: a full /dev/shm or a damaged file does this", "df -h /dev/shm"),
 }
-_SIGNAL_HINTS = {9: "free -h", 4: "lscpu", 7: "df -h /dev/shm"}
 
 
-def of_words(words: str, *, otherwise: Cause | None = None) -> Cause:
-    """Return the cause that someone else's error message points to."""
-    for pattern, cause, hint in _WORDS:
-        if re.search(pattern, words):
-            return Cause(cause=cause, hint=hint)
-    return otherwise or Cause(cause=words.strip().splitlines()[0][:300] if words.strip() else "unknown", hint=DOCTOR)
+def of_message(error: str, *, otherwise: Cause | None = None) -> Cause:
+    """Return the cause that somebody else's error message points to."""
+    for pattern, cause, hint in _MESSAGES:
+        if re.search(pattern, error):
+            return Cause(cause, hint)
+    return otherwise or Cause(error.strip().splitlines()[0][:300] if error.strip() else "unknown", DOCTOR)
 
 
 def of_ending(ended: PayloadEnded) -> Cause | None:
@@ -138,16 +136,14 @@ def of_ending(ended: PayloadEnded) -> Cause | None:
         case "exited" if ended.status in (0, 1):
             return None
         case "exited":
-            return Cause(cause=f"the process ended with status {ended.status}; {doing}", hint=DOCTOR)
+            return Cause(f"the process ended with status {ended.status}; {doing}", DOCTOR)
         case "signal":
-            words = _SIGNALS.get(ended.status, "the process was ended by a signal")
-            hint = _SIGNAL_HINTS.get(ended.status, DOCTOR)
-            return Cause(cause=f"signal {ended.status}: {words}; {doing}", hint=hint)
+            why, hint = _SIGNALS.get(ended.status, ("the process was ended by a signal", DOCTOR))
+            return Cause(f"signal {ended.status}: {why}; {doing}", hint)
         case "deadline":
-            return Cause(cause=f"not finished at the deadline; {doing}{left}", hint="nvidia-smi")
+            return Cause(f"not finished at the deadline; {doing}{left}", "nvidia-smi")
         case "silence":
-            cause = f"nothing was heard for too long and it was ended; {doing}: a hung device looks like this{left}"
-            return Cause(cause=cause, hint="nvidia-smi")
+            text = f"nothing was heard for too long and it was ended; {doing}: a hung device looks like this{left}"
+            return Cause(text, "nvidia-smi")
         case "not-started":
-            words = " ".join(ended.words)
-            return Cause(cause=f"the environment's interpreter does not start: {words}", hint=RECREATE)
+            return Cause(f"the environment's interpreter does not start: {' '.join(ended.stderr)}", RECREATE)

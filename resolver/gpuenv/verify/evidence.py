@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 from gpuenv.model.machine import Machine
 from gpuenv.model.verification import Report
 from gpuenv.report import visible
 from gpuenv.system.files import write_atomic
 from gpuenv.verify import evidence_page, evidence_text
+from gpuenv.verify.payload.channel import plain
 
-Accelerator = Literal["cuda", "cpu"]
 SCHEMA = {"name": "gpuenv-evidence", "version": "1"}
 
 
@@ -58,64 +57,28 @@ def write(folder: Path, *, report: Report, machine: Machine, about: About, smi_t
     }
     for name, content in contents.items():
         # JSON spells its own control characters out; what is read as text must not command a terminal or a page.
-        shown = content if name.endswith(".json") else _shown(content)
+        shown = content if name.endswith(".json") else "\n".join(map(visible, content.split("\n")))
         write_atomic(folder / name, shown, what="the evidence")
     return tuple(folder / name for name in contents)
 
 
-def _shown(content: str) -> str:
-    return "\n".join(map(visible, content.split("\n")))
-
-
 def to_json(*, report: Report, machine: Machine, about: About) -> dict[str, object]:
     """Return the whole of the evidence as JSON values; numbers that are none become words (``"nan"``)."""
-    gpus = [
+    return plain(
         {
-            "index": gpu.index,
-            "uuid": gpu.uuid,
-            "name": gpu.name,
-            "compute_capability": str(gpu.compute_capability),
-            "memory_bytes": gpu.memory_bytes,
-            "mig": gpu.mig,
+            "schema": SCHEMA,
+            "verdict": report.verdict,
+            "accelerator": report.accelerator,
+            "ran_on": "GPU" if report.accelerator == "cuda" else "CPU",
+            "about": asdict(about),
+            "machine": replace(machine, sources=()).to_json(),
+            "checks": [asdict(check) for check in report.checks],
+            "runs": [asdict(run) for run in report.runs],
+            "final_losses": [{"seed": seed, "loss": loss} for seed, loss in report.final_losses],
+            "curves": [asdict(curve) for curve in report.curves],
+            "families": [asdict(family) for family in report.families],
+            "rates": [asdict(rate) | {"share": rate.share} for rate in report.rates],
+            "facts": dict(report.facts),
+            "seconds": report.seconds,
         }
-        for gpu in machine.gpus
-    ]
-    driver = machine.driver
-    made: dict[str, object] = {
-        "schema": SCHEMA,
-        "verdict": report.verdict,
-        "accelerator": report.accelerator,
-        "ran_on": "GPU" if report.accelerator == "cuda" else "CPU",
-        "about": asdict(about),
-        "machine": {
-            "os": machine.os,
-            "arch": machine.arch,
-            "libc": machine.libc,
-            "wsl": machine.wsl,
-            "container": machine.container,
-            "driver": {"version": driver.version, "cuda": driver.cuda, "source": driver.source} if driver else None,
-            "gpus": gpus,
-        },
-        "checks": [asdict(check) for check in report.checks],
-        "runs": [asdict(run) for run in report.runs],
-        "final_losses": [{"seed": seed, "loss": loss} for seed, loss in report.final_losses],
-        "curves": [asdict(curve) for curve in report.curves],
-        "families": [asdict(family) for family in report.families],
-        "rates": [asdict(rate) | {"share": rate.share} for rate in report.rates],
-        "facts": dict(report.facts),
-        "seconds": report.seconds,
-    }
-    plain = _plain(made)
-    assert isinstance(plain, dict)
-    return plain
-
-
-def _plain(value: object) -> object:
-    """Make tuples lists and numbers that JSON cannot hold words."""
-    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
-        return str(value)
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
-    return value
+    )

@@ -140,7 +140,7 @@ def _numbers(report: Report) -> list[str]:
                 "CPU" if row.device == "cpu" else row.device,
                 row.family,
                 row.type,
-                row.words,
+                row.summary,
             )
             for row in report.families
         ]

@@ -195,7 +195,7 @@ class Text:
             lines += ["Kernel families: exact, or within a bound in unit roundoffs u of the type"]
             for row in self.report.families:
                 where = "CPU" if row.device == "cpu" else row.device
-                lines.append(f"  {where:<8}{row.family:<30}{row.type:<10}{row.words}")
+                lines.append(f"  {where:<8}{row.family:<30}{row.type:<10}{row.summary}")
             lines.append("")
         lines += ["Log: seconds in the process, process, event", *self.report.log]
         return "\n".join(lines) + "\n"

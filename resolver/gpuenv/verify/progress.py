@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager
 
 from gpuenv.model.profile import VerificationPlan
 from gpuenv.report import Reporter, Task
-from gpuenv.verify.seen import Message
+from gpuenv.verify.messages import Message
 
 DOING = {
     "importing": "importing {module}",
@@ -41,7 +41,7 @@ class Progress:
     def __exit__(self, *error: object) -> None:
         self._context.__exit__(None, None, None)
 
-    def hear(self, message: Message) -> None:
+    def show(self, message: Message) -> None:
         """Show one event."""
         if message.event == "step" and message.job == "training":
             self._say(f"step {message.whole('step')}, loss {message.number('loss'):.3f}")

@@ -1,4 +1,4 @@
-"""Runs payload processes side by side and hears their events, under a deadline and a watchdog."""
+"""Runs payload processes side by side and takes in their events, under a deadline and a watchdog."""
 
 from __future__ import annotations
 
@@ -12,12 +12,11 @@ from typing import Literal
 from gpuenv.documents import DocumentError, parse_json
 from gpuenv.system import process
 from gpuenv.system.process import Child, Limits, NotStarted, TimedOut
-from gpuenv.verify.events import fault_of
-from gpuenv.verify.seen import Message
+from gpuenv.verify.messages import Message, problem_of
 
 PAYLOAD = Path(__file__).parent / "payload" / "__main__.py"
 MOST_EVENTS = 100_000
-MOST_WORDS = 400
+MOST_LINES = 400
 GRACE = 5.0
 """Seconds that a killed process may take to vanish; one stuck in the kernel is left behind and said so."""
 
@@ -25,7 +24,7 @@ Ending = Literal["exited", "signal", "deadline", "silence", "not-started"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
+class PayloadJob:
     """One payload process. ``waits``: it pauses before what it times, until every job without this flag has ended."""
 
     name: str
@@ -44,8 +43,8 @@ class PayloadEnded:
     job: str
     ending: Ending
     status: int
-    words: tuple[str, ...]
-    """The last lines of its standard error."""
+    stderr: tuple[str, ...]
+    """The last lines of it."""
     last: str
     """The last event before the end: what it was doing."""
     seconds: float
@@ -56,10 +55,10 @@ class PayloadEnded:
 class _Running:
     """What one process said so far."""
 
-    def __init__(self, job: Job, on_message: Callable[[Message], None]) -> None:
+    def __init__(self, job: PayloadJob, on_message: Callable[[Message], None]) -> None:
         self.job = job
         self.last, self.waiting = "start", False
-        self._heard = 0
+        self._count = 0
         self._on_message = on_message
         self._odd: list[str] = []
 
@@ -69,14 +68,14 @@ class _Running:
         return process.start(
             [str(self.job.python), *flags, str(PAYLOAD), json.dumps(dict(self.job.settings))],
             environ=self.job.environ,
-            on_stdout=self.hear,
-            progress=lambda _: None if self.waiting else self._heard,
+            on_stdout=self.take,
+            progress=lambda _: None if self.waiting else self._count,
             talks=True,
         )
 
-    def hear(self, line: str) -> None:
+    def take(self, line: str) -> None:
         """Take a line of standard output: an event, or what something else printed there."""
-        if self._heard >= MOST_EVENTS:
+        if self._count >= MOST_EVENTS:
             return
         try:
             values = parse_json(line)
@@ -84,12 +83,12 @@ class _Running:
                 raise DocumentError("no object")
             event, at = str(values.pop("event")), float(values.pop("at", 0.0))
         except (ValueError, KeyError, TypeError):
-            self._odd = [*self._odd[1 - MOST_WORDS :], f"not an event: {line[:200]!r}"]
+            self._odd = [*self._odd[1 - MOST_LINES :], f"not an event: {line[:200]!r}"]
             return
-        if fault := fault_of(event, values):  # a slip of ours: the job counts as failed, not as silent
-            event, values = "failed", {"kind": "unknown message", "message": fault, "where": line[:200]}
+        if problem := problem_of(event, values):  # a slip of ours: the job counts as failed, not as silent
+            event, values = "failed", {"kind": "unknown message", "message": problem, "where": line[:200]}
         message = Message(job=self.job.name, event=event, at=at, values=values)
-        self._heard += 1
+        self._count += 1
         self.waiting = message.event == "waiting"
         if message.event != "warning":
             self.last = message.event
@@ -110,12 +109,12 @@ class _Running:
                 stuck = not result.gone
             case process.Ended(returncode=code, stderr=said, seconds=seconds):
                 ending, status = "signal" if code < 0 else "exited", abs(code)
-        words = [*self._odd, *(line.rstrip() for line in said.splitlines())]
+        lines = [*self._odd, *(line.rstrip() for line in said.splitlines())]
         return PayloadEnded(
             job=self.job.name,
             ending=ending,
             status=status,
-            words=tuple(words[-MOST_WORDS:]),
+            stderr=tuple(lines[-MOST_LINES:]),
             last=self.last,
             seconds=seconds,
             stuck=stuck,
@@ -123,7 +122,7 @@ class _Running:
 
 
 def run_jobs(
-    jobs: Sequence[Job], *, deadline: float, silence: float, on_message: Callable[[Message], None]
+    jobs: Sequence[PayloadJob], *, deadline: float, silence: float, on_message: Callable[[Message], None]
 ) -> tuple[PayloadEnded, ...]:
     """Run all jobs at once and return how each ended, in the order given.
 

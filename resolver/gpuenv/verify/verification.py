@@ -18,15 +18,15 @@ from gpuenv.model.machine import Machine
 from gpuenv.model.profile import VerificationPlan
 from gpuenv.model.verification import Report
 from gpuenv.report import Reporter
-from gpuenv.verify import limits, reference
-from gpuenv.verify.case import Case, plain_uuid
+from gpuenv.verify.checks import make_report
+from gpuenv.verify.expected import Expected, reference
 from gpuenv.verify.fatbin import DeviceCode, FatbinError, read_library
-from gpuenv.verify.judging import judge
+from gpuenv.verify.messages import Message
+from gpuenv.verify.observed import Observed
+from gpuenv.verify.payload.devices import plain_uuid
 from gpuenv.verify.progress import Progress
-from gpuenv.verify.runner import Job, PayloadEnded, run_jobs
-from gpuenv.verify.seen import Message, collect
+from gpuenv.verify.runner import PayloadEnded, PayloadJob, run_jobs
 from gpuenv.verify.surroundings import dropped, scrub
-from gpuenv.verify.values import CardLimits, Expected
 
 Accelerator = Literal["cuda", "cpu"]
 
@@ -42,46 +42,131 @@ control beside this one was faster, and its module came out of the cache, withou
 GROUP_TIMEOUT = 120
 
 
-@dataclass(slots=True)
-class _Room:
-    """The state of one verification in progress."""
+@dataclass(slots=True, kw_only=True)
+class _Processes:
+    """The payload processes of one verification, and how they ended."""
 
-    python: Path
-    paths: tuple[str, ...]
-    isolated: bool
+    there: EnvironmentFacts
+    plan: VerificationPlan
+    expected: Expected
+    own: Mapping[str, str]
+    """The person's variables."""
     environ: dict[str, str]
+    """Those that the processes get."""
     gpu: bool
     uuids: tuple[str, ...]
     budget: float
     """The point of :func:`time.monotonic` at which training ought to be done."""
     deadline: float
     silence: float
+    scratch: str
     on_message: Callable[[Message], None]
     ended: list[PayloadEnded] = field(default_factory=list)
 
     def job(
         self, name: str, task: str, *, waits: bool = False, more: Mapping[str, str] | None = None, **settings: object
-    ) -> Job:
+    ) -> PayloadJob:
         """Describe one payload process."""
+        assert self.there.python is not None
         common: dict[str, object] = {
             "task": task,
-            "paths": self.paths,
+            "paths": tuple(map(str, self.there.paths)),
             "device": "cuda" if self.gpu else "cpu",
             "uuids": self.uuids,
             "wait": waits,
         }
-        return Job(
+        return PayloadJob(
             name=name,
-            python=self.python,
+            python=self.there.python,
             settings=common | settings,
             environ=self.environ | dict(more or {}),
-            isolated=self.isolated,
+            # Packages of the system can only be found by running the system's own start-up code.
+            isolated=not self.there.system_site_packages,
             waits=waits,
         )
 
-    def run(self, jobs: Sequence[Job]) -> None:
+    def run(self, jobs: Sequence[PayloadJob], *, on_message: Callable[[Message], None] | None = None) -> None:
         """Run jobs side by side and remember how they ended."""
-        self.ended += run_jobs(jobs, deadline=self.deadline, silence=self.silence, on_message=self.on_message)
+        self.ended += run_jobs(
+            jobs, deadline=self.deadline, silence=self.silence, on_message=on_message or self.on_message
+        )
+
+    def run_all(self) -> None:
+        """Run every process that this environment and this machine call for."""
+        if self.gpu:
+            self._run_driver()
+        torch, count = self.there.torch, max(len(self.uuids), 1)
+        if torch is None:
+            return  # nothing to import: the files alone are checked
+        if self.gpu and not torch.cuda:
+            # A CPU build: its import is shown, and nothing is trained on a CPU in the name of a GPU.
+            self.run([self._training("training", ())])
+            return
+        names = ["training", *(f"training-{number}" for number in range(1, count if self.gpu else 1))]
+        jobs = [self._training(name, self.uuids[number:][:1]) for number, name in enumerate(names)]
+        jobs.append(self.job("numbers", "numbers", types=TYPES[:1] if self.gpu else TYPES))
+        if self.gpu:
+            # Each type by itself: cuDNN compiles its attention kernels for each, four seconds of one core.
+            jobs += [self.job(f"numbers-{name}", "families", types=[name]) for name in TYPES[1:]]
+            jobs.append(self.job("native", "native", more=WITHOUT_COMPILER))
+            if self.there.site is not None and (self.there.site / "triton").is_dir():
+                jobs.append(self.job("compile", "compile"))
+        self.run(jobs)
+        if self.gpu and count > 1:
+            meeting = f"{self.scratch}/meeting"
+            self.run(
+                [
+                    self.job(f"rank-{rank}", "ranks", rank=rank, world=count, meeting=meeting, timeout=GROUP_TIMEOUT)
+                    for rank in range(count)
+                ]
+            )
+
+    def _training(self, name: str, uuids: tuple[str, ...]) -> PayloadJob:
+        first = name == "training"
+        return self.job(
+            name,
+            "training",
+            # What is timed waits until nothing else computes; one GPU does not disturb another.
+            waits=True,
+            uuids=uuids,
+            packages=[(item.project, item.module) for item in self.expected.companions] if first else [],
+            model=self.plan.model,
+            precision=self.plan.precision,
+            batch_size=self.plan.batch_size,
+            samples=self.plan.samples,
+            steps=self.plan.steps,
+            budget=self.budget - time.monotonic(),
+            seeds=SEEDS if self.gpu and first else SEEDS[:1],
+        )
+
+    def _run_driver(self) -> None:
+        """Ask the driver library alone, with and without its compiler, and as the person's own loader path finds it."""
+        python = self.there.python
+        assert python is not None
+        loader = {name: self.own[name] for name in ("LD_LIBRARY_PATH", "LD_PRELOAD") if self.own.get(name)}
+        bare = dict(self.environ)
+        if owner_of_mask(self.own) is None:  # the GPUs that a scheduler did not give stay untouched
+            bare.pop("CUDA_VISIBLE_DEVICES", None)
+
+        def probe(name: str, more: Mapping[str, str], *, ptx: bool = True) -> PayloadJob:
+            settings = {"task": "driver", "ptx": ptx}
+            return PayloadJob(name=name, python=python, settings=settings, environ=bare | dict(more))
+
+        messages: list[Message] = []
+        probes = [probe("driver", {}), probe("driver-nojit", WITHOUT_COMPILER)]
+        if loader:
+            probes.append(probe("driver-user", loader, ptx=False))
+        self.run(probes, on_message=messages.append)
+        works = {message.job: message.flag("loaded") for message in messages if message.event == "driver"}
+        if not works.get("driver") and works.get("driver-user"):
+            # Found on the loader path alone (containers, NixOS): the payload cannot do without it.
+            self.environ |= {name: value for name, value in loader.items() if name == "LD_LIBRARY_PATH"}
+            messages.clear()
+            self.ended.clear()
+            probes = [probe("driver", self.environ), probe("driver-nojit", self.environ | WITHOUT_COMPILER)]
+            self.run(probes, on_message=messages.append)
+        for message in messages:
+            self.on_message(message)
 
 
 def run_verification(
@@ -93,7 +178,6 @@ def run_verification(
     machine: Machine,
     environ: Mapping[str, str],
     reporter: Reporter,
-    card_limits: Sequence[CardLimits] = (),
     on_event: Callable[[Message], None] | None = None,
     silence: float = SILENCE,
     deep: bool = False,
@@ -117,148 +201,44 @@ def run_verification(
     messages: list[Message] = []
     with Progress(reporter, plan, gpu=accelerator == "cuda") as progress, tempfile.TemporaryDirectory() as scratch:
 
-        def hear(message: Message) -> None:
+        def take(message: Message) -> None:
             messages.append(message)
-            progress.hear(message)
+            progress.show(message)
             if on_event is not None:
                 on_event(message)
 
-        room = _Room(
-            python=there.python,
-            paths=tuple(str(path) for path in there.paths),
-            # Packages of the system can only be found by running the system's own start-up code.
-            isolated=not there.system_site_packages,
+        uuids = [gpu.uuid for gpu in expected.gpus or machine.gpus]
+        processes = _Processes(
+            there=there,
+            plan=plan,
+            expected=expected,
+            own=environ,
             environ=scrub(environ, scratch=scratch),
             gpu=accelerator == "cuda",
-            uuids=_scope(expected, machine),
+            uuids=tuple(map(plain_uuid, uuids)),
             budget=begin + (plan.budget_seconds or BUDGETS[accelerator]),
             deadline=begin + plan.deadline_seconds,
             silence=silence,
-            on_message=hear,
+            scratch=scratch,
+            on_message=take,
         )
-        _run_all(room, plan, expected, there, environ, scratch)
-    case = Case(
-        gpu=room.gpu,
+        processes.run_all()
+    observed = Observed(
+        gpu=processes.gpu,
         plan=plan,
         expected=expected,
         machine=machine,
         installed=there,
         compared=compare(there, deep=deep),
-        seen=collect(messages),
-        ended=tuple(room.ended),
+        messages=tuple(messages),
+        ended=tuple(processes.ended),
         environ=environ,
         dropped=dropped(environ),
-        code=_device_code(there) if room.gpu else (),
-        limits=limits.of_cards(card_limits),
-        reference=reference.load(),
+        code=_device_code(there) if processes.gpu else (),
+        reference=reference(),
         seeds=SEEDS,
     )
-    return judge(case, seconds=time.monotonic() - begin)
-
-
-def _scope(expected: Expected, machine: Machine) -> tuple[str, ...]:
-    uuids = tuple(gpu.uuid for gpu in expected.gpus) or tuple(gpu.uuid for gpu in machine.gpus)
-    return tuple(plain_uuid(uuid) for uuid in uuids)
-
-
-def _run_all(
-    room: _Room,
-    plan: VerificationPlan,
-    expected: Expected,
-    there: EnvironmentFacts,
-    environ: Mapping[str, str],
-    scratch: str,
-) -> None:
-    if room.gpu:
-        _run_driver(room, environ)
-    if there.torch is None:
-        return  # nothing to import: the files alone are judged
-    if room.gpu and not there.torch.cuda:
-        # A CPU build: its import is shown, and nothing is trained on a CPU in the name of a GPU.
-        room.run([_training_job(room, plan, expected, "training", ())])
-        return
-    count = max(len(room.uuids), 1)
-    jobs = [
-        _training_job(
-            room, plan, expected, "training" if number == 0 else f"training-{number}", room.uuids[number:][:1]
-        )
-        for number in range(count if room.gpu else 1)
-    ]
-    jobs.append(room.job("numbers", "numbers", types=TYPES[:1] if room.gpu else TYPES))
-    if room.gpu:
-        # Each type by itself: cuDNN compiles its attention kernels for each, four seconds of one core.
-        jobs += [room.job(f"numbers-{name}", "families", types=[name]) for name in TYPES[1:]]
-        jobs.append(room.job("native", "native", more=WITHOUT_COMPILER))
-        if there.site is not None and (there.site / "triton").is_dir():
-            jobs.append(room.job("compile", "compile"))
-    room.run(jobs)
-    if room.gpu and count > 1:
-        meeting = f"{scratch}/meeting"
-        room.run(
-            [
-                room.job(f"rank-{rank}", "ranks", rank=rank, world=count, meeting=meeting, timeout=GROUP_TIMEOUT)
-                for rank in range(count)
-            ]
-        )
-
-
-def _training_job(room: _Room, plan: VerificationPlan, expected: Expected, name: str, uuids: tuple[str, ...]) -> Job:
-    return room.job(
-        name,
-        "training",
-        # What is timed waits until nothing else computes; one GPU does not disturb another.
-        waits=True,
-        uuids=uuids,
-        packages=[(item.project, item.module) for item in expected.companions] if name == "training" else [],
-        model=plan.model,
-        precision=plan.precision,
-        batch_size=plan.batch_size,
-        samples=plan.samples,
-        steps=plan.steps,
-        budget=room.budget - time.monotonic(),
-        seeds=SEEDS if room.gpu and name == "training" else SEEDS[:1],
-    )
-
-
-def _run_driver(room: _Room, environ: Mapping[str, str]) -> None:
-    """Ask the driver library alone, with and without its compiler, and as the person's own loader path finds it."""
-    loader = {name: environ[name] for name in ("LD_LIBRARY_PATH", "LD_PRELOAD") if environ.get(name)}
-    bare = dict(room.environ)
-    if owner_of_mask(environ) is None:  # the GPUs that a scheduler did not give stay untouched
-        bare.pop("CUDA_VISIBLE_DEVICES", None)
-    heard: list[Message] = []
-    listener = room.on_message
-
-    def hear(message: Message) -> None:
-        heard.append(message)
-        listener(message)
-
-    def jobs(more: Mapping[str, str]) -> list[Job]:
-        named = {"driver": {}, "driver-nojit": WITHOUT_COMPILER}
-        return [
-            Job(
-                name=name,
-                python=room.python,
-                settings={"task": "driver", "ptx": True},
-                environ=bare | dict(more) | switch,
-            )
-            for name, switch in named.items()
-        ]
-
-    first = jobs({})
-    if loader:
-        own = Job(name="driver-user", python=room.python, settings={"task": "driver"}, environ=bare | loader)
-        first.append(own)
-    ended = run_jobs(first, deadline=room.deadline, silence=room.silence, on_message=heard.append)
-    works = {message.job: message.flag("loaded") for message in heard if message.event == "driver"}
-    if not works.get("driver") and works.get("driver-user"):
-        # Found on the loader path alone (containers, NixOS): the payload cannot do without it.
-        room.environ |= {name: value for name, value in loader.items() if name == "LD_LIBRARY_PATH"}
-        heard.clear()
-        ended = run_jobs(jobs(room.environ), deadline=room.deadline, silence=room.silence, on_message=heard.append)
-    for message in heard:
-        listener(message)
-    room.ended += ended
+    return make_report(observed, seconds=time.monotonic() - begin)
 
 
 def _device_code(there: EnvironmentFacts) -> tuple[tuple[str, DeviceCode], ...]:

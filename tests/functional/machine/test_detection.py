@@ -10,7 +10,7 @@ import pytest
 
 from gpuenv.errors import DriverError
 from gpuenv.machine.detect import require
-from gpuenv.machine.file import machine_to_json, parse_machine
+from gpuenv.machine.file import parse_machine
 from gpuenv.model.machine import ComputeCapability, Driver
 from support.detection import INIT, NO_LIBRARY, look, smi
 from support.fake_nvml import H200, FakeGpu, FakeMachine
@@ -47,7 +47,7 @@ def test_a_sound_machine(tree: Tree, libraries: Path) -> None:
     assert sources["gpus[1].compute_capability"] == "nvml"
     assert sources["driver.cuda"] == f"nvml, from {libraries}/libcuda.so.570.86.10"
     assert list(sources) == sorted(sources)
-    assert parse_machine(json.dumps(machine_to_json(machine)), origin="m") == machine
+    assert parse_machine(json.dumps(machine.to_json()), origin="m") == machine
 
 
 def test_no_gpu_is_no_problem(tmp_path: Path) -> None:

@@ -259,5 +259,5 @@ def test_who_overwrote_a_file_of_two_packages_is_told(environment: Path, last: s
 def test_what_was_compared_is_said_as_it_was(environment: Path) -> None:
     install(environment, build_wheel("alpha", "1.0", files={"alpha/__init__.py": "", "alpha/x.py": "1"}))
 
-    assert compare(environment).words == "presence and size of 6 files"
-    assert compare(environment, deep=True).words == "presence and size of 6 files, the hash of 4"
+    assert compare(environment).summary == "presence and size of 6 files"
+    assert compare(environment, deep=True).summary == "presence and size of 6 files, the hash of 4"

@@ -68,16 +68,16 @@ def test_every_name_finds_itself_with_and_without_the_vendor() -> None:
 
 @pytest.mark.parametrize("name", ["NVIDIA H200", "NVIDIA GeForce RTX 5090", "Tesla T4", "NVIDIA A100-SXM4-80GB"])
 def test_limits_of_cards(name: str) -> None:
-    limits = knowledge.card_limits(name)
+    limits = TABLES.card_limits(name)
     assert limits is not None
     assert limits.source
     assert limits.memory_gb_s > 100
 
 
 def test_limits_are_for_the_whole_card_only() -> None:
-    assert knowledge.card_limits("NVIDIA H100 80GB HBM3 MIG 1g.10gb") is None
-    assert knowledge.card_limits("NVIDIA GeForce RTX 5090 Laptop GPU") is None
-    assert knowledge.card_limits("NVIDIA Something New") is None
+    assert TABLES.card_limits("NVIDIA H100 80GB HBM3 MIG 1g.10gb") is None
+    assert TABLES.card_limits("NVIDIA GeForce RTX 5090 Laptop GPU") is None
+    assert TABLES.card_limits("NVIDIA Something New") is None
 
 
 def test_limits_are_ordered_as_hardware_is() -> None:

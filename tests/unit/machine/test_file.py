@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from gpuenv.errors import ConfigurationError
-from gpuenv.machine.file import machine_to_json, parse_machine
+from gpuenv.machine.file import parse_machine
 from gpuenv.model.machine import ComputeCapability, Driver, Gpu, Machine
 
 DESIGN = """{"os": "linux", "arch": "x86_64", "libc": "glibc 2.39", "wsl": false, "container": false,
@@ -38,8 +38,8 @@ MACHINE = Machine(
 
 def test_the_file_of_the_design() -> None:
     assert parse_machine(DESIGN, origin="m.json") == MACHINE
-    assert machine_to_json(MACHINE) == json.loads(DESIGN)
-    assert list(machine_to_json(MACHINE)) == list(json.loads(DESIGN))
+    assert MACHINE.to_json() == json.loads(DESIGN)
+    assert list(MACHINE.to_json()) == list(json.loads(DESIGN))
 
 
 def test_the_whole_output_of_detect() -> None:

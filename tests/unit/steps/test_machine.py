@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from gpuenv.machine.file import machine_to_json
 from gpuenv.model.machine import ComputeCapability, Driver, Gpu, Machine
 from gpuenv.report import Silent
 from gpuenv.steps.context import Context, Options
@@ -72,7 +71,7 @@ def test_machines_are_grouped_and_the_weakest_speaks_for_its_class(tmp_path: Pat
         "old.json": machine("9.0", driver="550.54.14"),
         "ada.json": machine("8.9"),
     }.items():
-        (tmp_path / name).write_text(json.dumps(machine_to_json(made)))
+        (tmp_path / name).write_text(json.dumps(made.to_json()))
     context = Context(
         environ={},
         project=tmp_path,

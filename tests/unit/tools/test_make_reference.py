@@ -9,7 +9,7 @@ from pathlib import Path
 
 from gpuenv.model.profile import Profile, VerificationPlan
 from gpuenv.verify import evidence
-from support.verify_case import MACHINE, case, report_of
+from support.verify_observed import MACHINE, observed, report_of
 
 ROOT = Path(__file__).resolve().parents[3]
 PAGE = (ROOT / "docs" / "reference.md").read_text("utf-8")
@@ -42,5 +42,5 @@ def test_every_command_has_its_data() -> None:
 
 def test_every_file_of_the_evidence_is_told(tmp_path: Path) -> None:
     about = evidence.About(created="2026-11-22T12:00:00Z", gpuenv="0", command="gpuenv verify", environment="env")
-    written = evidence.write(tmp_path, report=report_of(case()), machine=MACHINE, about=about, smi_text="")
+    written = evidence.write(tmp_path, report=report_of(observed()), machine=MACHINE, about=about, smi_text="")
     assert first_cells("Evidence") == {path.name for path in written}

@@ -12,8 +12,8 @@ import pytest
 from gpuenv.model.machine import Machine
 from gpuenv.model.verification import Check, Report
 from gpuenv.verify import evidence
-from gpuenv.verify.seen import Message
-from support.verify_case import MACHINE, altered, case, report_of
+from gpuenv.verify.messages import Message
+from support.verify_observed import MACHINE, altered, observed, report_of
 
 NAMES = [
     "README.md",
@@ -39,7 +39,7 @@ SMI = "Sun Nov 22 12:00:00 2026\n| NVIDIA-SMI 580.159.04 |\n"
 
 
 def _write(folder: Path, report: Report | None = None, machine: Machine = MACHINE) -> dict[str, str]:
-    paths = evidence.write(folder, report=report or report_of(case()), machine=machine, about=ABOUT, smi_text=SMI)
+    paths = evidence.write(folder, report=report or report_of(observed()), machine=machine, about=ABOUT, smi_text=SMI)
     return {path.name: path.read_text("utf-8") for path in paths}
 
 
@@ -53,7 +53,7 @@ def test_every_file_is_written_and_the_same_twice(tmp_path: Path) -> None:
 def test_the_summary_has_a_verdict_for_every_requirement(tmp_path: Path) -> None:
     text = _write(tmp_path)["README.md"]
     assert text.startswith("# Verification passed (GPU)\n")
-    report = report_of(case())
+    report = report_of(observed())
     assert text.count("| passed |") == sum(check.status == "passed" for check in report.checks)
     for words in ("NVIDIA H200", "124,439,808", "550 samples there, 56 seen", "sha256 abab", "samples/s"):
         assert words in text
@@ -81,7 +81,7 @@ def test_numbers_that_are_none_do_not_break_the_json(tmp_path: Path) -> None:
     def edit(message: Message) -> Message:
         return altered(message, loss="nan") if message.event == "step" else message
 
-    text = _write(tmp_path, report_of(case(edit=edit)))
+    text = _write(tmp_path, report_of(observed(edit=edit)))
     assert json.loads(text["evidence.json"])["runs"][0]["final_loss"] == "nan"
     assert "# Verification FAILED (GPU)" in text["README.md"]
     assert "not a number from step 1" in text["README.md"]
@@ -96,7 +96,7 @@ def test_nothing_is_fetched_by_the_page(tmp_path: Path) -> None:
 
 
 def test_markup_in_a_value_stays_text(tmp_path: Path) -> None:
-    report = report_of(case())
+    report = report_of(observed())
     evil = Check(name="x", title="<b>", status="failed", seen="<script>1</script>", expected="|", cause="<i>", hint="&")
     page = _write(tmp_path, dataclasses.replace(report, checks=(evil,), log=("</pre><script>",)))
     assert "<script>" not in page["report.html"]
@@ -106,7 +106,7 @@ def test_markup_in_a_value_stays_text(tmp_path: Path) -> None:
 
 def test_every_file_of_a_cpu_run_says_cpu(tmp_path: Path) -> None:
     machine = dataclasses.replace(MACHINE, driver=None, gpus=())
-    report = report_of(case(gpu=False, machine=machine))
+    report = report_of(observed(gpu=False, machine=machine))
     written = evidence.write(tmp_path, report=report, machine=machine, about=ABOUT, smi_text="")
     assert report.accelerator == "cpu"
     for path in written:

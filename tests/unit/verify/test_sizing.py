@@ -8,10 +8,10 @@ import math
 import pytest
 
 from gpuenv.model.verification import Report
-from gpuenv.verify.learning import bound
+from gpuenv.verify.expected import learned_bound
+from gpuenv.verify.messages import Message
 from gpuenv.verify.payload import sizing
-from gpuenv.verify.seen import Message
-from support.verify_case import altered, case, check_of, report_of
+from support.verify_observed import altered, check_of, observed, report_of
 
 PARAMETERS = {"gpt2": 124_439_808, "gpt2-small": 10_844_160, "gpt2-tiny": 858_880}
 
@@ -63,9 +63,9 @@ def test_the_bound_lies_as_far_from_nothing_learned_as_from_a_right_run(
     model: str, vocabulary: int, steps: int
 ) -> None:
     nothing = math.log(vocabulary)
-    below = bound(model, steps=steps, vocabulary=vocabulary)
+    below = learned_bound(model, steps=steps, vocabulary=vocabulary)
     assert nothing - below >= 4 * 0.12  # eight seeds of the smallest model differ by at most that from their middle
-    assert below <= bound(model, steps=max(steps - 4, 1), vocabulary=vocabulary)
+    assert below <= learned_bound(model, steps=max(steps - 4, 1), vocabulary=vocabulary)
 
 
 def _shortened(steps: int, *, said: int | None = None, losses: tuple[float, ...] = ()) -> Report:
@@ -80,14 +80,13 @@ def _shortened(steps: int, *, said: int | None = None, losses: tuple[float, ...]
             return altered(message, loss=5.0)
         return message
 
-    made = case(edit=edit)
+    made = observed(edit=edit)
     values = {"model": "gpt2", "steps": said or steps, "wished": 14, "step_seconds": 1.25, "threads": 8, "left": 0.5}
     sized = Message(job="training", event="sized", at=1.0, values=values)
-    seen = dataclasses.replace(made.seen, messages=(*made.seen.messages, sized))
-    return report_of(dataclasses.replace(made, seen=seen))
+    return report_of(dataclasses.replace(made, messages=(*made.messages, sized)))
 
 
-def test_a_shortened_training_is_judged_by_what_it_could_learn() -> None:
+def test_a_shortened_training_is_measured_by_what_it_could_learn() -> None:
     report = _shortened(8)
     check = next(check for check in report.checks if check.name == "training")
     assert (check.status, report.verdict) == ("passed", "passed")
@@ -112,9 +111,8 @@ def test_a_run_left_out_for_want_of_time_says_so() -> None:
     def edit(message: Message) -> Message | None:
         return None if message.values.get("run") == "graph" else message
 
-    made = case(edit=edit)
+    made = observed(edit=edit)
     values = {"what": "graph", "steps": 14, "step_seconds": 1.0, "left": 3.2}
     message = Message(job="training", event="left-out", at=1.0, values=values)
-    seen = dataclasses.replace(made.seen, messages=(*made.seen.messages, message))
-    check = check_of(dataclasses.replace(made, seen=seen), "graph")
+    check = check_of(dataclasses.replace(made, messages=(*made.messages, message)), "graph")
     assert check.seen == "not run: 14 steps of 1 s do not fit into the 3 s that are left"

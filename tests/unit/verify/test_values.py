@@ -1,4 +1,4 @@
-"""The smaller parts: surroundings, limits, causes, languages, the reference curve, files at rest, charts, baseline."""
+"""The smaller parts: surroundings, causes, languages, the reference curve, files at rest, charts, baseline."""
 
 from __future__ import annotations
 
@@ -12,17 +12,16 @@ from pathlib import Path
 import pytest
 
 from gpuenv.errors import ConfigurationError
-from gpuenv.verify import baseline, causes, charts, evidence, judge_devices, limits, reference
-from gpuenv.verify import case as case_module
+from gpuenv.verify import baseline, causes, charts, check_devices, check_speed, evidence, expected
+from gpuenv.verify import observed as observed_module
+from gpuenv.verify.messages import Message
 from gpuenv.verify.payload import language
-from gpuenv.verify.seen import Message
 from gpuenv.verify.surroundings import dropped, scrub
-from gpuenv.verify.values import CardLimits, ExpectedPackage
 from gpuenv.verify.verification import WITHOUT_COMPILER
-from support.verify_case import MACHINE, altered, case, report_of
+from support.verify_observed import MACHINE, altered, observed, report_of
 
 
-@pytest.mark.parametrize("module", [case_module, limits, judge_devices])
+@pytest.mark.parametrize("module", [observed_module, expected, check_devices])
 def test_examples_in_docstrings(module) -> None:
     assert doctest.testmod(module).failed == 0
 
@@ -54,15 +53,9 @@ def test_what_bends_results_is_not_passed_on_and_is_named() -> None:
     assert dropped(environ) == ("CUDA_FORCE_PTX_JIT", "LD_PRELOAD", "PYTHONPATH", "PYTORCH_NVML_BASED_CUDA_CHECK")
 
 
-def test_a_card_is_found_by_its_whole_name_only() -> None:
-    table = limits.of_cards((CardLimits(name="H100", matmul_tflops=1.0, memory_gigabytes_per_second=1.0, source="x"),))
-    assert table.of("NVIDIA H100") is not None
-    assert table.of("NVIDIA H100 PCIe") is None
-
-
 @pytest.mark.parametrize(("clock", "bits"), [(0, 512), (1000, 512), (1_000_000, 0), (10**9, 512)])
 def test_implausible_clocks_give_no_limit(clock: int, bits: int) -> None:
-    assert limits.by_clock(clock, bits) is None
+    assert check_speed.bandwidth(clock, bits) is None
 
 
 @pytest.mark.parametrize(
@@ -79,14 +72,14 @@ def test_implausible_clocks_give_no_limit(clock: int, bits: int) -> None:
     ],
 )
 def test_other_programs_words_point_to_a_cause(words: str, cause: str) -> None:
-    found = causes.of_words(words)
-    assert cause in found.cause
+    found = causes.of_message(words)
+    assert cause in found.text
     assert found.hint
 
 
 def test_the_markov_language_is_the_one_of_the_reference() -> None:
     batches = language.markov_batches(steps=60, batch=32, length=64, seed=1)
-    there = reference.load()
+    there = expected.reference()
     assert language.fingerprint(batches) == there.language
     assert pytest.approx(there.entropy) == language.ENTROPY == pytest.approx(1.75 * math.log(2))
     followers: dict[int, set[int]] = {}
@@ -98,10 +91,10 @@ def test_the_markov_language_is_the_one_of_the_reference() -> None:
 
 
 def test_the_reference_starts_at_the_logarithm_and_ends_above_the_floor() -> None:
-    there = reference.load()
+    there = expected.reference()
     assert len(there.losses) == 60
     assert there.losses[0] == pytest.approx(math.log(256), abs=1e-12)
-    assert there.entropy < there.losses[-1] < there.entropy + reference.ABOVE_FLOOR
+    assert there.entropy < there.losses[-1] < there.entropy + expected.ABOVE_FLOOR
 
 
 def test_arithmetic_samples_are_right_sums_of_the_length_asked_for() -> None:
@@ -124,8 +117,8 @@ def test_drawn_weights_are_standard_normal() -> None:
 
 
 def test_triton_is_imported_by_its_name_whatever_its_project_is_called() -> None:
-    assert ExpectedPackage(project="pytorch-triton").module == "triton"
-    assert ExpectedPackage(project="torchvision").module == "torchvision"
+    assert expected.ExpectedPackage(project="pytorch-triton").module == "triton"
+    assert expected.ExpectedPackage(project="torchvision").module == "torchvision"
 
 
 def test_a_chart_has_a_gap_where_a_value_is_no_number() -> None:
@@ -146,7 +139,7 @@ ABOUT = evidence.About(
 
 
 def _json(edit=None) -> dict[str, object]:
-    return evidence.to_json(report=report_of(case(edit=edit)), machine=MACHINE, about=ABOUT)
+    return evidence.to_json(report=report_of(observed(edit=edit)), machine=MACHINE, about=ABOUT)
 
 
 def test_a_run_equals_itself() -> None:

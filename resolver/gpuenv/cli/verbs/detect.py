@@ -28,9 +28,7 @@ def run(arguments: argparse.Namespace, context: Context) -> DetectOutcome:
 
 
 def data(outcome: DetectOutcome) -> dict[str, object]:
-    from gpuenv.machine.file import machine_to_json
-
-    return machine_to_json(outcome.machine)
+    return outcome.machine.to_json()
 
 
 def text(outcome: DetectOutcome) -> Iterator[str]:

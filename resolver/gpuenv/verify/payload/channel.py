@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
 import time
@@ -22,7 +23,7 @@ class Channel:
 
     def emit(self, event: str, **values: object) -> None:
         """Send one event; a non-finite number travels as the text ``nan``, ``inf`` or ``-inf``."""
-        line = {"event": event, "at": round(time.perf_counter() - self._start, 6), **_plain(values)}
+        line = {"event": event, "at": round(time.perf_counter() - self._start, 6), **plain(values)}
         data = (json.dumps(line, allow_nan=False) + "\n").encode()
         while data:
             data = data[os.write(self._descriptor, data) :]
@@ -38,15 +39,14 @@ class Channel:
         self.emit("resumed")
 
 
-def _plain(values: dict[str, object]) -> dict[str, object]:
-    return {key: _value(value) for key, value in values.items()}
+def plain(values: dict[str, object]) -> dict[str, object]:
+    """Make tuples lists, and numbers that JSON cannot hold words (``nan``, ``inf``, ``-inf``)."""
+    return {str(key): _value(value) for key, value in values.items()}
 
 
 def _value(value: object) -> object:
-    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
+    if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     if isinstance(value, (list, tuple)):
         return [_value(item) for item in value]
-    if isinstance(value, dict):
-        return {str(key): _value(item) for key, item in value.items()}
-    return value
+    return plain(value) if isinstance(value, dict) else value

@@ -53,7 +53,7 @@ def in_scope(torch: Any, settings: dict[str, Any]) -> list[int]:
     wanted = {plain_uuid(uuid) for uuid in settings.get("uuids", ())}
     count = int(torch.cuda.device_count())
     found = [index for index in range(count) if str(describe(torch, index)["uuid"]) in wanted]
-    # Old torch tells no UUID, and a MIG slice's differs between libraries: work on what is there, the parent judges.
+    # Old torch tells no UUID, and a MIG slice's differs between libraries: work on what is there, the parent decides.
     return found or list(range(count))
 
 

@@ -1,4 +1,4 @@
-"""Everything a judge may look at, and the words that judges share."""
+"""Everything that was observed of one environment: what the checks read, and how they answer."""
 
 from __future__ import annotations
 
@@ -11,22 +11,21 @@ from packaging.version import InvalidVersion, Version
 from gpuenv.installed.compare import Compared
 from gpuenv.installed.environment import EnvironmentFacts
 from gpuenv.knowledge.scheduler import Scheduler, owner_of_mask
-from gpuenv.model.machine import ComputeCapability, Machine
+from gpuenv.model.machine import Gpu, Machine
 from gpuenv.model.profile import VerificationPlan
 from gpuenv.model.verification import Check, Status
-from gpuenv.verify.causes import Cause, of_ending, of_words
+from gpuenv.verify.causes import Cause, of_ending, of_message
+from gpuenv.verify.expected import Expected, Reference
 from gpuenv.verify.fatbin import DeviceCode
-from gpuenv.verify.hints import Hints
-from gpuenv.verify.limits import CardShares
-from gpuenv.verify.reference import Reference
+from gpuenv.verify.hints import DOCTOR, Hints
+from gpuenv.verify.messages import Message
+from gpuenv.verify.payload.devices import plain_uuid
 from gpuenv.verify.runner import PayloadEnded
-from gpuenv.verify.seen import Seen
-from gpuenv.verify.values import Expected, ExpectedGpu
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Case:
-    """The evidence before the judges: promises, files, messages, endings."""
+class Observed:
+    """What was expected, what lies on the disk, what the payload said, and how its processes ended."""
 
     gpu: bool
     plan: VerificationPlan
@@ -34,14 +33,14 @@ class Case:
     machine: Machine
     installed: EnvironmentFacts
     compared: Compared
-    seen: Seen
+    messages: tuple[Message, ...]
+    """In the order of arrival."""
     ended: tuple[PayloadEnded, ...]
     environ: Mapping[str, str]
     """The person's own variables, for causes; the payload got fewer."""
     dropped: tuple[str, ...]
     code: tuple[tuple[str, DeviceCode], ...]
     """Device code by library name."""
-    limits: CardShares
     reference: Reference
     seeds: tuple[int, ...] = (1,)
     """The seeds of the training runs, the main one first."""
@@ -57,17 +56,22 @@ class Case:
         home = self.environ.get("HOME", "")
         return text.replace(home, "~") if len(home) > 1 else text
 
+    def all(self, event: str, *, job: str | None = None) -> tuple[Message, ...]:
+        """Return the messages of one kind, of one job or of all."""
+        return tuple(m for m in self.messages if m.event == event and job in (None, m.job))
+
+    def first(self, event: str, *, job: str | None = None) -> Message | None:
+        """Return the first message of one kind, ``None`` where there is none."""
+        return next(iter(self.all(event, job=job)), None)
+
     def ending(self, job: str) -> PayloadEnded | None:
         """Return how a job ended, ``None`` for one that was not run."""
         return next((item for item in self.ended if item.job == job), None)
 
-    def gpus(self) -> tuple[ExpectedGpu, ...]:
+    def gpus(self) -> tuple[Gpu, ...]:
         """Return the GPUs in scope: those of the lock, else all of the machine; in a job those that it was given."""
-        scope = self.expected.gpus or tuple(
-            ExpectedGpu(uuid=gpu.uuid, compute_capability=gpu.compute_capability, index=gpu.index)
-            for gpu in self.machine.gpus
-        )
-        message = self.seen.first("devices", job="training")
+        scope = self.expected.gpus or self.machine.gpus
+        message = self.first("devices", job="training")
         if message is None or self.job is None or not isinstance(message.value("visible"), str):
             return scope
         shown = {str(row.get("uuid")) for row in message.rows("devices")}
@@ -85,55 +89,53 @@ class Case:
             return None
         if (cause := of_ending(ended)) is not None:
             return f"the {job} process did not finish", cause
-        if (failed := self.seen.first("failed", job=job)) is not None:
-            words = f"{failed.text('kind')}: {failed.text('message')}"
-            return words[:400], of_words(words)
-        if self.seen.first("finished", job=job) is None:
-            words = "\n".join(ended.words[-20:])
-            return "the process ended before its end", of_words(words)
+        if (failed := self.first("failed", job=job)) is not None:
+            text = f"{failed.text('kind')}: {failed.text('message')}"
+            return text[:400], of_message(text)
+        if self.first("finished", job=job) is None:
+            return "the process ended before its end", of_message("\n".join(ended.stderr[-20:]))
         return None
+
+    def silence(self, job: str, *, who: str = "the payload") -> tuple[str, Cause]:
+        """Return what kept a job from saying what it was asked, be it nothing that shows."""
+        return self.trouble(job) or ("nothing was heard", Cause(f"{who} said nothing", DOCTOR))
 
     def check(
         self,
         name: str,
         title: str,
-        status: Status,
+        status: Status | None = None,
         *,
         seen: str,
         expected: str,
         cause: Cause | None = None,
         seconds: float | None = None,
     ) -> Check:
-        """Make a check; its hint is spelled for this environment and what was done to it."""
+        """Make a check; its hint is spelled for this environment and what was done to it.
+
+        Without a ``status`` it failed if there is a cause, and passed if there is none.
+        """
         spelling = self.expected.hints or Hints(profile=self.expected.profile or "", environment=self.shown)
-        hint = spelling.spelled(cause.hint) if cause else ""
         return Check(
             name=name,
             title=title,
-            status=status,
+            status=status or ("failed" if cause else "passed"),
             seen=self.plain(seen),
             expected=self.plain(expected),
-            cause=self.plain(cause.cause) if cause else "",
-            hint=self.plain(hint),
+            cause=self.plain(cause.text) if cause else "",
+            hint=self.plain(spelling.spelled(cause.hint)) if cause else "",
             seconds=seconds,
         )
-
-    def verdict(
-        self, name: str, title: str, *, seen: str, expected: str, cause: Cause | None, seconds: float | None = None
-    ) -> Check:
-        """Make a check that failed if there is a cause, and passed if there is none."""
-        status: Status = "passed" if cause is None else "failed"
-        return self.check(name, title, status, seen=seen, expected=expected, cause=cause, seconds=seconds)
 
     def not_run(self, name: str, title: str, *, expected: str, why: str) -> Check:
         """Make the check that could not be asked. Never read as passed."""
         return self.check(name, title, "not-applicable", seen=f"not run: {why}", expected=expected)
 
 
-def same_version(one: str, other: str) -> bool:
-    """Compare versions; a local label counts only where both have one (the default index's wheels have none).
+def agrees(one: str, other: str) -> bool:
+    """Compare versions; a local label counts only where both have one (the wheels of PyPI have none).
 
-    >>> same_version("2.10.0", "2.10.0+cu128"), same_version("2.10.0+cu126", "2.10.0+cu128")
+    >>> agrees("2.10.0", "2.10.0+cu128"), agrees("2.10.0+cu126", "2.10.0+cu128")
     (True, False)
     """
     try:
@@ -144,25 +146,6 @@ def same_version(one: str, other: str) -> bool:
     return left.public == right.public and same_local
 
 
-def plain_uuid(text: str) -> str:
-    """Return a UUID without NVML's prefix, in lower case, as torch and the driver write it."""
-    low = text.lower()
-    return low.removeprefix("gpu-").removeprefix("mig-")
-
-
 def finite(value: float | None) -> bool:
     """Say whether there is a number and it is one."""
     return value is not None and math.isfinite(value)
-
-
-def capability(text: object) -> ComputeCapability | None:
-    """Read a capability that another process reported."""
-    try:
-        return ComputeCapability.parse(str(text))
-    except ValueError:
-        return None
-
-
-def gigabytes(count: float) -> str:
-    """Write bytes for a person."""
-    return f"{count / 1e9:.2f} GB"

@@ -1,4 +1,4 @@
-"""What the payload's events are made of: every key that each of them may hold, and those that it always holds."""
+"""What the payload says: its events, with the keys that each may hold and those that it always holds."""
 
 from __future__ import annotations
 
@@ -58,12 +58,12 @@ EVENTS: Mapping[str, Event] = {
 }
 
 
-def fault_of(name: str, values: Mapping[str, object]) -> str:
+def problem_of(name: str, values: Mapping[str, object]) -> str:
     """Say what keeps an event from being one of the above; empty where nothing does.
 
-    >>> fault_of("seed", {"sead": 1, "loss": 2.0})
+    >>> problem_of("seed", {"sead": 1, "loss": 2.0})
     'the event seed holds an unknown value sead'
-    >>> fault_of("seed", {"loss": 2.0})
+    >>> problem_of("seed", {"loss": 2.0})
     'the event seed holds no value seed'
     """
     event = EVENTS.get(name)
@@ -74,3 +74,64 @@ def fault_of(name: str, values: Mapping[str, object]) -> str:
     for key in sorted(event.always - values.keys()):
         return f"the event {name} holds no value {key}"
     return ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """One event of one process. ``values`` is JSON from another process: read it through the typed methods."""
+
+    job: str
+    event: str
+    at: float
+    values: Mapping[str, object]
+
+    def value(self, key: str) -> object:
+        """Return a value, ``None`` where the event came without it; raises ``KeyError`` where it never holds it."""
+        event = EVENTS[self.event]
+        if key not in event.always and key not in event.sometimes:
+            raise KeyError(f"the event {self.event} never holds {key}")
+        return self.values.get(key)
+
+    def text(self, key: str) -> str:
+        """Return a text, empty where there is none."""
+        value = self.value(key)
+        return value if isinstance(value, str) else ""
+
+    def number(self, key: str) -> float | None:
+        """Return a number; ``nan`` and ``inf`` travel as words and come back as such."""
+        return _number(self.value(key))
+
+    def amount(self, key: str) -> float:
+        """Return a number, 0 where there is none."""
+        return self.number(key) or 0.0
+
+    def whole(self, key: str) -> int:
+        """Return a whole number, 0 where there is none."""
+        value = self.value(key)
+        return value if isinstance(value, int) and not isinstance(value, bool) else 0
+
+    def flag(self, key: str) -> bool:
+        """Return a yes or no; anything else is no."""
+        return self.value(key) is True
+
+    def rows(self, key: str) -> tuple[Mapping[str, object], ...]:
+        """Return the objects of a list."""
+        value = self.value(key)
+        return tuple(item for item in value if isinstance(item, dict)) if isinstance(value, list) else ()
+
+    def numbers(self, key: str) -> tuple[float, ...]:
+        """Return the numbers of a list."""
+        value = self.value(key)
+        found = map(_number, value) if isinstance(value, list) else ()
+        return tuple(item for item in found if item is not None)
+
+    def table(self, key: str) -> Mapping[str, object]:
+        """Return an object, empty where there is none."""
+        value = self.value(key)
+        return value if isinstance(value, dict) else {}
+
+
+def _number(value: object) -> float | None:
+    if isinstance(value, bool):
+        return None
+    return float(value) if isinstance(value, (int, float)) or value in ("nan", "inf", "-inf") else None

@@ -1,18 +1,19 @@
-"""Judges numbers: each kernel family by its one right result or its bound, the small model by its reference curve."""
+"""Checks numbers: each kernel family by its one right result or its bound, the small model by its reference curve."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from functools import partial
 from itertools import chain
 from typing import Literal
 
 from gpuenv.model.verification import Check, Curve, KernelFamily, Status
-from gpuenv.verify.case import Case, finite
-from gpuenv.verify.causes import Cause, of_words
+from gpuenv.verify.causes import Cause, of_message
+from gpuenv.verify.expected import ABOVE_FLOOR
 from gpuenv.verify.hints import UPGRADE
+from gpuenv.verify.observed import Observed, finite
 from gpuenv.verify.payload.bounds import FIRST
-from gpuenv.verify.reference import ABOVE_FLOOR
 
 Outcome = Literal["right", "unusual", "wrong"]
 STATUSES: tuple[tuple[Outcome, Status], ...] = (("wrong", "failed"), ("unusual", "unusual"))
@@ -26,7 +27,7 @@ UNEXPLAINED = "; no algorithm that was analysed rounds so: unusual, not proven w
 
 
 def outcome_of(share: float) -> Outcome:
-    """Judge how much of its bound something took.
+    """Tell what it means that something took so much of its bound.
 
     >>> outcome_of(0.9), outcome_of(1.1), outcome_of(4.0), outcome_of(float("nan"))
     ('right', 'unusual', 'wrong', 'wrong')
@@ -36,14 +37,14 @@ def outcome_of(share: float) -> Outcome:
     return "unusual" if share < WRONG_FROM else "wrong"
 
 
-def curves_of(case: Case) -> tuple[Curve, ...]:
+def curves_of(observed: Observed) -> tuple[Curve, ...]:
     """Put every run of the small model beside the reference."""
     made = []
-    for message in case.seen.all("curve"):
+    for message in observed.all("curve"):
         losses = message.numbers("losses")
-        reference = case.reference.losses[: len(losses)]
+        reference = observed.reference.losses[: len(losses)]
         precision = message.text("precision")
-        bounds = case.reference.bounds.get(precision, case.reference.bounds["fp32"])[: len(losses)]
+        bounds = observed.reference.bounds.get(precision, observed.reference.bounds["fp32"])[: len(losses)]
         apart = [abs(a - b) if finite(a) else math.inf for a, b in zip(losses, reference, strict=False)]
         shares = [difference / bound for difference, bound in zip(apart, bounds, strict=False)] or [math.inf]
         # Infinite differences are all alike: the first is the one to name.
@@ -63,64 +64,60 @@ def curves_of(case: Case) -> tuple[Curve, ...]:
     return tuple(made)
 
 
-def numbers(case: Case) -> Check:
+def numbers(observed: Observed) -> Check:
     """Does every step follow the curve that was computed in double precision on a CPU?"""
-    title = "Numbers of a small model"
-    curves = curves_of(case)
-    expected = f"first loss ln 256 = {case.reference.first:.7f} to {FIRST:g}; every step as near to the reference as "
-    expected += f"rounding allows, which grows with the step; floor {case.reference.entropy:.4f}"
-    found = case.trouble("numbers")
+    title, curves, reference = "Numbers of a small model", curves_of(observed), observed.reference
+    expected = f"first loss ln 256 = {reference.first:.7f} to {FIRST:g}; every step as near to the reference as "
+    expected += f"rounding allows, which grows with the step; floor {reference.entropy:.4f}"
+    check = partial(observed.check, "numbers", title, expected=expected)
     if not curves:
-        if found is None:
-            return case.not_run("numbers", title, expected=expected, why="torch found no device")
-        return case.check("numbers", title, "failed", seen=found[0], expected=expected, cause=found[1])
+        if (found := observed.trouble("numbers")) is not None:
+            return check(seen=found[0], cause=found[1])
+        return check("not-applicable", seen="not run: torch found no device")
     seen = "; ".join(
         f"{curve.precision} on {'the CPU' if curve.device == 'cpu' else curve.device}: first {_first(curve):.7f}, "
         f"last of {len(curve.losses)} {curve.losses[-1] if curve.losses else math.nan:.4f}, at most "
         f"{curve.largest:.2g} of {curve.bound:.2g} allowed"
         for curve in curves
     )
-    problems = _number_problems(case, curves)
-    return _check(case, "numbers", title, seen=seen, expected=expected, problems=problems)
+    status, cause = _decided(_number_problems(observed, curves))
+    return check(status, seen=seen, cause=cause)
 
 
 def _first(curve: Curve) -> float:
     return curve.losses[0] if curve.losses else math.nan
 
 
-def _check(
-    case: Case, name: str, title: str, *, seen: str, expected: str, problems: Iterator[tuple[Outcome, Cause]]
-) -> Check:
-    """Make the check: the first wrong thing decides, else the first unusual one."""
+def _decided(problems: Iterator[tuple[Outcome, Cause]]) -> tuple[Status, Cause | None]:
+    """The first wrong thing decides, else the first unusual one."""
     found = list(problems)
     for outcome, status in STATUSES:
-        cause = next((cause for kind, cause in found if kind == outcome), None)
-        if cause is not None:
-            return case.check(name, title, status, seen=seen, expected=expected, cause=cause)
-    return case.check(name, title, "passed", seen=seen, expected=expected)
+        if (cause := next((cause for kind, cause in found if kind == outcome), None)) is not None:
+            return status, cause
+    return "passed", None
 
 
-def _number_problems(case: Case, curves: tuple[Curve, ...]) -> Iterator[tuple[Outcome, Cause]]:
-    language = case.seen.first("language", job="numbers")
-    if language is None or language.text("fingerprint") != case.reference.language:
-        words = "the text that was learned is not the one the reference was computed on"
-        yield "wrong", Cause(cause=words, hint=UPGRADE)
-    steps = language.whole("steps") if language is not None else len(case.reference.losses)
+def _number_problems(observed: Observed, curves: tuple[Curve, ...]) -> Iterator[tuple[Outcome, Cause]]:
+    language, reference = observed.first("language", job="numbers"), observed.reference
+    if language is None or language.text("fingerprint") != reference.language:
+        text = "the text that was learned is not the one the reference was computed on"
+        yield "wrong", Cause(text, UPGRADE)
+    steps = language.whole("steps") if language is not None else len(reference.losses)
     for curve in curves:
         where = f"{curve.precision} on {curve.device}"
-        if not len(curve.losses) == steps <= len(case.reference.losses):
-            words = f"{where}: {len(curve.losses)} steps of {steps}, the reference has {len(case.reference.losses)}"
-            yield "wrong", Cause(cause=words, hint=UPGRADE)
-        if not finite(_first(curve)) or abs(curve.losses[0] - case.reference.first) > FIRST:
-            words = f"{where}: the first loss is {_first(curve):.7f}: the forward pass, mask or type is wrong"
-            yield "wrong", Cause(cause=words, hint=UPGRADE)
-        elif (outcome := outcome_of(curve.largest / curve.bound)) != "right":
-            yield outcome, Cause(cause=f"{where}: {_leaving(curve, outcome)}", hint=UPGRADE)
-        elif curve.losses[-1] < case.reference.entropy - curve.bounds[-1] or (
-            len(curve.losses) == len(case.reference.losses) and curve.losses[-1] >= case.reference.entropy + ABOVE_FLOOR
+        if not len(curve.losses) == steps <= len(reference.losses):
+            text = f"{where}: {len(curve.losses)} steps of {steps}, the reference has {len(reference.losses)}"
+            yield "wrong", Cause(text, UPGRADE)
+        if not finite(_first(curve)) or abs(curve.losses[0] - reference.first) > FIRST:
+            text = f"{where}: the first loss is {_first(curve):.7f}: the forward pass, mask or type is wrong"
+            yield "wrong", Cause(text, UPGRADE)
+        elif (found := outcome_of(curve.largest / curve.bound)) != "right":
+            yield found, Cause(f"{where}: {_leaving(curve, found)}", UPGRADE)
+        elif curve.losses[-1] < reference.entropy - curve.bounds[-1] or (
+            len(curve.losses) == len(reference.losses) and curve.losses[-1] >= reference.entropy + ABOVE_FLOOR
         ):
-            words = f"{where}: the last loss {curve.losses[-1]:.4f} is not just above the language's entropy"
-            yield "wrong", Cause(cause=words, hint=UPGRADE)
+            text = f"{where}: the last loss {curve.losses[-1]:.4f} is not just above the language's entropy"
+            yield "wrong", Cause(text, UPGRADE)
 
 
 def _leaving(curve: Curve, outcome: Outcome) -> str:
@@ -129,13 +126,13 @@ def _leaving(curve: Curve, outcome: Outcome) -> str:
     step = next((number for number, (a, b, bound) in enumerate(apart, start=1) if not abs(a - b) <= bound), 1)
     if not finite(curve.losses[step - 1]):
         return f"the loss is not a number at step {step}: a kernel of the backward pass or optimizer is wrong"
-    words = f"the loss leaves the reference at step {step}, and is off by {curve.largest:.2g} at step {curve.step}, "
-    words += f"{curve.largest / curve.bound:.2g} times what rounding allows"
+    text = f"the loss leaves the reference at step {step}, and is off by {curve.largest:.2g} at step {curve.step}, "
+    text += f"{curve.largest / curve.bound:.2g} times what rounding allows"
     ending = ": a kernel of the backward pass or optimizer is wrong" if outcome == "wrong" else UNEXPLAINED
-    return words + ending
+    return text + ending
 
 
-def families_of(case: Case) -> tuple[KernelFamily, ...]:
+def families_of(observed: Observed) -> tuple[KernelFamily, ...]:
     """Return what was found of each kernel family."""
     return tuple(
         KernelFamily(
@@ -152,12 +149,12 @@ def families_of(case: Case) -> tuple[KernelFamily, ...]:
             elements=message.whole("elements"),
             note=message.text("message").splitlines()[0][:200] if message.text("message") else "",
         )
-        for message in case.seen.all("family")
+        for message in observed.all("family")
     )
 
 
-def judged(row: KernelFamily) -> Outcome:
-    """Judge one family that ran."""
+def family_outcome(row: KernelFamily) -> Outcome:
+    """Tell what became of one family that ran."""
     if row.error is None:
         return "right"
     if row.rule == "bound":
@@ -169,20 +166,18 @@ def judged(row: KernelFamily) -> Outcome:
     return "unusual" if row.error <= row.bound else "wrong"
 
 
-def kernels(case: Case) -> Check:
+def kernels(observed: Observed) -> Check:
     """Does each kernel family compute the one right result of whole numbers, and round no more than it may?"""
-    title = "Numbers of each kernel family"
     expected = "every bit of the result of whole numbers; where results are rounded, errors within what rounding allows"
-    rows = families_of(case)
-    found = case.trouble("numbers")
+    check = partial(observed.check, "kernels", "Numbers of each kernel family", expected=expected)
+    rows = families_of(observed)
     if not rows:
-        if found is None:
-            return case.not_run("kernels", title, expected=expected, why="torch found no device")
-        return case.not_run("kernels", title, expected=expected, why="the process ended before")
+        why = "the process ended before" if observed.trouble("numbers") else "torch found no device"
+        return check("not-applicable", seen=f"not run: {why}")
     exact = [row for row in rows if row.rule == "exact" and row.error is not None]
     bound = [row for row in rows if row.share is not None]
-    where = "the CPU" if not case.gpu else ", ".join(sorted({row.device for row in rows}))
-    right = sum(judged(row) == "right" for row in exact)
+    where = "the CPU" if not observed.gpu else ", ".join(sorted({row.device for row in rows}))
+    right = sum(family_outcome(row) == "right" for row in exact)
     seen = f"{right} of {len(exact)} exact checks equal in all of {sum(row.elements for row in exact):,} elements, "
     seen += f"{len(bound)} within bounds compared, on {where}"
     worst = max(bound, key=lambda row: row.share if row.share == row.share and row.share else 0.0, default=None)
@@ -190,14 +185,14 @@ def kernels(case: Case) -> Check:
         seen += f"; nearest to its bound: {worst.name} with {worst.share:.0%} of it"
     skipped = sorted({f"{row.family} {row.type}" for row in rows if row.error is None})
     seen += f"; not offered here: {', '.join(skipped)}" if skipped else ""
-    problems = chain(_family_problems(rows), _unfinished(case))
-    return _check(case, "kernels", title, seen=seen, expected=expected, problems=problems)
+    status, cause = _decided(chain(_family_problems(rows), _unfinished(observed)))
+    return check(status, seen=seen, cause=cause)
 
 
-def _unfinished(case: Case) -> Iterator[tuple[Outcome, Cause]]:
+def _unfinished(observed: Observed) -> Iterator[tuple[Outcome, Cause]]:
     """Yield the processes that compared less than they were to."""
-    for job in (ended.job for ended in case.ended if ended.job.startswith("numbers")):
-        if (found := case.trouble(job)) is not None:
+    for job in (ended.job for ended in observed.ended if ended.job.startswith("numbers")):
+        if (found := observed.trouble(job)) is not None:
             yield "wrong", found[1]
 
 
@@ -205,11 +200,11 @@ def _family_problems(rows: tuple[KernelFamily, ...]) -> Iterator[tuple[Outcome, 
     for row in rows:
         if row.error is None:
             if not row.family.startswith(OPTIONAL) and row.type != "float8":
-                why = of_words(row.note)
-                yield "wrong", Cause(cause=f"{row.name} on {row.device} fails: {why.cause}", hint=why.hint)
-        elif (outcome := judged(row)) != "right":
-            ending = ": a wrong kernel" if outcome == "wrong" else UNEXPLAINED
-            yield outcome, Cause(cause=f"{row.name} on {row.device}{_far(row)}{ending}", hint=UPGRADE)
+                why = of_message(row.note)
+                yield "wrong", Cause(f"{row.name} on {row.device} fails: {why.text}", why.hint)
+        elif (found := family_outcome(row)) != "right":
+            ending = ": a wrong kernel" if found == "wrong" else UNEXPLAINED
+            yield found, Cause(f"{row.name} on {row.device}{_far(row)}{ending}", UPGRADE)
 
 
 def _far(row: KernelFamily) -> str:
@@ -217,7 +212,7 @@ def _far(row: KernelFamily) -> str:
     if not finite(row.error):
         return f", {row.part}: is not a number"
     if row.rule == "exact":
-        words = f": {row.wrong:,} of {row.elements:,} elements differ from the only right result"
-        return f"{words}, by up to {row.error:.3g} in the {row.part}"
+        text = f": {row.wrong:,} of {row.elements:,} elements differ from the only right result"
+        return f"{text}, by up to {row.error:.3g} in the {row.part}"
     share = row.share or math.nan
-    return f": the {row.part} misses by {share:.2g} times what rounding allows ({row.words})"
+    return f": the {row.part} misses by {share:.2g} times what rounding allows ({row.summary})"

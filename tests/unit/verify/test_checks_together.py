@@ -6,15 +6,17 @@ import dataclasses
 
 import pytest
 
-from gpuenv.verify.case import Case
-from gpuenv.verify.seen import Message
-from support.verify_case import MACHINE, case, check_of, ended
+from gpuenv.verify.messages import Message
+from gpuenv.verify.observed import Observed
+from support.verify_observed import MACHINE, check_of, ended, observed
 
 
-def _two_gpus(*, wrong: int = 0, error: float = 1e-7, digests: tuple[str, str] = ("a", "a"), pairs: int = 2) -> Case:
-    made = case()
+def _two_gpus(
+    *, wrong: int = 0, error: float = 1e-7, digests: tuple[str, str] = ("a", "a"), pairs: int = 2
+) -> Observed:
+    made = observed()
     second = dataclasses.replace(MACHINE.gpus[0], index=1, uuid="GPU-second")
-    messages = list(made.seen.messages)
+    messages = list(made.messages)
     for rank in range(2):
         job = f"rank-{rank}"
         messages.append(Message(job=job, event="sum", at=1.0, values={"elements": 1000, "wrong": wrong}))
@@ -27,7 +29,7 @@ def _two_gpus(*, wrong: int = 0, error: float = 1e-7, digests: tuple[str, str] =
     return dataclasses.replace(
         made,
         machine=dataclasses.replace(MACHINE, gpus=(MACHINE.gpus[0], second)),
-        seen=dataclasses.replace(made.seen, messages=tuple(messages)),
+        messages=tuple(messages),
         ended=(*made.ended, ended("rank-0"), ended("rank-1")),
     )
 
@@ -47,7 +49,7 @@ def test_two_gpus_that_agree() -> None:
         (_two_gpus(pairs=1), "2 ranks and 1 pairs reported"),
     ],
 )
-def test_two_gpus_that_do_not_agree(made: Case, words: str) -> None:
+def test_two_gpus_that_do_not_agree(made: Observed, words: str) -> None:
     check = check_of(made, "several-gpus")
     assert check.status == "failed"
     assert words in check.cause
@@ -58,11 +60,11 @@ def test_two_gpus_that_do_not_agree(made: Case, words: str) -> None:
 )
 def test_ranks_without_devices_are_not_run(found: int, words: str) -> None:
     made = _two_gpus()
-    kept = [message for message in made.seen.messages if not message.job.startswith("rank-")]
+    kept = [message for message in made.messages if not message.job.startswith("rank-")]
     lacking = [
         Message(job=f"rank-{rank}", event="no-device", at=1.0, values={"rank": rank, "found": found})
         for rank in range(2)
     ]
-    made = dataclasses.replace(made, seen=dataclasses.replace(made.seen, messages=(*kept, *lacking)))
+    made = dataclasses.replace(made, messages=(*kept, *lacking))
     check = check_of(made, "several-gpus")
     assert (check.status, check.seen, check.cause) == ("not-applicable", words, "")

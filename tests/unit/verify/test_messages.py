@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from gpuenv.verify import events, payload
-from gpuenv.verify.seen import Message
-from support.verify_case import recorded
+from gpuenv.verify import messages, payload
+from gpuenv.verify.messages import Message
+from support.verify_observed import recorded
 
 PAYLOAD = Path(payload.__file__).parent
 
@@ -28,15 +28,15 @@ def emitted() -> Iterator[tuple[str, set[str], bool]]:
 def test_whatever_the_payload_sends_is_in_the_table_and_nothing_else() -> None:
     sent: dict[str, set[str]] = {}
     for name, keys, more in emitted():
-        event = events.EVENTS[name]
+        event = messages.EVENTS[name]
         assert keys <= event.always | event.sometimes, name
         assert more or event.always <= keys, name
         sent[name] = sent.get(name, set()) | keys | (event.always | event.sometimes if more else set())
-    assert sent == {name: set(event.always | event.sometimes) for name, event in events.EVENTS.items()}
+    assert sent == {name: set(event.always | event.sometimes) for name, event in messages.EVENTS.items()}
 
 
 def test_what_an_h200_sent_is_in_the_table() -> None:
-    assert [fault for message in recorded() if (fault := events.fault_of(message.event, message.values))] == []
+    assert [problem for message in recorded() if (problem := messages.problem_of(message.event, message.values))] == []
 
 
 def test_a_reader_that_misspells_a_key_fails() -> None:

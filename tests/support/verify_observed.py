@@ -1,4 +1,4 @@
-"""A recorded verification on an H200 as the judges see it, and ways to make it wrong."""
+"""A recorded verification on an H200 as the checks see it, and ways to make it wrong."""
 
 from __future__ import annotations
 
@@ -14,14 +14,12 @@ from gpuenv.installed.torch import TorchFacts
 from gpuenv.model.machine import ComputeCapability, Driver, Gpu, Machine
 from gpuenv.model.profile import VerificationPlan
 from gpuenv.model.verification import Check, Report
-from gpuenv.verify import reference
-from gpuenv.verify.case import Case
+from gpuenv.verify.checks import make_report
+from gpuenv.verify.expected import Expected, ExpectedPackage, reference
 from gpuenv.verify.fatbin import DeviceCode
-from gpuenv.verify.judging import judge
-from gpuenv.verify.limits import of_cards
+from gpuenv.verify.messages import Message
+from gpuenv.verify.observed import Observed
 from gpuenv.verify.runner import PayloadEnded
-from gpuenv.verify.seen import Message, Seen
-from gpuenv.verify.values import CardLimits, Expected, ExpectedPackage
 
 RECORDED = Path(__file__).resolve().parent.parent / "data" / "verify" / "h200.jsonl"
 UUID = "GPU-ad473a14-ed2a-c923-1574-31ee551488a3"
@@ -46,7 +44,6 @@ MACHINE = Machine(
     ),
     sources=(("driver", "nvml"), ("os", "sys.platform")),
 )
-LIMITS = CardLimits(name="H200", matmul_tflops=989.0, memory_gigabytes_per_second=4800.0, source="data sheet")
 ROOT = Path("/somewhere/project/.venv-gpu")
 Edit = Callable[[Message], Message | None]
 
@@ -99,11 +96,13 @@ def altered(message: Message, /, **values: object) -> Message:
     return dataclasses.replace(message, values={**message.values, **values})
 
 
-def case(*, edit: Edit | None = None, endings: Mapping[str, PayloadEnded] | None = None, **changes: object) -> Case:
-    """The recorded case; ``edit`` changes or drops messages, ``endings`` how processes ended."""
+def observed(
+    *, edit: Edit | None = None, endings: Mapping[str, PayloadEnded] | None = None, **changes: object
+) -> Observed:
+    """The recording; ``edit`` changes or drops messages, ``endings`` how processes ended."""
     messages = [made for message in recorded() if (made := edit(message) if edit else message) is not None]
     jobs = list(dict.fromkeys(message.job for message in recorded()))
-    made = Case(
+    made = Observed(
         gpu=True,
         plan=VerificationPlan(),
         expected=Expected(
@@ -116,13 +115,12 @@ def case(*, edit: Edit | None = None, endings: Mapping[str, PayloadEnded] | None
         machine=MACHINE,
         installed=installed(),
         compared=Compared(differences=(), notes=(), files=12484, hashed=0),
-        seen=Seen(messages=tuple(messages)),
+        messages=tuple(messages),
         ended=tuple((endings or {}).get(job, ended(job)) for job in jobs),
         environ={"HOME": "/home/someone"},
         dropped=(),
         code=code("sm_75", "sm_80", "sm_86", "sm_90", "sm_100", "sm_120"),
-        limits=of_cards((LIMITS,)),
-        reference=reference.load(),
+        reference=reference(),
         seeds=(1, 2, 3),
     )
     return dataclasses.replace(made, **changes)  # type: ignore[arg-type]  # names come from the tests
@@ -130,15 +128,15 @@ def case(*, edit: Edit | None = None, endings: Mapping[str, PayloadEnded] | None
 
 def ended(job: str, **changes: object) -> PayloadEnded:
     """A process that came to its end."""
-    made = PayloadEnded(job=job, ending="exited", status=0, words=(), last="finished", seconds=5.0)
+    made = PayloadEnded(job=job, ending="exited", status=0, stderr=(), last="finished", seconds=5.0)
     return dataclasses.replace(made, **changes)  # type: ignore[arg-type]  # names come from the tests
 
 
-def report_of(made: Case) -> Report:
-    """Judge a case."""
-    return judge(made, seconds=14.7)
+def report_of(made: Observed) -> Report:
+    """Check it all."""
+    return make_report(made, seconds=14.7)
 
 
-def check_of(made: Case, name: str) -> Check:
-    """Judge a case and return one check."""
+def check_of(made: Observed, name: str) -> Check:
+    """Check it all and return one check."""
     return next(check for check in report_of(made).checks if check.name == name)
