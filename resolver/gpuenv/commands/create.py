@@ -14,6 +14,7 @@ from gpuenv.steps.context import Context, Outcome
 from gpuenv.steps.environment import refuse_another_profile, refuse_target, refuse_to_discard, staged_environment
 from gpuenv.steps.lock import Locked, existing_lock, new_lock
 from gpuenv.steps.machine import TargetMachine, detect_or_read, say_machine
+from gpuenv.steps.plan import Planned, plan
 from gpuenv.steps.profile import check_fit, load_profile
 from gpuenv.steps.proof import Proof
 from gpuenv.system.files import require_writable
@@ -34,6 +35,8 @@ class CreateOptions:
     """Replace the environment of another profile."""
     discard_added: bool = False
     """Give up the packages that were added to the environment since it was built."""
+    keep_previous: bool = False
+    """Keep the environment that is replaced beside the new one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,13 +74,37 @@ def run(context: Context, options: CreateOptions) -> CreateOutcome:
     )  # fmt: skip
     kept = options.keep_failed
     try:
-        with staged_environment(context, locked, target=target, deep=options.deep, keep_failed=kept) as environment:
+        with staged_environment(
+            context, locked, target=target, deep=options.deep, keep_failed=kept, keep_previous=options.keep_previous
+        ) as environment:
             report = proof.run(environment.path) if options.verify else None
             built = environment.swap_in(report)
     except FailedProofError as error:
         raise unproved(context, error, proof) from error
     shown = context.shown(evidence) if options.verify else None
     return CreateOutcome(profile=profile, locked=locked, built=built, evidence=shown)
+
+
+def dry_run(context: Context, options: CreateOptions) -> Planned:
+    """Say what :func:`run` would do, and what it would stop at. Nothing is written anywhere."""
+    profile = load_profile(context)
+    target = context.project / (options.target or profile.environment)
+    refuse_target(context, target)
+    machine = detect_or_read(context)
+    say_machine(context, machine, profile)
+    _refuse_unprovable(machine, options)
+    check_fit(context, machine.facts, profile)
+    evidence = context.project / (options.evidence or Path("evidence") / profile.name)
+    return plan(
+        context,
+        profile=profile,
+        machine=machine,
+        target=target,
+        evidence=evidence if options.verify else None,
+        replace_other=options.replace,
+        discard_added=options.discard_added,
+        keep_previous=options.keep_previous,
+    )
 
 
 def _hints(context: Context, locked: Locked, profile: Profile, target: Path, *, keep: bool) -> Hints:

@@ -8,7 +8,6 @@ thousands of files missing; research: reliability, finding 1).
 from __future__ import annotations
 
 import contextlib
-import errno
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,20 +21,25 @@ from gpuenv.environment.failed import check_failed_place, failed_place, keep_fai
 from gpuenv.environment.guard import write_guard
 from gpuenv.environment.imports import require_imports
 from gpuenv.environment.interpreters import Interpreter
+from gpuenv.environment.previous import (
+    check_previous_place,
+    discard_previous,
+    previous_place,
+    settle,
+    swap_in_keeping,
+)
 from gpuenv.environment.records import SHOWN_DIFFERENCES, check_records, not_as_locked
 from gpuenv.environment.run_lock import install_healing
-from gpuenv.environment.space import Free, free_on, require_space
+from gpuenv.environment.space import Free, disk_errors, free_on, require_space
 from gpuenv.environment.store import Store
 from gpuenv.environment.swap import swap_in
-from gpuenv.environment.target import Target, check_target, only_one, remove_tree, staging, sweep
+from gpuenv.environment.target import Target, check_target, only_one, remove_tree, staging
 from gpuenv.environment.uv import STALL_SECONDS, Uv, failure
 from gpuenv.errors import (
     GpuenvError,
     IntegrityError,
     InterpreterError,
-    NoSpaceError,
     OfflineError,
-    TargetError,
     VerificationError,
 )
 from gpuenv.installed.compare import Compared, Difference, compare, read_bare
@@ -50,8 +54,6 @@ from gpuenv.system.process import Ended
 
 _FIXABLE = frozenset({"missing", "size", "hash", "link", "record", "broken"})
 """Differences that a damaged cache explains: the package is fetched again, once."""
-
-_NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +77,8 @@ class BuildOptions:
     exchange: bool = True
     keep_failed: bool = False
     """Keep an environment that did not prove itself, beside the target (see ``environment/failed.py``)."""
+    keep_previous: bool = False
+    """Keep the environment that is replaced, beside the target (see ``environment/previous.py``)."""
 
 
 class FailedProofError(VerificationError):
@@ -94,6 +98,8 @@ class Built:
     marker: Marker
     report: Report | None
     replaced: bool
+    previous: Path | None
+    """Where the replaced environment is kept."""
     fetched: tuple[str, ...]
     compared: Compared
     seconds: Mapping[str, float]
@@ -120,7 +126,7 @@ class Staged:
             _require_proof(report, self.path, job)
         replaced = check_target(job.target.path).exists
         with job.reporter.task(f"Writing {job.target.path.name} to the disk"):
-            swap_in(self.path, job.target, exchange=job.options.exchange)
+            previous = self._take_place()
         job.clock.lap("swap")
         if report is not None and remove_failed(job.target):
             job.reporter.say(f"Removed {failed_place(job.target.path).name}, which an earlier failure had left")
@@ -129,11 +135,22 @@ class Staged:
             marker=self._marker,
             report=report,
             replaced=replaced,
+            previous=previous,
             fetched=self._fetched,
             compared=self._filled.tree,
             seconds=job.clock.laps,
         )
         return self.built
+
+    def _take_place(self) -> Path | None:
+        """Exchange the names; returns where the replaced environment is kept. One that was kept before goes."""
+        job = self._job
+        if job.options.keep_previous:
+            return swap_in_keeping(self.path, job.target, exchange=job.options.exchange)
+        swap_in(self.path, job.target, exchange=job.options.exchange)
+        if discard_previous(job.target, self.path.parent):
+            job.reporter.say(f"Removed {previous_place(job.target.path).name}, which an earlier build had kept")
+        return None
 
 
 @contextlib.contextmanager
@@ -161,11 +178,13 @@ def staged_environment(
         lock_path=lock_path.absolute(), lock=lock, target=check_target(target), python=python, uv=uv, state=state,
         reporter=reporter, cache=cache, options=options or BuildOptions(), clock=_Clock(), digest=digest(lock_path),
     )  # fmt: skip
-    with _disk_errors(job), only_one(job.target, state=state, timeout=job.options.wait, reporter=reporter):
-        sweep(job.target, reporter)
+    with disk_errors(job.target.path), only_one(job.target, state=state, timeout=job.options.wait, reporter=reporter):
+        settle(job.target, reporter)
         check_target(target)
         if job.options.keep_failed:
             check_failed_place(job.target)
+        if job.options.keep_previous:
+            check_previous_place(job.target)
         with staging(job.target) as stage:
             _warn_of_copies(job, stage)
             job.clock.lap("prepare")
@@ -378,19 +397,3 @@ def _require_proof(report: Report, environment: Path, job: _Job) -> None:
     raise FailedProofError(
         f"the new environment did not prove itself and {fate}{old}", report=report, kept=kept, causes=causes
     )
-
-
-@contextlib.contextmanager
-def _disk_errors(job: _Job) -> Iterator[None]:
-    """Say a failure of the file system under our own hands as one of ours."""
-    try:
-        yield
-    except OSError as error:
-        where = error.filename or job.target.path
-        if error.errno in _NO_SPACE:
-            raise NoSpaceError(
-                f"there is no space left for {where}", hints=(f"free some space, see: df -h {job.target.path.parent}",)
-            ) from error
-        raise TargetError(
-            f"{job.target.path} cannot be built", causes=(f"{where}: {error.strerror or error}",)
-        ) from error

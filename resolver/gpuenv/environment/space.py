@@ -1,13 +1,15 @@
-"""Room on the disks, asked before gigabytes are on their way."""
+"""Room on the disks, asked before gigabytes are on their way, and what is said where a disk fails all the same."""
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from gpuenv.errors import NoSpaceError
+from gpuenv.errors import NoSpaceError, TargetError
 
 UNPACKED = 1.5
 """Unpacked bytes a byte of wheel, at least: 1.8 was seen for a whole CUDA environment, 3.6 for the CPU build of torch.
@@ -15,6 +17,8 @@ Too little rather than too much, so that nothing that would have fitted is refus
 
 BYTES_A_FILE = 350_000
 """Unpacked bytes a file at most, over a whole environment (342,000 seen: 16,102 files in 5.51 GB)."""
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 RESERVE = 16 * 1024 * 1024
 """For the environment itself and uv's bookkeeping."""
@@ -71,6 +75,20 @@ def require_space(
                 f"{what} needs about {files} files in {path}, and its file system has {room.files} left (inodes)",
                 hints=_hints(what, path),
             )
+
+
+@contextlib.contextmanager
+def disk_errors(target: Path) -> Iterator[None]:
+    """Say a failure of the file system under a build of ``target`` as an error of ours."""
+    try:
+        yield
+    except OSError as error:
+        where = error.filename or target
+        if error.errno in _FULL:
+            raise NoSpaceError(
+                f"there is no space left for {where}", hints=(f"free some space, see: df -h {target.parent}",)
+            ) from error
+        raise TargetError(f"{target} cannot be built", causes=(f"{where}: {error.strerror or error}",)) from error
 
 
 def _hints(what: str, path: Path) -> tuple[str, ...]:

@@ -92,6 +92,10 @@ class Store:
         _link(twin, path)
         return path
 
+    def has(self, sha256: str) -> bool:
+        """Whether a file with this content is kept, under whatever name. Writes nothing."""
+        return any(each.is_file() for each in self._place(sha256).glob("*.whl"))
+
     def add(self, source: Path, *, filename: str, sha256: str, move: bool = False) -> Path:
         """Keep a file whose sha256 is known; it is checked while it is copied (a moved one was just hashed).
 
@@ -126,7 +130,7 @@ class Store:
 
     def missing(self, lock: Lock) -> tuple[LockedPackage, ...]:
         """Packages of a lock whose wheel is not kept."""
-        return tuple(each for each in lock.packages if self.get(each.sha256, each.filename) is None)
+        return tuple(each for each in lock.packages if not self.has(each.sha256))
 
     def localized(self, lock: Lock, *, without: Collection[str] = ()) -> Lock:
         """The lock with every wheel that is kept taken from here, by path; the others stay where they are, and those

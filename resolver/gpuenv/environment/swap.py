@@ -12,7 +12,7 @@ import os
 import sys
 from pathlib import Path
 
-from gpuenv.environment.target import ASIDE_PREFIX, Target, remove_tree
+from gpuenv.environment.target import ASIDE_PREFIX, Target
 from gpuenv.system.files import sync_folder
 
 _AT_FDCWD = -100
@@ -71,4 +71,4 @@ def _by_turns(built: Path, target: Target) -> None:
     except BaseException:
         aside.rename(target.path)
         raise
-    remove_tree(aside)
+    aside.rename(built)

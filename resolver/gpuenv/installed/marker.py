@@ -14,6 +14,8 @@ from gpuenv.system.files import present, read_bytes, write_atomic
 MARKER = "gpuenv.json"
 FAILED_NOTE = "gpuenv-failed.txt"
 """Tells an environment that was kept after a failed proof from one that somebody gave its name."""
+PREVIOUS_NOTE = "gpuenv-previous.txt"
+"""Tells an environment that was kept when another took its place."""
 
 _SCHEMA = {"name": "gpuenv-environment", "version": "1"}
 

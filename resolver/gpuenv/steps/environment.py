@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from shlex import quote
@@ -12,6 +12,7 @@ from gpuenv.environment.build import Staged
 from gpuenv.environment.interpreters import interpreter_for, require_interpreter
 from gpuenv.environment.target import check_target
 from gpuenv.errors import TargetError
+from gpuenv.installed.distribution import Distribution
 from gpuenv.installed.drift import added
 from gpuenv.installed.environment import read_environment
 from gpuenv.installed.marker import read_marker
@@ -26,7 +27,13 @@ from gpuenv.steps.sources import uv_credentials, uv_environment
 
 @contextmanager
 def staged_environment(
-    context: Context, locked: Locked, *, target: Path, deep: bool = False, keep_failed: bool = False
+    context: Context,
+    locked: Locked,
+    *,
+    target: Path,
+    deep: bool = False,
+    keep_failed: bool = False,
+    keep_previous: bool = False,
 ) -> Iterator[Staged]:
     """Build beside ``target``, out of the store what it keeps; discarded unless it is swapped in."""
     remember(context, locked.path, locked.lock)
@@ -44,6 +51,7 @@ def staged_environment(
         options=build.BuildOptions(
             offline=context.offline,
             keep_failed=keep_failed,
+            keep_previous=keep_previous,
             deep=deep,
             store=open_store(context),
             python_downloads=python.path is None,
@@ -52,6 +60,9 @@ def staged_environment(
     ) as staged:
         yield staged
     if staged.built is not None:
+        if staged.built.previous is not None:
+            kept, back = context.shown(staged.built.previous), quote(context.shown(target))
+            context.reporter.say(f"Kept the one before as {kept}; `gpuenv create --rollback {back}` puts it back")
         context.reporter.say(
             f"{'Replaced' if staged.built.replaced else 'Built'} {target.name}: {len(locked.lock.packages)} packages, "
             f"compared with the wheels' RECORD: {staged.built.compared.summary}"
@@ -101,18 +112,38 @@ def refuse_another_profile(context: Context, target: Path, profile: Profile, *, 
 def refuse_to_discard(context: Context, target: Path, profile: Profile, lock: Lock, *, discard: bool) -> None:
     """Stop where building again would take away what somebody installed into the environment."""
     there = check_target(target)
-    if discard or not there.exists or read_marker(there.path) is None:
-        return
-    gone = added(read_environment(there.path), locked=[each.name for each in lock.packages])
-    if not gone:
+    if discard or not there.exists:
         return
     shown = context.shown(target)
     command = f"gpuenv create --profile {quote(profile.name)} --discard-added {quote(shown)}"
-    raise TargetError(
-        f"building {shown} again would take away {len(gone)} package{'s' if len(gone) > 1 else ''} that "
-        f"{'were' if len(gone) > 1 else 'was'} added to it; it was left as it is",
-        causes=tuple(
-            f"{each.name} {each.version}" + (f", by {each.installer}" if each.installer else "") for each in gone
-        ),
+    refuse_added(
+        there.path,
+        names=[each.name for each in lock.packages],
+        doing=f"building {shown} again",
         hints=(f"Give them up: `{command}`", "Or name them among the packages of the profile, so that they are locked"),
     )
+
+
+def refuse_added(environment: Path, *, names: Collection[str], doing: str, hints: Sequence[str]) -> None:
+    """Stop where an environment holds packages that were added to it, and are none of ``names``: what will be there.
+
+    Raises :class:`~gpuenv.errors.TargetError` with each; ``doing`` is what would take them away.
+    """
+    gone = added_to(environment, names=names)
+    if gone:
+        many = len(gone) > 1
+        raise TargetError(
+            f"{doing} would take away {len(gone)} package{'s' if many else ''} that {'were' if many else 'was'} "
+            f"added to it; it was left as it is",
+            causes=tuple(
+                f"{each.name} {each.version}" + (f", by {each.installer}" if each.installer else "") for each in gone
+            ),
+            hints=hints,
+        )
+
+
+def added_to(environment: Path, *, names: Collection[str]) -> tuple[Distribution, ...]:
+    """Packages that somebody added to an environment of ours, beside ``names``; none where it is not of ours."""
+    if read_marker(environment) is None:
+        return ()
+    return added(read_environment(environment), locked=names)

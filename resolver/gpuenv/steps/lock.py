@@ -266,16 +266,18 @@ def _newer(context: Context, lock: Lock, machine: TargetMachine, profile: Profil
     return f" (torch of {ours.uploaded}; {newer.torch} came out on {newer.uploaded}, see {again})"
 
 
-def new_lock(context: Context, *, machine: TargetMachine, profile: Profile) -> Locked:
-    """Decide, and write the lock of what was decided."""
+def new_lock(context: Context, *, machine: TargetMachine, profile: Profile, dry_run: bool = False) -> Locked:
+    """Decide, and write the lock of what was decided; with ``dry_run`` neither write it nor download for a hash."""
     path = standing_path(context, profile, machine)
     shown = context.shown(path)
     before = read_lock(path, shown=shown, profile=profile.name)
     if before is not None:
         context.reporter.say(f"Lockfile {shown} was made for other options: making it again")
     single_source = before is not None and before.decision.single_source
-    how = LockRequest(previous=before, single_source=single_source)
+    how = LockRequest(previous=before, single_source=single_source, tentative=dry_run)
     decided, lock = decide_and_lock(context, machine=machine, profile=profile, how=how)
+    if dry_run:
+        return Locked(path=path, shown=shown, lock=lock, decided=decided, written=False)
     written = write_lock(path, lock)
     context.reporter.say(f"Wrote lockfile {shown}: {len(lock.packages)} packages")
     return Locked(path=path, shown=shown, lock=lock, decided=decided, written=written)

@@ -25,8 +25,8 @@ KEYS = {
     },
     "lock": {"dry_run", "locks"},
     "create": {
-        "profile", "environment", "replaced", "accelerator", "python", "torch", "variant", "channel", "lock",
-        "lock_written", "packages", "because", "fetched", "seconds", "verification", "evidence",
+        "dry_run", "profile", "environment", "replaced", "previous", "accelerator", "python", "torch", "variant",
+        "channel", "lock", "lock_written", "packages", "because", "fetched", "seconds", "verification", "evidence",
     },
     "verify": {
         "environment", "verdict", "accelerator", "seconds", "checks", "training", "facts", "evidence", "baseline",

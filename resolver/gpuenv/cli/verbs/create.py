@@ -12,10 +12,15 @@ from gpuenv.steps.context import Context
 
 if TYPE_CHECKING:
     from gpuenv.commands.create import CreateOutcome
+    from gpuenv.installed.marker import Marker
+    from gpuenv.lock.model import Lock
+    from gpuenv.steps.plan import Planned
+    from gpuenv.steps.rollback import RolledBack
 
 EXAMPLES = (
     ("gpuenv create", "what this machine needs, in .venv-gpu, proved by training"),
     ("gpuenv create --profile blackwell --channel nightly", "a profile, from the nightlies"),
+    ("gpuenv create --keep-previous", "and keep what it replaces: `gpuenv create --rollback` puts that back"),
     ("gpuenv create --machine gpu-host.json --no-verify", "for another machine, whose `gpuenv detect --json` is here"),
 )
 
@@ -35,13 +40,25 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--discard-added", action="store_true", help="give up packages that were added since the environment was built"
     )
     parser.add_argument(
+        "--keep-previous", action="store_true", help="keep the environment that is replaced at TARGET.previous"
+    )
+    parser.add_argument(
+        "--rollback", action="store_true", help="build nothing: put TARGET.previous back, and keep what stands there"
+    )
+    parser.add_argument("--dry-run", action="store_true", help="say what would be done, and write nothing")
+    parser.add_argument(
         "--deep", action="store_true", help="hash every installed file, not only those that look touched"
     )
 
 
-def run(arguments: argparse.Namespace, context: Context) -> CreateOutcome:
+_OF_A_BUILD = ("no_verify", "keep_failed", "evidence", "replace", "keep_previous", "deep")
+
+
+def run(arguments: argparse.Namespace, context: Context) -> CreateOutcome | Planned | RolledBack:
     from gpuenv.commands import create
 
+    if arguments.rollback:
+        return _roll_back(arguments, context)
     options = create.CreateOptions(
         target=arguments.target,
         evidence=arguments.evidence,
@@ -50,16 +67,41 @@ def run(arguments: argparse.Namespace, context: Context) -> CreateOutcome:
         deep=arguments.deep,
         replace=arguments.replace,
         discard_added=arguments.discard_added,
+        keep_previous=arguments.keep_previous,
     )
-    return create.run(context, options)
+    return create.dry_run(context, options) if arguments.dry_run else create.run(context, options)
 
 
-def data(outcome: CreateOutcome) -> dict[str, object]:
+def _roll_back(arguments: argparse.Namespace, context: Context) -> RolledBack:
+    from gpuenv.errors import UsageError
+    from gpuenv.steps.rollback import roll_back_environment
+
+    other = [f"--{name.replace('_', '-')}" for name in _OF_A_BUILD if getattr(arguments, name)]
+    if other:
+        raise UsageError(
+            f"--rollback builds nothing, and {' and '.join(other)} would do nothing",
+            hints=("Run `gpuenv create --rollback` with a TARGET, --discard-added or --dry-run only",),
+        )
+    return roll_back_environment(
+        context, target=arguments.target, discard_added=arguments.discard_added, dry_run=arguments.dry_run
+    )
+
+
+def data(outcome: CreateOutcome | Planned | RolledBack) -> dict[str, object]:
+    from gpuenv.commands.create import CreateOutcome
+    from gpuenv.steps.plan import Planned
+
+    if isinstance(outcome, Planned):
+        return _planned_data(outcome)
+    if not isinstance(outcome, CreateOutcome):
+        return _rolled_back_data(outcome)
     decision = outcome.locked.lock.decision
     return {
+        "dry_run": False,
         "profile": outcome.profile.name,
         "environment": str(outcome.built.path),
         "replaced": outcome.built.replaced,
+        "previous": None if outcome.built.previous is None else str(outcome.built.previous),
         "accelerator": decision.accelerator,
         "python": outcome.built.marker.python,
         "torch": decision.torch,
@@ -67,10 +109,7 @@ def data(outcome: CreateOutcome) -> dict[str, object]:
         "channel": decision.channel,
         "lock": outcome.locked.shown,
         "lock_written": outcome.locked.written,
-        "packages": [
-            {"name": each.name, "version": each.version, "sha256": each.sha256, "hash_origin": each.hash_origin}
-            for each in outcome.locked.lock.packages
-        ],
+        "packages": _packages(outcome.locked.lock),
         "because": list(decision.because),
         "fetched": list(outcome.built.fetched),
         "seconds": {name: round(value, 3) for name, value in outcome.built.seconds.items()},
@@ -79,7 +118,74 @@ def data(outcome: CreateOutcome) -> dict[str, object]:
     }
 
 
-def text(outcome: CreateOutcome) -> Iterator[str]:
+def _packages(lock: Lock) -> list[dict[str, object]]:
+    return [
+        {"name": each.name, "version": each.version, "sha256": each.sha256, "hash_origin": each.hash_origin}
+        for each in lock.packages
+    ]
+
+
+def _planned_data(outcome: Planned) -> dict[str, object]:
+    lock = outcome.locked.lock
+    return {
+        "dry_run": True,
+        "profile": outcome.profile.name,
+        "environment": str(outcome.environment),
+        "accelerator": lock.decision.accelerator,
+        "python": outcome.python,
+        "torch": lock.decision.torch,
+        "variant": lock.decision.variant,
+        "channel": lock.decision.channel,
+        "lock": outcome.locked.shown,
+        "lock_written": outcome.locked.decided is not None,
+        "packages": [{"name": each.name, "version": each.version} for each in lock.packages],
+        "because": list(lock.decision.because),
+        "fetched": [{"name": each.name, "version": each.version, "size": each.size} for each in outcome.fetched],
+        "replaced": _marker_data(outcome.replaced),
+        "lost": [{"name": each.name, "version": each.version} for each in outcome.lost],
+        "previous": None if outcome.previous is None else str(outcome.previous),
+        "removed": None if outcome.removed is None else str(outcome.removed),
+        "evidence": outcome.evidence,
+    }
+
+
+def _rolled_back_data(outcome: RolledBack) -> dict[str, object]:
+    return {
+        "dry_run": outcome.dry_run,
+        "environment": str(outcome.environment),
+        "now": _marker_data(outcome.now),
+        "before": _marker_data(outcome.before),
+        "previous": outcome.kept,
+        "other_lock": outcome.other_lock,
+    }
+
+
+def _marker_data(marker: Marker | None) -> dict[str, object] | None:
+    if marker is None:
+        return None
+    return {
+        "profile": marker.profile,
+        "torch": _torch(marker),
+        "python": marker.python,
+        "lock": marker.lock_name,
+        "created": marker.created,
+    }
+
+
+def _torch(marker: Marker) -> str | None:
+    return next((each.version for each in marker.packages if each.name == "torch"), None)
+
+
+def text(outcome: CreateOutcome | Planned | RolledBack) -> Iterator[str]:
+    from gpuenv.commands.create import CreateOutcome
+    from gpuenv.steps.plan import Planned
+
+    if isinstance(outcome, Planned):
+        yield from _planned_text(outcome)
+        return
+    if not isinstance(outcome, CreateOutcome):
+        yield from _rolled_back_text(outcome)
+        return
     decision = outcome.locked.lock.decision
     if outcome.built.report is not None:
         yield from report_text(outcome.built.report)
@@ -89,3 +195,41 @@ def text(outcome: CreateOutcome) -> Iterator[str]:
     yield f"{outcome.built.path}: torch {decision.torch} ({what}), Python {outcome.built.marker.python}"
     if outcome.evidence is not None:
         yield f"evidence: {outcome.evidence}"
+
+
+def _planned_text(outcome: Planned) -> Iterator[str]:
+    lock, decided = outcome.locked.lock, outcome.locked.decided is not None
+    yield f"Would {'write' if decided else 'use'} {outcome.locked.shown}: {len(lock.packages)} packages"
+    sizes = [each.size for each in outcome.fetched]
+    known = f", {sum(size or 0 for size in sizes) / 1e6:.1f} MB" + (" and more" if None in sizes else "")
+    yield f"Would fetch {len(sizes)} wheels{known}" if sizes else "Would fetch nothing"
+    for each in outcome.fetched:
+        yield f" + {each.name} {each.version}" + (f"  {each.size / 1e6:.1f} MB" if each.size else "")
+    what = "CPU build" if lock.decision.accelerator == "cpu" else lock.decision.variant
+    yield f"Would build {outcome.environment}: torch {lock.decision.torch} ({what}), {outcome.python}"
+    if outcome.replaced is not None:
+        kept = f", and keep it as {outcome.previous.name}" if outcome.previous is not None else ""
+        yield f"Would replace {_words(outcome.replaced)}{kept}"
+    for gone in outcome.lost:
+        yield f" - {gone.name} {gone.version}, which was added to it, would be gone"
+    if outcome.removed is not None:
+        yield f"Would remove {outcome.removed.name}, which an earlier build had kept"
+    if outcome.evidence is not None:
+        yield f"Would train in it and write {outcome.evidence}"
+    yield "Nothing was written"
+
+
+def _rolled_back_text(outcome: RolledBack) -> Iterator[str]:
+    would = "Would put back" if outcome.dry_run else "Put back"
+    yield f"{would} {outcome.environment}: {_words(outcome.now)}"
+    if outcome.before is not None:
+        yield f"{'Would keep' if outcome.dry_run else 'Kept'} as {outcome.kept}: {_words(outcome.before)}"
+    if outcome.other_lock is not None:
+        yield f"It was built from another {outcome.other_lock} than stands here: the next build is of the one here"
+
+
+def _words(marker: Marker) -> str:
+    torch = _torch(marker)
+    return (
+        f"{f'torch {torch}' if torch else 'an environment without torch'} of {marker.created}, from {marker.lock_name}"
+    )
