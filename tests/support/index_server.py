@@ -21,6 +21,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import re
+import secrets
 import ssl
 import threading
 import time
@@ -83,6 +84,7 @@ class IndexServer:
         self._packages: dict[str, dict[str, BuiltWheel]] = {}
         self._pages: dict[str, bytes] = {}
         self._faults: list[tuple[str, Fault]] = []
+        self._signatures: set[str] | None = None
         self._lock = threading.Lock()
         self.stopping = threading.Event()
         self._server = LoopbackServer(("127.0.0.1", port), handler_for(self))
@@ -193,6 +195,22 @@ class IndexServer:
         """Remove every fault."""
         self._faults.clear()
 
+    def sign(self) -> None:
+        """From now on links carry a signature, as those of object stores do, and files need one. Older ones expire."""
+        self._signatures = set()
+
+    def admits(self, path: str, query: str) -> bool:
+        """Whether a request may have what it asks for."""
+        is_file = path.endswith((".whl", ".metadata"))
+        return self._signatures is None or not is_file or query.removeprefix("sig=") in self._signatures
+
+    def _signed(self, page: bytes) -> bytes:
+        if self._signatures is None:
+            return page
+        signature = f"signature-{secrets.token_hex(8)}"
+        self._signatures.add(signature)
+        return re.sub(rb'(href="[^"#?]*\.whl)', rb"\1?sig=" + signature.encode(), page)
+
     # What was asked
 
     def requests(self, prefix: str = "/") -> list[Request]:
@@ -221,10 +239,11 @@ class IndexServer:
 
     def answer(self, path: str) -> tuple[int, bytes, str, dict[str, str]]:
         """Status, body, content type and headers for a path."""
-        if path.startswith("/simple"):
-            return self._answer_package(path)
-        if path.endswith("/"):
-            return self._answer_page(path)
+        if path.startswith("/simple") or path.endswith("/"):
+            answer = self._answer_package(path) if path.startswith("/simple") else self._answer_page(path)
+            if answer[0] == 200 and path.endswith("/") and self._signatures is not None:
+                return 200, self._signed(answer[1]), "text/html", {"Cache-Control": "no-store"}
+            return answer
         name = unquote(path).lstrip("/")
         metadata = name.endswith(".metadata")
         file = self._files.get(name.removesuffix(".metadata"))

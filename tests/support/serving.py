@@ -77,6 +77,8 @@ class Served(Protocol):
 
     def answer(self, path: str) -> tuple[int, bytes, str, dict[str, str]]: ...
 
+    def admits(self, path: str, query: str) -> bool: ...
+
 
 def handler_for(index: Served) -> type[BaseHTTPRequestHandler]:
     class Handler(_Handler):
@@ -112,6 +114,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(path, fault.status or 302, b"", "text/html", {"Location": fault.redirect}, fault)
             return
         status, body, kind, headers = index.answer(path)
+        if not index.admits(path, urlsplit(self.path).query):
+            status, body = 403, b"<Error><Code>AccessDenied</Code></Error>"
         if fault.status is not None:
             status, body = fault.status, f"<html><body><h1>{fault.status}</h1></body></html>".encode()
         if fault.body is not None:

@@ -40,6 +40,7 @@ from gpuenv.steps.machine import (
     with_reference,
 )
 from gpuenv.steps.profile import check_fit, load_profile
+from gpuenv.steps.signed import fetch_signed
 from gpuenv.system.files import write_atomic
 
 
@@ -195,6 +196,7 @@ def _kept(context: Context, options: LockOptions, row: OneLock, decided: Decided
     assert row.lock is not None
     profile = load_profile(context, row.profile)
     if options.keep or profile.keep:
+        fetch_signed(context, row.lock)
         keep(context, context.project / row.path, row.lock)
     else:
         remember(context, context.project / row.path, row.lock)

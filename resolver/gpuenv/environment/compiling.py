@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from packaging.pylock import Package, Pylock, PylockValidationError
 from packaging.utils import canonicalize_name
@@ -103,6 +104,8 @@ class Picked:
     sha256: str
     size: int | None
     upload_time: str | None
+    signed: bool = False
+    """Whether the address carried a query."""
 
 
 def python_platform(target: MachineTarget) -> str:
@@ -282,6 +285,7 @@ def _picked(package: Package, target: MachineTarget) -> Picked:
         sha256=sha256,
         size=wheel.size,
         upload_time=None if wheel.upload_time is None else wheel.upload_time.isoformat(),
+        signed=bool(urlsplit(place).query),
     )
 
 

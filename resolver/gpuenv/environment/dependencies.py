@@ -385,4 +385,5 @@ def _other_package(
         upload_time=picked.upload_time,
         hash_origin="index" if stated else "resolver",
         source="package-index" if path is None else "find-links",
+        signed=picked.signed,
     )

@@ -153,6 +153,7 @@ def _package(package: LockedPackage) -> list[str]:
         "family": package.family or None,
         "hash-origin": package.hash_origin,
         "git": package.git,
+        "signed": package.signed or None,
         "requires": package.requires or None,
     }
     return ["[[packages]]", *toml.table(first), "", "[packages.tool.gpuenv]", *toml.table(ours), ""]
@@ -308,6 +309,7 @@ def _read_package(row: int, table: LockTable) -> LockedPackage:
         family=ours.flag("family"),
         requires=ours.texts("requires"),
         git=ours.maybe_text("git"),
+        signed=ours.flag("signed"),
         dependencies=_read_dependencies(table),
         row=row,
     )

@@ -124,6 +124,8 @@ class LockedPackage:
     """Requires-Dist as far as it is known, as written."""
     git: str | None = None
     """torch's git commit, where it was read."""
+    signed: bool = False
+    """Whether the address needs a query that no lock may hold: a page of the source has a new one."""
     dependencies: tuple[str, ...] | None = None
     """Names of the packages that this one needs here (PEP 751); ``None`` in locks of an early gpuenv."""
     row: int | None = field(default=None, compare=False)

@@ -22,6 +22,7 @@ from gpuenv.steps.context import Context
 from gpuenv.steps.downloads import open_store, remember
 from gpuenv.steps.lock import Locked
 from gpuenv.steps.programs import interpreters_of, uv_of
+from gpuenv.steps.signed import fetch_signed
 from gpuenv.steps.sources import uv_credentials, uv_environment
 
 
@@ -36,6 +37,7 @@ def staged_environment(
     keep_previous: bool = False,
 ) -> Iterator[Staged]:
     """Build beside ``target``, out of the store what it keeps; discarded unless it is swapped in."""
+    fetch_signed(context, locked.lock)
     remember(context, locked.path, locked.lock)
     wanted = locked.lock.inputs.target.python
     found = interpreter_for(wanted, interpreters_of(context, downloads=False))

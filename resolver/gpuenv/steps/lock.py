@@ -19,7 +19,7 @@ from gpuenv.errors import ConfigurationError, IntegrityError, MachineMismatchErr
 from gpuenv.lock import codec, making
 from gpuenv.lock.fit import fits_machine, newer_release
 from gpuenv.lock.making import profile_digest
-from gpuenv.lock.model import Lock
+from gpuenv.lock.model import Lock, LockedPackage
 from gpuenv.lock.places import anchored, near
 from gpuenv.lock.soundness import faults_of, is_complete
 from gpuenv.model.machine import Machine
@@ -29,7 +29,7 @@ from gpuenv.steps.context import Context
 from gpuenv.steps.decision import Decided, NothingFitsError, decide, say_decision
 from gpuenv.steps.machine import TargetMachine, class_name, in_scope, in_words
 from gpuenv.steps.programs import uv_of
-from gpuenv.steps.sources import uv_environment
+from gpuenv.steps.sources import open_http, uv_environment
 from gpuenv.steps.torch_source import DecidedSource
 from gpuenv.system.files import present, read_bytes, read_text, require_writable, write_atomic
 
@@ -127,6 +127,7 @@ def make_lock(context: Context, decided: Decided, how: LockRequest) -> Lock:
         packages = dependencies.resolve_dependencies(request, source=source, hash_of=source.hash_of, resolver=resolver)
     except UvError as error:
         raise joint.refusal(request, error) from None
+    packages = tuple(_marked_as_signed(context, package) for package in packages)
     return Lock(
         command=how.command or command_of(context, decided.profile, single_source=how.single_source),
         inputs=making.inputs_of(
@@ -141,6 +142,12 @@ def make_lock(context: Context, decided: Decided, how: LockRequest) -> Lock:
         decision=making.decision_of(decided.decision, decided.profile, single_source=how.single_source),
         packages=packages,
     )
+
+
+def _marked_as_signed(context: Context, package: LockedPackage) -> LockedPackage:
+    """Say of a wheel that its address alone does not fetch it."""
+    signed = package.url is not None and bool(open_http(context).address(package.url).query)
+    return replace(package, signed=package.signed or signed)
 
 
 def command_of(context: Context, profile: Profile, *, single_source: bool, machines: Sequence[Path] = ()) -> str:
