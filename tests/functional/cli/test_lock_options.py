@@ -143,6 +143,34 @@ def test_nothing_newer_than_a_date(tmp_path: Path) -> None:
         assert person.run("lock", "--check", *where(index), "--exclude-newer", "2026-01-03").code == 1
 
 
+def test_a_check_is_of_the_lock_s_own_python(tmp_path: Path) -> None:
+    """Another machine's usual Python, or this one's, is no reason to lock again."""
+    person = Person.at(tmp_path)
+    person.write("profiles/two.toml", 'description = "t"\npackages = ["torch"]\n')
+    person.write("desk.json", machine_json("12.0", driver="580.95.05", cuda="13.0"))
+    with IndexServer() as index:
+        for python in ("cp312", "cp313"):
+            tag = f"{python}-{python}-manylinux_2_28_x86_64"
+            index.add(torch_wheel("2.9.1", "cu128", tag=tag), folder="cu128")
+        here = (*where(index, "two"), "--machine", "desk.json")
+        assert person.run("lock", *here, "--python", "3.13").code == 0
+        assert read(person, "two")["packages"][-1]["wheels"][0]["name"].startswith("torch-2.9.1+cu128-cp313")
+        checked = person.run("lock", *here, "--check")
+        assert checked.code == 0, checked.err
+        assert person.run("lock", *here, "--check", "--python", "3.12").code == 1
+
+
+def test_a_gpu_that_was_left_out_of_the_lock_is_left_out_of_its_check(person: Person, index: IndexServer) -> None:
+    """The old card has no code in the newest build: whoever leaves it out of the lock leaves it out of the check."""
+    person.write("mixed.json", machine_json("12.0", "3.5", driver="580.95.05", cuda="13.0"))
+    assert lock(person, index, "--machine", "mixed.json", "--gpu", "0").code == 0
+    held = lock(person, index, "--machine", "mixed.json", "--gpu", "0", "--check")
+    assert held.code == 0, held.err
+    checked = lock(person, index, "--machine", "mixed.json", "--check", "--json")
+    assert checked.code == 1
+    assert [each["kind"] for each in checked.json["data"]["locks"][0]["reasons"]] == ["machine"]
+
+
 def test_a_requirements_file_with_hashes_that_pip_and_uv_install(person: Person, index: IndexServer) -> None:
     run = lock(person, index, "--machine", "desk.json", "--format", "requirements")
     assert run.code == 0, run.err
