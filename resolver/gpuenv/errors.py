@@ -159,6 +159,13 @@ class IntegrityError(GpuenvError):
     code = "integrity"
     exit_code = 5
 
+    def __init__(
+        self, message: str, *, causes: Sequence[str] = (), hints: Sequence[str] = (), package: str = ""
+    ) -> None:
+        super().__init__(message, causes=causes, hints=hints)
+        self.package = package
+        """``NAME==VERSION`` where uv named the one package whose file it is; else empty."""
+
 
 class UvError(GpuenvError):
     """uv is missing, too old, or failed; its own words are among the causes."""

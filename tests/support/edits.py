@@ -37,7 +37,7 @@ EDITS: dict[str, Edit] = {
         "knowledge/drivers.py",
         "if compare_drivers(version, least) >= 0:",
         "if compare_drivers(version, least) > 0:",
-        ("unit/knowledge/test_drivers.py", "property/test_driver_rule.py", "scenarios"),
+        ("unit/knowledge/test_drivers.py", "property/test_driver_rule.py", "unit/lock/test_fit.py"),
     ),
     "downgrade": _edit(
         "a redirect from HTTPS to HTTP is followed",

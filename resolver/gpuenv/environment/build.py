@@ -36,7 +36,6 @@ from gpuenv.environment.swap import swap_in
 from gpuenv.environment.target import Target, check_target, only_one, remove_tree, staging
 from gpuenv.environment.uv import STALL_SECONDS, Uv, failure
 from gpuenv.errors import (
-    GpuenvError,
     IntegrityError,
     InterpreterError,
     OfflineError,
@@ -285,7 +284,7 @@ def _attempt(job: _Job, stage: Path, fresh: Collection[str] = ()) -> tuple[Path,
     job.clock.lap("venv")
     fetched = install_healing(
         job.lock, stage, name=job.lock_path.name, store=job.options.store, offline=job.options.offline,
-        reporter=job.reporter, install=lambda lock: _sync(job, stage, environment, lock),
+        reporter=job.reporter, install=lambda path, lock: _sync(job, stage, environment, path, lock),
     )  # fmt: skip
     job.clock.lap("sync")
     with job.reporter.task("Comparing the files with the wheels' RECORD"):
@@ -316,31 +315,45 @@ def _bare_environment(job: _Job, stage: Path) -> Path:
     return environment
 
 
-def _sync(job: _Job, stage: Path, environment: Path, lock: Path) -> tuple[str, ...]:
-    """Install a lock out of uv's cache, or, where that does not do, from its locations; returns what was fetched."""
-    command = ["pip", "sync", str(lock), "--python", str(environment), "--preview-features", "pylock"]
+def _sync(job: _Job, stage: Path, environment: Path, path: Path, lock: Lock) -> tuple[str, ...]:
+    """Install a lock out of uv's cache, or, where that does not do, from its locations; returns what was fetched.
+
+    uv is tried without the network unless its cache seems to lack a wheel. A wheel of other bytes that it kept from the
+    same address is forgotten, once: only a download tells what is there now.
+    """
+    command = ["pip", "sync", str(path), "--python", str(environment), "--preview-features", "pylock"]
     command += ["--require-hashes", "--only-binary", ":all:", "--no-index"]
-    if not job.lock.packages:
+    if not lock.packages:
         command.append("--allow-empty-requirements")
-    with job.reporter.task(f"Installing {len(job.lock.packages)} package{'s' if len(job.lock.packages) != 1 else ''}"):
-        done = job.run([*command, "--offline"], stage)
-    if done.returncode == 0:
+    cache = job.cache or cache_folder(job.uv.environ)
+    missing = not_cached(cache, [each for each in lock.packages if each.url is not None]) if cache else ()
+    sizes = {each.name: each.size or 0 for each in lock.packages if not missing or each.name in missing}
+    offline = job.options.offline
+    try:
+        if missing and not offline:
+            return _fetch(job, command, stage, environment, sizes, cache or stage)
+        count = len(lock.packages)
+        with job.reporter.task(f"Installing {count} package{'s' if count != 1 else ''}"):
+            _must(job.run([*command, "--offline"], stage), "installing the lock")
         return ()
-    error = failure(done, doing="installing the lock")
-    other = _other_bytes(error, job.lock)
-    if not isinstance(error, OfflineError) and (job.options.offline or not other):
-        raise error
-    if other:
-        _must(job.run(["cache", "clean", *other], stage), "uv cache clean")
-    cache = job.cache or cache_folder(job.uv, stage, job.reporter)
-    missing = not_cached(cache, job.lock.packages)
-    if job.options.offline:
-        raise OfflineError(
-            f"offline, and not in uv's cache: {', '.join(missing) or 'a wheel of the lock'}",
-            causes=error.causes,
-            hints=("Run once without --offline", "Or keep the wheels of a lock: `gpuenv lock --keep`"),
-        )
-    sizes = {each.name: each.size or 0 for each in job.lock.packages if not missing or each.name in missing}
+    except OfflineError as error:
+        if offline:
+            raise OfflineError(
+                f"offline, and not in uv's cache: {', '.join(missing) or 'a wheel of the lock'}",
+                causes=error.causes,
+                hints=("Run once without --offline", "Or keep the wheels of a lock: `gpuenv lock --keep`"),
+            ) from None
+    except IntegrityError as error:
+        stale = [each.name for each in lock.packages if f"{each.name}=={each.version}" == error.package]
+        if offline or not set(stale) - set(missing):
+            raise
+        _must(job.run(["cache", "clean", *stale], stage), "uv cache clean")
+    return _fetch(job, command, stage, environment, sizes, cache or stage)
+
+
+def _fetch(
+    job: _Job, command: list[str], stage: Path, environment: Path, sizes: Mapping[str, int], cache: Path
+) -> tuple[str, ...]:
     require_space(sizes.values(), cache=cache, target=stage, free=job.options.free)
     title = f"Fetching and unpacking {len(sizes)} wheel{'s' if len(sizes) != 1 else ''}"
     started = time.time()
@@ -349,13 +362,6 @@ def _sync(job: _Job, stage: Path, environment: Path, lock: Path) -> tuple[str, .
         _must(job.run(command, stage, arrivals=arrivals), "installing the lock")
         arrivals.finish()
     return unpacked_since(environment, started)
-
-
-def _other_bytes(error: GpuenvError, lock: Lock) -> list[str]:
-    """Packages of which uv's cache holds another file from the same address: a download tells what is there now."""
-    if not isinstance(error, IntegrityError):
-        return []
-    return [each.name for each in lock.packages if error.message.endswith(f": {each.name}=={each.version}")]
 
 
 def _must(done: Ended, doing: str) -> None:

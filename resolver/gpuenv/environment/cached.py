@@ -1,28 +1,30 @@
 """What uv's cache holds already: a guess beforehand, and the truth afterwards.
 
-The layout of the cache is uv's own business. The guess decides only what a progress bar and a question about disk space
-add up; uv itself decides what it fetches.
+The layout of the cache is uv's own business. The guess decides what a progress bar and a question about disk space add
+up, and whether uv is tried without the network first; uv itself decides what it fetches.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from packaging.utils import canonicalize_name
 
-from gpuenv.environment.uv import Uv
 from gpuenv.installed.places import site_packages
 from gpuenv.lock.model import LockedPackage
-from gpuenv.report import Reporter
-
-_SECONDS = 60.0
 
 
-def cache_folder(uv: Uv, cwd: Path, reporter: Reporter) -> Path:
-    """Where uv keeps its cache when it is not told."""
-    done = uv.run(["cache", "dir"], cwd=cwd, deadline=_SECONDS, reporter=reporter)
-    return Path(done.stdout.strip()) if done.returncode == 0 and done.stdout.strip() else cwd
+def cache_folder(environ: Mapping[str, str]) -> Path | None:
+    """Where uv keeps its cache when no option says otherwise (uv's documentation, "Caching"); ``None``: not known."""
+    if environ.get("UV_CACHE_DIR"):
+        return Path(environ["UV_CACHE_DIR"]).absolute()
+    if sys.platform == "win32":
+        return Path(environ["LOCALAPPDATA"]) / "uv" / "cache" if environ.get("LOCALAPPDATA") else None
+    if Path(environ.get("XDG_CACHE_HOME", "")).is_absolute():
+        return Path(environ["XDG_CACHE_HOME"]) / "uv"
+    return Path(environ["HOME"]) / ".cache" / "uv" if environ.get("HOME") else None
 
 
 def not_cached(cache: Path, packages: Sequence[LockedPackage]) -> tuple[str, ...]:

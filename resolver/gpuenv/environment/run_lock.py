@@ -28,28 +28,27 @@ def install_healing(
     store: Store | None,
     offline: bool,
     reporter: Reporter,
-    install: Callable[[Path], T],
+    install: Callable[[Path, Lock], T],
 ) -> T:
-    """Give ``install`` the copy, written into ``folder`` (which belongs to one run); where it fails, and the store has
-    damaged copies, once more without those.
+    """Give ``install`` the copy and what it says, written into ``folder`` (which belongs to one run); where it fails,
+    and the store has damaged copies, once more without those.
 
     Raises what ``install`` raises, and :class:`~gpuenv.errors.IntegrityError` where offline nothing replaces a copy.
     """
-    path = folder / name
 
-    def write(without: Collection[str] = ()) -> Path:
+    def install_from(without: Collection[str] = ()) -> T:
         local = lock if store is None else store.localized(lock, without=without)
-        write_atomic(path, codec.render(local), what="the lock of this run")
-        return path
+        write_atomic(folder / name, codec.render(local), what="the lock of this run")
+        return install(folder / name, local)
 
     try:
-        return install(write())
+        return install_from()
     except GpuenvError:
         unlike = copies_unlike(lock, store, reporter=reporter, keep=offline)
         if not unlike:
             raise
     try:
-        return install(write(without={each.wheel.sha256 for each in unlike}))
+        return install_from(without={each.wheel.sha256 for each in unlike})
     except OfflineError:
         raise unlike[0].error(profile=lock.inputs.profile) from None
 

@@ -129,7 +129,10 @@ def translate(stderr: str, *, doing: str = "uv") -> GpuenvError:
         return _unreachable(said, causes)
     for sign in _SIGNS:
         if any(word in lower for word in sign.words):
-            return sign.error(_named(sign.message, said), causes=causes, hints=sign.hints)
+            message = _named(sign.message, said)
+            if sign.error is IntegrityError:
+                return IntegrityError(message, causes=causes, hints=sign.hints, package=_package(said))
+            return sign.error(message, causes=causes, hints=sign.hints)
     if any(word in lower for word in _NETWORK):
         return _unreachable(said, causes)
     return UvError(f"{doing} failed", causes=causes or ("it said nothing",))
@@ -176,5 +179,9 @@ def _place(said: str) -> str:
     url = _URL.search(said)
     if url is not None:
         return url[0].rstrip(".,;:")
+    return _package(said)
+
+
+def _package(said: str) -> str:
     package = _PACKAGE.search(said)
     return package["package"] if package is not None else ""

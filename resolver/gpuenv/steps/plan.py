@@ -22,7 +22,7 @@ from gpuenv.steps.downloads import open_store
 from gpuenv.steps.environment import added_to, refuse_another_profile, refuse_to_discard
 from gpuenv.steps.lock import Locked, existing_lock, new_lock
 from gpuenv.steps.machine import TargetMachine
-from gpuenv.steps.programs import interpreters_of, uv_of
+from gpuenv.steps.programs import interpreters_of
 from gpuenv.system.scratch import scratch
 
 
@@ -61,8 +61,9 @@ def untouched(context: Context) -> Iterator[Context]:
             with suppress(FileNotFoundError, shutil.Error):  # a file that another run replaces meanwhile
                 shutil.copytree(context.cache / name, folder / "cache" / name)
         uv_cache = folder / "uv"
-        if context.offline:
-            _copy_pages(cache_folder(uv_of(context), context.project, context.reporter), uv_cache)
+        kept = cache_folder(context.environ) if context.offline else None
+        if kept is not None:
+            _copy_pages(kept, uv_cache)
         yield replace(
             context,
             cache=folder / "cache",
@@ -140,8 +141,8 @@ def _stopped(stop: Callable[[], None]) -> Failure | None:
 
 
 def _missing(context: Context, lock: Lock) -> tuple[LockedPackage, ...]:
-    cache = cache_folder(uv_of(context), context.project, context.reporter)
-    names, store = set(not_cached(cache, lock.packages)), open_store(context)
+    cache, store = cache_folder(context.environ), open_store(context)
+    names = set(lock.by_name) if cache is None else set(not_cached(cache, lock.packages))
     return tuple(
         each for each in lock.packages if each.name in names and each.url is not None and not store.has(each.sha256)
     )

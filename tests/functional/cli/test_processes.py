@@ -26,26 +26,36 @@ def index() -> Iterator[IndexServer]:
         yield server
 
 
+class Asking:
+    """A person whose uv writes down what it is asked."""
+
+    def __init__(self, folder: Path, index: IndexServer) -> None:
+        self.person, self.index, self.told = Person.at(folder), index, folder / "told.txt"
+        self.person.write("machine.json", machine_json("12.0"))
+        self.uv = self.person.write(
+            "uv", f'#!/bin/sh\necho "$@" >> {self.told}\nexec {find_uv(os.environ).path} "$@"\n'
+        )
+        self.uv.chmod(0o755)
+
+    def create(self) -> list[list[str]]:
+        """What uv was asked by one `create`."""
+        self.told.write_text("")
+        words = ("create", "--no-verify", *where(self.index, "blackwell"), *BLACKWELL)
+        run = self.person.run(*words, GPUENV_UV=str(self.uv), UV_CACHE_DIR=str(self.told.with_name("uv-cache")))
+        assert run.code == 0, run.err
+        return [line.split() for line in self.told.read_text(encoding="utf-8").splitlines()]
+
+
 def test_one_create_asks_uv_each_thing_once(tmp_path: Path, index: IndexServer) -> None:
-    person = Person.at(tmp_path)
-    person.write("machine.json", machine_json("12.0"))
-    told = tmp_path / "told.txt"
-    uv = person.write("uv", f'#!/bin/sh\necho "$@" >> {told}\nexec {find_uv(os.environ).path} "$@"\n')
-    uv.chmod(0o755)
-    run = person.run(
-        "create", "--no-verify", *where(index, "blackwell"), *BLACKWELL, GPUENV_UV=str(uv), UV_CACHE_DIR="../cold-uv"
-    )
-    assert run.code == 0, run.err
-    asked = [" ".join(line.split()[:2]) for line in told.read_text(encoding="utf-8").splitlines()]
-    # What packages are needed, and, out of the cache, which of them needs which. Twice from the lock: out of the cache
-    # first, then with what was not in it.
-    assert asked == [
-        "--version",
-        "pip compile",
-        "pip compile",
-        "python list",
-        "venv --relocatable",
-        "pip sync",
-        "cache dir",
-        "pip sync",
-    ]
+    asking = Asking(tmp_path, index)
+    cold = asking.create()
+    # What packages are needed, and, out of the cache, which of them needs which.
+    resolved = ["pip compile", "pip compile"]
+    built = ["python list", "venv --relocatable", "pip sync"]
+    assert [" ".join(each[:2]) for each in cold] == ["--version", *resolved, *built]
+
+    index.log.clear()
+    warm = asking.create()
+    assert [" ".join(each[:2]) for each in warm] == ["--version", *built]
+    assert "--offline" in warm[-1]
+    assert [each.path for each in index.log] == []

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from pathlib import Path
 
 import pytest
 
 from gpuenv.environment.arrivals import Arrivals
-from gpuenv.environment.cached import not_cached
+from gpuenv.environment.cached import cache_folder, not_cached
 from gpuenv.environment.guard import CONSTRAINTS, write_guard
 from gpuenv.environment.interpreters import (
     Interpreter,
@@ -178,3 +179,18 @@ def test_the_guard_names_the_final_place_and_leaves_unknown_scripts(tmp_path: Pa
     assert (tmp_path / "bin/activate").read_text() == "echo something else\n"
     assert (tmp_path / CONSTRAINTS).read_text().splitlines()[1:] == ["torch==1+cpu", "torchvision==2"]
     assert "constraint = file:///a%20b/env/gpuenv-constraints.txt" in (tmp_path / "pip.conf").read_text()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the rule of POSIX systems")
+@pytest.mark.parametrize(
+    ("environ", "expected"),
+    [
+        ({"UV_CACHE_DIR": "/a", "XDG_CACHE_HOME": "/b", "HOME": "/c"}, Path("/a")),
+        ({"XDG_CACHE_HOME": "/b", "HOME": "/c"}, Path("/b/uv")),
+        ({"XDG_CACHE_HOME": "relative", "HOME": "/c"}, Path("/c/.cache/uv")),
+        ({"HOME": "/c"}, Path("/c/.cache/uv")),
+        ({}, None),
+    ],
+)
+def test_uvs_cache_is_where_uv_puts_it(environ: dict[str, str], expected: Path | None) -> None:
+    assert cache_folder(environ) == expected

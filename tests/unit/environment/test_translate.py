@@ -86,6 +86,16 @@ def test_each_failure_has_its_class(said: str, error: type[GpuenvError], message
     assert made.causes
 
 
+def test_the_package_that_uv_names_is_a_field() -> None:
+    damaged = [translate(said) for said, error, _ in SAID if error is IntegrityError]
+    assert [made.package for made in damaged if isinstance(made, IntegrityError)] == [
+        "torch==1.0",
+        "torch==1.0",
+        "",
+        "",
+    ]
+
+
 def test_uvs_words_are_the_causes_without_its_chatter() -> None:
     said = (
         "Using Python 3.11.7 environment at: env\nDownloading torch (2.0MiB)\n Downloaded beta\n"
