@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import partial
 
-from gpuenv.doctor.finding import By, Finding
+from gpuenv.doctor.finding import UNNAMED, By, Finding
 from gpuenv.machine.checkup import Checkup
 from gpuenv.machine.cuda import CudaAnswer
 from gpuenv.machine.detection import Detection
@@ -19,7 +20,7 @@ EXCLUSIVE, PROHIBITED = (1, 3), 2
 """nvmlComputeMode_t: one thread or one process; no CUDA at all."""
 NO_DEVICE, UNKNOWN = 100, 999
 """CUDA_ERROR_NO_DEVICE and CUDA_ERROR_UNKNOWN of cuda.h."""
-CHECK = "`gpuenv doctor` no longer names it"
+DMESG = "sudo dmesg | grep -i -e nvrm -e xid"
 
 CODES: dict[int, tuple[str, str]] = {
     46: ("another process holds the GPU for itself (exclusive compute mode)", "nvidia-smi"),
@@ -61,84 +62,62 @@ def diagnose_cards(detection: Detection, checkup: Checkup) -> Iterator[Finding]:
 
 
 def _in_order(gpu: Gpu, answer: NvmlGpu | None) -> Finding:
-    memory = f", {gpu.memory_bytes / 2**30:.0f} GiB" if gpu.memory_bytes else ""
-    extra = [", MIG"] if gpu.mig else []
-    if answer is not None and answer.licensed:
-        extra.append(", a virtual GPU with a licence")
-    if answer is not None and answer.mode in EXCLUSIVE:
-        extra.append(", in exclusive compute mode")
-    return Finding(
-        subject=f"GPU {gpu.index}",
-        severity="ok",
-        summary=f"{gpu.name}, compute capability {gpu.compute_capability}{memory}{''.join(extra)}",
-        detail=gpu.uuid,
-    )
+    known = [f"{gpu.name}, compute capability {gpu.compute_capability}"]
+    known += [f"{gpu.memory_bytes / 2**30:.0f} GiB"] if gpu.memory_bytes else []
+    known += ["MIG"] if gpu.mig else []
+    known += ["a virtual GPU with a licence"] if answer is not None and answer.licensed else []
+    known += ["in exclusive compute mode"] if answer is not None and answer.mode in EXCLUSIVE else []
+    return Finding(subject=f"GPU {gpu.index}", severity="ok", summary=", ".join(known), detail=gpu.uuid)
 
 
 def _states(gpu: Gpu, answer: NvmlGpu, checkup: Checkup, by: By, *, alone: bool, mig_told: bool) -> Iterator[Finding]:
-    subject = f"GPU {gpu.index}"
+    found = partial(Finding, subject=f"GPU {gpu.index}", by=by)
+    default = "`nvidia-smi -q -d COMPUTE` says Default"
+    mode = partial(found, fix=f"sudo nvidia-smi -i {gpu.index} -c DEFAULT", check=default)
     if answer.fabric in FABRIC_DOWN:
-        yield Finding(
-            subject=subject,
+        yield found(
             severity="error",
             summary=f"{gpu.name} has not joined its NVSwitch fabric: CUDA answers 802 (system not yet initialized)",
             detail=f"fabric state {answer.fabric} (NVML)",
             fix="sudo systemctl enable --now nvidia-fabricmanager",
-            by=by,
             check="`nvidia-smi -q | grep -A 2 Fabric` says Completed",
         )
     if gpu.mig and answer.slices == 0 and not mig_told:
-        yield Finding(
-            subject=subject,
+        yield found(
             severity="warning",
             summary=f"{gpu.name} is in MIG mode without a MIG device: CUDA finds nothing on it",
             detail="nvmlDeviceGetMigDeviceHandleByIndex found no device (NVML)",
             fix=f"sudo nvidia-smi mig -i {gpu.index} -cgi 0 -C",
-            by=by,
             check="`nvidia-smi -L` lists a MIG device",
         )
     if answer.mode == PROHIBITED:
-        yield Finding(
-            subject=subject,
-            severity="error",
-            summary=f"{gpu.name} is in compute mode Prohibited: no CUDA program starts on it",
-            detail="nvmlDeviceGetComputeMode (NVML)",
-            fix=f"sudo nvidia-smi -i {gpu.index} -c DEFAULT",
-            by=by,
-            check="`nvidia-smi -q -d COMPUTE` says Default",
-        )
+        summary = f"{gpu.name} is in compute mode Prohibited: no CUDA program starts on it"
+        yield mode(severity="error", summary=summary, detail="nvmlDeviceGetComputeMode (NVML)")
     elif answer.mode in EXCLUSIVE and alone and not checkup.mps:
-        yield Finding(
-            subject=subject,
-            severity="warning",
-            summary=f"{gpu.name} is in exclusive compute mode: a second process on it fails (error 46)",
-            detail="nvmlDeviceGetComputeMode (NVML); no MPS daemon shares it",
-            fix=f"sudo nvidia-smi -i {gpu.index} -c DEFAULT",
-            by=by,
-            check="`nvidia-smi -q -d COMPUTE` says Default",
-        )
+        summary = f"{gpu.name} is in exclusive compute mode: a second process on it fails (error 46)"
+        detail = "nvmlDeviceGetComputeMode (NVML); no MPS daemon shares it"
+        yield mode(severity="warning", summary=summary, detail=detail)
     if answer.licensed is False:
-        yield Finding(
-            subject=subject,
+        yield found(
             severity="warning",
             summary=f"{gpu.name} is a virtual GPU without a licence: it is slowed down, and CUDA may stop on it",
             detail="nvmlDeviceGetGridLicensableFeatures (NVML)",
             fix="Name the licence server in /etc/nvidia/gridd.conf, then run `sudo systemctl restart nvidia-gridd`",
-            by=by,
             check="`nvidia-smi -q | grep -i license` says Licensed",
         )
 
 
 def _refused(gpu: Gpu, code: int, by: By) -> Finding:
     means, act = CODES.get(code, ("NVML answers, and CUDA does not start on it", ""))
+    reset = "sudo nvidia-smi --gpu-reset" if by == "yourself" else "Reset the GPU, or take it out of use"
     return Finding(
         subject=f"GPU {gpu.index}",
         severity="error",
         summary=f"{gpu.name}: CUDA error {code}: {means}",
         detail="cuDevicePrimaryCtxRetain (libcuda)",
-        fix=act or "sudo nvidia-smi --gpu-reset" if by == "yourself" else act or "Reset the GPU, or take it out of use",
+        fix=act or reset,
         by=by,
-        check=CHECK,
+        check=UNNAMED,
     )
 
 
@@ -158,7 +137,7 @@ def diagnose_start(
         certain = host.container or (asked is not None and asked.ending == "answered")
         yield _without_uvm(host, by, certain=certain)
     elif asked is not None and not told:
-        yield from _failed(asked, detection, by, masked=masked)
+        yield from _failed(asked, len(detection.machine.gpus), host, by, masked=masked)
 
 
 def _lacks_uvm(host: Host) -> bool:
@@ -166,13 +145,12 @@ def _lacks_uvm(host: Host) -> bool:
 
 
 def _without_uvm(host: Host, by: By, *, certain: bool) -> Finding:
-    module = {True: ", the module nvidia_uvm is loaded", False: ", the module nvidia_uvm is not loaded"}
+    module = f", {_module(host)}" if host.uvm is not None else ""
     return Finding(
         subject="driver",
         severity="error" if certain else "warning",
         summary="the device node /dev/nvidia-uvm is missing, without which CUDA does not start",
-        detail=f"/dev holds {', '.join(node.split()[0] for node in host.nodes[:4])}"
-        + (module[host.uvm] if host.uvm is not None else ""),
+        detail=f"/dev holds {', '.join(node.split()[0] for node in host.nodes[:4])}{module}",
         fix="Start the container with the node: `docker run --gpus all IMAGE`, or add `--device /dev/nvidia-uvm`"
         if host.container
         else "sudo nvidia-modprobe -u -c 0",
@@ -181,64 +159,31 @@ def _without_uvm(host: Host, by: By, *, certain: bool) -> Finding:
     )
 
 
-def _failed(asked: CudaAnswer, detection: Detection, by: By, *, masked: bool) -> Iterator[Finding]:
-    host = detection.evidence.host if detection.evidence is not None else None
+def _module(host: Host) -> str:
+    return f"the module nvidia_uvm is {'' if host.uvm else 'not '}loaded"
+
+
+def _failed(asked: CudaAnswer, count: int, host: Host | None, by: By, *, masked: bool) -> Iterator[Finding]:
+    error = partial(Finding, subject="driver", severity="error", detail="cuInit (libcuda)", by=by, check=UNNAMED)
+    starts = f"CUDA does not start (error {asked.init})"
     if asked.ending in ("hung", "crashed"):
-        yield Finding(
-            subject="driver",
-            severity="error",
-            summary=f"CUDA {'hangs' if asked.ending == 'hung' else 'crashes'} when it starts, although NVML answers",
-            detail=asked.reason,
-            fix="sudo dmesg | grep -i -e nvrm -e xid",
-            by=by,
-            check=CHECK,
-        )
+        how = "hangs" if asked.ending == "hung" else "crashes"
+        summary = f"CUDA {how} when it starts, although NVML answers"
+        yield error(summary=summary, detail=asked.reason, fix=DMESG)
     elif asked.init in CODES:
         means, act = CODES[asked.init]
-        yield Finding(
-            subject="driver",
-            severity="error",
-            summary=f"CUDA does not start (error {asked.init}): {means}",
-            detail="cuInit (libcuda), although NVML answers",
-            fix=act,
-            by="" if act.startswith("unset") else by,
-            check=CHECK,
+        detail = "cuInit (libcuda), although NVML answers"
+        yield error(summary=f"{starts}: {means}", detail=detail, fix=act, by="" if act.startswith("unset") else by)
+    elif asked.init == UNKNOWN:  # the module behind unified memory did not come back, after sleep for instance
+        wsl = host is not None and host.wsl
+        uvm = f"; {_module(host).removeprefix('the module ')}" if host and host.uvm is not None and not wsl else ""
+        yield error(
+            summary=f"{starts} though NVML answers: often so after the machine slept",
+            detail=f"cuInit (libcuda){uvm}",
+            fix="wsl --shutdown" if wsl else "sudo rmmod nvidia_uvm && sudo modprobe nvidia_uvm",
         )
-    elif asked.init == UNKNOWN:
-        yield _asleep(host, by)
     elif asked.init == NO_DEVICE and not masked:
-        yield Finding(
-            subject="driver",
-            severity="error",
-            summary=f"CUDA counts no GPU, and NVML lists {len(detection.machine.gpus)}",
-            detail=f"cuInit returned {NO_DEVICE} (libcuda)",
-            fix="sudo dmesg | grep -i -e nvrm -e xid",
-            by=by,
-            check=CHECK,
-        )
+        summary = f"CUDA counts no GPU, and NVML lists {count}"
+        yield error(summary=summary, detail=f"cuInit returned {NO_DEVICE} (libcuda)", fix=DMESG)
     elif asked.init not in (None, 0, NO_DEVICE):
-        yield Finding(
-            subject="driver",
-            severity="error",
-            summary=f"CUDA does not start (error {asked.init}) though NVML answers",
-            detail="cuInit (libcuda)",
-            fix="sudo dmesg | grep -i -e nvrm -e xid",
-            by=by,
-            check=CHECK,
-        )
-
-
-def _asleep(host: Host | None, by: By) -> Finding:
-    """Error 999: the module behind unified memory did not come back, after sleep for instance."""
-    wsl = host is not None and host.wsl
-    modules = {True: "nvidia_uvm is loaded", False: "nvidia_uvm is not loaded"}
-    uvm = modules[host.uvm] if host is not None and host.uvm is not None and not wsl else ""
-    return Finding(
-        subject="driver",
-        severity="error",
-        summary=f"CUDA does not start (error {UNKNOWN}) though NVML answers: often so after the machine slept",
-        detail="; ".join(text for text in ("cuInit (libcuda)", uvm) if text),
-        fix="wsl --shutdown" if wsl else "sudo rmmod nvidia_uvm && sudo modprobe nvidia_uvm",
-        by=by,
-        check=CHECK,
-    )
+        yield error(summary=f"{starts} though NVML answers", fix=DMESG)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sized
+from functools import partial
 from shlex import quote
 
 from packaging.utils import canonicalize_name
 
+from gpuenv.doctor.compiler import diagnose_compiler
 from gpuenv.doctor.examination import Examination
 from gpuenv.doctor.family import diagnose_family
 from gpuenv.doctor.finding import Finding, worst_first
 from gpuenv.doctor.requirements import unfit, unmet
 from gpuenv.installed.compare import CHANGED, Difference
+from gpuenv.installed.distribution import Distribution
 from gpuenv.installed.drift import Change
 from gpuenv.installed.torch import TorchFacts
 from gpuenv.knowledge.base import Knowledge
@@ -21,25 +24,22 @@ from gpuenv.model.machine import Gpu, Machine
 SHOWN = 4
 """How many packages or files a finding names before it only counts."""
 
+_of_files = partial(Finding, subject="files")
+
 
 def diagnose_environment(examination: Examination, *, knowledge: Knowledge) -> tuple[Finding, ...]:
-    """Judge an environment, errors first: its files, its origin, torch against the machine, torch's family."""
-    facts = examination.facts
-    findings = [*_files(examination), *_origin(examination), *_sets(examination, knowledge)]
+    """Examine an environment, errors first: its files, its origin, torch against the machine, torch's family."""
+    facts, fix = examination.facts, rebuild(examination)
+    findings = [*_files(examination), *_origin(examination, fix), *_sets(examination, knowledge, fix)]
     if facts.torch is None:
+        error = partial(Finding, subject="torch", severity="error", fix=fix)
         findings.append(
-            Finding(
-                subject="torch",
-                severity="error",
-                summary="torch is not installed in this environment",
-                detail=str(facts.site or facts.path),
-                fix=rebuild(examination),
-            )
+            error(summary="torch is not installed in this environment", detail=str(facts.site or facts.path))
         )
     else:
-        findings += _torch(examination, facts.torch, knowledge)
-        findings += _compile(examination, facts.torch)
-    findings += diagnose_family(examination, knowledge=knowledge, fix=rebuild(examination))
+        findings += _torch(examination, facts.torch, knowledge, fix)
+        findings += diagnose_compiler(examination, facts.torch, fix=fix)
+    findings += diagnose_family(examination, knowledge=knowledge, fix=fix)
     return worst_first(findings)
 
 
@@ -75,18 +75,16 @@ def _files(examination: Examination) -> Iterator[Finding]:
     starting = [each for each in compared.differences if each.kind == "startup"]
     if starting:
         findings.append(
-            Finding(
-                subject="files",
+            _of_files(
                 severity="warning",
                 summary=f"{_some([each.path for each in starting])} runs at every start of the interpreter",
                 detail="; ".join(each.detail for each in starting[:SHOWN]),
                 fix=_without(examination, starting),
             )
         )
-    yield from findings
-    if not findings:
-        packages = _count(facts.distributions, "package", "packages")
-        yield Finding(subject="files", severity="ok", summary=f"{packages}; compared with RECORD: {compared.summary}")
+    packages = _count(facts.distributions, "package", "packages")
+    in_order = _of_files(severity="ok", summary=f"{packages}; compared with RECORD: {compared.summary}")
+    yield from findings or [in_order]
 
 
 def _without(examination: Examination, starting: list[Difference]) -> str:
@@ -101,8 +99,7 @@ def _broken(examination: Examination) -> Iterator[Finding]:
     if facts.problems:
         halves = [each.name for each in facts.distributions if each.problem]
         whole = facts.python is not None and facts.site is not None
-        yield Finding(
-            subject="files",
+        yield _of_files(
             severity="error",
             summary="the environment is broken: " + facts.problems[0],
             detail="; ".join(facts.problems[1:]),
@@ -112,20 +109,17 @@ def _broken(examination: Examination) -> Iterator[Finding]:
 
 def _changed_files(examination: Examination) -> Iterator[Finding]:
     changed = [each for each in examination.compared.differences if each.kind in CHANGED]
-    code, data = [each for each in changed if each.code], [each for each in changed if not each.code]
-    for differences, severity, what, note in (
-        (code, "error", "code", ""),
-        (data, "warning", "data", "a site may have done it on purpose; "),
-    ):
+    for code in (True, False):
+        differences = [each for each in changed if each.code is code]
         if not differences:
             continue
+        what, note = ("code", "") if code else ("data", "a site may have done it on purpose; ")
         packages = sorted({each.package for each in differences if each.package})
         count = _count(differences, f"{what} file is", f"{what} files are")
-        yield Finding(
-            subject="files",
-            severity="error" if severity == "error" else "warning",
+        yield _of_files(
+            severity="error" if code else "warning",
             summary=f"{count} missing or not what RECORD says, of {_some(packages)}",
-            detail=note + "; ".join(str(each) for each in differences[:SHOWN]),
+            detail=note + "; ".join(map(str, differences[:SHOWN])),
             fix=_reinstall(examination, packages),
         )
 
@@ -136,12 +130,11 @@ def _clashes(examination: Examination) -> Iterator[Finding]:
     for each in examination.compared.differences:
         if each.kind == "clash":
             pairs.setdefault((each.by, each.package), []).append(each)
+    versions = examination.facts.versions
     for (by, package), differences in sorted(pairs.items()):
         grave = any(each.code for each in differences)
-        versions = examination.facts.versions
         winner = f"{by} {versions.get(by, '')}" if by else "another package"
-        yield Finding(
-            subject="files",
+        yield _of_files(
             severity="error" if grave else "warning",
             summary=f"{winner} overwrote {_count(differences, 'file', 'files')} of {package} {versions[package]}",
             detail="; ".join(each.path for each in differences[:SHOWN]),
@@ -161,98 +154,77 @@ def _part(examination: Examination, by: str, package: str) -> str:
 def _leftovers(examination: Examination) -> Iterator[Finding]:
     for site in examination.facts.leftovers:
         folder = site.parent.relative_to(examination.facts.path).as_posix()
-        yield Finding(
-            subject="files",
+        version = examination.facts.python_version
+        yield _of_files(
             severity="warning",
-            summary=f"{folder} is of another Python: the interpreter here ({examination.facts.python_version}) "
-            "does not use it",
+            summary=f"{folder} is of another Python: the interpreter here ({version}) does not use it",
             detail=str(site),
             fix=f"rm -r {quote(f'{examination.shown}/{folder}')}",
         )
 
 
-def _origin(examination: Examination) -> Iterator[Finding]:
+def _origin(examination: Examination, fix: str) -> Iterator[Finding]:
     facts = examination.facts
+    origin, drift = partial(Finding, subject="origin"), partial(Finding, subject="drift", fix=fix)
     if facts.marker_problem:
-        yield Finding(
-            subject="origin",
+        yield origin(
             severity="error",
             summary=f"what it was built from is lost: {facts.marker_problem}",
             detail="gpuenv does not replace an environment that it cannot tell to be its own",
-            fix=rebuild(examination),
+            fix=fix,
         )
     elif facts.marker is None:
-        yield Finding(
-            subject="origin",
-            severity="ok",
-            summary=f"a {facts.kind} environment that gpuenv did not build: nothing says what should be in it",
-        )
+        what = f"a {facts.kind} environment that gpuenv did not build"
+        yield origin(severity="ok", summary=f"{what}: nothing says what should be in it")
     elif examination.lock_moved_on:
-        yield Finding(
-            subject="origin",
+        yield origin(
             severity="warning",
             summary=f"{facts.marker.lock_name} has changed since this environment was built from it",
             detail=f"built {facts.marker.created}",
-            fix=rebuild(examination),
+            fix=fix,
         )
     against = examination.lock_name or "what it was built with"
     family = [each for each in examination.changes if each.family]
     others = [each for each in examination.changes if not each.family]
     if family:
-        yield Finding(
-            subject="drift",
+        yield drift(
             severity="error",
-            summary=f"torch's family is not as in {against}: {_some([_said(each) for each in family])}",
+            summary=f"torch's family is not as in {against}: {_some(map(_said, family))}",
             detail="; ".join(f"{each.name}: by {each.by} at {each.when}" for each in family if each.by),
-            fix=rebuild(examination),
         )
     if others:
+        count = _count(others, "package is", "packages are")
         additions = ", ".join(f"{each.name} {each.version}" for each in examination.additions)
-        yield Finding(
-            subject="drift",
+        yield drift(
             severity="warning",
-            summary=f"{_count(others, 'package is', 'packages are')} not as in {against}: "
-            + _some([_said(each) for each in others]),
+            summary=f"{count} not as in {against}: {_some(map(_said, others))}",
             detail=f"building it again takes away {additions}" if additions else "",
-            fix=rebuild(examination),
         )
 
 
-def _sets(examination: Examination, knowledge: Knowledge) -> Iterator[Finding]:
+def _sets(examination: Examination, knowledge: Knowledge, fix: str) -> Iterator[Finding]:
     """The set of packages: two of one name, code without metadata, what does not fit this Python or platform."""
-    facts = examination.facts
-    twice: dict[str, list[str]] = {}
+    facts, error = examination.facts, partial(Finding, subject="packages", severity="error")
+    twice: dict[str, list[Distribution]] = {}
     for each in facts.distributions:
-        twice.setdefault(each.name, []).append(each.version)
-    for name, versions in twice.items():
-        if len(versions) > 1:
-            yield Finding(
-                subject="packages",
-                severity="error",
-                summary=f"{name} is installed {len(versions)} times: {', '.join(versions)}",
-                detail="; ".join(each.info for each in facts.distributions if each.name == name),
+        twice.setdefault(each.name, []).append(each)
+    for name, found in twice.items():
+        if len(found) > 1:
+            yield error(
+                summary=f"{name} is installed {len(found)} times: {', '.join(each.version for each in found)}",
+                detail="; ".join(each.info for each in found),
                 fix=_reinstall(examination, [name]),
             )
     asked = {canonicalize_name(each.name) for each in unmet(facts, examination.machine) if each.found is None}
     for folder in facts.orphans:
         name = canonicalize_name(folder.name)
         if name in asked or name == "triton" or knowledge.role(name) in ("core", "companion"):
-            yield Finding(
-                subject="packages",
-                severity="error",
-                summary=f"{folder.name} is there without its metadata: no installer sees it, and none will replace it",
-                detail=str(folder),
-                fix=rebuild(examination),
-            )
+            what = f"{folder.name} is there without its metadata"
+            yield error(summary=f"{what}: no installer sees it, and none will replace it", detail=str(folder), fix=fix)
     strange = list(unfit(facts, examination.machine))
     if strange:
-        yield Finding(
-            subject="packages",
-            severity="error",
-            summary="; ".join(strange[:3]) + (f"; and {len(strange) - 3} more" if len(strange) > 3 else ""),
-            detail="Requires-Python and the tags of the wheels",
-            fix=rebuild(examination),
-        )
+        more = f"; and {len(strange) - 3} more" if len(strange) > 3 else ""
+        yield error(summary="; ".join(strange[:3]) + more, detail="Requires-Python and the tags of the wheels", fix=fix)
 
 
 def _said(change: Change) -> str:
@@ -269,54 +241,51 @@ def _said(change: Change) -> str:
             return f"{change.name} is broken ({change.detail})"
 
 
-def _torch(examination: Examination, torch: TorchFacts, knowledge: Knowledge) -> Iterator[Finding]:
-    machine = examination.machine
+def _torch(examination: Examination, torch: TorchFacts, knowledge: Knowledge, fix: str) -> Iterator[Finding]:
+    machine, found = examination.machine, partial(Finding, subject="torch")
     if torch.hip:
-        yield Finding(
-            subject="torch",
+        yield found(
             severity="error" if machine is None or machine.gpus else "warning",
             summary=f"torch {torch.version} is a build for AMD GPUs (ROCm {torch.hip})",
             detail="torch/version.py",
-            fix=rebuild(examination),
+            fix=fix,
         )
     elif not torch.cuda:
-        yield from _cpu_build(examination, torch)
+        yield _cpu_build(examination, torch, fix)
     elif machine is not None and not machine.gpus:
-        yield Finding(
-            subject="torch",
+        yield found(
             severity="warning",
             summary=f"torch {torch.version} is a CUDA build; without an NVIDIA GPU here it computes on the CPU",
             detail="torch/version.py",
             fix=f"gpuenv create --profile cpu {quote(examination.beside)}",
         )
     else:
-        yield Finding(subject="torch", severity="ok", summary=f"torch {torch.version}, built with CUDA {torch.cuda}")
+        yield found(severity="ok", summary=f"torch {torch.version}, built with CUDA {torch.cuda}")
         if machine is not None:
-            yield from _driver(examination, machine, torch, knowledge)
+            yield from _driver(machine, torch, knowledge, fix)
             for gpu in machine.gpus:
-                yield _kernels(examination, gpu, machine, torch, knowledge)
+                yield _kernels(examination, gpu, machine, torch, knowledge, fix)
 
 
-def _cpu_build(examination: Examination, torch: TorchFacts) -> Iterator[Finding]:
+def _cpu_build(examination: Examination, torch: TorchFacts, fix: str) -> Finding:
     machine, facts = examination.machine, examination.facts
     package = next((each for each in facts.distributions if each.name == "torch"), None)
     by = f", installed by {package.installer}" if package and package.installer else ""
-    wanted = facts.marker is not None and facts.marker.profile == "cpu"
-    if machine is None or not machine.gpus or wanted:
-        yield Finding(subject="torch", severity="ok", summary=f"torch {torch.version}, a CPU build{by}")
-        return
+    intended = facts.marker is not None and facts.marker.profile == "cpu"
+    if machine is None or not machine.gpus or intended:
+        return Finding(subject="torch", severity="ok", summary=f"torch {torch.version}, a CPU build{by}")
     names = ", ".join(gpu.name for gpu in machine.gpus)
-    yield Finding(
+    origin = f" from {package.origin}" if package and package.origin else ""
+    return Finding(
         subject="torch",
         severity="error",
         summary=f"torch {torch.version} is a CPU build, and this machine has {names}",
-        detail=f"torch/version.py has no CUDA version{by}"
-        + (f" from {package.origin}" if package and package.origin else ""),
-        fix=rebuild(examination),
+        detail=f"torch/version.py has no CUDA version{by}{origin}",
+        fix=fix,
     )
 
 
-def _driver(examination: Examination, machine: Machine, torch: TorchFacts, knowledge: Knowledge) -> Iterator[Finding]:
+def _driver(machine: Machine, torch: TorchFacts, knowledge: Knowledge, fix: str) -> Iterator[Finding]:
     driver = machine.driver
     floor = knowledge.driver_floor(knowledge.variant_of(torch.cuda), machine.driver_os)
     if driver is not None and floor is not None and knowledge.driver_reach(machine, floor.minimum) is None:
@@ -326,16 +295,16 @@ def _driver(examination: Examination, machine: Machine, torch: TorchFacts, knowl
             summary=f"driver {driver.version} ({driver.place}) is too old for CUDA {torch.cuda}, "
             f"which needs {floor.minimum} or newer",
             detail=floor.source,
-            fix=rebuild(examination),
+            fix=fix,
         )
 
 
-def _kernels(examination: Examination, gpu: Gpu, machine: Machine, torch: TorchFacts, knowledge: Knowledge) -> Finding:
-    fix = rebuild(examination)
-    subject, name = f"GPU {gpu.index}", f"{gpu.name} ({gpu.compute_capability})"
+def _kernels(
+    examination: Examination, gpu: Gpu, machine: Machine, torch: TorchFacts, knowledge: Knowledge, fix: str
+) -> Finding:
+    name, found = f"{gpu.name} ({gpu.compute_capability})", partial(Finding, subject=f"GPU {gpu.index}")
     if torch.sass is None:
-        return Finding(
-            subject=subject,
+        return found(
             severity="warning",
             summary=f"whether torch {torch.version} has code for {name} cannot be told from its files",
             detail=f"{torch.origin} is missing",
@@ -345,15 +314,9 @@ def _kernels(examination: Examination, gpu: Gpu, machine: Machine, torch: TorchF
         gpu.compute_capability, machine=machine, sass=torch.sass, ptx=torch.ptx or (), cuda=torch.cuda
     )
     if isinstance(answer, NoCode):
-        return Finding(
-            subject=subject,
-            severity="error",
-            summary=f"torch {torch.version} has no code that runs on {name}",
-            detail=f"{answer.detail} ({torch.origin})",
-            fix=fix,
-        )
-    return Finding(
-        subject=subject,
+        summary = f"torch {torch.version} has no code that runs on {name}"
+        return found(severity="error", summary=summary, detail=f"{answer.detail} ({torch.origin})", fix=fix)
+    return found(
         severity="warning" if answer.warning or answer.support == "ptx" else "ok",
         summary=f"{name} is served by {answer.by}" + (f": {answer.warning}" if answer.warning else ""),
         detail=torch.origin,
@@ -361,44 +324,11 @@ def _kernels(examination: Examination, gpu: Gpu, machine: Machine, torch: TorchF
     )
 
 
-def _compile(examination: Examination, torch: TorchFacts) -> Iterator[Finding]:
-    """torch.compile builds a small C module at its first use, with the system's compiler and Python's headers."""
-    machine, facts = examination.machine, examination.facts
-    if not torch.cuda or machine is None or not machine.gpus or machine.os != "linux":
-        return
-    if examination.compiler is None:
-        yield Finding(
-            subject="torch.compile",
-            severity="warning",
-            summary="there is no C compiler, so torch.compile will fail at its first use",
-            detail="neither CC nor cc, gcc, clang on PATH",
-            fix="sudo apt install gcc",
-        )
-    if not examination.headers:
-        version = ".".join(facts.python_version.split(".")[:2])
-        yield Finding(
-            subject="torch.compile",
-            severity="warning",
-            summary="Python.h is missing, so torch.compile will fail at its first use",
-            detail=f"the base interpreter is in {facts.base}",
-            fix=f"uv python install {version}",
-        )
-    toolkit = examination.toolkit
-    if toolkit is not None and toolkit.partition(".")[0] != torch.cuda.partition(".")[0]:
-        yield Finding(
-            subject="toolkit",
-            severity="warning",
-            summary=f"the toolkit at CUDA_HOME is {toolkit}, torch was built with {torch.cuda}: "
-            "extensions that compile themselves will refuse",
-            detail="version.json of the toolkit",
-            fix="unset CUDA_HOME",
-        )
-
-
 def _count(things: Sized, one: str, many: str) -> str:
     return f"{len(things)} {one if len(things) == 1 else many}"
 
 
-def _some(texts: list[str]) -> str:
+def _some(given: Iterable[str]) -> str:
+    texts = list(given)
     more = len(texts) - SHOWN
     return ", ".join(texts[:SHOWN]) + (f" and {more} more" if more > 0 else "")

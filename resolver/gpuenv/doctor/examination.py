@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import platform
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -44,11 +45,18 @@ class Examination:
     """The lock is no longer the one the environment was built from."""
     lock_refuses: bool = False
     """The lock is not for the machine, so that building from it again would be refused."""
+    distribution: tuple[str, ...] = ()
+    """The system's ID and those it is like (os-release(5)), nearest first."""
     compiler: str | None = None
     headers: bool = True
     """Whether Python.h lies beside the base interpreter (or where that cannot be told)."""
     toolkit: str | None = None
     """CUDA version of the toolkit that CUDA_HOME names."""
+
+    @property
+    def minor(self) -> str:
+        """The environment's Python, ``X.Y``."""
+        return ".".join(self.facts.python_version.split(".")[:2])
 
 
 def examine(
@@ -62,7 +70,7 @@ def examine(
     shown: str = "",
     profile: str = "",
 ) -> Examination:
-    """Look closer at an environment. ``deep`` hashes every file against its RECORD instead of comparing sizes.
+    """Examine an environment more closely. ``deep`` hashes every file against its RECORD instead of comparing sizes.
 
     With ``lock`` (and ``lock_path``, the file it was read from) the installed packages are compared with it, else with
     what the environment's own marker says.
@@ -86,6 +94,7 @@ def examine(
         lock_name=lock_path.name if lock is not None and lock_path is not None else "",
         lock_moved_on=moved,
         lock_refuses=refuses,
+        distribution=read_distribution(),
         compiler=find_compiler(environ),
         headers=has_headers(facts),
         toolkit=read_toolkit(environ),
@@ -106,12 +115,21 @@ def find_compiler(environ: Mapping[str, str]) -> str | None:
     return next((found for name in wanted if (found := shutil.which(name, path=path))), None)
 
 
+def read_distribution() -> tuple[str, ...]:
+    """The ID of this system and those it is like, by os-release(5); empty where there is no such file."""
+    try:
+        told = platform.freedesktop_os_release()
+    except OSError:
+        return ()
+    return (told.get("ID", ""), *told.get("ID_LIKE", "").split())
+
+
 def has_headers(facts: EnvironmentFacts) -> bool:
     """Whether Python.h lies where the base interpreter keeps it; true where the base is not known."""
     version = ".".join(facts.python_version.split(".")[:2])
     if not facts.base or not version:
         return True
-    home = Path(facts.base)
+    home = Path(facts.base).resolve()
     prefix = home.parent if home.name in ("bin", "Scripts") else home
     places = (prefix / "include" / f"python{version}", prefix / "include", prefix / "Include")
     return any((place / "Python.h").is_file() for place in places)

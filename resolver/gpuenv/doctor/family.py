@@ -7,7 +7,8 @@ own checks sees it: the builds differ in the local part of the version only, or 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from shlex import quote
 
 from packaging.utils import canonicalize_name
@@ -19,21 +20,25 @@ from gpuenv.installed.environment import EnvironmentFacts
 from gpuenv.installed.torch import TorchFacts
 from gpuenv.knowledge.base import Knowledge
 
+Found = Callable[..., Finding]
+"""Makes a finding of the family whose fix builds the environment again."""
+
 _MAJOR = re.compile(r"^nvidia-.+-cu([0-9]{2})$")
 
 
 def diagnose_family(examination: Examination, *, knowledge: Knowledge, fix: str) -> tuple[Finding, ...]:
-    """Judge torch's companions, compiler and CUDA libraries against torch."""
+    """Compare torch's companions, compiler and CUDA libraries with torch."""
     facts = examination.facts
+    found = partial(Finding, subject="family", fix=fix)
     asked = list(_requirements(examination, knowledge, fix))
     if facts.torch is None:
         return tuple(asked)
     findings = [
-        *_variants(facts, facts.torch, knowledge, fix),
+        *_variants(facts, facts.torch, knowledge, found),
         *asked,
-        *_extensions(facts, facts.torch, fix),
-        *_majors(examination, facts.torch, fix),
-        *_compilers(facts, knowledge, fix),
+        *_extensions(facts, facts.torch, found),
+        *_majors(facts, facts.torch, found),
+        *_compilers(facts, knowledge, found),
     ]
     if not any(finding.subject == "family" for finding in findings):
         names = [f"{name} {facts.versions[name]}" for name in sorted(knowledge.family) if name in facts.versions]
@@ -42,7 +47,7 @@ def diagnose_family(examination: Examination, *, knowledge: Knowledge, fix: str)
     return tuple(findings)
 
 
-def _variants(facts: EnvironmentFacts, torch: TorchFacts, knowledge: Knowledge, fix: str) -> Iterator[Finding]:
+def _variants(facts: EnvironmentFacts, torch: TorchFacts, knowledge: Knowledge, found: Found) -> Iterator[Finding]:
     """Companions whose version names another build than torch's (``+cpu`` beside CUDA, another ``+cu``)."""
     own = knowledge.variant_of(torch.cuda) if torch.cuda else "cpu"
     for name in sorted(knowledge.family & facts.versions.keys() - {"torch"}):
@@ -50,12 +55,10 @@ def _variants(facts: EnvironmentFacts, torch: TorchFacts, knowledge: Knowledge, 
             continue
         variant = variant_in(facts.versions[name])
         if variant is not None and variant != own and not torch.hip:
-            yield Finding(
-                subject="family",
+            yield found(
                 severity="error",
                 summary=f"{name} {facts.versions[name]} is a build for {variant}, torch {torch.version} one for {own}",
                 detail="operators of the other build are missing or fail at first use",
-                fix=fix,
             )
 
 
@@ -104,18 +107,13 @@ def _install(examination: Examination, missing: Iterable[Unmet], fix: str) -> st
     return f"uv pip install --python {quote(examination.shown)} {wanted}"
 
 
-def _extensions(facts: EnvironmentFacts, torch: TorchFacts, fix: str) -> Iterator[Finding]:
+def _extensions(facts: EnvironmentFacts, torch: TorchFacts, found: Found) -> Iterator[Finding]:
     """Compiled extensions whose version names the torch they were built for (``+cu12torch2.7``, ``+pt24cu121``)."""
     for name, version in sorted(facts.versions.items()):
         built = built_for(version)
         if built is not None and not torch.version.startswith(f"{built}."):
-            yield Finding(
-                subject="family",
-                severity="error",
-                summary=f"{name} {version} was compiled for torch {built}, and torch {torch.version} is installed",
-                detail="its import ends with an undefined symbol",
-                fix=fix,
-            )
+            summary = f"{name} {version} was compiled for torch {built}, and torch {torch.version} is installed"
+            yield found(severity="error", summary=summary, detail="its import ends with an undefined symbol")
 
 
 def built_for(version: str) -> str | None:
@@ -131,40 +129,32 @@ def built_for(version: str) -> str | None:
     return f"{match[1]}.{match[2]}" if match else None
 
 
-def _majors(examination: Examination, torch: TorchFacts, fix: str) -> Iterator[Finding]:
+def _majors(facts: EnvironmentFacts, torch: TorchFacts, found: Found) -> Iterator[Finding]:
     """CUDA libraries of another major version beside those that torch asks for: they share folders."""
     if not torch.cuda:
         return
     major = torch.cuda.partition(".")[0]
-    wanted = {
+    asked = {
         canonicalize_name(re.split(r"[^A-Za-z0-9_.-]", text, maxsplit=1)[0])
-        for each in examination.facts.distributions
+        for each in facts.distributions
         for text in each.requires
     }
     strange = [
         f"{name} {version}"
-        for name, version in sorted(examination.facts.versions.items())
-        if (match := _MAJOR.match(name)) and match[1] != major and name not in wanted
+        for name, version in sorted(facts.versions.items())
+        if (match := _MAJOR.match(name)) and match[1] != major and name not in asked
     ]
     if strange:
-        yield Finding(
-            subject="family",
+        yield found(
             severity="warning",
             summary=f"torch {torch.version} uses CUDA {torch.cuda}; left over from another: {', '.join(strange[:4])}",
             detail="the packages of two CUDA versions write into the same folders below nvidia/",
-            fix=fix,
         )
 
 
-def _compilers(facts: EnvironmentFacts, knowledge: Knowledge, fix: str) -> Iterator[Finding]:
+def _compilers(facts: EnvironmentFacts, knowledge: Knowledge, found: Found) -> Iterator[Finding]:
     """Two packages that both hold the module ``triton``: the one installed last wins, in part."""
-    present = [
-        f"{name} {facts.versions[name]}" for name in sorted(facts.versions) if knowledge.role(name) == "compiler"
-    ]
-    if len(present) > 1:
-        yield Finding(
-            subject="family",
-            severity="error",
-            summary=f"{' and '.join(present)} overwrite each other: both hold the module triton",
-            fix=fix,
-        )
+    names = sorted(name for name in facts.versions if knowledge.role(name) == "compiler")
+    if len(names) > 1:
+        present = " and ".join(f"{name} {facts.versions[name]}" for name in names)
+        yield found(severity="error", summary=f"{present} overwrite each other: both hold the module triton")

@@ -11,6 +11,9 @@ Severity = Literal["ok", "warning", "error"]
 By = Literal["", "yourself", "the host's owner", "the site's administrator"]
 """Who follows ``fix`` by hand; empty where it is a command to type in this session."""
 
+UNNAMED = "`gpuenv doctor` no longer names it"
+"""How to see that most fixes worked."""
+
 _ORDER: dict[Severity, int] = {"error": 0, "warning": 1, "ok": 2}
 
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from functools import partial
+from itertools import takewhile
 
 from gpuenv.doctor.finding import Finding
 from gpuenv.knowledge.scheduler import NO_DEVICE, Scheduler, owner_of_mask
@@ -14,9 +16,11 @@ from gpuenv.model.machine import Machine
 
 MASK = "CUDA_VISIBLE_DEVICES"
 
+_found = partial(Finding, subject="environment")
+
 
 def diagnose_job(machine: Machine, environ: Mapping[str, str]) -> Iterator[Finding]:
-    """Judge CUDA_VISIBLE_DEVICES as the CUDA runtime reads it, and by who has set it."""
+    """Examine CUDA_VISIBLE_DEVICES as the CUDA runtime reads it, and who has set it."""
     if not machine.gpus:
         return
     mask = environ.get(MASK)
@@ -29,38 +33,25 @@ def diagnose_job(machine: Machine, environ: Mapping[str, str]) -> Iterator[Findi
     if job is not None:
         yield from _of_job(job, mask, shown, machine)
     elif not shown:
-        yield Finding(
-            subject="environment",
-            severity="error",
-            summary=f"{MASK}={mask} hides every GPU",
-            detail=f"this machine has {len(machine.gpus)}, numbered from 0",
-            fix=f"unset {MASK}",
-        )
+        detail = f"this machine has {len(machine.gpus)}, numbered from 0"
+        summary = f"{MASK}={mask} hides every GPU"
+        yield _found(severity="error", summary=summary, detail=detail, fix=f"unset {MASK}")
     elif shown < len(machine.gpus):
-        yield Finding(
-            subject="environment",
-            severity="warning",
-            summary=f"{MASK}={mask} shows {shown} of {len(machine.gpus)} GPUs",
-            fix=f"unset {MASK}",
-        )
+        summary = f"{MASK}={mask} shows {shown} of {len(machine.gpus)} GPUs"
+        yield _found(severity="warning", summary=summary, fix=f"unset {MASK}")
 
 
 def shown_by(mask: str, machine: Machine) -> int:
     """How many entries CUDA takes: its list ends at the first entry that is not valid (CUDA C++ Programming Guide)."""
-    shown = 0
-    for entry in (part.strip() for part in mask.split(",")):
-        if not _visible(entry, machine):
-            break
-        shown += 1
-    return shown
+    entries = (part.strip() for part in mask.split(","))
+    return sum(1 for _ in takewhile(lambda entry: _visible(entry, machine), entries))
 
 
 def _of_job(job: Scheduler, mask: str, shown: int, machine: Machine) -> Iterator[Finding]:
     if mask.strip().lower() in NO_DEVICE:
         yield _not_given(job, f"{MASK}={mask}")
     elif not shown:
-        yield Finding(
-            subject="environment",
+        yield _found(
             severity="error",
             summary=f"{job.place} set {MASK}={mask}, and shows {_count(len(machine.gpus))} numbered from 0",
             detail="the list counts the node's GPUs, the device control group shows only the job's: CUDA finds none",
@@ -69,8 +60,7 @@ def _of_job(job: Scheduler, mask: str, shown: int, machine: Machine) -> Iterator
             check="`gpuenv doctor` in a new job names the GPU as visible",
         )
     else:
-        yield Finding(
-            subject="environment",
+        yield _found(
             severity="ok",
             summary=f"{job.place} was given {shown} of the {_count(len(machine.gpus))} seen here",
             detail=f"{MASK}={mask}",
@@ -78,8 +68,7 @@ def _of_job(job: Scheduler, mask: str, shown: int, machine: Machine) -> Iterator
 
 
 def _not_given(job: Scheduler, detail: str) -> Finding:
-    return Finding(
-        subject="environment",
+    return _found(
         severity="error",
         summary=f"this {job.place} was given no GPU",
         detail=detail,

@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from gpuenv.doctor.finding import By, Finding
+from gpuenv.doctor.finding import UNNAMED, By, Finding, Severity
 from gpuenv.knowledge.rules import compare_drivers
 from gpuenv.machine.checkup import Checkup
 from gpuenv.machine.detection import Detection
@@ -16,7 +16,6 @@ from gpuenv.machine.notes import foreign_libcuda, is_stub
 from gpuenv.machine.origin import Origin
 from gpuenv.model.machine import Gpu
 
-CHECK = "`gpuenv doctor` no longer names it"
 STUB = 34
 """CUDA_ERROR_STUB_LIBRARY of cuda.h."""
 
@@ -49,7 +48,7 @@ def diagnose_libraries(detection: Detection, checkup: Checkup) -> Iterator[Findi
                 detail=f"driver {driver.version} ({driver.place}); what CDI mounts is missing or of another version",
                 fix=f"sudo nvidia-ctk cdi generate --output={spec.file}",
                 by="yourself",
-                check=CHECK,
+                check=UNNAMED,
             )
 
 
@@ -87,16 +86,16 @@ def _foreign(detection: Detection, checkup: Checkup, path: str, version: str, dr
     )
 
 
-def _finding(detection: Detection, origin: Origin | None, *, severity: str, summary: str, detail: str) -> Finding:
+def _finding(detection: Detection, origin: Origin | None, *, severity: Severity, summary: str, detail: str) -> Finding:
     fix, by, found = _removal(origin, contained=detection.machine.container)
     return Finding(
         subject="driver",
-        severity="error" if severity == "error" else "warning",
+        severity=severity,
         summary=summary,
         detail=f"{detail}; {found}" if found else detail,
         fix=fix,
         by=by,
-        check=CHECK,
+        check=UNNAMED,
     )
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 
 from gpuenv.doctor.cards import diagnose_cards, diagnose_start, doer
-from gpuenv.doctor.finding import By, Finding, worst_first
+from gpuenv.doctor.finding import UNNAMED, Finding, worst_first
 from gpuenv.doctor.job import MASK, diagnose_job
 from gpuenv.doctor.libraries import diagnose_libraries
 from gpuenv.knowledge.base import Knowledge
@@ -13,7 +14,7 @@ from gpuenv.knowledge.rules import compare_drivers
 from gpuenv.machine.checkup import Checkup
 from gpuenv.machine.detection import Detection
 from gpuenv.machine.problem import CommandHint, DriverProblem
-from gpuenv.model.machine import ComputeCapability, Machine
+from gpuenv.model.machine import Machine
 
 
 def diagnose_machine(
@@ -23,11 +24,11 @@ def diagnose_machine(
     environ: Mapping[str, str] | None = None,
     checkup: Checkup | None = None,
 ) -> tuple[Finding, ...]:
-    """Judge system, driver and each GPU, errors first.
+    """Examine system, driver and each GPU, errors first.
 
-    ``environ`` is the environment that programs will run in; without it only the machine itself is judged. What the
-    loader's path brings in is :func:`gpuenv.doctor.session.diagnose_session`. ``checkup`` holds what only a closer look
-    tells: CUDA's own answer, and what brings in its library.
+    ``environ`` is the environment that programs will run in; without it only the machine itself is examined. What the
+    loader's path brings in is :func:`gpuenv.doctor.session.diagnose_session`. ``checkup`` holds what only a closer
+    examination tells: CUDA's own answer, and what brings in its library.
     """
     machine, closer = detection.machine, checkup or Checkup()
     findings = [_system(machine)]
@@ -76,7 +77,7 @@ def _of_problem(subject: str, problem: DriverProblem) -> Finding:
         detail="; ".join(problem.causes),
         fix=hint.command if mine and isinstance(hint, CommandHint) else hint,
         by="yourself" if problem.by == "you" else problem.by,
-        check="`gpuenv doctor` no longer names it",
+        check=UNNAMED,
     )
 
 
@@ -113,53 +114,29 @@ def _wrong_driver(detection: Detection, knowledge: Knowledge) -> Iterator[Findin
         return
     if problem.kind not in ("no-device", "driver-not-loaded", "gpu-unreadable"):
         return
-    module = evidence.host.module
+    module, version = evidence.host.module, driver.version
+    check, branch = "`gpuenv doctor` names the GPU", version.partition(".")[0]
+    error = partial(Finding, subject="driver", severity="error", by=doer(detection), check=check)
     for card in evidence.host.pci or ():
         rows = knowledge.gpu_by_pci(card.device)
-        capabilities = {row.compute_capability for row in rows}
-        if len(capabilities) != 1:
+        if len({row.compute_capability for row in rows}) != 1:
             continue
-        (capability,) = capabilities
-        name = f"{rows[0].name} ({card.address})"
-        yield from _wrong_branch(name, capability, driver.version, knowledge, doer(detection))
+        capability, name = rows[0].compute_capability, f"{rows[0].name} ({card.address})"
+        last, least = knowledge.last_branch_for(capability), knowledge.least_branch_for(capability)
+        known = f"compute capability {capability} (PCI id, by table)"
+        if last is not None and compare_drivers(branch, last) > 0:
+            summary = f"driver {version} no longer serves {name}: branch {last} was the last that did"
+            yield error(summary=summary, detail=known, fix=f"Install a driver of branch {last}")
+        if least is not None and compare_drivers(branch, least) < 0:
+            summary = f"driver {version} does not know {name} yet: branch {least} is the first that does"
+            yield error(summary=summary, detail=known, fix=f"Install a driver of branch {least} or newer")
         closed = module is not None and module.open is False
         if closed and knowledge.architecture(capability) == "Blackwell":
-            yield Finding(
-                subject="driver",
-                severity="error",
+            yield error(
                 summary=f"{name} needs the open flavour of the kernel module, and the closed one is loaded",
-                detail=f"module {driver.version} ({driver.source}): NVIDIA UNIX Kernel Module, not Open Kernel Module",
+                detail=f"module {version} ({driver.source}): NVIDIA UNIX Kernel Module, not Open Kernel Module",
                 fix="Install the -open package of the same driver (Ubuntu: nvidia-driver-BRANCH-open), then reboot",
-                by=doer(detection),
-                check="`gpuenv doctor` names the GPU",
             )
-
-
-def _wrong_branch(
-    name: str, capability: ComputeCapability, version: str, knowledge: Knowledge, by: By
-) -> Iterator[Finding]:
-    branch = version.partition(".")[0]
-    last, least = knowledge.last_branch_for(capability), knowledge.least_branch_for(capability)
-    if last is not None and compare_drivers(branch, last) > 0:
-        yield Finding(
-            subject="driver",
-            severity="error",
-            summary=f"driver {version} no longer serves {name}: branch {last} was the last that did",
-            detail=f"compute capability {capability} (PCI id, by table)",
-            fix=f"Install a driver of branch {last}",
-            by=by,
-            check="`gpuenv doctor` names the GPU",
-        )
-    if least is not None and compare_drivers(branch, least) < 0:
-        yield Finding(
-            subject="driver",
-            severity="error",
-            summary=f"driver {version} does not know {name} yet: branch {least} is the first that does",
-            detail=f"compute capability {capability} (PCI id, by table)",
-            fix=f"Install a driver of branch {least} or newer",
-            by=by,
-            check="`gpuenv doctor` names the GPU",
-        )
 
 
 def _smi_alone(detection: Detection) -> Iterator[Finding]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 from gpuenv.doctor.finding import Finding
@@ -11,6 +12,8 @@ from gpuenv.doctor.libraries import without
 
 CUDA_LIBRARIES = ("libnvJitLink.so", "libcudnn", "libcublas", "libcusparse.so", "libcudart.so", "libnccl.so")
 """Libraries that torch's wheels bring; another version of them on the loader's path wins over the wheel's."""
+
+_warning = partial(Finding, subject="environment", severity="warning")
 
 SHADOWS = ("pynvml.py", "pynvml", "torch", "torch.py", "triton")
 """What breaks GPU programs when a folder before the environment's own holds it."""
@@ -47,9 +50,7 @@ def _loader_path(environ: Mapping[str, str], names_in: Callable[[str], list[str]
             else:
                 kept.append(place)
         if shadows:
-            yield Finding(
-                subject="environment",
-                severity="warning",
+            yield _warning(
                 summary=f"{variable} puts a system CUDA before the libraries of torch's wheels",
                 detail="; ".join(shadows) + "; the usual end is `undefined symbol: __nvJitLink…`",
                 fix=without(variable, kept),
@@ -65,9 +66,7 @@ def _variables(environ: Mapping[str, str], names_in: Callable[[str], list[str]])
         if variable == "PYTHONPATH":
             hidden = [f"{folder}/{name}" for folder in value.split(":") for name in names_in(folder) if name in SHADOWS]
             detail += f"; it hides the environment's own by {', '.join(sorted(hidden))}" if hidden else ""
-        yield Finding(
-            subject="environment",
-            severity="warning",
+        yield _warning(
             summary=f"{variable} {summary}",
             detail=detail,
             fix=f"unset {variable}",
@@ -77,9 +76,7 @@ def _variables(environ: Mapping[str, str], names_in: Callable[[str], list[str]])
 def _compile_cache(environ: Mapping[str, str], writable: Callable[[str], bool]) -> Iterator[Finding]:
     folder = environ.get("CUDA_CACHE_PATH")
     if folder and not writable(folder):
-        yield Finding(
-            subject="environment",
-            severity="warning",
+        yield _warning(
             summary="CUDA_CACHE_PATH names a folder that cannot be written: what the driver compiles is compiled again",
             detail=f"CUDA_CACHE_PATH={folder}",
             fix="unset CUDA_CACHE_PATH",

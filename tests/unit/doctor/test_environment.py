@@ -6,13 +6,14 @@ The ids in the tests' names are those of the recorded threads (group and case) w
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from gpuenv import knowledge
 from gpuenv.doctor.environment import diagnose_environment
-from gpuenv.doctor.examination import examine
+from gpuenv.doctor.examination import examine, has_headers
 from gpuenv.doctor.family import built_for, variant_in
 from gpuenv.doctor.finding import Finding
 from gpuenv.installed.environment import read_environment
@@ -21,6 +22,7 @@ from support.environments import Environment
 
 KNOWN = knowledge.load()
 TOOLS = {"CC": "/bin/sh"}
+OTHER_PYTHON = "uv python install 3.12 && gpuenv create --profile auto .venv-gpu"
 BLACKWELL_WHEEL = ("75", "80", "86", "90", "100", "120")
 
 
@@ -68,7 +70,9 @@ def sound(env: Environment) -> Environment:
     return env
 
 
-def judge(env: Environment, on: Machine | None = None, environ: dict[str, str] | None = None) -> tuple[Finding, ...]:
+def diagnosed(
+    env: Environment, on: Machine | None = None, environ: dict[str, str] | None = None
+) -> tuple[Finding, ...]:
     examination = examine(
         read_environment(env.path), machine=on, environ=TOOLS if environ is None else environ, shown=env.path.name
     )
@@ -85,7 +89,7 @@ def the(findings: tuple[Finding, ...], subject: str) -> Finding:
 
 
 def test_a_sound_environment_has_nothing_wrong(env: Environment) -> None:
-    findings = judge(sound(env).marked(), machine("12.0", "8.6"))
+    findings = diagnosed(sound(env).marked(), machine("12.0", "8.6"))
 
     assert wrong(findings) == []
     assert [finding.subject for finding in findings] == ["files", "torch", "GPU 0", "GPU 1", "family"]
@@ -97,7 +101,7 @@ def test_a_sound_environment_has_nothing_wrong(env: Environment) -> None:
 
 def test_a_cpu_build_on_a_gpu_machine(env: Environment) -> None:
     """silent CPU build: pdm-cpu, conda-forge-cpu, mirror-cpu-only-win; pip overwrote GPU torch: liquid-audio-cpu"""
-    finding = the(judge(env.torch("2.3.1+cpu").marked(profile="ada"), machine("8.9")), "torch")
+    finding = the(diagnosed(env.torch("2.3.1+cpu").marked(profile="ada"), machine("8.9")), "torch")
 
     assert finding.severity == "error"
     assert finding.summary == "torch 2.3.1+cpu is a CPU build, and this machine has NVIDIA Card 0"
@@ -106,21 +110,21 @@ def test_a_cpu_build_on_a_gpu_machine(env: Environment) -> None:
 
 
 def test_a_cpu_build_that_was_asked_for(env: Environment) -> None:
-    assert wrong(judge(env.torch("2.3.1+cpu").marked(profile="cpu"), machine("8.9"))) == []
+    assert wrong(diagnosed(env.torch("2.3.1+cpu").marked(profile="cpu"), machine("8.9"))) == []
 
 
 def test_a_cpu_build_where_there_is_no_gpu(env: Environment) -> None:
-    assert wrong(judge(env.torch("2.3.1+cpu").marked(), machine())) == []
+    assert wrong(diagnosed(env.torch("2.3.1+cpu").marked(), machine())) == []
 
 
 def test_a_cuda_build_where_there_is_no_gpu(env: Environment) -> None:
-    finding = the(judge(sound(env).marked(), machine()), "torch")
+    finding = the(diagnosed(sound(env).marked(), machine()), "torch")
 
     assert (finding.severity, finding.fix) == ("warning", "gpuenv create --profile cpu .venv-gpu-2")
 
 
 def test_a_rocm_build(env: Environment) -> None:
-    finding = the(judge(env.torch("2.9.0+rocm6.4", hip="6.4").marked(), machine("8.9")), "torch")
+    finding = the(diagnosed(env.torch("2.9.0+rocm6.4", hip="6.4").marked(), machine("8.9")), "torch")
 
     assert finding.severity == "error"
     assert "AMD" in finding.summary
@@ -135,7 +139,7 @@ def test_a_rocm_build(env: Environment) -> None:
     ],
 )
 def test_torch_without_code_for_the_card(env: Environment, capability: str, archs: tuple[str, ...], cuda: str) -> None:
-    findings = judge(env.torch("2.14.0", cuda=cuda, archs=archs).marked(profile="auto"), machine(capability))
+    findings = diagnosed(env.torch("2.14.0", cuda=cuda, archs=archs).marked(profile="auto"), machine(capability))
     finding = the(findings, "GPU 0")
 
     assert finding.severity == "error"
@@ -144,7 +148,7 @@ def test_torch_without_code_for_the_card(env: Environment, capability: str, arch
 
 
 def test_one_card_of_two_is_served(env: Environment) -> None:
-    findings = judge(sound(env).marked(), machine("12.0", "7.0"))
+    findings = diagnosed(sound(env).marked(), machine("12.0", "7.0"))
 
     assert the(findings, "GPU 1").severity == "error"
     assert findings[0].subject == "GPU 1", "errors come first"
@@ -153,7 +157,7 @@ def test_one_card_of_two_is_served(env: Environment) -> None:
 def test_ptx_alone_is_a_warning(env: Environment) -> None:
     """PTX JIT slow first start: jit-rtx2080-mixed"""
     env.torch("2.10.0", cuda="12.8", archs=("80",), ptx=("90",)).marked()
-    finding = the(judge(env, machine("12.0")), "GPU 0")
+    finding = the(diagnosed(env, machine("12.0")), "GPU 0")
 
     assert finding.severity == "warning"
     assert finding.summary.startswith("NVIDIA Card 0 (12.0) is served by compute_90: ")
@@ -162,14 +166,14 @@ def test_ptx_alone_is_a_warning(env: Environment) -> None:
 def test_ptx_of_a_toolkit_whose_libraries_do_not_know_the_card_does_not_serve_it(env: Environment) -> None:
     """As the decision says it: cuBLAS and cuDNN of that CUDA have no code for the card."""
     env.torch("2.6.0", cuda="12.4", archs=("50", "90"), ptx=("90",)).marked()
-    finding = the(judge(env, machine("12.0")), "GPU 0")
+    finding = the(diagnosed(env, machine("12.0")), "GPU 0")
 
     assert finding.severity == "error"
     assert "the libraries of CUDA 12.4 do not know sm_120" in finding.detail
 
 
 def test_a_torch_that_does_not_tell_its_code(env: Environment) -> None:
-    finding = the(judge(env.torch("2.10.0", cuda="12.8", archs=None).marked(), machine("9.0")), "GPU 0")
+    finding = the(diagnosed(env.torch("2.10.0", cuda="12.8", archs=None).marked(), machine("9.0")), "GPU 0")
 
     assert (finding.severity, finding.fix) == ("warning", "gpuenv verify .venv-gpu")
 
@@ -177,7 +181,7 @@ def test_a_torch_that_does_not_tell_its_code(env: Environment) -> None:
 def test_a_driver_that_is_too_old(env: Environment) -> None:
     """driver too old: sky-nvjitlink-driver and others"""
     env.torch("2.11.0", cuda="13.0", archs=("75", "80", "90")).marked()
-    finding = the(judge(env, machine("8.0", driver="535.161.08", cuda="12.2")), "driver")
+    finding = the(diagnosed(env, machine("8.0", driver="535.161.08", cuda="12.2")), "driver")
 
     assert finding.severity == "error"
     assert finding.summary.startswith("driver 535.161.08 (NVML) is too old for CUDA 13.0, which needs 580")
@@ -187,7 +191,7 @@ def test_companions_of_another_build(env: Environment) -> None:
     """torch / torchvision mismatch: nms-cu126, nms-cuda-backend, sglang-stale-companions, uvsync-mixed-cuda"""
     env.torch("2.10.0+cu128", cuda="12.8", archs=BLACKWELL_WHEEL)
     env.install("torchvision", "0.25.0+cpu").install("torchaudio", "2.10.0+cu126").marked()
-    first, second = [finding for finding in wrong(judge(env, machine("9.0"))) if finding.subject == "family"]
+    first, second = [finding for finding in wrong(diagnosed(env, machine("9.0"))) if finding.subject == "family"]
 
     assert first.summary == "torchaudio 2.10.0+cu126 is a build for cu126, torch 2.10.0+cu128 one for cu128"
     assert second.summary == "torchvision 0.25.0+cpu is a build for cpu, torch 2.10.0+cu128 one for cu128"
@@ -197,7 +201,7 @@ def test_companions_of_another_build(env: Environment) -> None:
 def test_cuda_companions_beside_a_cpu_torch(env: Environment) -> None:
     env.torch("2.10.0+cpu").install("torchvision", "0.25.0+cu128").marked()
 
-    assert "torch 2.10.0+cpu one for cpu" in the(judge(env, machine()), "family").summary
+    assert "torch 2.10.0+cpu one for cpu" in the(diagnosed(env, machine()), "family").summary
 
 
 def test_builds_of_the_package_index_have_no_local_part(env: Environment) -> None:
@@ -205,14 +209,14 @@ def test_builds_of_the_package_index_have_no_local_part(env: Environment) -> Non
         "torchvision", "0.26.0", requires=["torch==2.11.0"]
     ).marked()
 
-    assert wrong(judge(env, machine("9.0"))) == []
+    assert wrong(diagnosed(env, machine("9.0"))) == []
 
 
 def test_companions_of_another_release(env: Environment) -> None:
     """torch / torchvision mismatch: nms-recurring; pip overwrote GPU torch: comfy-docker-xformers"""
     env.torch("2.7.1+cu128", cuda="12.8", archs=BLACKWELL_WHEEL)
     env.install("torchvision", "0.25.0+cu128", requires=["torch==2.10.0"]).marked()
-    finding = the(judge(env, machine("9.0")), "family")
+    finding = the(diagnosed(env, machine("9.0")), "family")
 
     assert finding.summary == "torchvision 0.25.0+cu128 asks for torch==2.10.0, and 2.7.1+cu128 is installed"
 
@@ -222,19 +226,19 @@ def test_companions_of_another_day(env: Environment) -> None:
     env.torch("2.11.0.dev20260102+cu128", cuda="12.8", archs=BLACKWELL_WHEEL)
     env.install("torchvision", "0.26.0.dev20260103+cu128", requires=["torch==2.11.0.dev20260103"]).marked()
 
-    assert "and 2.11.0.dev20260102+cu128 is installed" in the(judge(env, machine("9.0")), "family").summary
+    assert "and 2.11.0.dev20260102+cu128 is installed" in the(diagnosed(env, machine("9.0")), "family").summary
 
 
 def test_triton_is_missing(env: Environment) -> None:
     env.torch("2.10.0", cuda="12.8", archs=("90",), requires=['triton==3.6.0; platform_system == "Linux"']).marked()
-    finding = the(judge(env, machine("9.0")), "family")
+    finding = the(diagnosed(env, machine("9.0")), "family")
 
     assert (finding.severity, finding.summary) == ("warning", "torch 2.10.0 asks for triton==3.6.0, which is missing")
 
 
 def test_triton_of_another_release(env: Environment) -> None:
     env.torch("2.10.0", cuda="12.8", archs=("90",), requires=["triton==3.6.0"]).install("triton", "3.5.1").marked()
-    finding = the(judge(env, machine("9.0")), "family")
+    finding = the(diagnosed(env, machine("9.0")), "family")
 
     assert (finding.severity, finding.detail) == ("error", "torch.compile needs it")
 
@@ -244,12 +248,12 @@ def test_two_packages_hold_triton(env: Environment) -> None:
         "pytorch-triton", "3.5.0"
     ).marked()
 
-    assert "overwrite each other" in the(judge(env, machine("9.0")), "family").summary
+    assert "overwrite each other" in the(diagnosed(env, machine("9.0")), "family").summary
 
 
 def test_cuda_libraries_are_missing_or_wrong(env: Environment) -> None:
     env.torch("2.10.0", cuda="12.8", archs=("90",), requires=["nvidia-cudnn-cu12==9.10.2.21", "nvidia-nccl-cu12==2.27"])
-    finding = the(judge(env.install("nvidia-cudnn-cu12", "8.9.2.26").marked(), machine("9.0")), "family")
+    finding = the(diagnosed(env.install("nvidia-cudnn-cu12", "8.9.2.26").marked(), machine("9.0")), "family")
 
     assert finding.severity == "error"
     assert "nvidia-cudnn-cu12==9.10.2.21, and 8.9.2.26 is installed" in finding.summary
@@ -258,7 +262,7 @@ def test_cuda_libraries_are_missing_or_wrong(env: Environment) -> None:
 
 def test_cuda_libraries_of_another_major_version(env: Environment) -> None:
     sound(env).install("nvidia-cudnn-cu13", "9.15.0").install("nvidia-ml-py", "13.590.44").marked()
-    finding = the(judge(env, machine("9.0")), "family")
+    finding = the(diagnosed(env, machine("9.0")), "family")
 
     assert finding.severity == "warning"
     assert finding.summary.endswith("left over from another: nvidia-cudnn-cu13 9.15.0")
@@ -267,7 +271,7 @@ def test_cuda_libraries_of_another_major_version(env: Environment) -> None:
 def test_cuda_libraries_that_somebody_asks_for_are_not_left_over(env: Environment) -> None:
     sound(env).install("nvidia-tool-cu13", "1.0").install("tool", "1.0", requires=["nvidia-tool-cu13>=1"]).marked()
 
-    assert wrong(judge(env, machine("9.0"))) == []
+    assert wrong(diagnosed(env, machine("9.0"))) == []
 
 
 @pytest.mark.parametrize(
@@ -279,7 +283,7 @@ def test_cuda_libraries_that_somebody_asks_for_are_not_left_over(env: Environmen
     ],
 )
 def test_extensions_compiled_for_another_torch(env: Environment, name: str, version: str, built: str) -> None:
-    finding = the(judge(sound(env).install(name, version).marked(), machine("9.0")), "family")
+    finding = the(diagnosed(sound(env).install(name, version).marked(), machine("9.0")), "family")
 
     assert finding.summary == f"{name} {version} was compiled for torch {built}, and torch 2.10.0+cu128 is installed"
 
@@ -289,14 +293,14 @@ def test_extensions_compiled_for_this_torch(env: Environment) -> None:
         "flash-attn", "2.8.3+cu12torch2.7cxx11abitrue"
     ).marked()
 
-    assert wrong(judge(env, machine("9.0"))) == []
+    assert wrong(diagnosed(env, machine("9.0"))) == []
 
 
 def test_files_that_are_missing_or_changed(env: Environment) -> None:
     sound(env).marked()
     (env.site / "torch/__init__.py").unlink()
     (env.site / "numpy/__init__.py").write_text("changed")
-    finding = the(judge(env, machine("9.0")), "files")
+    finding = the(diagnosed(env, machine("9.0")), "files")
 
     assert finding.severity == "error"
     assert finding.summary == "2 code files are missing or not what RECORD says, of numpy, torch"
@@ -306,18 +310,18 @@ def test_code_that_runs_at_every_start(env: Environment) -> None:
     sound(env).marked()
     (env.site / "sitecustomize.py").write_text("import torch\n")
 
-    assert "sitecustomize.py runs at every start" in the(judge(env, machine("9.0")), "files").summary
+    assert "sitecustomize.py runs at every start" in the(diagnosed(env, machine("9.0")), "files").summary
 
 
 def test_an_interpreter_that_is_gone(env: Environment) -> None:
     sound(env).marked()
     (env.path / "bin/python").unlink()
 
-    assert the(judge(env, machine("9.0")), "files").summary == "the environment is broken: its interpreter is gone"
+    assert the(diagnosed(env, machine("9.0")), "files").summary == "the environment is broken: its interpreter is gone"
 
 
 def test_an_environment_that_gpuenv_did_not_build_is_as_good(env: Environment) -> None:
-    findings = judge(sound(env), machine("9.0"))
+    findings = diagnosed(sound(env), machine("9.0"))
 
     assert wrong(findings) == []
     (origin,) = [finding for finding in findings if finding.subject == "origin"]
@@ -330,7 +334,7 @@ def test_torch_was_replaced_after_the_build(env: Environment) -> None:
     shutil.rmtree(env.site / "torch-2.10.0+cu128.dist-info")
     env.torch("2.7.1+cu126", cuda="12.6", archs=("90",))
     (env.site / "torch-2.7.1+cu126.dist-info/INSTALLER").write_text("pip")
-    finding = the(judge(env, machine("9.0")), "drift")
+    finding = the(diagnosed(env, machine("9.0")), "drift")
 
     assert finding.severity == "error"
     assert "torch 2.10.0+cu128 became 2.7.1+cu126" in finding.summary
@@ -340,7 +344,7 @@ def test_torch_was_replaced_after_the_build(env: Environment) -> None:
 def test_other_packages_may_change(env: Environment) -> None:
     sound(env).marked()
     env.install("requests", "2.32.0")
-    finding = the(judge(env, machine("9.0")), "drift")
+    finding = the(diagnosed(env, machine("9.0")), "drift")
 
     assert finding.severity == "warning"
     assert finding.summary == "1 package is not as in what it was built with: requests 2.32.0 was added"
@@ -351,7 +355,7 @@ def test_what_any_package_asks_for_is_compared(env: Environment) -> None:
     env.torch("2.9.1", cuda="12.8", archs=("90",))
     env.install("vllm", "0.9.2", requires=["torch==2.7.0", "numpy<2", "ray[more]"]).install("numpy", "2.1.0")
     env.install("ray", "2.0", requires=['absent; extra == "more"', 'never; extra == "other"'])
-    found = wrong(judge(env, machine("9.0")))
+    found = wrong(diagnosed(env, machine("9.0")))
 
     assert [(each.subject, each.severity, each.summary) for each in found] == [
         ("family", "error", "vllm 0.9.2 asks for torch==2.7.0, and 2.9.1 is installed"),
@@ -370,7 +374,7 @@ def test_wheels_of_another_python_or_platform(env: Environment) -> None:
     metadata.write_text(metadata.read_text() + "Requires-Python: <3.9\n")
     for name, tag in (("other", "cp311-cp311-win_amd64"), ("fits", "cp39-abi3-manylinux_2_28_x86_64")):
         (env.site / f"{name}-1.0.dist-info/WHEEL").write_text(f"Wheel-Version: 1.0\nTag: {tag}\n")
-    (finding,) = [each for each in wrong(judge(env, machine("9.0"))) if each.subject == "packages"]
+    (finding,) = [each for each in wrong(diagnosed(env, machine("9.0"))) if each.subject == "packages"]
 
     assert finding.summary == (
         "old 1.0 requires Python <3.9, and this is Python 3.12.4; "
@@ -390,7 +394,7 @@ def test_a_lock_that_moved_on(env: Environment, tmp_path: Path) -> None:
 
 
 def test_no_torch(env: Environment) -> None:
-    finding = the(judge(env.install("numpy", "2.0.0").marked(), machine("9.0")), "torch")
+    finding = the(diagnosed(env.install("numpy", "2.0.0").marked(), machine("9.0")), "torch")
 
     assert finding.severity == "error"
 
@@ -399,24 +403,78 @@ def test_torch_compile_needs_a_compiler_and_headers(env: Environment) -> None:
     """torch.compile / triton / ptxas: deepspeed-python-h"""
     sound(env).marked()
     (env.base / "include/python3.12/Python.h").unlink()
-    first, second = wrong(judge(env, machine("9.0"), environ={"PATH": ""}))
+    first, second = wrong(diagnosed(env, machine("9.0"), environ={"PATH": ""}))
 
     assert "there is no C compiler" in first.summary
-    assert (second.summary.partition(",")[0], second.fix) == ("Python.h is missing", "uv python install 3.12")
+    assert second.summary.partition(",")[0] == "Python.h is missing"
+    # Nothing says whose this interpreter is: one that carries its headers is fetched, and the environment built on it.
+    assert second.fix == "uv python install 3.12 && gpuenv create --profile auto .venv-gpu"
+
+
+@pytest.mark.parametrize(
+    ("system", "compiler", "headers"),
+    [
+        (("debian",), "sudo apt install gcc", "sudo apt install python3.12-dev"),
+        (("linuxmint", "ubuntu", "debian"), "sudo apt install gcc", "sudo apt install python3.12-dev"),
+        (("rocky", "rhel", "centos", "fedora"), "sudo dnf install gcc", "sudo dnf install python3.12-devel"),
+        (("opensuse-tumbleweed", "opensuse", "suse"), "sudo zypper install gcc", "sudo zypper install python312-devel"),
+        (("arch",), "sudo pacman -S gcc", "sudo pacman -S python"),
+        (("slackware",), "Install a C compiler: gcc or clang", OTHER_PYTHON),
+        ((), "Install a C compiler: gcc or clang", OTHER_PYTHON),
+    ],
+)
+def test_a_compiler_and_headers_come_from_the_distributions_own_packages(
+    env: Environment, system: tuple[str, ...], compiler: str, headers: str
+) -> None:
+    first, second = torch_compile(env, base="/usr/bin", system=system)
+
+    assert (first.fix, first.by) == (compiler, "" if compiler.startswith("sudo") else "yourself")
+    assert second.fix == headers
+
+
+@pytest.mark.parametrize(
+    ("base", "headers"),
+    [
+        ("/home/a/.local/share/uv/python/cpython-3.12.8-linux-x86_64-gnu/bin", "uv python install --reinstall 3.12.8"),
+        ("/home/a/.local/share/uv/python/cpython-3.12-linux-x86_64-gnu/bin", "uv python install --reinstall 3.12"),
+        ("/home/a/.pyenv/versions/3.12.8/bin", OTHER_PYTHON),
+        ("/usr/local/bin", OTHER_PYTHON),
+    ],
+)
+def test_headers_of_an_interpreter_that_no_distribution_installed(env: Environment, base: str, headers: str) -> None:
+    assert torch_compile(env, base=base, system=("ubuntu", "debian"))[1].fix == headers
+
+
+def test_an_interpreter_named_by_a_link_has_the_headers_of_its_place(env: Environment, tmp_path: Path) -> None:
+    """/bin is a link to /usr/bin, and pyvenv.cfg may name either."""
+    (tmp_path / "bin").symlink_to(env.base / "bin")
+    facts = replace(read_environment(sound(env).marked().path), base=str(tmp_path / "bin"))
+
+    assert has_headers(facts)
+
+
+def torch_compile(env: Environment, *, base: str, system: tuple[str, ...]) -> list[Finding]:
+    """What is said of torch.compile where both compiler and headers are missing."""
+    found = examine(
+        read_environment(sound(env).marked().path), environ={"PATH": ""}, machine=machine("9.0"), shown=".venv-gpu"
+    )
+    found = replace(found, facts=replace(found.facts, base=base), headers=False, distribution=system)
+    findings = diagnose_environment(found, knowledge=KNOWN)
+    return [each for each in findings if each.subject == "torch.compile"]
 
 
 def test_a_toolkit_of_another_major_version(env: Environment, tmp_path: Path) -> None:
     """companion needs matching local toolkit: deepspeed-nvcc-mismatch"""
     (tmp_path / "version.json").write_text('{"cuda": {"name": "CUDA SDK", "version": "11.7.1"}}')
-    findings = judge(sound(env).marked(), machine("9.0"), environ={**TOOLS, "CUDA_HOME": str(tmp_path)})
+    findings = diagnosed(sound(env).marked(), machine("9.0"), environ={**TOOLS, "CUDA_HOME": str(tmp_path)})
 
     assert the(findings, "toolkit").fix == "unset CUDA_HOME"
 
 
-def test_every_wrong_finding_has_a_mend(env: Environment) -> None:
+def test_every_wrong_finding_has_a_fix(env: Environment) -> None:
     env.torch("2.10.0+cu128", cuda="12.8", archs=("90",), requires=["triton==3.6.0", "nvidia-nccl-cu12==2.27"])
     env.install("torchvision", "0.25.0+cpu").install("nvidia-nccl-cu13", "2.28").install("flash-attn", "2+cu12torch2.7")
-    findings = wrong(judge(env, machine("12.0", driver="520.10", cuda="11.8"), environ={"PATH": ""}))
+    findings = wrong(diagnosed(env, machine("12.0", driver="520.10", cuda="11.8"), environ={"PATH": ""}))
 
     assert len(findings) >= 7
     assert all(finding.fix for finding in findings)
@@ -427,7 +485,7 @@ def test_requirements_of_another_python_or_system_do_not_apply(env: Environment)
     asks = ['x; python_version < "3.9"', 'x; sys_platform == "win32"', "y>=1", "!!", 'z; extra == "more"']
     sound(env).install("y", "2.0").install("asker", "1.0", requires=asks).marked()
 
-    assert wrong(judge(env, machine("9.0"))) == []
+    assert wrong(diagnosed(env, machine("9.0"))) == []
 
 
 def test_local_parts() -> None:

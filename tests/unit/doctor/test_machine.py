@@ -64,7 +64,7 @@ def tree(tmp_path: Path) -> Tree:
     return Tree(tmp_path).bus().pci(device="0x2335", driver="nvidia").module("580.159.04", opened=True).nodes()
 
 
-def judge(detection: Detection, checkup: Checkup | None = None, **environ: str) -> tuple[Finding, ...]:
+def diagnosed(detection: Detection, checkup: Checkup | None = None, **environ: str) -> tuple[Finding, ...]:
     return diagnose_machine(detection, knowledge=KNOWN, environ=environ, checkup=checkup)
 
 
@@ -73,7 +73,7 @@ def wrong(findings: tuple[Finding, ...]) -> list[Finding]:
 
 
 def test_a_sound_machine(tree: Tree) -> None:
-    findings = judge(seen(tree, ANSWER))
+    findings = diagnosed(seen(tree, ANSWER))
 
     assert wrong(findings) == []
     assert [finding.summary for finding in findings] == [
@@ -84,7 +84,7 @@ def test_a_sound_machine(tree: Tree) -> None:
 
 
 def test_no_gpu_is_in_order(tmp_path: Path) -> None:
-    findings = judge(seen(Tree(tmp_path).bus(), NOT_FOUND))
+    findings = diagnosed(seen(Tree(tmp_path).bus(), NOT_FOUND))
 
     assert wrong(findings) == []
     assert findings[1].summary.startswith("there is no NVIDIA GPU in this machine")
@@ -92,7 +92,7 @@ def test_no_gpu_is_in_order(tmp_path: Path) -> None:
 
 def test_a_broken_driver_comes_first_with_its_command(tree: Tree) -> None:
     mismatch = NvmlAnswer(ending="refused", failure=NvmlFailure(function="nvmlInit", code=18, text="mismatch"))
-    (finding,) = wrong(judge(seen(tree, mismatch)))
+    (finding,) = wrong(diagnosed(seen(tree, mismatch)))
 
     assert (finding.severity, finding.fix) == ("error", "sudo reboot")
     assert finding.detail.startswith("nvmlInit returned 18: mismatch; ")
@@ -100,7 +100,7 @@ def test_a_broken_driver_comes_first_with_its_command(tree: Tree) -> None:
 
 def test_one_lost_card_is_an_error_beside_sound_ones(tree: Tree) -> None:
     lost = NvmlGpu(index=1, failures=(("handle", NvmlFailure(function="nvmlX", code=15, text="GPU is lost")),))
-    (finding,) = wrong(judge(seen(tree, replace(ANSWER, gpus=(H200, lost)))))
+    (finding,) = wrong(diagnosed(seen(tree, replace(ANSWER, gpus=(H200, lost)))))
 
     assert (finding.severity, finding.summary, finding.fix) == (
         "error",
@@ -121,7 +121,7 @@ def test_a_driver_that_does_not_serve_the_card(
     tmp_path: Path, device: str, driver: str, opened: bool, says: str
 ) -> None:
     tree = Tree(tmp_path).bus().pci(device=device, driver="nvidia").module(driver, opened=opened).nodes()
-    findings = wrong(judge(seen(tree, NvmlAnswer(ending="answered", driver=driver))))
+    findings = wrong(diagnosed(seen(tree, NvmlAnswer(ending="answered", driver=driver))))
 
     assert findings[0].summary == f"driver {driver} (NVML) runs, and finds no GPU that it can use"
     assert [says in finding.summary for finding in findings] == [False, True]
@@ -130,21 +130,21 @@ def test_a_driver_that_does_not_serve_the_card(
 
 def test_a_fabric_that_has_not_come_up(tree: Tree) -> None:
     """fabric manager: err802-aws"""
-    (finding,) = wrong(judge(seen(tree, replace(ANSWER, gpus=(replace(H200, fabric=1),)))))
+    (finding,) = wrong(diagnosed(seen(tree, replace(ANSWER, gpus=(replace(H200, fabric=1),)))))
 
     assert (finding.severity, finding.fix) == ("error", "sudo systemctl enable --now nvidia-fabricmanager")
 
 
 def test_libcuda_of_a_compatibility_package(tree: Tree) -> None:
     """container: err804-old-driver-container, err804-gpustack"""
-    (finding,) = wrong(judge(seen(tree, replace(ANSWER, libcuda="/usr/local/cuda/compat/libcuda.so.590.10.01"))))
+    (finding,) = wrong(diagnosed(seen(tree, replace(ANSWER, libcuda="/usr/local/cuda/compat/libcuda.so.590.10.01"))))
 
     assert finding.summary == "libcuda is of 590.10.01, the driver of 580.159.04: a compatibility package is in use"
 
 
 def test_one_of_two_cards_in_mig_mode_without_devices(tree: Tree) -> None:
     empty = replace(H200, index=1, uuid="GPU-2", mig=True, slices=0)
-    (finding,) = wrong(judge(seen(tree, replace(ANSWER, gpus=(H200, empty)))))
+    (finding,) = wrong(diagnosed(seen(tree, replace(ANSWER, gpus=(H200, empty)))))
 
     assert finding.fix == "sudo nvidia-smi mig -i 1 -cgi 0 -C"
 
@@ -164,7 +164,7 @@ def test_one_of_two_cards_in_mig_mode_without_devices(tree: Tree) -> None:
 def test_masks(tree: Tree, mask: str, severity: str | None) -> None:
     """CUDA_VISIBLE_DEVICES / scheduler"""
     two = replace(ANSWER, gpus=(H200, replace(H200, index=1, uuid="GPU-22220000-0000-4000-8000-000000000000")))
-    found = wrong(judge(seen(tree, two), CUDA_VISIBLE_DEVICES=mask))
+    found = wrong(diagnosed(seen(tree, two), CUDA_VISIBLE_DEVICES=mask))
 
     assert [finding.severity for finding in found] == ([severity] if severity else [])
 
@@ -172,7 +172,7 @@ def test_masks(tree: Tree, mask: str, severity: str | None) -> None:
 def test_musl_has_no_wheels(tree: Tree) -> None:
     (tree.root / "lib/x86_64-linux-gnu/libc.so.6").unlink()
     tree.write("lib/ld-musl-x86_64.so.1", b"\0" + b"1.2.5\0")
-    (finding,) = wrong(judge(seen(tree, ANSWER)))
+    (finding,) = wrong(diagnosed(seen(tree, ANSWER)))
 
     assert finding.summary == "PyTorch has no wheels for musl 1.2"
 
@@ -183,7 +183,7 @@ def test_windows_with_a_card_and_no_driver() -> None:
     assert detection.problem is not None
     assert detection.problem.kind == "library-missing"
     assert "Windows lists a display adapter VEN_10DE&DEV_2B85" in detection.problem.causes[0]
-    assert wrong(judge(detection))[0].severity == "error"
+    assert wrong(diagnosed(detection))[0].severity == "error"
 
 
 def test_windows_without_a_card() -> None:
@@ -201,7 +201,7 @@ PATH = Origin(way="LD_LIBRARY_PATH", where="/opt/compat", left=("/opt/tool/lib",
 
 
 def test_a_fabric_in_a_container_is_the_hosts(tree: Tree) -> None:
-    (finding,) = wrong(judge(seen(tree.docker(), replace(ANSWER, gpus=(replace(H200, fabric=1),)))))
+    (finding,) = wrong(diagnosed(seen(tree.docker(), replace(ANSWER, gpus=(replace(H200, fabric=1),)))))
 
     assert finding.by == "the host's owner"
     assert finding.check
@@ -209,14 +209,14 @@ def test_a_fabric_in_a_container_is_the_hosts(tree: Tree) -> None:
 
 def test_mig_without_a_slice_is_said_once(tree: Tree) -> None:
     empty = replace(H200, mig=True, slices=0)
-    (finding,) = wrong(judge(seen(tree, replace(ANSWER, gpus=(empty,)))))
+    (finding,) = wrong(diagnosed(seen(tree, replace(ANSWER, gpus=(empty,)))))
 
     assert finding.fix == "sudo nvidia-smi mig -cgi 0 -C"
 
 
 def test_a_card_that_answers_999_beside_a_sound_one(tree: Tree) -> None:
     sick = NvmlGpu(index=1, failures=(("handle", NvmlFailure(function="nvmlX", code=999, text="Unknown")),))
-    (finding,) = wrong(judge(seen(tree, replace(ANSWER, gpus=(H200, sick)))))
+    (finding,) = wrong(diagnosed(seen(tree, replace(ANSWER, gpus=(H200, sick)))))
 
     assert (finding.severity, finding.by) == ("error", "yourself")
     assert "nvidia_uvm" in finding.fix
@@ -236,7 +236,7 @@ def test_libcuda_of_another_version(tree: Tree, name: str, version: str, severit
     answer = replace(
         ANSWER, driver="595.58.03", libcuda=f"/opt/compat/libcuda.so.{version}", gpus=(replace(H200, name=name),)
     )
-    (finding,) = wrong(judge(seen(tree, answer), Checkup(origin=PATH)))
+    (finding,) = wrong(diagnosed(seen(tree, answer), Checkup(origin=PATH)))
 
     assert finding.severity == severity
     assert says in finding.summary
@@ -264,7 +264,7 @@ def test_libcuda_of_another_version(tree: Tree, name: str, version: str, severit
 )
 def test_what_brings_a_library_in_takes_it_out(tree: Tree, origin: Origin, fix: str, by: str) -> None:
     answer = replace(ANSWER, libcuda="/opt/compat/libcuda.so.590.10.01")
-    (finding,) = wrong(judge(seen(tree, answer), Checkup(origin=origin)))
+    (finding,) = wrong(diagnosed(seen(tree, answer), Checkup(origin=origin)))
 
     assert fix in finding.fix
     assert finding.by == by
@@ -273,7 +273,7 @@ def test_what_brings_a_library_in_takes_it_out(tree: Tree, origin: Origin, fix: 
 def test_a_stub_first_on_the_path(tree: Tree) -> None:
     asked = CudaAnswer(ending="answered", init=34, library="/usr/local/cuda/lib64/stubs/libcuda.so")
     origin = Origin(way="LD_LIBRARY_PATH", where="/usr/local/cuda/lib64/stubs")
-    (finding,) = wrong(judge(seen(tree, ANSWER), Checkup(cuda=asked, origin=origin)))
+    (finding,) = wrong(diagnosed(seen(tree, ANSWER), Checkup(cuda=asked, origin=origin)))
 
     assert finding.severity == "error"
     assert "is a stub for linking" in finding.summary
@@ -282,12 +282,12 @@ def test_a_stub_first_on_the_path(tree: Tree) -> None:
 
 @pytest.mark.parametrize("name", ["wsl/lib/libcuda.so.1.1", "aarch64-linux-gnu/nvidia/libcuda.so.1.1"])
 def test_a_library_whose_name_tells_no_driver(tree: Tree, name: str) -> None:
-    assert wrong(judge(seen(tree, replace(ANSWER, libcuda=f"/usr/lib/{name}")))) == []
+    assert wrong(diagnosed(seen(tree, replace(ANSWER, libcuda=f"/usr/lib/{name}")))) == []
 
 
 def test_a_container_interface_of_the_driver_before(tree: Tree) -> None:
     specs = (CdiSpec(file="/etc/cdi/nvidia.yaml", driver="575.51.03"), CdiSpec(file="/run/cdi/n", driver="580.159.04"))
-    (finding,) = wrong(judge(seen(tree, ANSWER), Checkup(cdi=specs)))
+    (finding,) = wrong(diagnosed(seen(tree, ANSWER), Checkup(cdi=specs)))
 
     assert finding.fix == "sudo nvidia-ctk cdi generate --output=/etc/cdi/nvidia.yaml"
 
@@ -304,7 +304,7 @@ def test_a_container_interface_of_the_driver_before(tree: Tree) -> None:
     ],
 )
 def test_cuda_that_does_not_start_where_nvml_answers(tree: Tree, init: int, says: str) -> None:
-    (finding,) = wrong(judge(seen(tree, ANSWER), Checkup(cuda=CudaAnswer(ending="answered", init=init))))
+    (finding,) = wrong(diagnosed(seen(tree, ANSWER), Checkup(cuda=CudaAnswer(ending="answered", init=init))))
 
     assert finding.severity == "error"
     assert says in finding.summary
@@ -313,7 +313,7 @@ def test_cuda_that_does_not_start_where_nvml_answers(tree: Tree, init: int, says
 
 def test_sleep_and_the_module_that_did_not_wake(tree: Tree) -> None:
     """CUDA error 999 after sleep: reload nvidia_uvm by hand, and see that it worked."""
-    (finding,) = wrong(judge(seen(tree, ANSWER), Checkup(cuda=CudaAnswer(ending="answered", init=999))))
+    (finding,) = wrong(diagnosed(seen(tree, ANSWER), Checkup(cuda=CudaAnswer(ending="answered", init=999))))
 
     assert finding.fix == "sudo rmmod nvidia_uvm && sudo modprobe nvidia_uvm"
     assert (finding.by, finding.check) == ("yourself", "`gpuenv doctor` no longer names it")
@@ -324,7 +324,7 @@ def test_a_missing_device_node(tmp_path: Path, contained: bool, fix: str) -> Non
     tree = Tree(tmp_path).bus().pci(device="0x2335", driver="nvidia").module("580.159.04").nodes("nvidiactl", "nvidia0")
     tree = tree.docker() if contained else tree
     asked = CudaAnswer(ending="answered", init=999)
-    (finding,) = wrong(judge(seen(tree, ANSWER), Checkup(cuda=asked)))
+    (finding,) = wrong(diagnosed(seen(tree, ANSWER), Checkup(cuda=asked)))
 
     assert (finding.severity, finding.by) == ("error", "the host's owner" if contained else "yourself")
     assert fix in finding.fix
@@ -334,7 +334,7 @@ def test_a_node_that_the_library_makes_when_it_is_needed(tmp_path: Path) -> None
     """On a bare machine nvidia-modprobe makes the node at the first start of CUDA: if that worked, nothing is wrong."""
     tree = Tree(tmp_path).bus().pci(device="0x2335", driver="nvidia").module("580.159.04").nodes("nvidiactl", "nvidia0")
 
-    assert wrong(judge(seen(tree, ANSWER), Checkup(cuda=CudaAnswer(ending="answered", init=0)))) == []
+    assert wrong(diagnosed(seen(tree, ANSWER), Checkup(cuda=CudaAnswer(ending="answered", init=0)))) == []
 
 
 @pytest.mark.parametrize(
@@ -347,22 +347,22 @@ def test_a_node_that_the_library_makes_when_it_is_needed(tmp_path: Path) -> None
     ],
 )
 def test_compute_modes(tree: Tree, mode: int, mps: str, severity: str | None, says: str) -> None:
-    found = wrong(judge(seen(tree, replace(ANSWER, gpus=(replace(H200, mode=mode),))), Checkup(mps=mps)))
+    found = wrong(diagnosed(seen(tree, replace(ANSWER, gpus=(replace(H200, mode=mode),))), Checkup(mps=mps)))
 
     assert [finding.severity for finding in found] == ([severity] if severity else [])
     assert all(says in finding.summary for finding in found)
 
 
 def test_a_virtual_gpu_without_its_licence(tree: Tree) -> None:
-    (finding,) = wrong(judge(seen(tree, replace(ANSWER, gpus=(replace(H200, licensed=False),)))))
+    (finding,) = wrong(diagnosed(seen(tree, replace(ANSWER, gpus=(replace(H200, licensed=False),)))))
 
     assert "without a licence" in finding.summary
-    assert wrong(judge(seen(tree, replace(ANSWER, gpus=(replace(H200, licensed=True),))))) == []
+    assert wrong(diagnosed(seen(tree, replace(ANSWER, gpus=(replace(H200, licensed=True),))))) == []
 
 
 def test_a_card_held_by_another_process(tree: Tree) -> None:
     asked = CudaAnswer(ending="answered", init=0, starts=((H200.uuid or "", 46),))
-    (finding,) = wrong(judge(seen(tree, ANSWER), Checkup(cuda=asked)))
+    (finding,) = wrong(diagnosed(seen(tree, ANSWER), Checkup(cuda=asked)))
 
     assert "another process holds the GPU for itself" in finding.summary
 
@@ -372,7 +372,7 @@ TWO = replace(ANSWER, gpus=(H200, replace(H200, index=1, uuid="GPU-22220000-0000
 
 def test_what_slurm_gave_is_in_order(tree: Tree) -> None:
     environ = {**SLURM, "CUDA_VISIBLE_DEVICES": "1"}
-    findings = judge(seen(tree, TWO, environ=environ), **environ)
+    findings = diagnosed(seen(tree, TWO, environ=environ), **environ)
 
     assert wrong(findings) == []
     assert "Slurm job 4711 was given 1 of the 2 GPUs seen here" in [finding.summary for finding in findings]
@@ -391,7 +391,7 @@ def test_what_slurm_gave_is_in_order(tree: Tree) -> None:
 def test_what_a_scheduler_did_not_give_is_never_taken(
     tree: Tree, environ: dict[str, str], says: str, option: str
 ) -> None:
-    (finding,) = wrong(judge(seen(tree, TWO, environ=environ), **environ))
+    (finding,) = wrong(diagnosed(seen(tree, TWO, environ=environ), **environ))
 
     assert finding.summary == says
     assert option in finding.fix
@@ -400,7 +400,7 @@ def test_what_a_scheduler_did_not_give_is_never_taken(
 
 def test_a_list_that_counts_otherwise_than_the_control_group(tree: Tree) -> None:
     environ = {**SLURM, "CUDA_VISIBLE_DEVICES": "2"}
-    (finding,) = wrong(judge(seen(tree, ANSWER, environ=environ), **environ))
+    (finding,) = wrong(diagnosed(seen(tree, ANSWER, environ=environ), **environ))
 
     assert finding.by == "the site's administrator"
     assert "set CUDA_VISIBLE_DEVICES=2" in finding.summary

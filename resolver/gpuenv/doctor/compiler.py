@@ -1,0 +1,74 @@
+"""What torch.compile needs at its first use: it builds a small C module, with a compiler and Python's headers; pure."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterator
+from functools import cache, partial
+from pathlib import Path
+
+from gpuenv.doctor.examination import Examination
+from gpuenv.doctor.finding import Finding
+from gpuenv.installed.torch import TorchFacts
+
+_MANAGED = re.compile(r"cpython-(\d+\.\d+(?:\.\d+)?)\b.*")
+"""The folder of an interpreter that uv installed: ``cpython-3.12.8-linux-x86_64-gnu``."""
+
+
+def diagnose_compiler(examination: Examination, torch: TorchFacts, *, fix: str) -> Iterator[Finding]:
+    """Find what is missing, and a toolkit that is not torch's. ``fix`` builds the environment again."""
+    machine = examination.machine
+    if not torch.cuda or machine is None or not machine.gpus or machine.os != "linux":
+        return
+    missing = partial(Finding, subject="torch.compile", severity="warning")
+    if examination.compiler is None:
+        brings = _brings(examination, "compiler")
+        yield missing(
+            summary="there is no C compiler, so torch.compile will fail at its first use",
+            detail="neither CC nor cc, gcc, clang on PATH",
+            fix=brings or "Install a C compiler: gcc or clang",
+            by="" if brings else "yourself",
+        )
+    if not examination.headers:
+        yield missing(
+            summary="Python.h is missing, so torch.compile will fail at its first use",
+            detail=f"the base interpreter is in {examination.facts.base}",
+            fix=_bring_headers(examination, fix),
+        )
+    toolkit = examination.toolkit
+    if toolkit is not None and toolkit.partition(".")[0] != torch.cuda.partition(".")[0]:
+        yield Finding(
+            subject="toolkit",
+            severity="warning",
+            summary=f"the toolkit at CUDA_HOME is {toolkit}, torch was built with {torch.cuda}: "
+            "extensions that compile themselves will refuse",
+            detail="version.json of the toolkit",
+            fix="unset CUDA_HOME",
+        )
+
+
+def _bring_headers(examination: Examination, fix: str) -> str:
+    """The command that puts Python.h beside the base interpreter, else one that builds upon another interpreter.
+
+    An interpreter of the distribution has its headers in a package of the same minor version; those that uv installs
+    carry theirs. Any other without them was built or copied by hand.
+    """
+    home = Path(examination.facts.base).resolve()
+    if managed := _MANAGED.fullmatch(home.parent.name):
+        return f"uv python install --reinstall {managed[1]}"
+    of_system = _brings(examination, "headers") if home == Path("/usr/bin") else ""
+    return of_system or f"uv python install {examination.minor} && {fix}"
+
+
+def _brings(examination: Examination, what: str) -> str:
+    """The distribution's own command for ``what``, empty where the table has none."""
+    rows = (_table()[name] for name in examination.distribution if name in _table())
+    command = next(rows, {}).get(what, "")
+    return command.format(minor=examination.minor, digits=examination.minor.replace(".", ""))
+
+
+@cache
+def _table() -> dict[str, dict[str, str]]:
+    table = tomllib.loads(Path(__file__).with_name("packages.toml").read_text(encoding="utf-8"))
+    return {name: row for name, row in table.items() if isinstance(row, dict)}
