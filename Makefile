@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 ARGS   ?=
 JOBS   ?= 2
 
-.PHONY: help replay create detect test lint format types bench tables-check lock lock-check docs clean
+.PHONY: help replay create detect test lint format types bench faults faults-parallel tables-check lock lock-check docs clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,6 +28,12 @@ detect: $(VENV)/.ready ## show this machine: driver, CUDA, GPUs, each fact with 
 
 test: $(VENV)/.ready-dev ## run every test that needs no GPU
 	@$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup $(ARGS)
+
+faults: $(VENV)/.ready-dev ## let every fault happen at every stage and write docs/reliability.md (10 to 20 minutes)
+	@$(BIN)/python tools/faults.py $(ARGS)
+
+faults-parallel: $(VENV)/.ready-dev ## a hundred creates at once on one cache and one store
+	@GPUENV_TEST_MANY=100 $(BIN)/python -m pytest -n 0 -s tests/faults/test_many.py
 
 lint: $(VENV)/.ready-dev ## style, types, and the direction of imports
 	@$(BIN)/ruff check .

@@ -31,7 +31,7 @@ from gpuenv.steps.machine import TargetMachine, class_name, in_scope, in_words
 from gpuenv.steps.programs import uv_of
 from gpuenv.steps.sources import open_http, uv_environment
 from gpuenv.steps.torch_source import DecidedSource
-from gpuenv.system.files import present, read_bytes, read_text, require_writable, write_atomic
+from gpuenv.system.files import present, read_bytes, read_text, require_writable, sweep_beside, write_atomic
 
 FOLDER = "lockfiles"
 MOST_DAYS_BACK = 10
@@ -249,6 +249,7 @@ def existing_lock(context: Context, *, machine: TargetMachine, profile: Profile)
     One that was made for another machine is refused with the reason, not replaced: it may be somebody's work.
     """
     path = standing_path(context, profile, machine)
+    sweep_beside(path)
     shown = context.shown(path)
     lock = read_lock(path, shown=shown, profile=profile.name)
     if lock is None or not still_meant(context, profile, lock):

@@ -12,6 +12,7 @@ import os
 import secrets
 import shlex
 import stat
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +21,9 @@ from gpuenv.errors import FileError, GpuenvError, MachineError, NoSpaceError
 
 LARGEST = 64 << 20
 """Bytes of the largest file that is read whole. A lock of 300 packages has 0.5 MB."""
+
+_YOUNG_SECONDS = 3600.0
+"""A file beside another that was written less than this ago may still be at work."""
 
 _NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
 _NO_WAIT = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
@@ -77,11 +81,12 @@ def write_atomic(path: Path, content: str | bytes, *, what: str, mode: int | Non
     file that stood there stay, unless ``mode`` is given. Raises :class:`~gpuenv.errors.FileError`, or
     :class:`~gpuenv.errors.NoSpaceError`, with everything as it was.
     """
+    sweep_beside(path)
     with _errors(path, f"{what} cannot be written", None):
         body = content.encode("utf-8") if isinstance(content, str) else content
         path.parent.mkdir(parents=True, exist_ok=True)
         kept = _mode(path) if mode is None else mode
-        beside = path.with_name(f".{path.name[:100]}.{secrets.token_hex(8)}")
+        beside = path.with_name(f"{_beside(path)}{secrets.token_hex(8)}")
         handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NO_FOLLOW | _NO_WAIT, 0o666)
         try:
             with os.fdopen(handle, "wb") as file:
@@ -95,6 +100,19 @@ def write_atomic(path: Path, content: str | bytes, *, what: str, mode: int | Non
             beside.unlink(missing_ok=True)
             raise
     sync_folder(path.parent)
+
+
+def sweep_beside(path: Path) -> None:
+    """Remove what killed writers of ``path`` left beside it: new content that never took its name."""
+    with contextlib.suppress(OSError, ValueError):
+        for each in path.parent.iterdir():
+            rest = each.name.removeprefix(_beside(path))
+            if rest != each.name and len(rest) == 16 and time.time() - each.lstat().st_mtime > _YOUNG_SECONDS:
+                each.unlink(missing_ok=True)
+
+
+def _beside(path: Path) -> str:
+    return f".{path.name[:100]}."
 
 
 def make_folder(path: Path, *, what: str) -> Path:

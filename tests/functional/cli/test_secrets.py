@@ -2,33 +2,18 @@
 
 from __future__ import annotations
 
-import stat
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from gpuenv.environment.uv import find_uv
 from support.cli import Person, Run, machine_json
 from support.index_server import Fault, IndexServer
 from support.nights import PYTHON, TAG
+from support.secret_forms import FORMS, recording_uv
 from support.wheels import build_wheel, torch_wheel
 
 PROFILE = 'description = "t"\npackages = ["torch", "einops"]\n'
-#: How a secret is written into an address: before the host, and behind the path.
-FORMS = {
-    "password": ("me:{}@", ""),
-    "at": ("me:p@{}@", ""),
-    "encoded": ("me:p%40{}@", ""),
-    "blank": ("me:p {}@", ""),
-    "hash": ("me:p#{}@", ""),
-    "slash": ("me:p/{}@", ""),
-    "user": ("{}@", ""),
-    "token": ("", "?token={}"),
-    "signature": ("", "?a=1&sig={}"),
-}
-
-
 #: The forms that go through everything; the others through what shows them in another way.
 EVERYWHERE = ("at", "token")
 ESSENTIAL = ("lock", "refused", "unknown", "broken", "proxy")
@@ -41,17 +26,6 @@ def server() -> Iterator[IndexServer]:
         running.add_package(build_wheel("filelock", "3.19.0"))
         running.add_package(build_wheel("einops", "0.8.1"))
         yield running
-
-
-def recording_uv(folder: Path) -> Path:
-    """The real uv behind a script that writes down every command line: what anybody on a machine may read."""
-    import os
-
-    script = folder / "uv"
-    real = find_uv(os.environ).path
-    script.write_text(f'#!/bin/sh\nprintf "%s\\n" "$*" >> "{folder}/command-lines"\nexec "{real}" "$@"\n')
-    script.chmod(script.stat().st_mode | stat.S_IXUSR)
-    return script
 
 
 @pytest.mark.parametrize("form", FORMS)

@@ -80,6 +80,17 @@ def test_writing_makes_folders_and_leaves_nothing_beside(tmp_path: Path) -> None
     assert [path.name for path in (tmp_path / "a" / "b").iterdir()] == ["lock"]
 
 
+def test_what_a_killed_writer_left_is_removed_an_hour_later(tmp_path: Path) -> None:
+    """A kill between the writing and the renaming leaves the new content beside the file, in the person's project."""
+    old, young, other = (tmp_path / f".{name}.{'0' * 15}{n}" for n, name in enumerate(("lock", "lock", "lock.toml")))
+    for path in (old, young, other, tmp_path / ".lock.mine"):
+        path.touch()
+        os.utime(path, (0, 0))
+    young.touch()
+    write_atomic(tmp_path / "lock", "new", what="the lock")
+    assert {path.name for path in tmp_path.iterdir()} == {"lock", young.name, other.name, ".lock.mine"}
+
+
 def test_a_link_at_the_place_is_replaced_and_its_target_left_alone(tmp_path: Path) -> None:
     (tmp_path / "precious").write_text("mine")
     (tmp_path / "lock").symlink_to("precious")
