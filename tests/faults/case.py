@@ -23,7 +23,8 @@ class Case:
 
     ``arrange`` does the damage before, ``strike`` while it runs (see ``support/struck.py``); ``drive`` runs the command
     itself where one plain run is not the fault. ``refuse``: ending 0 would be wrong. ``code``: the one right exit code.
-    ``relocks``: another lock than the two may come of it. ``mounts``: needs the right to mount file systems. ``repair``
+    ``wants``: the lock that the environment must be of after exit 0, where it is not the one that stands. ``relocks``:
+    another lock than the two may come of it. ``mounts``: needs the right to mount file systems. ``repair``
     is what a person does before the next `create`, beside the end of the fault.
     """
 
@@ -39,6 +40,7 @@ class Case:
     repair: Arrange | None = None
     where: Callable[[World], tuple[str, ...]] | None = None
     environ: Mapping[str, str] | Callable[[World], Mapping[str, str]] = field(default_factory=dict)
+    wants: str = ""
     relocks: bool = False
     mounts: bool = False
     refuse: bool = False
@@ -123,12 +125,12 @@ def _environment(case: Case, world: World, done: Run, before: dict[str, str] | N
     """What became of the environment that stood there."""
     after = world.snapshot()
     if done.code == 0 and case.words[0] == "create":
-        unlike = world.unlike_lock()
+        unlike = world.unlike_lock(case.wants)
         return f"WRONG: {unlike[0]}" if unlike else "as locked"
     if after == before:
         return "none before, none after" if before is None else "unchanged"
     killed = done.code < 0 or done.code == 130 or (case.strike is not None and case.strike[0].startswith("SIG"))
-    if killed and case.words[0] == "create" and not world.unlike_lock():
+    if killed and case.words[0] == "create" and not all(world.unlike_lock(name) for name in world.texts):
         return "as locked"
     return "LOST" if after is None else "LOST: it was changed"
 

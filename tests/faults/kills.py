@@ -8,9 +8,12 @@ from collections.abc import Callable, Iterator
 
 from faults.case import CREATE, KEEP, LOCK, Case
 from faults.world import World
+from gpuenv.installed.marker import PREVIOUS_NOTE
 from support.cli import Run
 from support.index_server import Fault
 
+KEEP_PREVIOUS = (*CREATE, "--keep-previous")
+ROLL_BACK = ("create", "--rollback")
 STAGE = "*.gpuenv-stage-*"
 
 #: Point of a build that has everything cached: pattern over what is about to be done, and its number.
@@ -55,6 +58,18 @@ COLD = {
     "before the lock is registered": ("os.rename *store/roots/*", 1),
 }
 
+#: Of a build that keeps what it replaces, and of the roll-back to that.
+KEPT = {
+    "before the note is written": ("os.rename *NOTE", 1),
+    "before the exchange": ("ctypes.dlsym renameat2", 1),
+    "before the old one takes its place": ("os.rename *.venv-gpu *.previous", 1),
+}
+BACK = {
+    "before the note is written": ("os.rename *NOTE", 1),
+    "before the exchange": ("ctypes.dlsym renameat2", 1),
+    "before the note is removed": ("os.remove *NOTE", 1),
+}
+
 STORE = {
     "before the registration is written": ("os.rename *store/roots/*", 1),
     "before a download begins": ("open *partial/*/body", 1),
@@ -83,6 +98,17 @@ def cases() -> Iterator[Case]:
                 group="kills", fault=name, stage=f"lock --upgrade, {stage}", start="cold", lock="one", words=LOCK,
                 strike=strike,
             )  # fmt: skip
+    for words, points, arrange in ((KEEP_PREVIOUS, KEPT, None), (ROLL_BACK, BACK, kept_before)):
+        for stage, (point, number) in points.items():
+            for name in ("SIGKILL", "SIGTERM") if "exchange" in stage else ("SIGKILL",):
+                strike = (name, point.replace("NOTE", PREVIOUS_NOTE), number)
+                yield Case(
+                    group="kills", fault=name, stage=f"{' '.join(words)}, {stage}", words=words, arrange=arrange,
+                    strike=strike, ci=(words, stage) == (ROLL_BACK, "before the exchange"),
+                )  # fmt: skip
+    yield Case(
+        group="kills", fault="none", stage="create --rollback", words=ROLL_BACK, arrange=kept_before, wants="one"
+    )
     for stage, (point, number) in STORE.items():
         yield Case(
             group="kills", fault="SIGKILL", stage=f"lock --keep, {stage}", words=KEEP, start="cold",
@@ -115,6 +141,11 @@ def cases() -> Iterator[Case]:
         group="kills", fault="uv killed", stage="lock --upgrade, `uv pip compile`", start="cold", lock="one",
         words=LOCK, drive=broken_uv("compile", "kill -9 $$", LOCK), code=6,
     )  # fmt: skip
+
+
+def kept_before(world: World) -> None:
+    """The environment of the second lock stands, and that of the first is kept beside it."""
+    world.must(*KEEP_PREVIOUS)
 
 
 def held(path: str, name: str, words: tuple[str, ...] = CREATE) -> Callable[[World], Run]:

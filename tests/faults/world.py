@@ -22,6 +22,7 @@ from io import BytesIO
 from pathlib import Path
 
 from gpuenv.installed.environment import read_environment
+from gpuenv.installed.marker import PREVIOUS_NOTE
 from support.cli import Person, Run, command
 from support.index_server import IndexServer
 from support.nights import add_night, team, where
@@ -207,9 +208,14 @@ class World:
             return None
         return snapshot(self.target)
 
-    def unlike_lock(self, target: Path | None = None, lock: Path | None = None) -> list[str]:
-        """What the environment has that its lock has not, and the other way round: packages and bytes."""
-        return unlike(target or self.target, (lock or self.lock).read_text(encoding="utf-8"), self.known)
+    def unlike_lock(self, name: str = "", *, project: Path | None = None) -> list[str]:
+        """What the environment has that its lock has not, and the other way round: packages and bytes.
+
+        ``name`` is one of the two locks, instead of the one that stands in the project.
+        """
+        root = project or self.person.project
+        text = self.texts[name] if name else (root / LOCK).read_text(encoding="utf-8")
+        return unlike(root / self.target.name, text, self.known)
 
     def strangers(self) -> list[str]:
         """Files outside gpuenv's own places."""
@@ -218,7 +224,7 @@ class World:
         found = []
         for path in sorted(self.person.project.rglob("*")):
             name = path.relative_to(self.person.project).as_posix()
-            inside = name.startswith((".venv-gpu/", "evidence/"))
+            inside = name.startswith((".venv-gpu/", "evidence/", ".venv-gpu.previous"))
             if not inside and name not in allowed | kept | self.brought:
                 found.append(name)
         home = self.person.home
@@ -304,7 +310,7 @@ def snapshot(folder: Path) -> dict[str, str]:
     found = {}
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
-        if "__pycache__" in name:
+        if "__pycache__" in name or name == PREVIOUS_NOTE:
             continue
         if path.is_symlink():
             found[name] = f"-> {path.readlink()}"

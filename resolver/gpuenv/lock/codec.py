@@ -37,6 +37,11 @@ FORMAT = 1
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 
+_TOP_KEYS = frozenset({"lock-version", "environments", "requires-python", "created-by", "packages", "tool"})
+_PACKAGE_KEYS = frozenset({"name", "version", "dependencies", "wheels", "tool"})
+"""What :func:`render` writes of the standard's keys. Another, such as a marker that leaves torch out, was added
+later."""
+
 
 def lock_filename(name: str) -> str:
     """The file name of a lock: ``pylock.<name>.toml``, where the name has no dot (PEP 751, "File Name").
@@ -199,7 +204,22 @@ def parse(text: str, *, origin: str) -> Lock:
     except ValueError as error:
         raise ConfigurationError(f"{origin}: {error}") from None
     ours.end()
+    _refuse_edits(top, lock)
     return lock
+
+
+def _refuse_edits(top: LockTable, lock: Lock) -> None:
+    """Raise where an installer would read something else than what this lock was made for."""
+    target = lock.inputs.target
+    right = {"environments": [environment_marker(target)], "requires-python": f"=={target.python}.*"}
+    for key, ours in right.items():
+        if key in top.entries and top.entries[key] != ours:
+            raise IntegrityError(f"{top.origin}: {key} is not that of the machine this lock was made for: {ours}")
+    packages = ((table, _PACKAGE_KEYS) for table in top.tables("packages"))
+    for table, known in ((top, _TOP_KEYS), *packages):
+        for key in sorted(set(table.entries) - known):
+            place = f"{table.path}.{key}" if table.path else key
+            raise IntegrityError(f"{top.origin}: {place} was added later: a lock of gpuenv has none")
 
 
 def _check_format(ours: LockTable) -> None:

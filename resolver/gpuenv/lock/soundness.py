@@ -43,6 +43,7 @@ def faults_of(lock: Lock, *, profile: Profile | None, knowledge: Knowledge) -> t
     asked = _asked(profile, lock) if profile is not None else None
     return (
         *_decision(lock),
+        *(_of_profile(lock, profile, asked) if profile is not None else ()),
         *(fault for package in lock.packages for fault in _names(package)),
         *(fault for package in lock.packages for fault in _marks(package, knowledge)),
         *(fault for package in lock.packages for fault in _hosts(lock, package, knowledge)),
@@ -76,6 +77,22 @@ def _decision(lock: Lock) -> Iterator[Fault]:
     if decision.source == "pytorch" and local and local != decision.variant:
         said = f"is {decision.variant}, and torch {decision.torch} is another build"
         yield Fault(row="tool.gpuenv.decision.variant", sentence=said)
+
+    if decision.source in ("pytorch", "mirror") and (decision.channel == "nightly") != (".dev" in decision.torch):
+        said = f"is {decision.channel}, and torch {decision.torch} is of another channel"
+        yield Fault(row="tool.gpuenv.decision.channel", sentence=said)
+
+
+def _of_profile(lock: Lock, profile: Profile, asked: Iterable[Requirement] | None) -> Iterator[Fault]:
+    """It is the lock of the profile it is used for, and what that asks for of the family was decided."""
+    if lock.inputs.profile != profile.name:
+        said = f"is {lock.inputs.profile}, and the lock is used for {profile.name}"
+        yield Fault(row="tool.gpuenv.inputs.profile", sentence=said)
+    decided = {text.partition("==")[0] for text in lock.decision.family}
+    for name in sorted({canonicalize_name(each.name) for each in asked or ()} - decided):
+        if decided and name in lock.by_name and lock.by_name[name].family:
+            said = f"leaves out {name}, which the profile asks for"
+            yield Fault(row="tool.gpuenv.decision.family", sentence=said)
 
 
 def _names(package: LockedPackage) -> Iterator[Fault]:

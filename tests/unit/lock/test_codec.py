@@ -7,7 +7,7 @@ import tomllib
 import pytest
 from packaging.pylock import Pylock
 
-from gpuenv.errors import ConfigurationError, GpuenvError, UsageError
+from gpuenv.errors import ConfigurationError, GpuenvError, IntegrityError, UsageError
 from gpuenv.lock.codec import lock_filename, parse, render
 from gpuenv.lock.model import Lock
 from gpuenv.lock.text import without_packages
@@ -195,6 +195,23 @@ def test_a_lock_that_must_not_be_installed_is_refused_by_key(old: str, new: str,
     assert raised.value.message.startswith("lockfiles/pylock.x.toml: ")
     assert said in raised.value.message
     assert raised.value.exit_code == (5 if "Version in" in said else 2)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("sys_platform == 'linux'", "sys_platform == 'win32'", "environments is not that of the machine"),
+        ('requires-python = "==3.12.*"', 'requires-python = ">=2.7"', "requires-python is not that of the machine"),
+        ('version = "2.3.0"', 'version = "2.3.0"\nmarker = "os_name == \'x\'"', "packages[0].marker was added later"),
+        ("created-by", 'extras = ["x"]\ncreated-by', "extras was added later: a lock of gpuenv has none"),
+    ],
+)
+def test_what_an_installer_would_read_otherwise_is_an_edit(old: str, new: str, said: str) -> None:
+    """gpuenv asks its own tables; uv and pip ask the standard's keys, and would leave torch out."""
+    assert old in TEXT
+    with pytest.raises(IntegrityError) as raised:
+        parse(TEXT.replace(old, new, 1), origin="x")
+    assert said in raised.value.message
 
 
 def test_a_source_distribution_or_a_choice_of_wheels_is_refused() -> None:

@@ -103,6 +103,18 @@ FAULTS: dict[str, tuple[Callable[[], Lock], str]] = {
         "tool.gpuenv.decision.variant: is cu128, and the accelerator is cpu",
     ),
     "variant": (lambda: sound(decision=decided(variant="cu130")), "is cu130, and torch 2.10.0+cu128 is another build"),
+    "channel": (
+        lambda: sound(decision=decided(channel="nightly")),
+        "tool.gpuenv.decision.channel: is nightly, and torch 2.10.0+cu128 is of another channel",
+    ),
+    "profile": (
+        lambda: sound(inputs=replace(sound().inputs, profile="hopper")),
+        "tool.gpuenv.inputs.profile: is hopper, and the lock is used for blackwell",
+    ),
+    "decided family": (
+        lambda: sound(decision=decided(family=("torchvision==0.25.0",))),
+        "tool.gpuenv.decision.family: leaves out torch, which the profile asks for",
+    ),
     "file of another": (lambda: instead(FILELOCK, name="fileloch"), "is a wheel of filelock, not of fileloch"),
     "file of another version": (lambda: instead(TRITON, version="3.6.1"), "is a wheel of 3.6.0, not of 3.6.1"),
     "no wheel": (lambda: instead(EINOPS, filename="einops-0.8.1.tar.gz"), "packages[7].wheels[0].name: Invalid wheel"),
