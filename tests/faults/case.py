@@ -92,7 +92,7 @@ def judge(case: Case, world: World) -> Row:
     if environment.startswith(("LOST", "WRONG")):
         wrong.append(environment)
     wrong += [note for note in world.notes if note.startswith("WRONG")]
-    wrong += _said(case, done) + ([] if case.relocks else _lock_wrong(world, done, locked))
+    wrong += _said(case, done) + _lock_wrong(case, world, done, locked)
     if silent:
         wrong.append("ended 0, and should not have")
     world.heal()
@@ -148,11 +148,14 @@ def _said(case: Case, done: Run) -> list[str]:
     return wrong
 
 
-def _lock_wrong(world: World, done: Run, before: str | None) -> list[str]:
-    """The lock is what it was, or one of the two that are right."""
+def _lock_wrong(case: Case, world: World, done: Run, before: str | None) -> list[str]:
+    """The lock is what it was, or one of the two that are right; where it may be another, it has no foreign wheel."""
     after = _text(world)
     if after == before or after in world.texts.values():
         return []
+    if case.relocks and after is not None:
+        hashes = set(re.findall(r'sha256 = "(\w+)"', after))
+        return [f"{len(hashes - set(world.known))} foreign wheels in the lock"] if hashes - set(world.known) else []
     return [f"the lock was changed by a command that ended {done.code}"]
 
 

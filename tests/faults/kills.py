@@ -67,7 +67,7 @@ KEPT = {
 BACK = {
     "before the note is written": ("os.rename *NOTE", 1),
     "before the exchange": ("ctypes.dlsym renameat2", 1),
-    "before the note is removed": ("os.remove *NOTE", 1),
+    "before the note is removed": ("os.remove *NOTE", 2),
 }
 
 STORE = {

@@ -124,7 +124,7 @@ def cases() -> Iterator[Case]:
 def page(name: str, arrange: Callable[[World], object], *, ci: bool = False) -> Case:
     return Case(
         group="answers", fault=name, stage="lock, page of torch", words=LOCK, start="cold", lock="one", arrange=arrange,
-        ci=ci, bound=200.0,
+        ci=ci, bound=200.0, relocks=True,
     )  # fmt: skip
 
 

@@ -60,7 +60,7 @@ WAYS: dict[str, Ways] = {
     ".netrc": file(".netrc", "default login me password secret\n", home=True),
     "a wheel in the project": lambda world, index, page: bring_wheel(world),
     "uv of gpuenv.toml": file("gpuenv.toml", 'uv = "./evil"\n'),
-    "find-links of gpuenv.toml, unsaid": file("gpuenv.toml", "offline = true\n"),
+    "uv-cache of gpuenv.toml": file("gpuenv.toml", 'cache-dir = "./hostile"\n'),
 }
 
 

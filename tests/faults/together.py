@@ -38,7 +38,7 @@ def cases() -> Iterator[Case]:
     yield case("lock --upgrade and lock --upgrade", "one project", both(LOCK, LOCK), start="cold", lock="one")
     yield case("eight projects with two locks", "one home", projects(8), start="cold")
     yield case("SIGKILL of one of two", "one target", killed_of_two(CREATE), start="cold")
-    yield case("SIGKILL of one of two", "one store", killed_of_two(KEEP), start="cold")
+    yield case("SIGKILL of one of two", "one store", killed_of_two(KEEP), start="cold", words=KEEP)
     yield case("create and `uv cache clean`", "one uv cache", cleaned, start="warm")
     yield case("the lock is changed under a build", "one project", changed_lock, start="cold")
     yield case("a stage of another boot lies there", "one target", with_stage("-1-00000000"), start="warm")
@@ -53,11 +53,18 @@ def cases() -> Iterator[Case]:
 
 
 def case(
-    fault: str, stage: str, drive: Callable[[World], Run], *, start: str, lock: str = "two", ci: bool = False
+    fault: str,
+    stage: str,
+    drive: Callable[[World], Run],
+    *,
+    start: str,
+    lock: str = "two",
+    words: tuple[str, ...] = (),
+    ci: bool = False,
 ) -> Case:
     return Case(
         group="together", fault=fault, stage=stage, drive=drive, start=start, lock=lock, ci=ci,
-        words=LOCK if fault.startswith("lock") else CREATE, code=None if "KILL" in fault or "changed" in fault else 0,
+        words=words or (LOCK if fault.startswith("lock") else CREATE), code=None if "KILL" in fault or "changed" in fault else 0,
     )  # fmt: skip
 
 

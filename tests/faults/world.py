@@ -246,12 +246,12 @@ class World:
         return {note.removeprefix("brought ") for note in self.notes if note.startswith("brought ")}
 
     def bring(self, name: str, text: str, *, home: bool = False) -> Path:
-        """Write a file of the case's own into the project or the home."""
+        """Write a file of the case's own into the project or the home; it goes when the fault is over."""
         path = (self.person.home if home else self.person.project) / name
-        self.notes.append(f"brought {Path(name).parts[0]}")
+        self.notes += [f"brought {each.as_posix()}" for each in (Path(name), *Path(name).parents)]
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
-        self.notes.append(f"brought {name}")
+        self.healing.append(lambda: path.unlink(missing_ok=True))
         return path
 
     def _template(self) -> Iterator[Path]:
