@@ -64,7 +64,8 @@ def case(
 ) -> Case:
     return Case(
         group="together", fault=fault, stage=stage, drive=drive, start=start, lock=lock, ci=ci,
-        words=words or (LOCK if fault.startswith("lock") else CREATE), code=None if "KILL" in fault or "changed" in fault else 0,
+        words=words or (LOCK if fault.startswith("lock") else CREATE),
+        code=None if "KILL" in fault or "changed" in fault else 0,
     )  # fmt: skip
 
 
