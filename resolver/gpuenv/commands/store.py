@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
 
-from gpuenv.environment.roots import Root, roots
+from gpuenv.environment.roots import Root
 from gpuenv.environment.store import Damage, Store, StoredWheel
 from gpuenv.errors import UsageError
 from gpuenv.steps.context import Context, Failure, Outcome
 from gpuenv.steps.downloads import open_store
-from gpuenv.steps.lock import FOLDER, lock_path, read_lock, require_sound
+from gpuenv.steps.inventory import shelf
+from gpuenv.steps.lock import lock_path, read_lock, require_sound
 from gpuenv.steps.profile import known_profile
 
 
@@ -58,27 +59,13 @@ def run(context: Context, *, action: str, target: Path | None, dry_run: bool, fo
 
 def _prune(context: Context, store: Store, *, dry_run: bool, forget: bool) -> StoreOutcome:
     store.sweep()
-    wheels, registered = store.list(), roots(store)
-    named = _locked_hashes(context).union(*(root.now for root in registered))
-    named = named.union(*(root.wheels for root in registered if root.state == "there"))
-    there = {wheel.sha256 for wheel in wheels}
-    unsure = tuple(
-        root
-        for root in registered
-        if root.state == "unreadable" or (root.state != "there" and (root.wheels - named) & there)
-    )
+    found = shelf(context)
+    unsure = found.unsure
     if unsure and not forget and not dry_run:
         raise _cannot_know(context, unsure)
-    known = frozenset[str]().union(*(root.wheels for root in registered))
-    # A lock that is being made right now has its wheels here before it can be registered.
-    keep = named | {wheel.sha256 for wheel in wheels if wheel.sha256 not in known and wheel.recent}
-    if not forget:
-        keep = keep.union(
-            there if any(root.state == "unreadable" for root in unsure) else (), *(r.wheels for r in unsure)
-        )
-    removed = store.prune(keep, dry_run=dry_run)
+    removed = store.prune(found.keep(forget=forget), dry_run=dry_run)
     if forget and not dry_run:
-        for root in registered:
+        for root in found.roots:
             if root.state != "there":
                 root.forget()
     return StoreOutcome(
@@ -111,14 +98,6 @@ def _export(context: Context, target: Path | None) -> StoreOutcome:
     folder = context.project / target
     store.export(lock, folder, name=name)
     return StoreOutcome(action="export", folder=str(store.folder), exported=target.as_posix())
-
-
-def _locked_hashes(context: Context) -> frozenset[str]:
-    hashes: set[str] = set()
-    for path in sorted((context.project / FOLDER).glob("pylock.*.toml")):
-        lock = read_lock(path, shown=path.name)
-        hashes.update(package.sha256 for package in lock.packages) if lock is not None else None
-    return frozenset(hashes)
 
 
 def _damage(row: Damage) -> Failure:

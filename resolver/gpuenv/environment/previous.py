@@ -33,7 +33,7 @@ def previous_place(target: Path) -> Path:
 def kept_previous(target: Path) -> Path | None:
     """The environment that is kept of an earlier build of ``target``; ``None`` where there is none."""
     place = previous_place(target)
-    return place if not place.is_symlink() and _is_noted(place) else None
+    return place if not place.is_symlink() and is_noted(place) else None
 
 
 def check_previous_place(target: Target) -> None:
@@ -93,12 +93,12 @@ def settle(target: Target, reporter: Reporter) -> None:
     Call it under :func:`~gpuenv.environment.target.only_one`.
     """
     parent = target.path.parent
-    for stage in dead_stages(target):
-        if _is_noted(stage / target.path.name):
+    for stage in dead_stages(parent, target.key):
+        if is_noted(stage / target.path.name):
             _finish(stage / target.path.name, target, reporter)
     if os.path.lexists(target.path):
         for aside in sorted(parent.glob(f"{ASIDE_PREFIX}{target.key}*")):
-            if _is_noted(aside):
+            if is_noted(aside):
                 with staging(target) as stage:
                     aside.rename(stage / target.path.name)
                     _finish(stage / target.path.name, target, reporter)
@@ -128,7 +128,8 @@ def _keep(folder: Path, target: Target) -> Path:
     return place
 
 
-def _is_noted(folder: Path) -> bool:
+def is_noted(folder: Path) -> bool:
+    """Whether a folder is an environment that is to be kept."""
     return (folder / PREVIOUS_NOTE).is_file() and is_ours(folder)
 
 

@@ -166,19 +166,19 @@ class Store:
                         folder.rmdir()
         return gone
 
-    def sweep(self) -> None:
-        """Remove what killed processes left: copies that were not finished, and broken downloads that nobody has gone
-        on with for a day, with their locks."""
-        from filelock import FileLock, Timeout
+    def leftovers(self) -> Iterator[Path]:
+        """What killed processes left: copies that were not finished, and broken downloads that nobody has gone on with
+        for a day, with their locks."""
+        parts = (self.folder / "sha256").glob("??/*/.*.part")
+        yield from (part for part in sorted(parts) if _old(part))
+        for folder in sorted((self.folder / "partial").glob("*")):
+            if all(_old(each) for each in (folder, *folder.glob("*"))):
+                yield folder
 
-        for part in (self.folder / "sha256").glob("??/*/.*.part"):
-            if _old(part):
-                part.unlink(missing_ok=True)
-        for folder in (self.folder / "partial").glob("*"):
-            if not all(_old(each) for each in (folder, *folder.glob("*"))):
-                continue  # another run may be about to take the lock
-            with contextlib.suppress(Timeout, OSError), FileLock(folder / "lock", timeout=0):
-                shutil.rmtree(folder)
+    def sweep(self) -> None:
+        """Remove what killed processes left."""
+        for path in self.leftovers():
+            discard(path)
 
     def export(self, lock: Lock, target: Path, *, name: str) -> Path:
         """Make a folder that carries a lock, its wheels and instructions to a machine without a network.
@@ -224,6 +224,17 @@ class Store:
         for path in (self.folder / "sha256").glob("??/*/*.whl"):
             if is_sha256(path.parent.name) and path.is_file():
                 yield StoredWheel(filename=path.name, sha256=path.parent.name, size=path.stat().st_size, path=path)
+
+
+def discard(leftover: Path) -> None:
+    """Remove one of a store's leftovers, unless another run has just gone on with it."""
+    from filelock import FileLock, Timeout
+
+    if not leftover.is_dir():
+        leftover.unlink(missing_ok=True)
+        return
+    with contextlib.suppress(Timeout, OSError), FileLock(leftover / "lock", timeout=0):
+        shutil.rmtree(leftover)
 
 
 def _old(path: Path) -> bool:

@@ -182,16 +182,15 @@ def sweep(target: Target, reporter: Reporter) -> bool:
             reporter.warn(f"an interrupted build had moved {target.path} aside: put back")
         else:
             remove_tree(aside)
-    for stage in dead_stages(target):
+    for stage in dead_stages(target.path.parent, target.key):
         reporter.detail(f"removing what a killed build left: {stage.name}")
         remove_tree(stage)
     return restored
 
 
-def dead_stages(target: Target) -> tuple[Path, ...]:
-    """The staging folders of this target whose owner does not live any more, by name."""
-    found = sorted(target.path.parent.glob(f"{STAGE_PREFIX}{target.key}-*"))
-    return tuple(stage for stage in found if not _alive(stage))
+def dead_stages(parent: Path, key: str = "*") -> tuple[Path, ...]:
+    """The staging folders in a folder whose owner does not live any more, by name; ``key`` is that of one target."""
+    return tuple(stage for stage in sorted(parent.glob(f"{STAGE_PREFIX}{key}-*")) if not _alive(stage))
 
 
 def boot_id() -> str:

@@ -33,19 +33,27 @@ def scratch(purpose: str) -> Iterator[Path]:
                 os.close(handle)
 
 
-def sweep() -> None:
-    """Remove what killed processes of this user left. Where the system has no locks on folders nothing is removed."""
+def leftovers() -> Iterator[Path]:
+    """What killed processes of this user left. Where the system has no locks on folders, nothing is known to be."""
     if sys.platform == "win32":
         return
-    for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*-*"):
+    for folder in sorted(Path(tempfile.gettempdir()).glob(f"{_PREFIX}*-*")):
         with contextlib.suppress(OSError):
             facts = folder.lstat()
             if facts.st_uid != os.geteuid() or facts.st_mode & 0o077 or time.time() - facts.st_mtime < _YOUNG_SECONDS:
                 continue
             handle = _lock(folder)
             if handle is not None:
-                shutil.rmtree(folder, ignore_errors=True)
-                os.close(handle)
+                try:
+                    yield folder  # held while it is looked at or removed
+                finally:
+                    os.close(handle)
+
+
+def sweep() -> None:
+    """Remove what killed processes of this user left."""
+    for folder in leftovers():
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _lock(folder: Path) -> int | None:

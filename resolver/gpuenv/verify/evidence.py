@@ -37,6 +37,13 @@ class About:
     uv: str | None = None
 
 
+FILES = (
+    "README.md", "env_info.txt", "torch_version.txt", "cuda_check.txt", "nvidia_smi.txt", "training_log.txt",
+    "evidence.json", "report.html",
+)  # fmt: skip
+"""What a folder of evidence holds, the page to open first."""
+
+
 def write(folder: Path, *, report: Report, machine: Machine, about: About, smi_text: str) -> tuple[Path, ...]:
     """Write the eight files, replacing older ones, and return their paths, the page to open first.
 
@@ -45,21 +52,21 @@ def write(folder: Path, *, report: Report, machine: Machine, about: About, smi_t
     """
     text = evidence_text.Text(report=report, machine=machine, about=about)
     value = to_json(report=report, machine=machine, about=about)
-    contents = {
-        "README.md": text.readme(),
-        "env_info.txt": text.env_info(),
-        "torch_version.txt": text.torch_version(),
-        "cuda_check.txt": text.cuda_check(),
-        "nvidia_smi.txt": text.nvidia_smi(smi_text),
-        "training_log.txt": text.training_log(),
-        "evidence.json": json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n",
-        "report.html": evidence_page.page(text),
-    }
-    for name, content in contents.items():
+    contents = (
+        text.readme(),
+        text.env_info(),
+        text.torch_version(),
+        text.cuda_check(),
+        text.nvidia_smi(smi_text),
+        text.training_log(),
+        json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n",
+        evidence_page.page(text),
+    )
+    for name, content in zip(FILES, contents, strict=True):
         # JSON spells its own control characters out; what is read as text must not command a terminal or a page.
         shown = content if name.endswith(".json") else "\n".join(map(visible, content.split("\n")))
         write_atomic(folder / name, shown, what="the evidence")
-    return tuple(folder / name for name in contents)
+    return tuple(folder / name for name in FILES)
 
 
 def to_json(*, report: Report, machine: Machine, about: About) -> dict[str, object]:

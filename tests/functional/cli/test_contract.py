@@ -41,6 +41,7 @@ KEYS = {
     "diff": {"before", "after", "changes", "circumstances"},
     "completions": {"shell", "script"},
     "help": {"topic", "text"},
+    "cache": {"action", "kept", "leftovers", "environments", "removed", "unsure", "dry_run"},
     "store": {"action", "folder", "wheels", "damaged", "removed", "unsure", "exported", "dry_run"},
 }  # fmt: skip
 

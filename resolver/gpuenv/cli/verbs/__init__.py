@@ -21,6 +21,7 @@ NAMES = (
     "profiles",
     "diff",
     "store",
+    "cache",
     "completions",
     "help",
 )
