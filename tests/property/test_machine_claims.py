@@ -19,9 +19,9 @@ from gpuenv.machine.checkup import Checkup
 from gpuenv.machine.conclusion import conclude
 from gpuenv.machine.cuda import CudaAnswer
 from gpuenv.machine.detection import Detection
-from gpuenv.machine.linux import Host, Module, OtherGpu, PciGpu
+from gpuenv.machine.linux import Host, Module, OtherGpu, PciGpu, Remains
 from gpuenv.machine.nvml import NvmlAnswer, NvmlFailure, NvmlGpu
-from gpuenv.machine.problem import Evidence, Remains
+from gpuenv.machine.problem import Evidence
 from gpuenv.model.machine import ComputeCapability
 
 KNOWN = knowledge.load()

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 
 from gpuenv.knowledge.scheduler import NO_DEVICE
-from gpuenv.machine.linux import Host
+from gpuenv.machine.linux import Host, Remains
 from gpuenv.machine.nvml import NvmlFailure
-from gpuenv.machine.problem import CPU, CommandHint, DriverProblem, Evidence, Remains, keeper, traces
+from gpuenv.machine.problem import CPU, CommandHint, DriverProblem, Evidence, keeper, traces
 
 OUT_OF_REACH = (None, 4, 6, 9, 17, 28, 999)
 """What NVML answers where the devices are there and this process may not touch them; ``None``: it counts no GPU."""

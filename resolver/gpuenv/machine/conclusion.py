@@ -8,11 +8,11 @@ from pathlib import Path
 from gpuenv.knowledge import scheduler
 from gpuenv.machine import absence, diagnosis, linux, nvml, smi, windows
 from gpuenv.machine.detection import Detection
-from gpuenv.machine.linux import Host
+from gpuenv.machine.linux import Remains
 from gpuenv.machine.merge import Found, merge
 from gpuenv.machine.notes import notes_of
 from gpuenv.machine.nvml import NvmlAnswer
-from gpuenv.machine.problem import DriverProblem, Evidence, Remains, traces
+from gpuenv.machine.problem import DriverProblem, Evidence, traces
 from gpuenv.model.machine import Arch, Driver, Machine, Os
 from gpuenv.system.process import Child, NotStarted
 
@@ -23,7 +23,7 @@ def gather(
     """Read the system's files while the child asks NVML; ask nvidia-smi and look closer only where that left a gap."""
     local = root == Path("/")
     host = linux.read_host(root, confstr=linux.running_libc if local else None) if system == "linux" else None
-    answer = nvml.hear(child, timeout=timeout)
+    answer = nvml.finished(child, timeout=timeout)
     unversioned = answer.driver is None and (host is None or host.module is None)
     gap = _incomplete(answer) or unversioned
     mine, others = windows.adapters() if gap and system == "windows" else ((), ())
@@ -31,7 +31,7 @@ def gather(
         host=host,
         answer=answer,
         smi=smi.query(environ, timeout=timeout) if gap and _knows_more(answer) else None,
-        remains=_remains(root) if gap and host is not None else Remains(),
+        remains=linux.read_remains(root) if gap and host is not None else Remains(),
         adapters=mine,
         others=others,
         jobs=scheduler.schedulers(environ),
@@ -47,10 +47,22 @@ def conclude(evidence: Evidence, *, system: Os, arch: Arch, environ: Mapping[str
     problem = _problem(evidence, found)
     if problem is None and found.gpus and driver is None:
         problem = absence.version_unknown(evidence)
-    sources = {} if evidence.host is None else _host_sources(evidence.host)
     if problem is None and not found.gpus:
         driver, driver_sources = None, {}
-    machine = _machine(system, arch, evidence.host, found, sources={**sources, **driver_sources}, driver=driver)
+    host = evidence.host
+    sources = {"os": "sys.platform", "arch": "uname" if system != "windows" else "environment", **driver_sources}
+    if host is not None:
+        sources |= {"libc": host.libc_by, "wsl": host.wsl_by, "container": host.container_by}
+    machine = Machine(
+        os=system,
+        arch=arch,
+        libc=host.libc if host else None,
+        wsl=host.wsl if host else False,
+        container=host.container if host else False,
+        driver=driver,
+        gpus=found.gpus,
+        sources=tuple(sorted({**sources, **dict(found.sources)}.items())),
+    )
     partial = found.troubles if problem is None else ()
     return Detection(
         machine=machine,
@@ -87,51 +99,17 @@ def _knows_more(answer: NvmlAnswer) -> bool:
     return answer.ending != "hung" and not counted_none
 
 
-def _remains(root: Path) -> Remains:
-    return Remains(
-        libraries=linux.libraries(root),
-        module_built=linux.module_built(root),
-        secure_boot=linux.secure_boot(root),
-        kernel=linux.kernel_release(root),
-    )
-
-
 def _driver(evidence: Evidence, found: Found) -> tuple[Driver | None, dict[str, str]]:
-    answer, host, asked = evidence.answer, evidence.host, evidence.smi
+    answer, host, smi_answer = evidence.answer, evidence.host, evidence.smi
     version, source = answer.driver, "nvml"
     if version is None and host is not None and host.module is not None:
         version, source = host.module.version, host.module.source
-    if version is None and asked is not None and asked.driver is not None:
-        version, source = asked.driver, "nvidia-smi"
+    if version is None and smi_answer is not None and smi_answer.driver is not None:
+        version, source = smi_answer.driver, "nvidia-smi"
     if version is None or (not found.gpus and not traces(evidence) and answer.driver is None):
         return None, {}
     sources = {"driver.version": source}
     if answer.cuda is not None:
-        sources["driver.cuda"] = _cuda_source(answer)
+        asked = ", without libcuda" if answer.cuda_failure else f", from {answer.libcuda}" if answer.libcuda else ""
+        sources["driver.cuda"] = f"nvml{asked}"
     return Driver(version=version, cuda=answer.cuda, source=source), sources
-
-
-def _cuda_source(answer: NvmlAnswer) -> str:
-    if answer.cuda_failure is not None:
-        return "nvml, without libcuda"
-    return "nvml" if answer.libcuda is None else f"nvml, from {answer.libcuda}"
-
-
-def _machine(
-    system: Os, arch: Arch, host: Host | None, found: Found, *, sources: dict[str, str], driver: Driver | None = None
-) -> Machine:
-    every = {"os": "sys.platform", "arch": "uname" if system != "windows" else "environment", **sources}
-    return Machine(
-        os=system,
-        arch=arch,
-        libc=host.libc if host else None,
-        wsl=host.wsl if host else False,
-        container=host.container if host else False,
-        driver=driver,
-        gpus=found.gpus,
-        sources=tuple(sorted({**every, **dict(found.sources)}.items())),
-    )
-
-
-def _host_sources(host: Host) -> dict[str, str]:
-    return {"libc": host.libc_by, "wsl": host.wsl_by, "container": host.container_by}

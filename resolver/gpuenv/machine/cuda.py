@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import Literal
 
+from gpuenv.machine.nvml import PROBE, lines_of
 from gpuenv.system.process import Ended, Limits, NotStarted, TimedOut, run
 
 
@@ -31,12 +30,10 @@ class CudaAnswer:
 
 def ask(environ: Mapping[str, str], *, timeout: float = 20.0) -> CudaAnswer:
     """Start CUDA as a program of this session would; never raises."""
-    script = Path(__file__).with_name("cuda_probe.py")
     if not sys.executable:
         return CudaAnswer(ending="not-asked", reason="this interpreter does not know its own path")
     limits = Limits(deadline=timeout, reap=1.0)
-    result = run([sys.executable, "-I", "-S", str(script)], environ=environ, limits=limits)
-    match result:
+    match run([sys.executable, "-I", "-S", str(PROBE), "cuda"], environ=environ, limits=limits):
         case NotStarted(reason=reason):
             return CudaAnswer(ending="not-asked", reason=reason)
         case TimedOut(stdout=stdout, seconds=seconds):
@@ -47,33 +44,20 @@ def ask(environ: Mapping[str, str], *, timeout: float = 20.0) -> CudaAnswer:
 
 def fold(text: str, *, otherwise: CudaAnswer) -> CudaAnswer:
     """Make one answer of the child's lines; ``otherwise`` where they do not come to their end."""
-    init: int | None = None
-    library: str | None = None
-    starts: list[tuple[str, int]] = []
-    reason, ended = "", False
-    for line in text.splitlines():
-        try:
-            items = json.loads(line)
-        except ValueError:
-            continue
+    answer, ended = otherwise, False
+    for items in lines_of(text):
         match items:
             case ["fact", "init", None, int(code)]:
-                init = code
+                answer = replace(answer, init=code)
             case ["fact", "start", str(uuid), int(code)]:
-                starts.append((uuid, code))
+                answer = replace(answer, starts=(*answer.starts, (uuid, code)))
             case ["fact", "library", None, str(path)]:
-                library = path
-            case ["fail", "library", None, str(why)]:
-                reason = why
+                answer = replace(answer, library=path)
+            case ["fail", "library", None, str(), None, str(why)]:
+                return replace(answer, ending="not-asked", reason=why)
             case ["end"]:
                 ended = True
-            case _:  # not ours: a library that writes on every descriptor
+            case _:
                 pass
-    ending = otherwise.ending if not ended else "not-asked" if init is None else "answered"
-    return CudaAnswer(
-        ending=ending,
-        init=init,
-        starts=tuple(starts),
-        library=library,
-        reason=reason if ended else otherwise.reason,
-    )
+    ending: Literal["answered", "not-asked"] = "not-asked" if answer.init is None else "answered"
+    return replace(answer, ending=ending, reason="") if ended else answer

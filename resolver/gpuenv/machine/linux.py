@@ -112,6 +112,19 @@ class Host:
         return any(node.split()[0] == f"/dev/{name}" for node in self.nodes)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Remains:
+    """What is left of a driver that does not work; read only then."""
+
+    libraries: tuple[str, ...] = ()
+    """Every libnvidia-ml below the usual folders, as absolute paths."""
+    module_built: bool | None = None
+    """Whether an NVIDIA module exists for the running kernel; ``None`` where the list of modules cannot be read."""
+    secure_boot: bool | None = None
+    kernel: str = "the running kernel"
+    """Its release as ``uname -r`` prints it, or words for it."""
+
+
 def read_host(root: Path, *, confstr: Callable[[], str | None] | None = None) -> Host:
     """Read everything that is cheap to read. ``confstr`` asks the running C library, which is faster than its file."""
     wsl, wsl_by = _wsl(root)
@@ -147,31 +160,20 @@ def running_libc() -> str | None:
         return None
 
 
-def libraries(root: Path) -> tuple[str, ...]:
-    """Every libnvidia-ml below the usual folders, as absolute paths; empty where the driver's user part is missing."""
-    found = {
-        f"/{path.relative_to(root).as_posix()}"
-        for folder in LIBRARY_FOLDERS
-        for path in (root / folder).glob("libnvidia-ml.so*")
-    }
-    return tuple(sorted(found))
+def read_remains(root: Path) -> Remains:
+    """Look for what is left of a driver that does not work."""
+    release = text_of(root / "proc/sys/kernel/osrelease").strip()
+    found = {path for folder in LIBRARY_FOLDERS for path in (root / folder).glob("libnvidia-ml.so*")}
+    modules = root / "lib/modules" / (release or "unknown") / "modules.dep"
+    return Remains(
+        libraries=tuple(sorted(f"/{path.relative_to(root).as_posix()}" for path in found)),
+        module_built="/nvidia.ko" in text_of(modules) if modules.is_file() else None,
+        secure_boot=_secure_boot(root),
+        kernel=release or "the running kernel",
+    )
 
 
-def module_built(root: Path) -> bool | None:
-    """Whether an NVIDIA module exists for the running kernel; ``None`` where the list of modules cannot be read."""
-    release = _text(root / "proc/sys/kernel/osrelease").strip()
-    index = root / "lib/modules" / release / "modules.dep" if release else None
-    if index is None or not index.is_file():
-        return None
-    return "/nvidia.ko" in _text(index)
-
-
-def kernel_release(root: Path) -> str:
-    """The running kernel's release as ``uname -r`` prints it, or words for it where it cannot be read."""
-    return _text(root / "proc/sys/kernel/osrelease").strip() or "the running kernel"
-
-
-def secure_boot(root: Path) -> bool | None:
+def _secure_boot(root: Path) -> bool | None:
     """Whether the firmware enforces signed modules (EFI variable SecureBoot: four bytes of attributes, then 0 or 1)."""
     for variable in (root / "sys/firmware/efi/efivars").glob("SecureBoot-*"):
         with suppress(OSError):
@@ -179,11 +181,16 @@ def secure_boot(root: Path) -> bool | None:
     return None
 
 
-def _text(path: Path) -> str:
+def _bytes(path: Path) -> bytes:
     try:
-        return path.read_bytes().decode("utf-8", errors="replace")
+        return path.read_bytes()
     except OSError:
-        return ""
+        return b""
+
+
+def text_of(path: Path) -> str:
+    """The text of a file of the system; empty where it cannot be read."""
+    return _bytes(path).decode("utf-8", errors="replace")
 
 
 def _entries(folder: Path) -> Iterator[Path]:
@@ -192,9 +199,9 @@ def _entries(folder: Path) -> Iterator[Path]:
 
 
 def _module(root: Path) -> Module | None:
-    long = _text(root / "proc/driver/nvidia/version")
+    long = text_of(root / "proc/driver/nvidia/version")
     opened = "Open Kernel Module" in long if long else None
-    version = _text(root / "sys/module/nvidia/version").strip()
+    version = text_of(root / "sys/module/nvidia/version").strip()
     if re.fullmatch(r"\d+(?:\.\d+)+", version):
         return Module(version=version, source="/sys/module/nvidia/version", open=opened)
     match = _MODULE.search(long)
@@ -207,12 +214,12 @@ def _pci(root: Path) -> tuple[tuple[PciGpu, ...] | None, tuple[OtherGpu, ...]]:
     """NVIDIA's GPUs and those of others; ``None`` in place of NVIDIA's where no device at all is shown."""
     found, others, devices = [], [], 0
     for device in _entries(root / "sys/bus/pci/devices"):
-        vendor = _text(device / "vendor").strip().lower()
+        vendor = text_of(device / "vendor").strip().lower()
         devices += bool(vendor)
         if vendor != NVIDIA_VENDOR and vendor not in OTHER_MAKERS:
             continue
-        kind = _text(device / "class").strip()
-        number = _text(device / "device").strip().lower()
+        kind = text_of(device / "class").strip()
+        number = text_of(device / "device").strip().lower()
         if vendor == NVIDIA_VENDOR and kind.startswith(DISPLAY_CLASS):
             found.append(PciGpu(address=device.name, device=number, bound_to=_driver(device)))
         elif vendor != NVIDIA_VENDOR and kind.startswith(COMPUTE_CLASSES):
@@ -231,7 +238,7 @@ def _driver(device: Path) -> str | None:
 def _kernel_gpus(root: Path) -> tuple[KernelGpu, ...]:
     found = []
     for folder in _entries(root / "proc/driver/nvidia/gpus"):
-        pairs = (line.partition(":") for line in _text(folder / "information").splitlines())
+        pairs = (line.partition(":") for line in text_of(folder / "information").splitlines())
         facts = {key.strip(): value.strip() for key, _, value in pairs}
         uuid = facts.get("GPU UUID") or None
         if uuid is not None and "?" in uuid:  # the driver prints question marks until the GPU is first used
@@ -267,7 +274,7 @@ def _owner(status: os.stat_result) -> str:
 
 def _tegra(root: Path) -> str | None:
     for place in ("proc/device-tree/compatible", "sys/firmware/devicetree/base/compatible"):
-        match = re.search(r"nvidia,(tegra\d+)", _text(root / place))
+        match = re.search(r"nvidia,(tegra\d+)", text_of(root / place))
         if match:
             return match[1]
     return "tegra" if (root / "etc/nv_tegra_release").exists() else None
@@ -275,7 +282,7 @@ def _tegra(root: Path) -> str | None:
 
 def _wsl(root: Path) -> tuple[bool, str]:
     for place in ("proc/sys/kernel/osrelease", "proc/version"):
-        if "microsoft" in _text(root / place).lower():
+        if "microsoft" in text_of(root / place).lower():
             return True, f"/{place}"
     return False, "/proc/version"
 
@@ -284,10 +291,10 @@ def _container(root: Path) -> tuple[bool, str]:
     for mark in (".dockerenv", "run/.containerenv", ".singularity.d", "run/secrets/kubernetes.io"):
         if (root / mark).exists():
             return True, f"/{mark}"
-    if _text(root / "run/systemd/container").strip() not in ("", "wsl"):
+    if text_of(root / "run/systemd/container").strip() not in ("", "wsl"):
         return True, "/run/systemd/container"
     for group in ("proc/1/cgroup", "proc/self/cgroup"):
-        if re.search(r"/(?:docker|kubepods|containerd|lxc|libpod|crio)\b", _text(root / group)):
+        if re.search(r"/(?:docker|kubepods|containerd|lxc|libpod|crio)\b", text_of(root / group)):
             return True, f"/{group}"
     return False, "/proc/1/cgroup"
 
@@ -311,16 +318,9 @@ def _candidates(root: Path, patterns: tuple[str, ...]) -> Iterator[Path]:
         yield from sorted(root.glob(pattern))
 
 
-def _bytes(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError:
-        return b""
-
-
 def _musl(root: Path, loader: Path) -> str | None:
     """musl tells its version only when run; Alpine's package list and the string inside the loader tell it unrun."""
-    installed = re.search(r"(?m)^P:musl\nV:(\d+\.\d+)", _text(root / "lib/apk/db/installed"))
+    installed = re.search(r"(?m)^P:musl\nV:(\d+\.\d+)", text_of(root / "lib/apk/db/installed"))
     if installed:
         return installed[1]
     inside = _MUSL.search(_bytes(loader))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 from gpuenv.machine import diagnosis
 from gpuenv.machine.linux import KernelGpu
@@ -10,6 +11,8 @@ from gpuenv.machine.nvml import NvmlFailure, NvmlGpu
 from gpuenv.machine.problem import DriverProblem, Evidence
 from gpuenv.machine.smi import SmiGpu
 from gpuenv.model.machine import ComputeCapability, Gpu
+
+Fact = TypeVar("Fact", str, ComputeCapability)
 
 KERNEL_LIST = "/proc/driver/nvidia/gpus"
 DEAD = frozenset({8, 11, 15, 16})
@@ -64,53 +67,33 @@ class _Facts:
     def __init__(self, answer: NvmlGpu, line: SmiGpu | None, kernel: KernelGpu | None) -> None:
         self.sources: dict[str, str] = {}
         self.answer, self.line = answer, line
-        self.uuid = self._first(
-            "uuid",
-            (answer.uuid, "nvml"),
-            (line.uuid if line else None, "nvidia-smi"),
-            (kernel.uuid if kernel else None, KERNEL_LIST),
-        )
-        self.name = self._first(
-            "name",
-            (answer.name, "nvml"),
-            (line.name if line else None, "nvidia-smi"),
-            (kernel.name if kernel else None, KERNEL_LIST),
-        )
-        self.bus = answer.bus or (line.bus if line else None) or (kernel.address if kernel else None)
+        line = line or SmiGpu(index=answer.index)
+        kernel = kernel or KernelGpu(address="", name=None, uuid=None)
+        self.uuid = self._first("uuid", nvml=answer.uuid, smi=line.uuid, kernel=kernel.uuid)
+        self.name = self._first("name", nvml=answer.name, smi=line.name, kernel=kernel.name)
+        self.bus = answer.bus or line.bus or kernel.address
+        self.capability = self._first("compute_capability", nvml=answer.compute_capability, smi=line.compute_capability)
+        if self.capability is None and self.name and (found := capability_by_name(self.name)):
+            self.capability, self.sources["compute_capability"] = found, "the GPU's name, by table"
 
-    def _first(self, fact: str, *offers: tuple[str | None, str]) -> str | None:
-        for value, source in offers:
+    def _first(self, fact: str, *, nvml: Fact | None, smi: Fact | None, kernel: Fact | None = None) -> Fact | None:
+        for value, source in ((nvml, "nvml"), (smi, "nvidia-smi"), (kernel, KERNEL_LIST)):
             if value:
                 self.sources[fact] = source
                 return value
         return None
 
-    def capability(self) -> ComputeCapability | None:
-        if self.answer.compute_capability is not None:
-            self.sources["compute_capability"] = "nvml"
-            return self.answer.compute_capability
-        if self.line is not None and self.line.compute_capability is not None:
-            self.sources["compute_capability"] = "nvidia-smi"
-            return self.line.compute_capability
-        found = capability_by_name(self.name) if self.name else None
-        if found is not None:
-            self.sources["compute_capability"] = "the GPU's name, by table"
-        return found
-
     def gpu(self) -> Gpu | None:
-        capability = self.capability()
         dead = any(
             name == "handle" or (name in REQUIRED and failure.code in DEAD) for name, failure in self.answer.failures
         )
-        if dead or not (self.uuid and self.name and capability):
+        if dead or not (self.uuid and self.name and self.capability):
             return None
         memory, mig = self.answer.memory_bytes, self.answer.mig
-        self.sources |= {"memory_bytes": "nvml", "mig": "nvml"}
+        self.sources |= {"memory_bytes": "nvml" if memory is not None else "not told by the driver", "mig": "nvml"}
         if memory is None and self.line is not None and self.line.memory_bytes is not None:
             memory = self.line.memory_bytes
             self.sources["memory_bytes"] = "nvidia-smi, in whole MiB"
-        if memory is None:
-            self.sources["memory_bytes"] = "not told by the driver"
         if self.sources["uuid"] == "nvidia-smi" and self.line is not None:
             mig = self.line.mig
             self.sources["mig"] = "nvidia-smi"
@@ -118,7 +101,7 @@ class _Facts:
             index=self.answer.index,
             uuid=self.uuid,
             name=self.name,
-            compute_capability=capability,
+            compute_capability=self.capability,
             memory_bytes=memory,
             mig=mig,
         )

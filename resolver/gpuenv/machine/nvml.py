@@ -1,16 +1,18 @@
 """Ask the driver's management library (NVML) through pynvml, in a child with a time limit.
 
 A driver library that aborts or hangs takes the process along that called it, so the calls are made by
-``nvml_probe.py`` in a process of its own; here its lines are folded into a value.
+``probe.py`` in a process of its own; here its lines are folded into a value.
 """
 
 from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from importlib.machinery import PathFinder
+from operator import itemgetter
 from pathlib import Path
 from typing import Literal
 
@@ -20,6 +22,8 @@ from gpuenv.system.process import Child, Ended, Limits, NotStarted, TimedOut, fi
 
 Ending = Literal["answered", "refused", "crashed", "hung", "not-asked"]
 """``refused``: NVML returned an error for the whole machine. ``not-asked``: the question could not be put at all."""
+
+PROBE = Path(__file__).with_name("probe.py")
 
 REAP_SECONDS = 1.0
 """How long a killed child may take to disappear. One that sleeps inside a driver never does: it is left behind."""
@@ -80,25 +84,18 @@ class NvmlAnswer:
     gpus: tuple[NvmlGpu, ...] = ()
 
 
-def probe(*, environ: Mapping[str, str], timeout: float, python: str | None = None) -> NvmlAnswer:
-    """Ask NVML for everything detection needs; never raises and never lasts much longer than ``timeout`` seconds.
+def begin(*, environ: Mapping[str, str]) -> Child | NotStarted:
+    """Start the child that asks NVML, so that there is time for other things until :func:`finished` waits for it.
 
     The library is found where the user's own programs would find it: ``environ`` goes to the child as it is.
     """
-    return hear(begin(environ=environ, python=python), timeout=timeout)
-
-
-def begin(*, environ: Mapping[str, str], python: str | None = None) -> Child | NotStarted:
-    """Start the child, so that there is time for other things until it is heard; see :func:`probe`."""
-    python = python or sys.executable
-    if not python:
+    if not sys.executable:
         return NotStarted(reason="this interpreter does not know its own path (sys.executable is empty)")
     binding = _binding()
     if binding is None:
         return NotStarted(reason="pynvml (nvidia-ml-py) is not installed beside gpuenv")
-    script = Path(__file__).with_name("nvml_probe.py")
     # Not tied: that would load ctypes before the child starts, and this one has nothing to leave behind.
-    return start([python, "-I", "-S", str(script), str(binding)], environ=environ, tied=False)
+    return start([sys.executable, "-I", "-S", str(PROBE), "nvml", str(binding)], environ=environ, tied=False)
 
 
 def shadow() -> str | None:
@@ -122,7 +119,7 @@ def _binding() -> Path | None:
     return None if found is None or found.origin is None else Path(found.origin)
 
 
-def hear(child: Child | NotStarted, *, timeout: float) -> NvmlAnswer:
+def finished(child: Child | NotStarted, *, timeout: float) -> NvmlAnswer:
     """Wait for the child, until ``timeout`` seconds after its start, and fold what it said."""
     limits = Limits(deadline=timeout, reap=REAP_SECONDS)
     result = child if isinstance(child, NotStarted) else finish([child], limits=limits)[0]
@@ -131,26 +128,27 @@ def hear(child: Child | NotStarted, *, timeout: float) -> NvmlAnswer:
             return NvmlAnswer(ending="not-asked", failure=NvmlFailure(function="NVML", code=None, text=reason))
         case TimedOut(stdout=stdout, seconds=seconds, gone=gone):
             stuck = "" if gone else "; it sleeps inside the kernel driver and cannot be ended"
-            return fold(stdout.splitlines(), ending="hung", ended_by=f"no answer within {seconds:g} s{stuck}")
+            return fold(stdout, ending="hung", ended_by=f"no answer within {seconds:g} s{stuck}")
         case Ended(returncode=returncode, stdout=stdout, stderr=stderr):
-            return fold(stdout.splitlines(), ending="crashed", ended_by=_death(returncode, stderr))
+            return fold(stdout, ending="crashed", ended_by=_death(returncode, stderr))
 
 
-def fold(lines: Iterable[str], *, ending: Literal["crashed", "hung"], ended_by: str) -> NvmlAnswer:
-    """Make one answer of the child's lines. ``ending`` and ``ended_by`` hold unless the lines are complete.
-
-    Lines that are not the child's (a library that writes on every descriptor) are passed over.
-    """
+def lines_of(stdout: str) -> Iterator[list[object]]:
+    """The child's lines; those that are not its own (a library that writes on every descriptor) are passed over."""
     import json  # here, because the parent should start the child before it loads anything it can load later
 
-    state = _State()
-    for line in lines:
-        try:
+    for line in stdout.splitlines():
+        with suppress(ValueError):
             items = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(items, list) and items:
-            state.take(items)
+            if isinstance(items, list):
+                yield items
+
+
+def fold(stdout: str, *, ending: Literal["crashed", "hung"], ended_by: str) -> NvmlAnswer:
+    """Make one answer of the child's lines. ``ending`` and ``ended_by`` hold unless the lines are complete."""
+    state = _State()
+    for items in lines_of(stdout):
+        state.take(items)
     return state.answer(ending=ending, ended_by=ended_by)
 
 
@@ -188,7 +186,7 @@ class _State:
         return NvmlAnswer(
             ending=how,
             failure=failure,
-            driver=_version(self.text("driver")),
+            driver=version_in(self.text("driver")),
             driver_failure=self.failures.get(("driver", None)),
             cuda=_cuda(self.facts.get(("cuda", None))) or _cuda(self.facts.get(("cuda-known", None))),
             cuda_failure=self.failures.get(("cuda", None)),
@@ -230,14 +228,10 @@ class _State:
             failures.append(("handle", reason))
         elif not failures and not whole:
             failures.append(("values", NvmlFailure(function="NVML", code=None, text="gave implausible values")))
-        return replace(found, failures=tuple(sorted(failures, key=_by_name)))
+        return replace(found, failures=tuple(sorted(failures, key=itemgetter(0))))
 
 
-def _by_name(pair: tuple[str, NvmlFailure]) -> str:
-    return pair[0]
-
-
-def _version(text: str | None) -> str | None:
+def version_in(text: str | None) -> str | None:
     """A driver's version, or ``None`` for what is none (``"N/A"``, ``"0"``)."""
     return text if text is not None and re.fullmatch(r"[0-9]+(?:\.[0-9]+)+", text) else None
 
@@ -252,10 +246,7 @@ def _cuda(value: object) -> str | None:
 def _capability(value: object) -> ComputeCapability | None:
     match value:
         case [int(major), int(minor)]:
-            try:
-                return ComputeCapability.parse(f"{major}.{minor}")
-            except ValueError:
-                return None
+            return ComputeCapability.read(f"{major}.{minor}")
         case _:
             return None
 
@@ -273,12 +264,8 @@ def _number(value: object) -> int | None:
 def _death(returncode: int, stderr: str) -> str:
     import signal
 
-    if returncode < 0:
-        try:
-            how = f"ended by {signal.Signals(-returncode).name}"
-        except ValueError:
-            how = f"ended by signal {-returncode}"
-    else:
-        how = f"ended with status {returncode}"
-    words = [line.strip() for line in stderr.splitlines() if line.strip()]
-    return f"{how}: {words[-1][:200]}" if words else how
+    how = f"ended with status {returncode}" if returncode >= 0 else f"ended by signal {-returncode}"
+    with suppress(ValueError):
+        how = f"ended by {signal.Signals(-returncode).name}"
+    lines = [line.strip() for line in stderr.splitlines() if line.strip()]
+    return f"{how}: {lines[-1][:200]}" if lines else how

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from gpuenv.machine.linux import text_of
+
 Way = Literal["LD_PRELOAD", "LD_LIBRARY_PATH", "ld.so.conf", "mount", "folder"]
 """``folder``: one of those the loader always looks into."""
 
@@ -57,7 +59,7 @@ def cdi_specs(root: Path = Path("/")) -> tuple[CdiSpec, ...]:
     for folder in ("etc/cdi", "var/run/cdi", "run/cdi"):
         for path in sorted((root / folder).glob("*")):
             if path.suffix in (".yaml", ".yml", ".json") and (
-                match := re.search(r"/libcuda\.so\.(\d+(?:\.\d+)+)", _text(path))
+                match := re.search(r"/libcuda\.so\.(\d+(?:\.\d+)+)", text_of(path))
             ):
                 found.append(CdiSpec(file=f"/{path.relative_to(root).as_posix()}", driver=match[1]))
     return tuple(found)
@@ -80,7 +82,7 @@ def _same(path: Path, file: str) -> bool:
 def _configured(root: Path) -> Iterator[tuple[str, list[str]]]:
     """The files that tell ldconfig where to look, with their folders, in the order in which it reads them."""
     for path in (*sorted((root / "etc/ld.so.conf.d").glob("*.conf")), root / "etc/ld.so.conf"):
-        lines = [line.partition("#")[0].strip() for line in _text(path).splitlines()]
+        lines = [line.partition("#")[0].strip() for line in text_of(path).splitlines()]
         folders = [line for line in lines if line and not line.startswith("include")]
         if folders:
             yield f"/{path.relative_to(root).as_posix()}", folders
@@ -88,14 +90,7 @@ def _configured(root: Path) -> Iterator[tuple[str, list[str]]]:
 
 def _mounts(root: Path) -> Iterator[str]:
     """Mount points below which only single files or folders of the host are shown (not the root, not /proc …)."""
-    for line in _text(root / "proc/self/mountinfo").splitlines():
+    for line in text_of(root / "proc/self/mountinfo").splitlines():
         fields = line.split()
         if len(fields) > 4 and fields[4] not in ("/", "/usr", "/lib", "/usr/lib"):
             yield fields[4]
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_bytes().decode("utf-8", errors="replace")
-    except OSError:
-        return ""

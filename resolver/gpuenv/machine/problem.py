@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal, Self
 
 from gpuenv.knowledge.scheduler import Scheduler
-from gpuenv.machine.linux import Host
+from gpuenv.machine.linux import Host, Remains
 from gpuenv.machine.nvml import NvmlAnswer
 from gpuenv.machine.smi import SmiAnswer
 
@@ -95,16 +95,6 @@ def for_whom(hint: str, by: By) -> str:
             return f"By hand, on the host, by its owner: {hint}"
         case "the site's administrator":
             return f"By hand, by the site's administrator: {hint}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Remains:
-    """What is left of a driver that does not work; read only then."""
-
-    libraries: tuple[str, ...] = ()
-    module_built: bool | None = None
-    secure_boot: bool | None = None
-    kernel: str = "the running kernel"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

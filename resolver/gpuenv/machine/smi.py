@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 
+from gpuenv.machine.nvml import version_in
 from gpuenv.machine.windows import smi_folders
 from gpuenv.model.machine import ComputeCapability
 from gpuenv.report import visible
@@ -32,12 +32,12 @@ class SmiGpu:
     """One line of the answer; ``None`` where nvidia-smi gave a reason instead of a value."""
 
     index: int
-    uuid: str | None
-    name: str | None
-    compute_capability: ComputeCapability | None
-    memory_bytes: int | None
-    bus: str | None
-    mig: bool
+    uuid: str | None = None
+    name: str | None = None
+    compute_capability: ComputeCapability | None = None
+    memory_bytes: int | None = None
+    bus: str | None = None
+    mig: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +97,7 @@ def parse(stdout: str, *, stderr: str = "", code: int, path: str, fields: Iterab
         return SmiAnswer(path=path, failure=said[:300] or f"nvidia-smi ended with status {code}", code=code)
     answers = [dict(zip(names, map(_value, row), strict=True)) for row in rows]
     gpus = [gpu for position, answer in enumerate(answers) if (gpu := _gpu(position, answer))]
-    driver = next((text for answer in answers if (text := answer.get("driver_version")) and _is_version(text)), None)
+    driver = next((text for answer in answers if (text := version_in(answer.get("driver_version")))), None)
     return SmiAnswer(path=path, driver=driver, gpus=tuple(gpus), code=code)
 
 
@@ -128,20 +128,13 @@ def _gpu(position: int, answer: Mapping[str, str | None]) -> SmiGpu | None:
     index = answer.get("index") or str(position)
     if not index.isdecimal():
         return None
-    capability: ComputeCapability | None = None
-    with suppress(ValueError):
-        capability = ComputeCapability.parse(answer.get("compute_cap") or "")
     memory = answer.get("memory.total") or ""
     return SmiGpu(
         index=int(index),
         uuid=answer.get("uuid"),
         name=answer.get("name"),
-        compute_capability=capability,
+        compute_capability=ComputeCapability.read(answer.get("compute_cap") or ""),
         memory_bytes=int(memory) * MEBIBYTE if memory.isdecimal() and int(memory) > 0 else None,
         bus=answer.get("pci.bus_id"),
         mig=answer.get("mig.mode.current") == "Enabled",
     )
-
-
-def _is_version(text: str) -> bool:
-    return re.fullmatch(r"\d+(?:\.\d+)+", text) is not None

@@ -33,6 +33,14 @@ class ComputeCapability(NamedTuple):
             raise ValueError(f"not a plausible compute capability: {text!r}")
         return value
 
+    @classmethod
+    def read(cls, text: str) -> ComputeCapability | None:
+        """Read what a program said; ``None`` for what :meth:`parse` refuses."""
+        try:
+            return cls.parse(text)
+        except ValueError:
+            return None
+
     def __str__(self) -> str:
         return f"{self.major}.{self.minor}"
 

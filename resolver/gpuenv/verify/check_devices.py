@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from functools import partial
 from pathlib import PurePath
 
@@ -177,10 +176,9 @@ def _device_problems(observed: Observed, message: Message, rows: tuple[Mapping[s
         yield of_message(error)
     for gpu in scope:
         capability = str(found.get(plain_uuid(gpu.uuid), {}).get("capability"))
-        with suppress(ValueError):  # torch did not tell
-            if ComputeCapability.parse(capability) != gpu.compute_capability:
-                text = f"{gpu.uuid} has capability {capability} for torch, {gpu.compute_capability} for NVML"
-                yield Cause(text, DOCTOR)
+        if ComputeCapability.read(capability) not in (None, gpu.compute_capability):
+            text = f"{gpu.uuid} has capability {capability} for torch, {gpu.compute_capability} for NVML"
+            yield Cause(text, DOCTOR)
 
 
 def _visible_cause(observed: Observed, visible: str) -> Cause:

@@ -16,9 +16,10 @@ from gpuenv.machine.checkup import Checkup
 from gpuenv.machine.conclusion import conclude
 from gpuenv.machine.cuda import CudaAnswer
 from gpuenv.machine.detection import Detection
+from gpuenv.machine.linux import Remains
 from gpuenv.machine.nvml import NvmlAnswer, NvmlFailure, NvmlGpu
 from gpuenv.machine.origin import CdiSpec, Origin
-from gpuenv.machine.problem import Evidence, Remains
+from gpuenv.machine.problem import Evidence
 from gpuenv.machine.smi import SmiAnswer
 from gpuenv.model.machine import ComputeCapability
 from support.trees import Tree

@@ -138,18 +138,19 @@ def test_what_is_left_of_a_driver(tmp_path: Path) -> None:
     tree.write("lib/modules/6.8.0-51-generic/modules.dep", "kernel/drivers/gpu/drm/nouveau/nouveau.ko.zst:\n")
     tree.write("sys/firmware/efi/efivars/SecureBoot-8be4df61", b"\x06\0\0\0\1")
 
-    assert linux.libraries(tree.root) == ("/run/opengl-driver/lib/libnvidia-ml.so.1",)
-    assert linux.module_built(tree.root) is False
-    assert linux.secure_boot(tree.root) is True
-    assert linux.kernel_release(tree.root) == "6.8.0-51-generic"
+    assert linux.read_remains(tree.root) == linux.Remains(
+        libraries=("/run/opengl-driver/lib/libnvidia-ml.so.1",),
+        module_built=False,
+        secure_boot=True,
+        kernel="6.8.0-51-generic",
+    )
 
     tree.write("lib/modules/6.8.0-51-generic/modules.dep", "updates/dkms/nvidia.ko.zst: kernel/x.ko\n")
-    assert linux.module_built(tree.root) is True
+    assert linux.read_remains(tree.root).module_built is True
 
 
 def test_nothing_is_known_of_an_empty_tree(tmp_path: Path) -> None:
     host = linux.read_host(tmp_path)
 
     assert host.libc is None
-    assert linux.module_built(tmp_path) is None
-    assert linux.secure_boot(tmp_path) is None
+    assert linux.read_remains(tmp_path) == linux.Remains()

@@ -25,7 +25,7 @@ WHOLE: list[list[object]] = [
 
 
 def said(*lines: list[object]) -> NvmlAnswer:
-    return fold(map(json.dumps, lines), ending="crashed", ended_by="ended by SIGABRT")
+    return fold("\n".join(map(json.dumps, lines)), ending="crashed", ended_by="ended by SIGABRT")
 
 
 def test_a_whole_answer() -> None:
@@ -44,7 +44,7 @@ def test_a_whole_answer() -> None:
 
 def test_lines_that_are_not_the_childs_are_passed_over() -> None:
     noise = ["", "NVRM: hello", "[1, 2", "3", "{}", "[]", '["fact"]', '["fact", "driver", "x", 1]', '["end", 1]']
-    answer = fold([*noise, *map(json.dumps, WHOLE)], ending="crashed", ended_by="")
+    answer = fold("\n".join([*noise, *map(json.dumps, WHOLE)]), ending="crashed", ended_by="")
 
     assert answer == said(*WHOLE)
 

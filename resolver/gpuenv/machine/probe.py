@@ -1,6 +1,7 @@
-"""Ask NVML what it knows, one fact a line. Runs alone, in a child: a driver library may abort or hang.
+"""Ask the driver's libraries, one fact per line. Runs alone, in a child: they may abort or hang.
 
-    python -I -S nvml_probe.py FILE_OF_PYNVML
+    python -I -S probe.py nvml FILE_OF_PYNVML       what NVML knows
+    python -I -S probe.py cuda                      whether CUDA starts
 
 Imports nothing of gpuenv. Every line of output is a JSON array, written before the next call begins, so that a crash
 loses only the fact that was being asked for:
@@ -9,6 +10,12 @@ loses only the fact that was being asked for:
     ["fact", NAME, GPU, VALUE]
     ["fail", NAME, GPU, FUNCTION, CODE, TEXT]
     ["end"]
+
+What NVML answers says nothing of CUDA: a driver that lists every GPU may refuse to compute on each (cuda.h: 802, 803,
+804, 999). The GPUs that CUDA_VISIBLE_DEVICES hides stay untouched. CUDA's facts:
+
+    ["fact", "init", null, CODE]           what cuInit returned
+    ["fact", "start", UUID, CODE]          what making a context on that GPU returned
 """
 
 from __future__ import annotations
@@ -73,8 +80,7 @@ class Prober:
     def initialise(self) -> bool:
         """Start NVML; drivers older than ``nvmlInitWithFlags`` know ``nvmlInit_v2``."""
         self.emit("call", "nvmlInit", None)
-        code = 0
-        text = ""
+        code, text = 0, ""
         for attempt in (1, 2):
             try:
                 self.nvml.nvmlInit()
@@ -107,8 +113,7 @@ class Prober:
 
     def locate(self, name: str, stem: str) -> None:
         """Report which file of that name the loader took, with links resolved."""
-        path = mapped(stem)
-        if path:
+        if path := mapped(stem):
             self.emit("fact", name, None, path)
 
     def machine(self) -> None:
@@ -220,14 +225,12 @@ def load(file: str) -> Any:
     return module
 
 
-def main(file: str) -> None:
+def ask_nvml(emit: Emit, file: str) -> None:
     """Ask NVML everything, with the pynvml in ``file``; a binding that cannot be imported is a fact too."""
-    emit = open_channel()
     try:
         pynvml = load(file)
     except Exception as error:  # a broken installation of the binding is a fact too
         emit("fail", "binding", None, "import pynvml", None, f"{type(error).__name__}: {error}")
-        emit("end")
         return
     prober = Prober(pynvml, emit)
     if prober.initialise():
@@ -237,9 +240,49 @@ def main(file: str) -> None:
         for index, handle in handles:
             if handle is not None:
                 prober.details(index, handle)
+
+
+def ask_cuda(emit: Emit) -> None:
+    """Start CUDA, then make a context on each GPU: the first thing a program does that needs the GPU itself."""
+    import ctypes
+
+    try:
+        cuda = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+        init = cuda.cuInit
+    except (OSError, AttributeError) as error:
+        emit("fail", "library", None, "dlopen", None, str(error))
+        return
+    if path := mapped("libcuda.so"):
+        emit("fact", "library", None, path)
+    code = int(init(0))
+    emit("fact", "init", None, code)
+    count, device, context = ctypes.c_int(), ctypes.c_int(), ctypes.c_void_p()
+    uuid = (ctypes.c_ubyte * 16)()
+    if code or cuda.cuDeviceGetCount(ctypes.byref(count)):
+        return
+    for index in range(count.value):
+        if cuda.cuDeviceGet(ctypes.byref(device), index) or cuda.cuDeviceGetUuid(ctypes.byref(uuid), device):
+            continue
+        digits = bytes(uuid).hex()
+        name = "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
+        code = int(cuda.cuDevicePrimaryCtxRetain(ctypes.byref(context), device))
+        emit("fact", "start", f"GPU-{name}", code)
+        if code == 0:
+            cuda.cuDevicePrimaryCtxRelease(device)
+
+
+def main(what: str, file: str = "") -> None:
+    """Ask one of the libraries and say that this is all."""
+    emit = open_channel()
+    if what == "nvml":
+        ask_nvml(emit, file)
+    else:
+        ask_cuda(emit)
     emit("end")
-    os._exit(0)  # NVML is not shut down: nvmlShutdown can hang on a sick GPU, and the process ends here anyway
+    os._exit(
+        0
+    )  # neither library is shut down or unloaded: both can hang on a sick GPU, and the process ends here anyway
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])
