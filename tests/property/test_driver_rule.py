@@ -11,7 +11,7 @@ from gpuenv.doctor.environment import diagnose_environment
 from gpuenv.doctor.examination import Examination, examine
 from gpuenv.installed.environment import read_environment
 from gpuenv.knowledge import tables
-from gpuenv.knowledge.rules import compare_drivers
+from gpuenv.knowledge.rules import compare_versions
 from gpuenv.lock.fit import fits_machine
 from gpuenv.model.machine import Machine
 from gpuenv.select.prepare import prepare
@@ -83,7 +83,7 @@ def test_all_who_ask_are_told_the_same(variant: str, base: Machine, examinations
             "lock": says_lock(variant, floor.minimum, on),
             "doctor": says_doctor(examinations[variant], on),
         }
-        by_number = compare_drivers(version, floor.minimum) >= 0
+        by_number = compare_versions(version, floor.minimum) >= 0
         same_branch = version.partition(".")[0] == floor.minimum.partition(".")[0]
         branch_alone = "." not in version or base.arch == "aarch64"
         expected = by_number or (branch_alone and same_branch)

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gpuenv import knowledge
-from gpuenv.knowledge.rules import Code, NoCode, Support, compare_drivers, serve
+from gpuenv.knowledge.rules import Code, NoCode, Support, compare_versions, serve
 from gpuenv.model.machine import ComputeCapability, Os
 
 TABLES = knowledge.load()
@@ -85,7 +85,7 @@ def test_a_newer_driver_never_loses_a_card(
     one: str | None,
     other: str | None,
 ) -> None:
-    if one is None or (other is not None and compare_drivers(one, other) <= 0):
+    if one is None or (other is not None and compare_versions(one, other) <= 0):
         before = ask(capability, sass, ptx, cuda=cuda, driver_cuda=one)
         after = ask(capability, sass, ptx, cuda=cuda, driver_cuda=other)
         assert isinstance(after, Support) or isinstance(before, NoCode)
@@ -146,16 +146,16 @@ def test_outside_the_exceptions_the_rule_is_the_rule(capability: ComputeCapabili
 @moderately
 @given(drivers, drivers, drivers)
 def test_drivers_are_in_a_total_order(a: str, b: str, c: str) -> None:
-    assert compare_drivers(a, b) == -compare_drivers(b, a)
-    assert compare_drivers(a, a) == 0
-    if compare_drivers(a, b) <= 0 and compare_drivers(b, c) <= 0:
-        assert compare_drivers(a, c) <= 0
+    assert compare_versions(a, b) == -compare_versions(b, a)
+    assert compare_versions(a, a) == 0
+    if compare_versions(a, b) <= 0 and compare_versions(b, c) <= 0:
+        assert compare_versions(a, c) <= 0
 
 
 @moderately
 @given(drivers, st.integers(1, 99))
 def test_a_later_release_of_a_branch_is_newer(driver: str, more: int) -> None:
-    assert compare_drivers(f"{driver}.{more}", driver) == 1
+    assert compare_versions(f"{driver}.{more}", driver) == 1
 
 
 @moderately
@@ -171,7 +171,7 @@ def test_a_newer_driver_never_knows_an_older_cuda(branch: int, minor: int, patch
     newer = TABLES.driver_cuda(f"{branch + more}.{minor}.{patch}", os)
     if older is not None:
         assert newer is not None
-        assert compare_drivers(older, newer) <= 0
+        assert compare_versions(older, newer) <= 0
 
 
 @moderately

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from gpuenv import knowledge
 from gpuenv.doctor.machine import diagnose_machine
-from gpuenv.knowledge.rules import compare_drivers
+from gpuenv.knowledge.rules import compare_versions
 from gpuenv.knowledge.scheduler import schedulers
 from gpuenv.machine.checkup import Checkup
 from gpuenv.machine.conclusion import conclude
@@ -72,12 +72,12 @@ class World:
 
 def older(world: World) -> bool:
     driver, library = world.evidence.answer.driver, world.library
-    return driver is not None and library is not None and compare_drivers(library, driver) < 0
+    return driver is not None and library is not None and compare_versions(library, driver) < 0
 
 
 def newer(world: World) -> bool:
     driver, library = world.evidence.answer.driver, world.library
-    return driver is not None and library is not None and compare_drivers(library, driver) > 0
+    return driver is not None and library is not None and compare_versions(library, driver) > 0
 
 
 def asked(world: World, *codes: int) -> bool:

@@ -15,7 +15,7 @@ from packaging.requirements import Requirement
 from packaging.version import Version
 
 from gpuenv.knowledge import load
-from gpuenv.knowledge.rules import compare_drivers, compare_versions
+from gpuenv.knowledge.rules import compare_versions
 from gpuenv.model.decision import Decision, NoDecision, Question
 from gpuenv.model.machine import ComputeCapability, Machine
 from gpuenv.model.wheel import Catalog, Wheel, WheelContents
@@ -121,7 +121,7 @@ def test_the_chosen_wheel_has_code_for_every_gpu_and_a_driver_that_runs_it(
         assert gpu.by in ((inside.sass if native else inside.ptx) or ())
     floor = load().driver_floor(said.variant, "linux")
     assert floor is not None
-    assert compare_drivers(driver, floor.minimum) >= 0
+    assert compare_versions(driver, floor.minimum) >= 0
     if any(gpu.support == "ptx" for gpu in said.gpus):
         assert said.driver is not None
         assert said.driver.full

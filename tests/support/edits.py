@@ -35,8 +35,8 @@ EDITS: dict[str, Edit] = {
     "driver-floor": _edit(
         "a driver exactly at its floor is too old",
         "knowledge/drivers.py",
-        "if compare_drivers(version, least) >= 0:",
-        "if compare_drivers(version, least) > 0:",
+        "if compare_versions(version, least) >= 0:",
+        "if compare_versions(version, least) > 0:",
         ("unit/knowledge/test_drivers.py", "property/test_driver_rule.py", "unit/lock/test_fit.py"),
     ),
     "downgrade": _edit(

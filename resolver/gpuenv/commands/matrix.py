@@ -11,7 +11,7 @@ from gpuenv.errors import MachineError, UsageError
 from gpuenv.knowledge import matrix as laying
 from gpuenv.knowledge.called import capabilities_of
 from gpuenv.knowledge.matrix import Matrix
-from gpuenv.knowledge.rules import compare_drivers, compare_versions
+from gpuenv.knowledge.rules import compare_versions
 from gpuenv.model.machine import Machine
 from gpuenv.steps.context import Context, Outcome
 from gpuenv.steps.machine import detect_or_read, in_words
@@ -106,7 +106,7 @@ def _driver_word(known: tables.Knowledge, variant: str, machine: Machine) -> Dri
     assert machine.driver is not None
     # Inside WSL the driver is the Windows one, and carries its number.
     floor = known.driver_floor(variant, "windows" if machine.wsl else machine.os)
-    if floor is None or compare_drivers(machine.driver.version, floor.minimum) < 0:
+    if floor is None or compare_versions(machine.driver.version, floor.minimum) < 0:
         return "too old"
     cuda = known.cuda_of(variant)
     knows = machine.driver.cuda is not None and cuda is not None and compare_versions(machine.driver.cuda, cuda) >= 0

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gpuenv.doctor.finding import UNNAMED, By, Finding, Severity
-from gpuenv.knowledge.rules import compare_drivers
+from gpuenv.knowledge.rules import compare_versions
 from gpuenv.machine.checkup import Checkup
 from gpuenv.machine.detection import Detection
 from gpuenv.machine.notes import foreign_libcuda, is_stub
@@ -40,7 +40,7 @@ def diagnose_libraries(detection: Detection, checkup: Checkup) -> Iterator[Findi
         yield _foreign(detection, checkup, path, version, evidence.answer.driver)
     for spec in checkup.cdi:
         driver = detection.machine.driver
-        if driver is not None and compare_drivers(spec.driver, driver.version):
+        if driver is not None and compare_versions(spec.driver, driver.version):
             yield Finding(
                 subject="containers",
                 severity="warning",
@@ -57,7 +57,7 @@ def _foreign(detection: Detection, checkup: Checkup, path: str, version: str, dr
     asked = checkup.cuda
     works = asked is not None and asked.works
     failed = asked is not None and asked.init in (803, 804)
-    if compare_drivers(version, driver) < 0:
+    if compare_versions(version, driver) < 0:
         return _finding(
             detection,
             checkup.origin,

@@ -10,7 +10,7 @@ from gpuenv.doctor.finding import UNNAMED, Finding, worst_first
 from gpuenv.doctor.job import MASK, diagnose_job
 from gpuenv.doctor.libraries import diagnose_libraries
 from gpuenv.knowledge.base import Knowledge
-from gpuenv.knowledge.rules import compare_drivers
+from gpuenv.knowledge.rules import compare_versions
 from gpuenv.machine.checkup import Checkup
 from gpuenv.machine.detection import Detection
 from gpuenv.machine.problem import CommandHint, DriverProblem
@@ -124,10 +124,10 @@ def _wrong_driver(detection: Detection, knowledge: Knowledge) -> Iterator[Findin
         capability, name = rows[0].compute_capability, f"{rows[0].name} ({card.address})"
         last, least = knowledge.last_branch_for(capability), knowledge.least_branch_for(capability)
         known = f"compute capability {capability} (PCI id, by table)"
-        if last is not None and compare_drivers(branch, last) > 0:
+        if last is not None and compare_versions(branch, last) > 0:
             summary = f"driver {version} no longer serves {name}: branch {last} was the last that did"
             yield error(summary=summary, detail=known, fix=f"Install a driver of branch {last}")
-        if least is not None and compare_drivers(branch, least) < 0:
+        if least is not None and compare_versions(branch, least) < 0:
             summary = f"driver {version} does not know {name} yet: branch {least} is the first that does"
             yield error(summary=summary, detail=known, fix=f"Install a driver of branch {least} or newer")
         closed = module is not None and module.open is False

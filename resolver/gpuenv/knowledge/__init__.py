@@ -9,31 +9,9 @@ from __future__ import annotations
 from functools import cache
 
 from gpuenv.knowledge.base import Knowledge
-from gpuenv.knowledge.facts import (
-    Architecture,
-    DataSheet,
-    Disagreement,
-    DriverCuda,
-    DriverFloor,
-    GpuName,
-    KernelRow,
-    Release,
-    Triton,
-)
+from gpuenv.knowledge.facts import Disagreement, DriverFloor
 
-__all__ = [
-    "Architecture",
-    "DataSheet",
-    "Disagreement",
-    "DriverCuda",
-    "DriverFloor",
-    "GpuName",
-    "KernelRow",
-    "Knowledge",
-    "Release",
-    "Triton",
-    "load",
-]
+__all__ = ["Disagreement", "DriverFloor", "Knowledge", "load"]
 
 
 @cache

@@ -12,7 +12,6 @@ from gpuenv.knowledge.facts import (
     Architecture,
     DataSheet,
     Disagreement,
-    DriverCuda,
     DriverFloor,
     FamilyRole,
     GpuName,
@@ -252,11 +251,6 @@ class Knowledge:
 
     def driver_cuda(self, version: str, os: Os) -> str | None:
         """The CUDA version a driver knows: at least this one where the branch is not in the tables."""
-        fact = self.driver_cuda_fact(version, os)
-        return fact.cuda if fact else None
-
-    def driver_cuda_fact(self, version: str, os: Os) -> DriverCuda | None:
-        """As :meth:`driver_cuda`, with its source and whether it is only a lower bound."""
         return None if os == "macos" else drivers.cuda_known(version, os)
 
     # --- GPUs --------------------------------------------------------------------------------------------------------

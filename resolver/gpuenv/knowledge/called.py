@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from difflib import get_close_matches
+from operator import eq
 
 from gpuenv.errors import UsageError
 from gpuenv.knowledge.base import Knowledge
@@ -62,7 +63,7 @@ def gpus_called(gpus: Sequence[GpuName], text: str) -> tuple[GpuName, ...]:
     if found := tuple(gpu for gpu in gpus if any(glued in _glued(key) for key in all_keys(gpu))):
         return found
     known = [(gpu, _words(key)) for gpu in gpus for key in all_keys(gpu)]
-    for matches in (_equal, _begins, _followed):
+    for matches in (eq, _begins, _followed):
         found = tuple(dict.fromkeys(gpu for gpu, words in known if matches(wanted, words)))
         if found:
             return found
@@ -103,10 +104,6 @@ def _words(text: str) -> tuple[str, ...]:
 
 def _numbered(words: tuple[str, ...]) -> bool:
     return any(character.isdigit() for word in words for character in word)
-
-
-def _equal(wanted: tuple[str, ...], words: tuple[str, ...]) -> bool:
-    return wanted == words
 
 
 def _begins(wanted: tuple[str, ...], words: tuple[str, ...]) -> bool:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Literal
 
 from gpuenv.knowledge import tables
-from gpuenv.knowledge.facts import DriverCuda, DriverFloor
-from gpuenv.knowledge.rules import compare_drivers, compare_versions
+from gpuenv.knowledge.facts import DriverFloor
+from gpuenv.knowledge.rules import compare_versions, newest
 from gpuenv.model.machine import Os
 
 Reach = Literal["version", "branch"]
@@ -41,7 +41,7 @@ def toolkit_driver(cuda: str, os: Os) -> tuple[str, str] | None:
     found: tuple[str, str] | None = None
     for row in tables.read("drivers")["toolkits"]:
         driver = row.get(os)
-        if row["cuda"] == cuda and driver and (found is None or compare_drivers(driver, found[0]) < 0):
+        if row["cuda"] == cuda and driver and (found is None or compare_versions(driver, found[0]) < 0):
             found = (driver, row["source"])
     return found
 
@@ -60,26 +60,17 @@ def first_branch(cuda: str) -> str | None:
     return next(fitting, None)
 
 
-def cuda_known(version: str, os: Os) -> DriverCuda | None:
+def cuda_known(version: str, os: Os) -> str | None:
     """The CUDA version a driver knows; ``None`` for one older than all branches of the table.
 
     A branch of Linux drivers bears its number exactly; Windows drivers of a branch count on from it (576.88 is of 575).
     A toolkit that came within a branch counts from its own driver on.
     """
     number = version.partition(".")[0]
-    known = [row for row in _branches() if compare_versions(row["branch"], number) <= 0]
-    if not known:
-        return None
-    branch = known[-1]
-    cuda, source = branch["cuda"], f"driver branch {branch['branch']}: {branch['source']}"
-    for row in tables.read("drivers")["toolkits"]:
-        driver = row.get(os)
-        if driver and compare_drivers(driver, version) <= 0 and compare_versions(row["cuda"], cuda) > 0:
-            cuda, source = row["cuda"], f"driver {driver} of CUDA {row['cuda']}: {row['source']}"
-    exact = number == branch["branch"] or (os == "windows" and _is_of(branch, number))
-    if not exact:
-        source = f"at least, as {source}; branch {number} is not in the table"
-    return DriverCuda(cuda=cuda, lower_bound=not exact, source=source)
+    known = [row["cuda"] for row in _branches() if compare_versions(row["branch"], number) <= 0]
+    within = (row for row in tables.read("drivers")["toolkits"] if row.get(os))
+    known += [row["cuda"] for row in within if known and compare_versions(row[os], version) <= 0]
+    return newest(known)
 
 
 def reaches(version: str, least: str, *, jetson: bool = False) -> Reach | None:
@@ -94,15 +85,10 @@ def reaches(version: str, least: str, *, jetson: bool = False) -> Reach | None:
     >>> reaches("580.00", "580.65.06", jetson=True)
     'branch'
     """
-    if compare_drivers(version, least) >= 0:
+    if compare_versions(version, least) >= 0:
         return "version"
     branch_alone = jetson or "." not in version
     return "branch" if branch_alone and version.partition(".")[0] == least.partition(".")[0] else None
-
-
-def _is_of(branch: tables.Table, number: str) -> bool:
-    """Whether a Windows number is of this branch: any below the next one; of the newest branch, only those seen."""
-    return branch is not _branches()[-1] or number in branch.get("windows", ())
 
 
 def _branches() -> list[tables.Table]:

@@ -56,7 +56,6 @@ class Release:
     companions: tuple[tuple[str, tuple[str, ...]], ...]
     pythons: tuple[tuple[str, tuple[str, ...]], ...]
     variants: tuple[tuple[str, tuple[str, ...]], ...]
-    unconfirmed: tuple[str, ...]
     notes: tuple[str, ...]
     source: str
 
@@ -77,18 +76,6 @@ class DriverFloor:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DriverCuda:
-    """The CUDA version that a driver knows.
-
-    ``lower_bound`` is true for a branch newer than the known ones, or between them: it knows at least this version.
-    """
-
-    cuda: str
-    lower_bound: bool
-    source: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Architecture:
     """One compute capability: its generation and the first CUDA that compiles for it.
 
@@ -105,15 +92,13 @@ class Architecture:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GpuName:
-    """A name of a GPU, without a leading "NVIDIA". ``pci_ids`` are device ids in lower-case hexadecimal.
-    ``ambiguous`` is true where the same name stands for several capabilities: then the PCI id decides."""
+    """A name of a GPU, without a leading "NVIDIA". ``pci_ids`` are device ids in lower-case hexadecimal, which decide
+    where the same name stands for several capabilities."""
 
     name: str
     compute_capability: ComputeCapability
-    chips: tuple[str, ...]
     pci_ids: tuple[str, ...]
     aliases: tuple[str, ...]
-    ambiguous: bool
     source: str
     note: str
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cmp_to_key
+from itertools import zip_longest
 from typing import Literal, NamedTuple
 
 from gpuenv.model.machine import ComputeCapability
@@ -36,6 +38,14 @@ class Code(NamedTuple):
     def number(self) -> str:
         return f"{self.major}{self.minor}"
 
+    def is_of(self, capability: ComputeCapability) -> bool:
+        """Whether it is architecture-specific code of exactly that capability."""
+        return (self.major, self.minor) == capability
+
+    def is_of_family(self, capability: ComputeCapability) -> bool:
+        """Whether it is for the same major and a minor that is not above it."""
+        return self.major == capability.major and self.minor <= capability.minor
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CodeException:
@@ -53,6 +63,22 @@ class CodeException:
     why: str
     driver_cuda: str | None = None
     """The CUDA that the driver must know too, where the build alone does not lift the exception."""
+
+    def holds(self, cuda: str | None, driver_cuda: str | None) -> bool:
+        """Whether it holds for a build by ``cuda`` on a driver that knows ``driver_cuda``."""
+        if self.until_cuda is None or not cuda or compare_versions(cuda, self.until_cuda) < 0:
+            return True
+        if self.driver_cuda is None:
+            return False
+        return driver_cuda is None or compare_versions(driver_cuda, self.driver_cuda) < 0
+
+    def says(self, code: Code, capability: ComputeCapability) -> bool | None:
+        """True: runs by exception. False: refused by it. None: it says nothing of this pair."""
+        if code.number not in self.code:
+            return None
+        if self.only_on:
+            return capability in self.only_on
+        return False if capability in self.not_on else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,8 +154,9 @@ def serve(
     """
     refused: list[str] = []
     lacks, listed = f"no code for {code_of(capability)}", (*sass, *ptx)
-    native = _best(sass, lambda code: _sass_runs(code, capability, cuda, driver_cuda, rules, refused))
-    fallback = _best(ptx, lambda code: _ptx_runs(code, capability, cuda, driver_cuda, rules, refused))
+    exceptions = [each for each in rules.exceptions if each.holds(cuda, driver_cuda)]
+    native = _best(sass, lambda code: _sass_runs(code, capability, exceptions, refused))
+    fallback = _best(ptx, lambda code: _ptx_runs(code, capability, exceptions, refused))
     if native is None and fallback is None:
         note = f"{'; '.join(dict.fromkeys(refused))}; {platform}" if refused else ""
         return NoCode(what=lacks, codes=listed, note=note)
@@ -163,15 +190,10 @@ def _best(texts: Sequence[str], runs: _Runs) -> str | None:
 # one or across major revisions": CUDA C++ Programming Guide, Binary Compatibility; restated, with the suffixes, in
 # research/torch-matrix.md, "Compatibility rules".
 def _sass_runs(
-    code: Code,
-    capability: ComputeCapability,
-    cuda: str | None,
-    driver_cuda: str | None,
-    rules: CodeRules,
-    refused: list[str],
+    code: Code, capability: ComputeCapability, exceptions: Sequence[CodeException], refused: list[str]
 ) -> bool:
-    for exception in rules.exceptions:
-        match _exception_says(exception, code, capability, cuda, driver_cuda):
+    for exception in exceptions:
+        match exception.says(code, capability):
             case True:
                 return True
             case False:
@@ -180,52 +202,26 @@ def _sass_runs(
                 return False
             case None:
                 pass
-    if code.suffix == "a":  # architecture-specific: exactly that capability
-        return (code.major, code.minor) == capability
-    # "f", family-specific, follows the same line: same major, minor at least
-    return code.major == capability.major and code.minor <= capability.minor
+    # "f", family-specific, follows the line of code without suffix: same major, minor at least
+    return code.is_of(capability) if code.suffix == "a" else code.is_of_family(capability)
 
 
 # PTX of a virtual architecture is compiled by the driver for any device at least as new; suffixes bind as for machine
 # code (CUDA C++ Programming Guide, PTX Compatibility). The embedded chips are excepted from it too: what keeps a server
 # build off them is its toolchain and driver, not its instructions.
 def _ptx_runs(
-    code: Code,
-    capability: ComputeCapability,
-    cuda: str | None,
-    driver_cuda: str | None,
-    rules: CodeRules,
-    refused: list[str],
+    code: Code, capability: ComputeCapability, exceptions: Sequence[CodeException], refused: list[str]
 ) -> bool:
-    for exception in rules.exceptions:
-        if _exception_says(exception, code, capability, cuda, driver_cuda) is False:
+    for exception in exceptions:
+        if exception.says(code, capability) is False:
             if capability in exception.not_on:
                 refused.append(exception.why)
                 return False
             if code.suffix:
                 return False
-    if code.suffix == "a":
-        return (code.major, code.minor) == capability
-    if code.suffix == "f":
-        return code.major == capability.major and code.minor <= capability.minor
+    if code.suffix:
+        return code.is_of(capability) if code.suffix == "a" else code.is_of_family(capability)
     return (code.major, code.minor) <= capability
-
-
-def _exception_says(
-    exception: CodeException, code: Code, capability: ComputeCapability, cuda: str | None, driver_cuda: str | None
-) -> bool | None:
-    """True: runs by exception. False: refused by it. None: it says nothing of this pair."""
-    if code.number not in exception.code:
-        return None
-    if exception.until_cuda is not None and cuda and compare_versions(cuda, exception.until_cuda) >= 0:
-        known = exception.driver_cuda is None or (
-            driver_cuda is not None and compare_versions(driver_cuda, exception.driver_cuda) >= 0
-        )
-        if known:
-            return None
-    if exception.only_on:
-        return capability in exception.only_on
-    return False if capability in exception.not_on else None
 
 
 # "PTX made by a newer toolkit than the driver knows is refused": NVIDIA CUDA Compatibility, Minor Version
@@ -262,34 +258,20 @@ def _cudnn_refuses(capability: ComputeCapability, cudnn: str | None, rules: Code
 def compare_versions(a: str, b: str) -> int:
     """Compare dotted numbers component by component; missing components count as zero. -1, 0 or 1.
 
-    >>> compare_versions("12.9", "12.10")
-    -1
-    """
-    left, right = _components(a), _components(b)
-    length = max(len(left), len(right))
-    left += (0,) * (length - len(left))
-    right += (0,) * (length - len(right))
-    return (left > right) - (left < right)
+    Versions of CUDA and, as NVIDIA numbers them, of drivers; never as decimal fractions.
 
-
-def compare_drivers(a: str, b: str) -> int:
-    """Compare driver versions component by component, as NVIDIA numbers them; never as decimal fractions.
-
-    >>> compare_drivers("570.26", "570.124.06")
-    -1
-    >>> compare_drivers("580.65.06", "580.65.6")
+    >>> compare_versions("12.9", "12.10"), compare_versions("570.26", "570.124.06")
+    (-1, -1)
+    >>> compare_versions("580.65.06", "580.65.6")
     0
     """
-    return compare_versions(a, b)
+    pairs = zip_longest(_components(a), _components(b), fillvalue=0)
+    return next(((left > right) - (left < right) for left, right in pairs if left != right), 0)
 
 
 def newest(versions: Iterable[str]) -> str | None:
     """The highest of some dotted numbers; ``None`` of none."""
-    best: str | None = None
-    for version in versions:
-        if best is None or compare_versions(version, best) > 0:
-            best = version
-    return best
+    return max(versions, key=cmp_to_key(compare_versions), default=None)
 
 
 def _components(text: str) -> tuple[int, ...]:

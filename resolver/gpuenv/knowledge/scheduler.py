@@ -24,7 +24,6 @@ class Scheduler:
     job: str
     given: bool | None
     ask: str
-    node: str | None = None
 
     @property
     def place(self) -> str:
@@ -49,7 +48,6 @@ def schedulers(environ: Mapping[str, str]) -> tuple[Scheduler, ...]:
                 job=told if row["unit"] == "job" and told.isprintable() and "/" not in told else "",
                 given=_given(environ, row.get("devices", ()), row.get("counts", ())),
                 ask=row["ask"],
-                node=environ.get(row.get("node", "")) or None,
             )
         )
     return tuple(found)

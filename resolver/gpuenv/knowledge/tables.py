@@ -87,7 +87,6 @@ def _release(row: Table, sources: Mapping[str, str]) -> Release:
         companions=_lists(row["companions"]),
         pythons=_lists(row["pythons"]),
         variants=_lists(row["variants"]),
-        unconfirmed=tuple(row.get("unconfirmed", ())),
         notes=tuple(row.get("notes", ())),
         source=sources[row["source"]],
     )
@@ -128,21 +127,16 @@ def gpu_names() -> tuple[GpuName, ...]:
     table = read("gpus")
     sources = table["sources"]
     fields = [(line.split("\t") + [""] * 6)[:7] for line in table["rows"].splitlines() if line]
-    capabilities: dict[str, set[str]] = {}
-    for name, capability, *_ in fields:
-        capabilities.setdefault(name.casefold(), set()).add(capability)
     return tuple(
         GpuName(
             name=name,
             compute_capability=ComputeCapability.parse(capability),
-            chips=tuple(chips.split()),
             pci_ids=tuple(pci_ids.split()),
             aliases=tuple(part for part in aliases.split("; ") if part),
-            ambiguous=len(capabilities[name.casefold()]) > 1,
             source=sources[source],
             note=note,
         )
-        for name, capability, chips, pci_ids, aliases, source, note in fields
+        for name, capability, _chips, pci_ids, aliases, source, note in fields
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
-from gpuenv.knowledge.rules import compare_drivers
+from gpuenv.knowledge.rules import compare_versions
 from gpuenv.knowledge.scheduler import NO_DEVICE
 from gpuenv.machine.nvml import NvmlAnswer
 from gpuenv.machine.problem import DriverProblem, Evidence
@@ -43,7 +43,7 @@ def foreign_libcuda(answer: NvmlAnswer, path: str | None = None) -> str | None:
     driver.
     """
     match = re.search(r"/libcuda\.so\.(\d{3,}(?:\.\d+)+)$", path or answer.libcuda or "")
-    return match[1] if match and answer.driver and compare_drivers(match[1], answer.driver) else None
+    return match[1] if match and answer.driver and compare_versions(match[1], answer.driver) else None
 
 
 def is_stub(path: str) -> bool:
@@ -61,7 +61,7 @@ def _ways(evidence: Evidence, machine: Machine) -> Iterator[str]:
         yield f"NVML did not end well after the required facts were known: {answer.failure}"
     version = foreign_libcuda(answer)
     if version is not None and answer.cuda is not None:
-        older = compare_drivers(version, answer.driver or version) < 0
+        older = compare_versions(version, answer.driver or version) < 0
         effect = "older than the driver, so that CUDA fails with error 803 on every card"
         if not older:
             effect = "a compatibility package, which works on data centre cards only (else error 804)"

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gpuenv import select
-from gpuenv.knowledge.rules import compare_drivers
+from gpuenv.knowledge.rules import compare_versions
 from gpuenv.model.machine import Driver, Libc, Machine
 from gpuenv.model.profile import Profile
 from gpuenv.select.request import gpus_in_scope
@@ -157,7 +157,7 @@ def class_name(machine: Machine) -> str:
 def weaker(one: Machine, other: Machine) -> bool:
     """Tell whether ``one`` has the older driver, or the same with the older C library."""
     if one.driver is not None and other.driver is not None:
-        order = compare_drivers(one.driver.version, other.driver.version)
+        order = compare_versions(one.driver.version, other.driver.version)
         if order:
             return order < 0
     return (Libc.parse(one.libc) or ()) < (Libc.parse(other.libc) or ())

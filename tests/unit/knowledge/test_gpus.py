@@ -41,10 +41,10 @@ def test_names(name: str, expected: list[str]) -> None:
     assert capabilities(name) == expected
 
 
-def test_ambiguous_names_say_so_and_the_pci_id_decides() -> None:
+def test_of_an_ambiguous_name_the_pci_id_decides() -> None:
     found = TABLES.gpu_by_name("GeForce GT 730")
     assert len(found) == 2
-    assert all(gpu.ambiguous for gpu in found)
+    assert len({gpu.compute_capability for gpu in found}) == 2
     assert [str(gpu.compute_capability) for gpu in TABLES.gpu_by_pci("1287")] == ["3.5"]
     assert [str(gpu.compute_capability) for gpu in TABLES.gpu_by_pci("0x0FC9")] == ["3.0"]
 
