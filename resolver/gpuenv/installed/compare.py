@@ -9,6 +9,7 @@ told from data. Hashes are compared for files that were changed after their whee
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -110,8 +111,11 @@ def compare(
         return Compared(differences=(problem,), notes=(), files=0, hashed=0)
     job = _Comparison(facts=facts, bare=bare, deep=deep)
     job.owners, shared = _owners(facts.distributions)
-    job.differences += [*_set_differences(facts.distributions, expected), *_broken(facts.distributions)]
-    job.notes += [*_differing_owners(shared), *_unhashed(facts.distributions)]
+    job.differences += [*_set_differences(facts.distributions, expected)]
+    for path, several in sorted(shared.items()):
+        names = " and ".join(dist.name for dist, _ in several)
+        job.notes.append(f"{path} is listed by {names} with different contents")
+    job.notes += _unhashed(facts.distributions)
     doubtful = list(job.listed(shared.keys()))
     job.differences += _hash_differences(facts.path, doubtful)
     if bare is None:
@@ -164,7 +168,7 @@ class _Comparison:
     def listed(self, shared: Iterable[str]) -> Iterator[tuple[str, Distribution, Row]]:
         """Compare each listed file by presence and size; yields those whose hash has to be looked at too."""
         shared = set(shared)
-        twice = {name for name, count in _counts(self.facts.distributions).items() if count > 1}
+        twice = {name for name, count in Counter(each.name for each in self.facts.distributions).items() if count > 1}
         for path, (dist, row) in self.owners.items():
             if self.bare is None and (dist.name in twice or _is_bytecode(path) or not self._is_ours(path)):
                 continue
@@ -215,26 +219,21 @@ class _Comparison:
         return entry is not None and unpacked is not None and not own and entry.mtime > unpacked.mtime + LATER_SECONDS
 
     def unlisted(self, bare: Bare) -> Iterator[Difference]:
-        """Judge files that no RECORD lists, and files of the bare environment that are no longer what they were."""
-        acting = {f"{self._prefix}{each.path}" for each in self.facts.startup}
+        """Examine files that no RECORD lists, and files of the bare environment that are no longer what they were."""
+        acting = {f"{self.prefixes[0]}{each.path}" for each in self.facts.startup}
         for path, entry in self.entries.items():
             if path in bare.entries and path not in self.owners:
                 yield from _bare_difference(self.facts.path, path, entry, bare)
             elif path not in self.owners and path != ".lock" and path not in acting:
                 yield Difference(kind="unlisted", package="", path=path, detail="no wheel of the lock lists it")
         for path in bare.entries:
-            if path in self.owners:
-                detail = "a wheel lists a file of the environment"
+            owned = path in self.owners
+            if owned or path not in self.entries:
+                detail = "a wheel lists a file of the environment" if owned else "it is gone from the environment"
                 yield Difference(kind="overwritten", package="", path=path, detail=detail)
-            elif path not in self.entries:
-                yield Difference(kind="overwritten", package="", path=path, detail="it is gone from the environment")
-
-    @property
-    def _prefix(self) -> str:
-        return self.prefixes[0]
 
     def startup(self) -> Iterator[Difference]:
-        """Judge what runs at start: customize modules never pass, a ``.pth`` file does if a wheel lists it."""
+        """Examine what runs at start: customize modules never pass, a ``.pth`` file does if a wheel lists it."""
         for each in self.facts.startup:
             path = next((p + each.path for p in self.prefixes if p + each.path in self.entries), each.path)
             if self.bare is not None and path in self.bare.entries:
@@ -252,24 +251,6 @@ class _Comparison:
 
 def _is_bytecode(path: str) -> bool:
     return path.endswith(".pyc") or "/__pycache__/" in path
-
-
-def _broken(found: Iterable[Distribution]) -> Iterator[Difference]:
-    for each in found:
-        if each.problem:
-            yield Difference(kind="broken", package=each.name, path=each.info, detail=each.problem)
-
-
-def _counts(found: Iterable[Distribution]) -> dict[str, int]:
-    counts: dict[str, int] = {}
-    for each in found:
-        counts[each.name] = counts.get(each.name, 0) + 1
-    return counts
-
-
-def _differing_owners(shared: Mapping[str, list[tuple[Distribution, Row]]]) -> Iterator[str]:
-    for path, owners in sorted(shared.items()):
-        yield f"{path} is listed by {' and '.join(dist.name for dist, _ in owners)} with different contents"
 
 
 def _clashes(environment: Path, shared: Mapping[str, list[tuple[Distribution, Row]]]) -> Iterator[Difference]:
@@ -314,6 +295,8 @@ def _set_differences(found: Iterable[Distribution], expected: Mapping[str, str] 
     for each in found:
         if each.name in have:
             yield Difference(kind="set", package=each.name, path=each.info, detail="it is installed twice")
+        if each.problem:
+            yield Difference(kind="broken", package=each.name, path=each.info, detail=each.problem)
         have[each.name] = each.version
     if expected is None:
         return

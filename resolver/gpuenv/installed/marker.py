@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -54,10 +54,7 @@ def write_marker(environment: Path, marker: Marker) -> None:
         "profile": marker.profile,
         "lock": {"name": marker.lock_name, "sha256": marker.lock},
         "created": marker.created,
-        "packages": [
-            {"name": each.name, "version": each.version, "record": each.record, "family": each.family}
-            for each in sorted(marker.packages, key=lambda each: each.name)
-        ],
+        "packages": [asdict(each) for each in sorted(marker.packages, key=lambda each: each.name)],
     }
     text = json.dumps(data, indent=1, ensure_ascii=False) + "\n"
     write_atomic(environment / MARKER, text, what="the marker of the environment")

@@ -115,13 +115,6 @@ def _beside(path: Path) -> str:
     return f".{path.name[:100]}."
 
 
-def make_folder(path: Path, *, what: str) -> Path:
-    """Make a folder with those above it, where it is not there yet. Raises :class:`~gpuenv.errors.FileError`."""
-    with _errors(path, f"{what} cannot be made", None):
-        path.mkdir(parents=True, exist_ok=True)
-    return path
-
-
 def require_writable(folder: Path, *, what: str) -> None:
     """Refuse a folder that nothing could be written into, before any work is done for it. Makes nothing.
 

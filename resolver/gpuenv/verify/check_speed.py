@@ -9,6 +9,7 @@ from functools import partial
 from gpuenv.model.verification import Check, Rate
 from gpuenv.verify.causes import Cause, of_message
 from gpuenv.verify.check_training import card_of
+from gpuenv.verify.evidence_text import place
 from gpuenv.verify.hints import DOCTOR, RECREATE, TRACE, UPGRADE
 from gpuenv.verify.messages import Message
 from gpuenv.verify.observed import Observed
@@ -30,7 +31,7 @@ def rates_of(observed: Observed) -> tuple[Rate, ...]:
         else:
             limit, source = (card.memory_gb_s, card.source) if card else _by_clock(observed, message)
             what, unit = f"copy of {size / 1e9:.1f} GB in the card's memory", "GB/s"
-        device = "CPU" if message.text("device") == "cpu" else message.text("device")
+        device = place(message.text("device"))
         value = message.amount("tflops" if unit == "TFLOP/s" else "gigabytes")
         rates.append(Rate(device=device, what=what, value=value, unit=unit, limit=limit, source=source))
     return tuple(rates)

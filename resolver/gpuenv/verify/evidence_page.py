@@ -7,7 +7,7 @@ from html import escape
 
 from gpuenv.model.verification import Report
 from gpuenv.verify.charts import Series, line_chart
-from gpuenv.verify.evidence_text import VERDICTS, Text
+from gpuenv.verify.evidence_text import MEANING, VERDICTS, Text, place
 
 STYLE = """
 :root { color-scheme: light dark; --ink: #1b1f24; --soft: #57606a; --paper: #ffffff; --rule: #d0d7de;
@@ -67,8 +67,7 @@ def page(text: Text) -> str:
         parts.append("</ul>")
     log = escape("\n".join(report.log))
     parts.append(f"<h2>Log</h2><details><summary>{len(report.log)} lines</summary><pre>{log}</pre></details>")
-    words = "A pass holds for these checks at that moment; it is no general statement that the machine is healthy."
-    parts.append(f'<p class="soft">{words}</p></body></html>')
+    parts.append(f'<p class="soft">{MEANING}</p></body></html>')
     return "\n".join(parts) + "\n"
 
 
@@ -116,8 +115,7 @@ def _training_charts(report: Report) -> list[str]:
 def _numbers(report: Report) -> list[str]:
     parts: list[str] = []
     for curve in report.curves:
-        where = "CPU" if curve.device == "cpu" else curve.device
-        parts.append(f"<h2>Small model, {escape(curve.precision)} on {escape(where)}</h2>")
+        parts.append(f"<h2>Small model, {escape(curve.precision)} on {escape(place(curve.device))}</h2>")
         lines = [
             Series(name="measured", values=curve.losses, style="one"),
             Series(name="reference", values=curve.reference, style="two"),
@@ -135,15 +133,7 @@ def _numbers(report: Report) -> list[str]:
         )
     if report.families:
         parts.append("<h2>Kernel families: exact, or within a bound in unit roundoffs u</h2>")
-        rows = [
-            (
-                "CPU" if row.device == "cpu" else row.device,
-                row.family,
-                row.type,
-                row.summary,
-            )
-            for row in report.families
-        ]
+        rows = [(place(row.device), row.family, row.type, row.summary) for row in report.families]
         parts.append(_table(("Device", "Family", "Type", "Found"), rows))
     return parts
 

@@ -1,4 +1,4 @@
-"""The evidence in words: the six text files, tables first."""
+"""The evidence as text: six files, tables first."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ VERDICTS = {
     "passed": "passed", "unusual": "unusual", "failed": "FAILED", "warned": "warning",
     "not-applicable": "not applicable",
 }  # fmt: skip
+MEANING = "A pass holds for these checks at that moment; it is no general statement that the machine is healthy."
 HEADLINES = {"passed": "passed", "unusual": "passed, with something unusual", "failed": "FAILED"}
 
 
@@ -64,8 +65,8 @@ class Text:
         for gpu in machine.gpus:
             memory = f", {gpu.memory_bytes / 2**30:.1f} GiB" if gpu.memory_bytes else ""
             mig = ", MIG" if gpu.mig else ""
-            words = f"{gpu.name}, compute capability {gpu.compute_capability}{memory}{mig}, {gpu.uuid}"
-            rows.append((f"GPU {gpu.index}", words))
+            known = f"{gpu.name}, compute capability {gpu.compute_capability}{memory}{mig}, {gpu.uuid}"
+            rows.append((f"GPU {gpu.index}", known))
         if not machine.gpus:
             rows.append(("GPU", "none"))
         return rows
@@ -75,17 +76,10 @@ class Text:
         about = self.about
         rows = [("Environment", about.environment), ("Python", self.fact("python"))]
         rows += [(name[8:], value) for name, value in self.report.facts if name.startswith("package ")]
-        if cudnn := self.fact("cudnn"):
-            rows.append(("cuDNN", cudnn))
-        if nccl := self.fact("nccl"):
-            rows.append(("NCCL", nccl))
-        if about.uv:
-            rows.append(("uv", about.uv))
-        rows.append(("gpuenv", about.gpuenv))
-        if about.profile:
-            rows.append(("Profile", about.profile))
-        if about.lock:
-            rows.append(("Lock", about.lock + (f" (sha256 {about.lock_sha256})" if about.lock_sha256 else "")))
+        told = {"cuDNN": self.fact("cudnn"), "NCCL": self.fact("nccl"), "uv": about.uv, "gpuenv": about.gpuenv}
+        lock = about.lock and about.lock + (f" (sha256 {about.lock_sha256})" if about.lock_sha256 else "")
+        told |= {"Profile": about.profile, "Lock": lock}
+        rows += [(name, value) for name, value in told.items() if value]
         return rows
 
     def results(self) -> list[tuple[str, str]]:
@@ -94,12 +88,11 @@ class Text:
         for run in self.report.runs:
             rows += run_rows(run)
         if len(self.report.final_losses) > 1:
-            words = ", ".join(f"seed {seed}: {number(loss, 3)}" for seed, loss in self.report.final_losses)
-            rows.append(("Final loss by seed", words))
+            losses = ", ".join(f"seed {seed}: {number(loss, 3)}" for seed, loss in self.report.final_losses)
+            rows.append(("Final loss by seed", losses))
         for curve in self.report.curves:
-            where = "CPU" if curve.device == "cpu" else curve.device
-            words = f"{curve.largest:.2g} of {curve.bound:.2g} allowed at step {curve.step} of {len(curve.losses)}"
-            rows.append((f"Small model, {curve.precision} on {where}: largest difference", words))
+            figure = f"{curve.largest:.2g} of {curve.bound:.2g} allowed at step {curve.step} of {len(curve.losses)}"
+            rows.append((f"Small model, {curve.precision} on {place(curve.device)}: largest difference", figure))
         for rate in self.report.rates:
             share = f", {rate.share:.0%} of {rate.limit:.0f} ({rate.source})" if rate.share is not None else ""
             rows.append((f"{rate.what} on {rate.device}", f"{rate.value:.3g} {rate.unit}{share}"))
@@ -133,8 +126,7 @@ class Text:
         ]
         if about.lock:
             lines.append(f"- the lock: [`{about.lock}`]({about.lock})")
-        words = "A pass holds for these checks at that moment; it is no general statement that the machine is healthy."
-        return "\n".join([*lines, "", words, ""])
+        return "\n".join([*lines, "", MEANING, ""])
 
     def env_info(self) -> str:
         """Machine, environment and every fact with its source."""
@@ -185,8 +177,7 @@ class Text:
         for run in self.report.runs:
             lines += [*_columns(run_rows(run)), "", *_step_lines(run), ""]
         for curve in self.report.curves:
-            where = "CPU" if curve.device == "cpu" else curve.device
-            lines += [f"Small model on the Markov language, {curve.precision} on {where}: in nats"]
+            lines += [f"Small model on the Markov language, {curve.precision} on {place(curve.device)}: in nats"]
             lines.append("step        loss   reference   difference")
             for step, (loss, reference) in enumerate(zip(curve.losses, curve.reference, strict=False), start=1):
                 lines.append(f"{step:4d}  {number(loss, 7):>10}  {reference:10.7f}  {number(loss - reference, 7):>11}")
@@ -194,8 +185,7 @@ class Text:
         if self.report.families:
             lines += ["Kernel families: exact, or within a bound in unit roundoffs u of the type"]
             for row in self.report.families:
-                where = "CPU" if row.device == "cpu" else row.device
-                lines.append(f"  {where:<8}{row.family:<30}{row.type:<10}{row.summary}")
+                lines.append(f"  {place(row.device):<8}{row.family:<30}{row.type:<10}{row.summary}")
             lines.append("")
         lines += ["Log: seconds in the process, process, event", *self.report.log]
         return "\n".join(lines) + "\n"
@@ -204,11 +194,10 @@ class Text:
 def run_rows(run: Training) -> list[tuple[str, str]]:
     """Describe one run; samples there, samples seen, tokens and steps stand apart."""
     kind = "as a CUDA graph" if run.mode == "graph" else "step by step"
-    where = run.device if run.device.startswith("CPU") else f"{run.device}"
     name = f"{run.model} {kind}"
     median = run.batch_size / run.samples_per_second if run.samples_per_second else math.nan
     rows = [
-        (f"{name}: device", f"{where}, {run.precision}"),
+        (f"{name}: device", f"{run.device}, {run.precision}"),
         (f"{name}: parameters", f"{run.parameters:,}"),
         (
             f"{name}: data",
@@ -226,9 +215,14 @@ def run_rows(run: Training) -> list[tuple[str, str]]:
         rows.append((f"{name}: peak memory", f"{run.peak_memory_bytes / 1e9:.2f} GB"))
     if run.shortest_step_seconds and run.samples_per_second:
         share = run.shortest_step_seconds / median
-        words = f"{share:.0%}: at its limits a step takes {run.shortest_step_seconds * 1e3:.2f} ms"
-        rows.append((f"{name}: share of the card's limit", words))
+        limit = f"{share:.0%}: at its limits a step takes {run.shortest_step_seconds * 1e3:.2f} ms"
+        rows.append((f"{name}: share of the card's limit", limit))
     return rows
+
+
+def place(device: str) -> str:
+    """Name a device of torch's in evidence."""
+    return "CPU" if device == "cpu" else device
 
 
 def number(value: float, digits: int) -> str:

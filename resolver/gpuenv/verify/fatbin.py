@@ -13,7 +13,6 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 MAGIC = b"\x50\xed\x55\xba"
 SECTION = b".nv_fatbin"
@@ -23,16 +22,6 @@ MOST_SECTIONS = 4096
 
 class FatbinError(ValueError):
     """The file is not an ELF library that can be read."""
-
-
-class Bytes(Protocol):
-    """What the reader needs of ``bytes`` or ``mmap``."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, part: slice, /) -> bytes: ...
-
-    def find(self, part: bytes, start: int = ..., end: int = ..., /) -> int: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +49,7 @@ def read_library(path: Path) -> DeviceCode:
             return read_code(view)
 
 
-def read_code(data: Bytes) -> DeviceCode:
+def read_code(data: bytes | mmap.mmap) -> DeviceCode:
     """Count the device code of an ELF image. A library without any is a valid answer with no entries."""
     counts: Counter[tuple[int, int]] = Counter()
     fatbins = 0
@@ -76,7 +65,7 @@ def _named(counts: Counter[tuple[int, int]], kind: int, prefix: str) -> tuple[tu
     return tuple((f"{prefix}_{architecture}", count) for architecture, count in rows)
 
 
-def _sections(data: Bytes) -> Iterator[tuple[int, int]]:
+def _sections(data: bytes | mmap.mmap) -> Iterator[tuple[int, int]]:
     """Yield the bounds of every ``.nv_fatbin`` section (System V ABI, ELF-64 object file format, section headers)."""
     if len(data) < 64 or data[0:6] != b"\x7fELF\x02\x01":
         raise FatbinError("not a 64-bit little-endian ELF file")
@@ -98,7 +87,7 @@ def _sections(data: Bytes) -> Iterator[tuple[int, int]]:
         yield start, start + length
 
 
-def _fatbins(data: Bytes, start: int, end: int) -> Iterator[tuple[int, int]]:
+def _fatbins(data: bytes | mmap.mmap, start: int, end: int) -> Iterator[tuple[int, int]]:
     """Yield the bounds of the entries of each fat binary."""
     at = start
     while (at := data.find(MAGIC, at, end)) >= 0:
@@ -112,7 +101,7 @@ def _fatbins(data: Bytes, start: int, end: int) -> Iterator[tuple[int, int]]:
         at += 16 + length
 
 
-def _entries(data: Bytes, at: int, end: int) -> Iterator[tuple[int, int]]:
+def _entries(data: bytes | mmap.mmap, at: int, end: int) -> Iterator[tuple[int, int]]:
     """Yield kind and architecture of each image. The cursor only moves forward: a header is at least 64 bytes."""
     while at + 64 <= end:
         kind, _, header, length = struct.unpack("<HHIQ", data[at : at + 16])

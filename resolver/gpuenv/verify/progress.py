@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
-
 from gpuenv.model.profile import VerificationPlan
-from gpuenv.report import Reporter, Task
+from gpuenv.report import Reporter
 from gpuenv.verify.messages import Message
 
 DOING = {
@@ -29,13 +27,10 @@ class Progress:
         self._runs = 2 if gpu else 1
         self._title = f"Verifying on the {'GPU' if gpu else 'CPU'}"
         self._reporter = reporter
-        self._context: AbstractContextManager[Task] = reporter.task(
-            self._title, total=plan.steps * self._runs, unit="steps"
-        )
-        self._task: Task | None = None
+        self._context = reporter.task(self._title, total=plan.steps * self._runs, unit="steps")
 
     def __enter__(self) -> Progress:
-        self._task = self._context.__enter__()
+        self._bar = self._context.__enter__()
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -51,20 +46,9 @@ class Progress:
         elif message.event == "progress":
             self._say(f"{message.text('of')}, {message.whole('done')} of {message.whole('total')}")
         elif message.event in DOING:
-            words = {key: str(value) for key, value in message.values.items()}
-            self._say(DOING[message.event].format_map(_Words(words)))
+            self._say(DOING[message.event].format_map(message.values))
         elif message.event == "warning":
             self._reporter.detail(f"{message.job}: {message.text('kind')}: {message.text('message')}")
 
-    @property
-    def _bar(self) -> Task:
-        assert self._task is not None
-        return self._task
-
-    def _say(self, words: str) -> None:
-        self._bar.update(text=f"{self._title}: {words}")
-
-
-class _Words(dict[str, str]):
-    def __missing__(self, key: str) -> str:
-        return ""
+    def _say(self, doing: str) -> None:
+        self._bar.update(text=f"{self._title}: {doing}")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from gpuenv.errors import FileError, GpuenvError, NoSpaceError
-from gpuenv.system.files import file_error, make_folder, read_bytes, read_text, write_atomic
+from gpuenv.system.files import file_error, read_bytes, read_text, require_writable, write_atomic
 
 
 def folder(path: Path) -> None:
@@ -182,7 +182,7 @@ def test_what_cannot_be_written(tmp_path: Path, place: str, cause: str) -> None:
 def test_a_folder_that_is_a_file(tmp_path: Path) -> None:
     (tmp_path / "cache").touch()
     with pytest.raises(FileError) as caught:
-        make_folder(tmp_path / "cache", what="the cache")
+        require_writable(tmp_path / "cache", what="the cache")
     assert caught.value.causes == ("something else stands there",)
 
 

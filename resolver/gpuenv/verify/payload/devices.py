@@ -31,8 +31,8 @@ def load_torch(channel: Channel) -> Any:
 
 def plain_uuid(text: object) -> str:
     """Return a UUID as torch writes it: NVML puts ``GPU-`` or ``MIG-`` before it."""
-    words = str(text).lower()
-    return words[4:] if words.startswith(("gpu-", "mig-")) else words
+    low = str(text).lower()
+    return low[4:] if low.startswith(("gpu-", "mig-")) else low
 
 
 def describe(torch: Any, index: int) -> dict[str, object]:

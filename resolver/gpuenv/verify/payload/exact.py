@@ -14,6 +14,7 @@ rounds it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -71,10 +72,7 @@ def mixed(*size: int, seed: int) -> Tensor:
 
     Thomas Mueller's integer hash, as murmur3's finalizer: every bit of the place reaches every bit of the result.
     """
-    count = 1
-    for edge in size:
-        count *= edge
-    x = torch.arange(count, dtype=torch.int64) + 1_000_003 * seed
+    x = torch.arange(math.prod(size), dtype=torch.int64) + 1_000_003 * seed
     for _ in range(2):
         x = ((x ^ (x >> 16)) * 0x45D9F3B) & 0xFFFFFFFF
     return ((x ^ (x >> 16)) >> 1).reshape(size)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import sys
 import traceback
@@ -13,6 +14,9 @@ from .channel import Channel
 
 Settings = dict[str, Any]  # JSON from the parent; each task reads its own keys
 Task = Callable[[Settings, Channel], None]
+TASKS = {name: name for name in ("driver", "training", "native", "numbers", "families", "ranks")}
+TASKS["compile"] = "compiled"
+"""The module that does each task."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -38,28 +42,14 @@ def main(arguments: Sequence[str]) -> int:
 
 def _task(name: str, channel: Channel) -> Task:
     """Import late: a task that needs no torch starts in milliseconds, and the import of torch is timed by itself."""
-    if name == "driver":
-        from .driver import run
-
-        return run
-    from .devices import load_torch
-
-    _report_warnings(channel)
-    load_torch(channel)
-    if name == "training":
-        from .training import run
-    elif name == "native":
-        from .native import run
-    elif name == "numbers":
-        from .numbers import run
-    elif name == "families":
-        from .families import run
-    elif name == "compile":
-        from .compiled import run
-    elif name == "ranks":
-        from .ranks import run
-    else:
+    if name not in TASKS:
         raise ValueError(f"no such task: {name}")
+    if name != "driver":
+        from .devices import load_torch
+
+        _report_warnings(channel)
+        load_torch(channel)
+    run: Task = importlib.import_module(f".{TASKS[name]}", __package__).run
     return run
 
 

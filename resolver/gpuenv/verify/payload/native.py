@@ -12,6 +12,9 @@ import torch.nn.functional as F
 from . import devices
 from .channel import Channel
 
+LOST = ("device-side", "unspecified launch")
+"""What CUDA says when its context is lost."""
+
 
 def run(settings: dict[str, Any], channel: Channel) -> None:
     """Touch each family on each device in scope; the parent set ``CUDA_DISABLE_PTX_JIT``."""
@@ -19,20 +22,16 @@ def run(settings: dict[str, Any], channel: Channel) -> None:
     for index in devices.in_scope(torch, settings):
         torch.cuda.set_device(index)
         device = f"cuda:{index}"
+        uuid = devices.describe(torch, index)["uuid"]
         for name, work in WORK.items():
-            message = ""
             try:
-                finite = work(device)
+                failure = "" if work(device) else "the result is not finite"
                 torch.cuda.synchronize(device)
-                if not finite:
-                    message = "the result is not finite"
             except Exception as error:  # the CUDA error's words are the finding
-                message = f"{type(error).__name__}: {error}"[:1500]
-            channel.emit(
-                "kernel", device=device, uuid=devices.describe(torch, index)["uuid"], name=name, message=message
-            )
-            if "device-side" in message or "unspecified launch" in message:
-                return  # the context is lost: nothing after this means anything
+                failure = f"{type(error).__name__}: {error}"[:1500]
+            channel.emit("kernel", device=device, uuid=uuid, name=name, message=failure)
+            if any(sign in failure for sign in LOST):
+                return  # nothing after this means anything
 
 
 def _finite(tensor: Any) -> bool:

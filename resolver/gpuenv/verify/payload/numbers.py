@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -50,10 +51,9 @@ def starting_weights() -> list[Any]:
     numbers = iter(normal_numbers(count=MARKOV.parameters(), seed=SEED))
 
     def draw(size: tuple[int, ...], deviation: float) -> Any:
-        count = 1
-        for edge in size:
-            count *= edge
-        return torch.tensor([next(numbers) * deviation for _ in range(count)], dtype=torch.float64).reshape(size)
+        return torch.tensor([next(numbers) * deviation for _ in range(math.prod(size))], dtype=torch.float64).reshape(
+            size
+        )
 
     return initial(MARKOV, draw, like=torch.zeros(1, dtype=torch.float64))
 
