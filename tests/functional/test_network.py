@@ -8,13 +8,14 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from gpuenv.environment.fetch import Fetcher
 from gpuenv.environment.store import Store
 from gpuenv.errors import GpuenvError, IndexUnreachableError, PackageIndexError
-from gpuenv.index.config import Place
+from gpuenv.index.config import Place, SourcePlan, plan_sources
 from gpuenv.index.learn import read_metadata
 from gpuenv.index.source import load_source
 from gpuenv.model.wheel import Wheel
@@ -47,12 +48,19 @@ def fixture_client(tmp_path: Path) -> Make:
     """Makes clients, each with a cache and a store of its own."""
     folders = itertools.count()
 
-    def make(*, environ: dict[str, str] | None = None, sources: tuple[Location, ...] = (), **access: object) -> Client:
+    def make(
+        *,
+        environ: dict[str, str] | None = None,
+        sources: tuple[Location, ...] = (),
+        may_follow: Callable[[Location, Location], bool] = lambda where, target: True,
+        **access: object,
+    ) -> Client:
         return Client(
             cache=tmp_path / str(next(folders)) / "pages",
             environ=environ or {},
             access=Access(**{**QUICK, **access}),  # type: ignore[arg-type]  # what a test sets
             sources=sources,
+            may_follow=may_follow,
             sleep=lambda _: None,
         )
 
@@ -383,15 +391,26 @@ def foreign() -> Iterator[IndexServer]:
         yield running
 
 
-def torch_at(server: IndexServer, client: Client, *hosts: str) -> set[str]:
-    place = Place(
-        kind="mirror",
-        location=at(server.torch_index),
-        configured_by="--torch-index",
-        only=True,
-        hosts=frozenset(hosts),
+def torch_at(server: IndexServer, make: Make, *hosts: str) -> set[str]:
+    plan = mirror(server, *hosts)
+    return {wheel.version for wheel in load_source(plan.torch[0], plan_client(make, plan), projects=["torch"]).wheels}
+
+
+def mirror(server: IndexServer, *hosts: str, index: str | None = None) -> SourcePlan:
+    """The sources of a person who names a mirror."""
+    return plan_sources(
+        torch_index=server.torch_index,
+        index=index,
+        allow_hosts=hosts,
+        environ={},
+        platform="linux",
+        folder=Path(),
+        read=lambda _: None,
     )
-    return {wheel.version for wheel in load_source(place, client, projects=["torch"]).wheels}
+
+
+def plan_client(make: Make, plan: SourcePlan) -> Client:
+    return make(may_follow=plan.may_follow)
 
 
 def links(*addresses: str, base: str = "") -> bytes:
@@ -417,13 +436,58 @@ def test_rows_lead_to_their_own_source_unless_told(
             fault = Fault(redirect=f"{foreign.url}/whl/torch/")
     server.fault("/whl/torch/", fault)
     if how == "redirect":
-        with pytest.raises(IndexUnreachableError, match="to another host") as caught:
-            torch_at(server, client())
+        with pytest.raises(IndexUnreachableError, match="cannot be used") as caught:
+            torch_at(server, client)
+        assert "to another host" in caught.value.causes[0]
         assert f"`--allow-host {at(foreign.url).netloc}`" in caught.value.hints[0]
     else:
-        assert torch_at(server, client()) == {"2.10.0+cu128"}
-    assert "9.9.0+cu128" in torch_at(server, client(), at(foreign.url).netloc)
-    assert "9.9.0+cu128" in torch_at(server, client(), "127.0.0.1")
+        assert torch_at(server, client) == {"2.10.0+cu128"}
+    assert "9.9.0+cu128" in torch_at(server, client, at(foreign.url).netloc)
+    assert "9.9.0+cu128" in torch_at(server, client, "127.0.0.1")
+
+
+@pytest.mark.parametrize("ask", [part, metadata, download])
+@pytest.mark.parametrize("shared", [False, True])
+def test_files_of_a_mirror_are_redirected_to_its_own_hosts_unless_told(
+    ask: Callable[[Client, str], object], shared: bool, server: IndexServer, client: Make
+) -> None:
+    """Whether or not its server holds a package index too."""
+    index = server.default_index if shared else None
+    with IndexServer() as other:
+        other.add(WHEEL, folder="cu128")
+        for path in (PATH, f"{PATH}.metadata"):
+            server.fault(path, Fault(redirect=other.url + path))
+        if ask is metadata:  # what stands beside the wheel is asked for in its place where it cannot be had
+            with pytest.raises(IndexUnreachableError):
+                ask(plan_client(client, mirror(server, index=index)), server.url)
+        else:
+            said = refusal(ask, plan_client(client, mirror(server, index=index)), server.url)
+            assert f"to another host, {at(other.url).netloc}" in said
+        assert other.log == []
+        ask(plan_client(client, mirror(server, at(other.url).netloc, index=index)), server.url)
+        assert other.log
+
+
+def test_redirects_of_each_source_are_bound_to_its_own_hosts() -> None:
+    def follows(plan: SourcePlan, where: str, target: str) -> bool:
+        return plan.may_follow(at(where), at(target))
+
+    def plan(**changes: Any) -> SourcePlan:
+        values = {"environ": {}, "platform": "linux", "folder": Path(), "read": lambda _: None} | changes
+        return plan_sources(**values)
+
+    own, copy, evil = "https://download.pytorch.org/a.whl", "https://download-r2.pytorch.org/a.whl", "https://evil.x/a"
+    default = plan(index="https://files.x/simple")
+    assert follows(default, own, copy)
+    assert not follows(default, own, evil)
+    assert not follows(default, copy, evil)
+    assert follows(default, "https://files.x/packages/a.whl", evil)
+    assert follows(plan(allow_hosts=["evil.x"]), own, evil)
+    alone = plan(torch_index="https://mirror.x/whl")
+    assert not follows(alone, "https://mirror.x/files/a.whl", evil)
+    beside = plan(torch_index="https://mirror.x/whl", index="https://mirror.x/simple")
+    assert not follows(beside, "https://mirror.x/whl/cu128/a.whl", evil)
+    assert follows(beside, "https://mirror.x/packages/a.whl", evil)
 
 
 def test_rows_of_pytorchs_index_lead_to_pytorchs_hosts() -> None:

@@ -270,6 +270,13 @@ EDITS: dict[str, Edit] = {
         "if True:  # a redirect",
         ("functional/test_network.py", "functional/test_client.py"),
     ),
+    "redirect-host": _edit(
+        "a mirror's wheel is fetched from wherever its server redirects to",
+        "net/client.py",
+        "if not self._may_follow(where, following):",
+        "if False:",
+        NETWORK,
+    ),
     "download-hash": _edit(
         "a download with another hash than the lock's is kept",
         "net/download.py",

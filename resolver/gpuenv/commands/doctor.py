@@ -42,7 +42,7 @@ def run(context: Context, *, environment: Path | None, deep: bool = False) -> Do
     target = context.project / (environment or load_profile(context).environment)
     facts: EnvironmentFacts | None = None
     try:
-        facts = read_environment(target)
+        facts = read_environment(target, shown=context.shown(target))
     except UsageError as error:
         if context.options.machine is None or environment is not None:
             findings.append(_none(context, target, error))
@@ -84,7 +84,7 @@ def _none(context: Context, target: Path, error: UsageError) -> Finding:
     return Finding(
         subject="environment",
         severity="error",
-        summary=error.message.replace(str(target), shown),
+        summary=error.message,
         detail="; ".join(error.causes),
         fix=f"{build} {quote(shown if free else beside(target, shown=shown))}",
     )

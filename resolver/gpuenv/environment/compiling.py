@@ -150,7 +150,7 @@ def compile_dependencies(
     asked = _write(folder / "requirements.in", requirements)
     if named is not None:
         asked = folder / "pyproject.toml"
-        asked.write_text(_project(requirements, named), encoding="utf-8")
+        write_atomic(asked, _project(requirements, named), what="uv's input")
     args = ["pip", "compile", str(asked)]
     args += ["--constraints", str(_write(folder / "constraints.txt", constraints))]
     args += ["--overrides", str(_write(folder / "overrides.txt", overrides))]

@@ -65,6 +65,20 @@ class SourcePlan:
     not_asked: tuple[Place, ...] = ()
     notes: tuple[str, ...] = ()
 
+    def may_follow(self, where: Location, target: Location) -> bool:
+        """Whether a redirect may lead from one address to another: those of the torch index are bound to the same hosts
+        as its links. Of a mirror's server all is the mirror's, unless another source has the server too: then what
+        lies below the mirror's own address."""
+        for place in self.torch:
+            if place.kind == "pytorch":
+                own = where.same_origin(place.location) or where.is_on(knowledge.load().pytorch_hosts)
+            else:
+                shared = any(each is not place.location and each.same_origin(where) for each in self.locations)
+                own = where.url.startswith(f"{place.location.url}/") if shared else where.same_origin(place.location)
+            if own and not place.leads_to(target):
+                return False
+        return True
+
     @property
     def locations(self) -> tuple[Location, ...]:
         """Every address of the plan, each once."""

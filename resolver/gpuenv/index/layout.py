@@ -44,13 +44,13 @@ def read_pytorch(
     """
     here = channel == "stable" or channel in folders_of(place.location.below(page=True).url)
     base = place.location if here else place.location.below(channel)
-    answers = in_parallel(lambda project: _page(http, base.below(project, page=True), place, [project]), projects)
+    answers = in_parallel(lambda project: _page(http, base.below(project, page=True), [project]), projects)
     found = dict(zip(projects, answers, strict=True))
     pages = {project: page for project, page in found.items() if isinstance(page, Page)}
     if pages:
         found_in = {project: [pages[project]] if project in pages else [] for project in projects}
         return [_listing(project, found_in[project], place, channel, base=base) for project in projects]
-    gathered = _variant_pages(base, http, projects, variants, place)
+    gathered = _variant_pages(base, http, projects, variants)
     if gathered:
         return [_listing(project, gathered, place, channel, base=base) for project in projects]
     refused = next(page for page in answers if isinstance(page, Absent))
@@ -70,10 +70,10 @@ class _VariantPage:
 
 
 def _variant_pages(
-    base: Location, http: Client, projects: Sequence[str], variants: Sequence[str], place: Place
+    base: Location, http: Client, projects: Sequence[str], variants: Sequence[str]
 ) -> list[_VariantPage]:
     """Pages of a mirror without project pages at its root; empty where it has none of the known forms."""
-    listing = _perhaps(http, base.below(page=True), place, projects)
+    listing = _perhaps(http, base.below(page=True), projects)
     if isinstance(listing, Page) and any(row.project in projects for row in listing.rows):
         last = folders_of(base.below(page=True).url)[-1:]
         return [_VariantPage(listing, last[0] if last and is_variant(last[0]) else "")]
@@ -82,24 +82,24 @@ def _variant_pages(
     useful = [name for name in useful if "_" not in name]
     gathered: list[_VariantPage] = []
     for variant, pages in zip(
-        useful, in_parallel(lambda name: _one_variant(base.below(name), http, projects, place), useful), strict=True
+        useful, in_parallel(lambda name: _one_variant(base.below(name), http, projects), useful), strict=True
     ):
         gathered += [_VariantPage(page, variant) for page in pages]
     return gathered
 
 
-def _one_variant(folder: Location, http: Client, projects: Sequence[str], place: Place) -> list[Page]:
+def _one_variant(folder: Location, http: Client, projects: Sequence[str]) -> list[Page]:
     """A variant's wheels: its own page where that lists wheels, else a page for each project below it."""
-    own = _perhaps(http, folder.below(page=True), place, projects)
+    own = _perhaps(http, folder.below(page=True), projects)
     if isinstance(own, Page) and any(row.project in projects for row in own.rows):
         return [own]
-    pages = [_page(http, folder.below(project, page=True), place, [project]) for project in projects]
+    pages = [_page(http, folder.below(project, page=True), [project]) for project in projects]
     return [page for page in pages if isinstance(page, Page)]
 
 
 def read_package_index(place: Place, http: Client, project: str) -> Listing:
     """Read a project page of a package index (PEP 503 or 691)."""
-    page = _page(http, place.location.below(project, page=True), place, [project])
+    page = _page(http, place.location.below(project, page=True), [project])
     if isinstance(page, Absent):
         return Listing(project=project, wheels=(), failure=f"not there (status {page.status})")
     return _listing(project, [page], place, "stable")
@@ -107,7 +107,7 @@ def read_package_index(place: Place, http: Client, project: str) -> Listing:
 
 def read_page_of_links(place: Place, http: Client, projects: Sequence[str]) -> list[Listing]:
     """Read one HTML page of links, as pip's ``--find-links`` does."""
-    page = _page(http, place.location, place, projects)
+    page = _page(http, place.location, projects)
     if isinstance(page, Absent):
         raise IndexUnreachableError(
             f"{place.shown} cannot be read",
@@ -152,8 +152,8 @@ def _local(files: Sequence[Path], project: str) -> tuple[Wheel, ...]:
     return tuple(wheels)
 
 
-def _page(http: Client, where: Location, place: Place, projects: Sequence[str]) -> Page | Absent:
-    """Fetch and read a page, which is judged by the host that it came from in the end.
+def _page(http: Client, where: Location, projects: Sequence[str]) -> Page | Absent:
+    """Fetch and read a page.
 
     One that lists nothing of ``projects`` and no variants is thrown out of the cache: a captive portal's would stay for
     good. So is one with signed links, whose time is short.
@@ -161,13 +161,6 @@ def _page(http: Client, where: Location, place: Place, projects: Sequence[str]) 
     answer = http.get(where)
     if isinstance(answer, Absent):
         return answer
-    if not place.leads_to(answer.where):
-        http.forget(where)
-        raise IndexUnreachableError(
-            f"{place.shown} sends whoever asks for torch to another host, {answer.where.netloc}",
-            causes=[f"asked for {where}, redirected to {answer.where}"],
-            hints=[f"If that host belongs to the source, add `--allow-host {answer.where.netloc}`"],
-        )
     try:
         page = parse_page(answer.body, url=answer.where.url, content_type=answer.content_type)
     except PageFormatError:
@@ -181,10 +174,10 @@ def _page(http: Client, where: Location, place: Place, projects: Sequence[str]) 
     return page
 
 
-def _perhaps(http: Client, where: Location, place: Place, projects: Sequence[str]) -> Page | None:
+def _perhaps(http: Client, where: Location, projects: Sequence[str]) -> Page | None:
     """A page that need not be one: some mirrors show a program for browsers in place of their lists."""
     try:
-        page = _page(http, where, place, projects)
+        page = _page(http, where, projects)
     except PageFormatError:
         return None
     return page if isinstance(page, Page) else None

@@ -265,7 +265,7 @@ def _refusal(url: str, cause: str) -> PageFormatError:
 def _glimpse(text: str) -> str:
     """The beginning of a page's words, for a person."""
     title = re.search(r"<title[^>]*>([^<]*)", text[:65536], re.IGNORECASE)
-    words = title[1] if title else re.sub(r"<[^>]*>", " ", text[:2048])
-    shown = " ".join(words.split())[:80]
+    said = title[1] if title else re.sub(r"<[^>]*>", " ", text[:2048])
+    shown = " ".join(said.split())[:80]
     printable = "".join(character for character in shown if character.isprintable())
     return f"“{printable}”" if printable else "it is empty"

@@ -81,8 +81,8 @@ class EnvironmentFacts:
         return {each.name: each.version for each in (*self.inherited, *self.distributions)}
 
 
-def read_environment(environment: Path) -> EnvironmentFacts:
-    """Read a folder with an interpreter and packages, by whatever tool it was made.
+def read_environment(environment: Path, *, shown: str | None = None) -> EnvironmentFacts:
+    """Read a folder with an interpreter and packages, by whatever tool it was made. ``shown`` is its name in the error.
 
     Raises :class:`~gpuenv.errors.UsageError` for a folder that is no environment.
     """
@@ -91,9 +91,9 @@ def read_environment(environment: Path) -> EnvironmentFacts:
     configured = (environment / "pyvenv.cfg").is_file()
     python = places.find_python(environment)
     if not sites and not configured and python is None:
-        there = environment.is_dir()
+        there, shown = environment.is_dir(), shown or str(environment)
         raise UsageError(
-            f"{environment} is not an environment" if there else f"there is no environment at {environment}",
+            f"{shown} is not an environment" if there else f"there is no environment at {shown}",
             causes=("it has neither pyvenv.cfg nor site-packages" if there else "there is no such folder",),
             hints=("Build one: `gpuenv create`",),
         )

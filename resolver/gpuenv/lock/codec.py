@@ -35,6 +35,7 @@ from gpuenv.model.wheel import Channel, SourceKind
 FORMAT = 1
 """Of what stands under ``[tool.gpuenv]``; a lock of a later format is refused."""
 
+_WHEEL = re.compile(r"\.wheels\[\d+\]\Z")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 
 _TOP_KEYS = frozenset({"lock-version", "environments", "requires-python", "created-by", "packages", "tool"})
@@ -182,8 +183,8 @@ def parse(text: str, *, origin: str) -> Lock:
         raise ConfigurationError(f"{origin}: lock-version: {error}") from None
     except PylockValidationError as error:
         key = error.context or "the file"
-        # A file name that is not of its package is an edit like those that lock.soundness finds, and ends like them.
-        kind = IntegrityError if "not consistent" in error.message else ConfigurationError
+        # A wheel that is not its package's is an edit like those that lock.soundness finds, and ends like them.
+        kind = IntegrityError if _WHEEL.search(key) else ConfigurationError
         raise kind(f"{origin}: {key}: {error.message}") from None
     top = LockTable(origin, "", document)
     tool = document.get("tool")

@@ -86,7 +86,8 @@ class Client:
 
     ``offline`` answers from the cache alone, however old. ``refresh`` asks for every page again, with validators, and
     once: what this client itself has just asked for is young enough. ``sources`` are addresses whose credentials are
-    used for everything on the same server, as pip and uv do.
+    used for everything on the same server, as pip and uv do. ``may_follow`` says whether a redirect may lead from an
+    address to another.
     """
 
     def __init__(
@@ -96,6 +97,7 @@ class Client:
         environ: Mapping[str, str],
         access: Access | None = None,
         sources: Sequence[Location] = (),
+        may_follow: Callable[[Location, Location], bool] = lambda where, target: True,
         offline: bool = False,
         refresh: bool = False,
         sleep: Callable[[float], None] = time.sleep,
@@ -107,6 +109,7 @@ class Client:
         self.sleep = sleep
         self._cache = PageCache(cache)
         self._environ = environ
+        self._may_follow = may_follow
         self._sources = [each for each in sources if each.has_secrets]
         self._signed: dict[str, Location] = {}
         self._lock = Lock()
@@ -179,7 +182,7 @@ class Client:
         _, response, body = self._ask(where, headers, limit=limit)
         if response.status not in (200, 206, 416):
             raise faults.of_status(response.status, where).error(where)
-        first, total = content_range(response.headers.get("Content-Range"))
+        first, total = faults.content_range(response.headers.get("Content-Range"))
         if response.status == 200:
             first, total = 0, faults.number_of(response.headers.get("Content-Length"))
         validator = response.headers.get("ETag") or response.headers.get("Last-Modified")
@@ -209,8 +212,8 @@ class Client:
     def open(self, where: Location, headers: Mapping[str, str]) -> Iterator[tuple[Location, BaseHTTPResponse]]:
         """Send one request, follow its redirects, and yield the answer with its body unread.
 
-        An encrypted connection is never left for one that is not, and no server gets another's credentials. Raises what
-        urllib3 raises, :class:`Fault`, :class:`OfflineError`.
+        An encrypted connection is never left for one that is not, no server gets another's credentials, and nothing
+        leads where its source may not lead. Raises what urllib3 raises, :class:`Fault`, :class:`OfflineError`.
         """
         for _ in range(_MOST_REDIRECTS):
             response = self._send(where, headers)
@@ -230,6 +233,10 @@ class Client:
             if where.scheme == "https" and following.scheme != "https":
                 cause = f"{where.netloc} redirects to an unencrypted address: {following.netloc}"
                 raise Fault("redirects", cause, "check for a proxy in between; the server has to stay encrypted", 0)
+            if not self._may_follow(where, following):
+                cause = f"{where.netloc} sends whoever asks to another host, {following.netloc}"
+                hint = f"if that host belongs to the source, add `--allow-host {following.netloc}`"
+                raise Fault("redirects", cause, hint, 0)
             where = following
         raise Fault("redirects", f"{where.netloc} redirects in a circle", "check the address of the index", 0)
 
@@ -343,19 +350,6 @@ class Client:
         if self.refresh and where.url not in self._refreshed:
             return False
         return 0 <= time.time() - entry.fetched < self.access.page_lifetime
-
-
-def content_range(header: str | None) -> tuple[int | None, int | None]:
-    """First byte and whole length of a Content-Range header (RFC 9110 §14.4).
-
-    >>> content_range("bytes 10-19/100"), content_range("bytes */100"), content_range("bytes 0-9/*")
-    ((10, 100), (None, 100), (0, None))
-    """
-    unit, _, rest = (header or "").strip().partition(" ")
-    span, _, total = rest.partition("/")
-    if unit != "bytes":
-        return None, None
-    return faults.number_of(span.partition("-")[0]), faults.number_of(total)
 
 
 def read_local(where: Location) -> Answer | Absent:

@@ -9,12 +9,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gpuenv.errors import IndexUnreachableError, IntegrityError
+from gpuenv.errors import GpuenvError, IndexUnreachableError, IntegrityError
 from gpuenv.net import faults
-from gpuenv.net.client import Client, content_range
+from gpuenv.net.client import Client
 from gpuenv.net.faults import Fault
 from gpuenv.net.location import Location
 from gpuenv.report import Task
+from gpuenv.system.files import read_text, write_atomic
 
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse
@@ -53,8 +54,8 @@ class Partial:
     @property
     def validator(self) -> str | None:
         try:
-            found = json.loads((self.folder / "validator.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            found = json.loads(read_text(self.folder / "validator.json", what="the state of a download"))
+        except (GpuenvError, ValueError):
             return None
         return found if isinstance(found, str) else None
 
@@ -62,7 +63,7 @@ class Partial:
         """Keep the first ``start`` bytes and remember what the rest belongs to."""
         with self.body.open("ab") as file:
             file.truncate(start)
-        (self.folder / "validator.json").write_text(json.dumps(validator), encoding="utf-8")
+        write_atomic(self.folder / "validator.json", json.dumps(validator), what="the state of a download")
 
     def clear(self) -> None:
         """Throw away what has arrived."""
@@ -197,7 +198,7 @@ class Download:
                 raise faults.garbled("it was not to be packed")
             return 0, faults.number_of(response.headers.get("Content-Length"))
         part = response.headers.get("Content-Range")
-        first, total = content_range(part)
+        first, total = faults.content_range(part)
         if status == 206 and have and first == have:
             return have, total
         if status == 416 and have and total == have:

@@ -133,6 +133,19 @@ def number_of(header: str | None) -> int | None:
     return int(header) if header and len(header) <= 15 and header.isascii() and header.isdecimal() else None
 
 
+def content_range(header: str | None) -> tuple[int | None, int | None]:
+    """First byte and whole length of a Content-Range header (RFC 9110 §14.4).
+
+    >>> content_range("bytes 10-19/100"), content_range("bytes */100"), content_range("bytes 0-9/*")
+    ((10, 100), (None, 100), (0, None))
+    """
+    unit, _, rest = (header or "").strip().partition(" ")
+    span, _, total = rest.partition("/")
+    if unit != "bytes":
+        return None, None
+    return number_of(span.partition("-")[0]), number_of(total)
+
+
 def _innermost(error: BaseException) -> BaseException:
     """The operating system's own error where there is one, else the deepest of those it was raised from or wraps."""
     chain: list[BaseException] = []

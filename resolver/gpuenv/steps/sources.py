@@ -40,6 +40,7 @@ def open_http(context: Context) -> Client:
             environ=context.environ,
             access=plan.access,
             sources=plan.locations,
+            may_follow=plan.may_follow,
             offline=context.offline,
             refresh=context.refresh,
         ),
