@@ -7,7 +7,10 @@ gpuenv needs stands under ``[tool.gpuenv]`` and ``[packages.tool.gpuenv]``.
 from __future__ import annotations
 
 import re
-from typing import get_args
+from collections.abc import Callable
+from dataclasses import fields
+from functools import cache
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from packaging.pylock import Pylock, PylockUnsupportedVersionError, PylockValidationError
 from packaging.utils import canonicalize_name
@@ -16,7 +19,6 @@ from gpuenv.documents import DocumentError, parse_toml
 from gpuenv.errors import ConfigurationError, IntegrityError, UsageError
 from gpuenv.lock import text as toml
 from gpuenv.lock.model import (
-    HashOrigin,
     Lock,
     LockedDecision,
     LockedPackage,
@@ -28,9 +30,16 @@ from gpuenv.lock.model import (
 from gpuenv.lock.reading import LockTable
 from gpuenv.lock.target import environment_marker
 from gpuenv.model.decision import GpuSupport
-from gpuenv.model.machine import Arch, ComputeCapability, Os
-from gpuenv.model.profile import Accelerator
-from gpuenv.model.wheel import Channel, SourceKind
+from gpuenv.model.machine import ComputeCapability
+
+_OF_PACKAGE = ("source", "family", "hash_origin", "git", "signed", "requires")
+"""Attributes of a package that the standard has no key for."""
+_TABLES = ("target", "gpus")
+"""Attributes that are tables of their own."""
+_KEYS = {"snapshot": "index-snapshot"}
+"""Keys that are not their attribute's name with ``-``."""
+_LEFT_OUT = ("family", "single_source", "kernels_from", "signed", "requires")
+"""Attributes that are not written where there is nothing in them."""
 
 FORMAT = 1
 """Of what stands under ``[tool.gpuenv]``; a lock of a later format is refused."""
@@ -62,7 +71,7 @@ def lock_filename(name: str) -> str:
 
 def render(lock: Lock) -> str:
     """Write a lock. The same lock gives the same text; :func:`parse` gives the lock back."""
-    head: dict[str, toml.Value | None] = {
+    head: toml.Entries = {
         "lock-version": "1.0",
         "environments": [environment_marker(lock.inputs.target)],
         "requires-python": f"=={lock.inputs.target.python}.*",
@@ -82,64 +91,87 @@ def _one_line(command: str) -> str:
     return "".join(character if character.isprintable() else " " for character in command)
 
 
+@cache
+def _own(kind: type) -> dict[str, tuple[str, object]]:
+    """Key and type of each attribute that stands in the table of its class under ``[tool.gpuenv]``, in their order."""
+    hints = get_type_hints(kind)
+    names = _OF_PACKAGE if kind is LockedPackage else [each.name for each in fields(kind) if each.name not in _TABLES]
+    return {name: (_KEYS.get(name, name.replace("_", "-")), hints[name]) for name in names}
+
+
+def _entries(value: object) -> toml.Entries:
+    """What a table holds; ``None`` is not written."""
+    found: dict[str, toml.Value | None] = {}
+    for name, (key, _) in _own(type(value)).items():
+        item = getattr(value, name)
+        if name in _LEFT_OUT and not item:
+            continue
+        match item:
+            case ComputeCapability():
+                found[key] = str(item)
+            case tuple():
+                found[key] = [str(each) for each in item]
+            case _:
+                found[key] = toml.Moment(item) if item is not None and name == "cutoff" else item
+    return found
+
+
+def _attributes(kind: type, table: LockTable) -> dict[str, Any]:  # Any: each is what its attribute's type says
+    """What :func:`_entries` wrote, by attribute. Refuses a key too many."""
+    found: dict[str, Any] = {}
+    for name, (key, hint) in _own(kind).items():
+        if name == "cutoff":
+            found[name] = table.maybe_time(key)
+        elif name == "kernels_from":
+            found[name] = table.maybe_text(key) or ""
+        elif get_origin(hint) is Literal:
+            found[name] = table.choice(key, get_args(hint))
+        else:
+            found[name] = _READERS[hint](table, key)
+    table.end()
+    return found
+
+
+def _capability(table: LockTable, key: str, text: str | None = None) -> ComputeCapability:
+    try:
+        return ComputeCapability.parse(table.text(key) if text is None else text)
+    except ValueError as error:
+        table.fail(key, f"is {error}")
+
+
+def _capabilities(table: LockTable, key: str) -> tuple[ComputeCapability, ...]:
+    texts = table.texts(key)
+    return tuple(_capability(table, f"{key}[{place}]", text) for place, text in enumerate(texts))
+
+
+_READERS: dict[object, Callable[[LockTable, str], object]] = {
+    str: LockTable.text,
+    str | None: LockTable.maybe_text,
+    int: LockTable.index,
+    bool: LockTable.flag,
+    tuple[str, ...]: LockTable.texts,
+    tuple[str, ...] | None: LockTable.maybe_texts,
+    ComputeCapability: _capability,
+    tuple[ComputeCapability, ...]: _capabilities,
+}
+
+
 def _inputs(inputs: LockInputs) -> list[str]:
-    target = inputs.target
-    first: dict[str, toml.Value | None] = {
-        "profile": inputs.profile,
-        "profile-digest": inputs.profile_digest,
-        "index-snapshot": inputs.snapshot,
-        "sources": inputs.sources,
-        "family-hosts": inputs.family_hosts,
-        "package-hosts": inputs.package_hosts,
-        "cutoff": None if inputs.cutoff is None else toml.Moment(inputs.cutoff),
-        "knowledge": inputs.knowledge,
-    }
-    second: dict[str, toml.Value | None] = {
-        "os": target.os,
-        "arch": target.arch,
-        "libc": target.libc,
-        "python": target.python,
-        "compute-capabilities": [str(capability) for capability in target.compute_capabilities],
-        "driver": target.driver,
-    }
     return [
-        *("[tool.gpuenv.inputs]", *toml.table(first), ""),
-        *("[tool.gpuenv.inputs.machine]", *toml.table(second), ""),
+        *("[tool.gpuenv.inputs]", *toml.table(_entries(inputs)), ""),
+        *("[tool.gpuenv.inputs.machine]", *toml.table(_entries(inputs.target)), ""),
     ]
 
 
 def _decision(decision: LockedDecision) -> list[str]:
-    entries: dict[str, toml.Value | None] = {
-        "torch": decision.torch,
-        "accelerator": decision.accelerator,
-        "wish": decision.wish,
-        "variant": decision.variant,
-        "channel": decision.channel,
-        "source": decision.source,
-        "family": decision.family or None,
-        "single-source": decision.single_source or None,
-        "sass": decision.sass,
-        "ptx": decision.ptx,
-        "kernels-from": decision.kernels_from or None,
-        "least-driver": decision.least_driver,
-        "because": decision.because,
-        "warnings": decision.warnings,
-    }
-    lines = ["[tool.gpuenv.decision]", *toml.table(entries), ""]
+    lines = ["[tool.gpuenv.decision]", *toml.table(_entries(decision)), ""]
     for gpu in decision.gpus:
-        row: dict[str, toml.Value | None] = {
-            "index": gpu.index,
-            "name": gpu.name,
-            "compute-capability": str(gpu.compute_capability),
-            "support": gpu.support,
-            "by": gpu.by,
-        }
-        lines += ["[[tool.gpuenv.decision.gpus]]", *toml.table(row), ""]
+        lines += ["[[tool.gpuenv.decision.gpus]]", *toml.table(_entries(gpu)), ""]
     return lines
 
 
 def _package(package: LockedPackage) -> list[str]:
-    wheel: dict[str, toml.Value | None] = {
+    wheel: toml.Entries = {
         "name": package.filename,
         "upload-time": None if package.upload_time is None else toml.Moment(package.upload_time),
         "url": package.url,
@@ -148,20 +180,13 @@ def _package(package: LockedPackage) -> list[str]:
         "hashes": {"sha256": package.sha256},
     }
     needs = None if package.dependencies is None else [{"name": name} for name in package.dependencies]
-    first: dict[str, toml.Value | None] = {
+    first: toml.Entries = {
         "name": package.name,
         "version": package.version,
         "dependencies": needs,
         "wheels": [wheel],
     }
-    ours: dict[str, toml.Value | None] = {
-        "source": package.source,
-        "family": package.family or None,
-        "hash-origin": package.hash_origin,
-        "git": package.git,
-        "signed": package.signed or None,
-        "requires": package.requires or None,
-    }
+    ours = _entries(package)
     return ["[[packages]]", *toml.table(first), "", "[packages.tool.gpuenv]", *toml.table(ours), ""]
 
 
@@ -230,73 +255,13 @@ def _check_format(ours: LockTable) -> None:
 
 
 def _read_inputs(table: LockTable) -> LockInputs:
-    machine = table.table("machine")
-    target = MachineTarget(
-        os=machine.choice("os", get_args(Os)),
-        arch=machine.choice("arch", get_args(Arch)),
-        libc=machine.maybe_text("libc"),
-        python=machine.text("python"),
-        compute_capabilities=tuple(
-            _capability(machine, f"compute-capabilities[{place}]", text)
-            for place, text in enumerate(machine.texts("compute-capabilities"))
-        ),
-        driver=machine.maybe_text("driver"),
-    )
-    machine.end()
-    inputs = LockInputs(
-        profile=table.text("profile"),
-        profile_digest=table.text("profile-digest"),
-        target=target,
-        snapshot=table.text("index-snapshot"),
-        sources=table.texts("sources"),
-        family_hosts=table.maybe_texts("family-hosts"),
-        package_hosts=table.maybe_texts("package-hosts"),
-        cutoff=table.maybe_time("cutoff"),
-        knowledge=table.text("knowledge"),
-    )
-    table.end()
-    return inputs
+    target = MachineTarget(**_attributes(MachineTarget, table.table("machine")))
+    return LockInputs(target=target, **_attributes(LockInputs, table))
 
 
 def _read_decision(table: LockTable) -> LockedDecision:
-    decision = LockedDecision(
-        accelerator=table.choice("accelerator", ("cuda", "cpu")),
-        wish=table.choice("wish", get_args(Accelerator)),
-        torch=table.text("torch"),
-        variant=table.text("variant"),
-        channel=table.choice("channel", get_args(Channel)),
-        source=table.choice("source", get_args(SourceKind)),
-        family=table.texts("family"),
-        single_source=table.flag("single-source"),
-        sass=table.texts("sass"),
-        ptx=table.texts("ptx"),
-        kernels_from=table.maybe_text("kernels-from") or "",
-        least_driver=table.maybe_text("least-driver"),
-        gpus=tuple(_read_gpu(row) for row in table.tables("gpus")),
-        because=table.texts("because"),
-        warnings=table.texts("warnings"),
-    )
-    table.end()
-    return decision
-
-
-def _read_gpu(table: LockTable) -> GpuSupport:
-    support = GpuSupport(
-        index=table.index("index"),
-        name=table.text("name"),
-        compute_capability=_capability(table, "compute-capability", table.text("compute-capability")),
-        support=table.choice("support", ("native", "ptx")),
-        by=table.text("by"),
-    )
-    table.end()
-    return support
-
-
-def _capability(table: LockTable, key: str, text: str) -> ComputeCapability:
-    try:
-        return ComputeCapability.parse(text)
-    except ValueError as error:
-        table.fail(key, f"is {error}")
+    gpus = tuple(GpuSupport(**_attributes(GpuSupport, row)) for row in table.tables("gpus"))
+    return LockedDecision(gpus=gpus, **_attributes(LockedDecision, table))
 
 
 def _read_package(row: int, table: LockTable) -> LockedPackage:
@@ -315,8 +280,7 @@ def _read_package(row: int, table: LockTable) -> LockedPackage:
         hashes.fail("sha256", f"is missing: {', '.join(sorted(hashes.entries))} alone does not identify a file")
     if not is_sha256(sha256):
         hashes.fail("sha256", f"is not a sha256: {sha256!r}")
-    ours = table.table("tool").table("gpuenv")
-    package = LockedPackage(
+    return LockedPackage(
         name=table.text("name"),
         version=table.text("version"),
         filename=wheel.maybe_text("name") or filename_of(url or path or ""),
@@ -325,17 +289,10 @@ def _read_package(row: int, table: LockTable) -> LockedPackage:
         sha256=sha256,
         size=wheel.maybe_size("size"),
         upload_time=wheel.maybe_time("upload-time"),
-        hash_origin=ours.choice("hash-origin", get_args(HashOrigin)),
-        source=ours.choice("source", get_args(SourceKind)),
-        family=ours.flag("family"),
-        requires=ours.texts("requires"),
-        git=ours.maybe_text("git"),
-        signed=ours.flag("signed"),
         dependencies=_read_dependencies(table),
         row=row,
+        **_attributes(LockedPackage, table.table("tool").table("gpuenv")),
     )
-    ours.end()
-    return package
 
 
 def _read_dependencies(table: LockTable) -> tuple[str, ...] | None:

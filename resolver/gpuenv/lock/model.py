@@ -62,13 +62,13 @@ class LockInputs:
     """sha256 over the rows the torch sources listed."""
     sources: tuple[str, ...]
     """Where the rows came from, credentials removed, in the order they were asked."""
-    cutoff: str | None
-    """Nothing uploaded after this time was considered (RFC 3339, UTC); ``None``: no cutoff."""
-    knowledge: str
     family_hosts: tuple[str, ...] | None = None
     """Hosts that the family's files lie on, ``file`` for a folder; ``None`` in locks of an early gpuenv."""
     package_hosts: tuple[str, ...] | None = None
     """Hosts that the other packages' files lie on."""
+    cutoff: str | None
+    """Nothing uploaded after this time was considered (RFC 3339, UTC); ``None``: no cutoff."""
+    knowledge: str
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "cutoff", canonical_time(self.cutoff))
@@ -76,12 +76,12 @@ class LockInputs:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LockedDecision:
-    """The decision as a lock remembers it."""
+    """The decision as a lock remembers it, in the order of the file."""
 
+    torch: str
     accelerator: Literal["cuda", "cpu"]
     wish: Accelerator
     """What the profile asked for: a CPU lock that somebody wished for is not one that a machine without GPU got."""
-    torch: str
     variant: str
     channel: Channel
     source: SourceKind

@@ -10,6 +10,7 @@ from typing import NoReturn, TypeVar
 from gpuenv.errors import ConfigurationError
 
 _Choice = TypeVar("_Choice", bound=str)
+_Kind = TypeVar("_Kind")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,41 +33,29 @@ class LockTable:
 
     def maybe_text(self, key: str) -> str | None:
         """A string, ``None`` where the key is absent."""
-        found = self._get(key)
-        if found is not None and not isinstance(found, str):
-            self.fail(key, f"is {_kind(found)}, not a string")
-        return found
+        return self._maybe(key, str, "a string")
 
     def maybe_size(self, key: str) -> int | None:
         """A number of bytes greater than zero, ``None`` where the key is absent."""
-        found = self._get(key)
-        if found is None:
-            return None
-        if not isinstance(found, int) or isinstance(found, bool):
-            self.fail(key, f"is {_kind(found)}, not a number of bytes")
-        if found <= 0:
+        found = self._maybe(key, int, "a number of bytes")
+        if found is not None and found <= 0:
             self.fail(key, f"is {found}: no wheel has that size")
         return found
 
     def index(self, key: str) -> int:
         """A number that is not negative and must be there."""
-        found = self._get(key)
-        if not isinstance(found, int) or isinstance(found, bool) or found < 0:
+        found = self._maybe(key, int, "a number")
+        if found is None or found < 0:
             self.fail(key, "is not a number" if found is not None else "is missing")
         return found
 
     def flag(self, key: str) -> bool:
         """True or false, false where the key is absent."""
-        found = self._get(key)
-        if found is not None and not isinstance(found, bool):
-            self.fail(key, f"is {_kind(found)}, not true or false")
-        return bool(found)
+        return bool(self._maybe(key, bool, "true or false"))
 
     def maybe_time(self, key: str) -> str | None:
         """An offset date-time as RFC 3339, ``None`` where the key is absent."""
-        found = self._get(key)
-        if found is not None and not isinstance(found, datetime):
-            self.fail(key, f"is {_kind(found)}, not a date and time")
+        found = self._maybe(key, datetime, "a date and time")
         return None if found is None else found.isoformat()
 
     def texts(self, key: str) -> tuple[str, ...]:
@@ -113,6 +102,12 @@ class LockTable:
         """Refuse keys nobody asked for: a lock made by a newer gpuenv is not half understood."""
         for key in sorted(set(self.entries) - self._asked):
             self.fail(key, "is not known to this gpuenv")
+
+    def _maybe(self, key: str, kind: type[_Kind], what: str) -> _Kind | None:
+        found = self._get(key)
+        if found is not None and (not isinstance(found, kind) or (isinstance(found, bool) and kind is not bool)):
+            self.fail(key, f"is {_kind(found)}, not {what}")
+        return found
 
     def _get(self, key: str) -> object:
         self._asked.add(key)

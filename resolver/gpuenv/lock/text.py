@@ -23,6 +23,7 @@ class Moment:
 
 Scalar = str | int | bool | Moment
 Value = Scalar | Iterable["Value"] | Mapping[str, "Value | None"]
+Entries = Mapping[str, Value | None]
 
 
 def key(text: str) -> str:
@@ -59,7 +60,7 @@ def value(item: Value) -> str:
     return "[" + ", ".join(value(entry) for entry in item) + "]"
 
 
-def table(entries: Mapping[str, Value | None]) -> list[str]:
+def table(entries: Entries) -> list[str]:
     """Write a table's lines. ``None`` is left out; a list of several sentences gets one line per entry."""
     lines: list[str] = []
     for name, item in entries.items():

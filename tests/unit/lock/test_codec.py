@@ -174,7 +174,7 @@ SHA = '{ sha256 = "0000000000000000000000000000000000000000000000000000000000000
         ('os = "linux"', 'os = "plan9"', "tool.gpuenv.inputs.machine.os is 'plan9'; it can be linux, windows, macos"),
         ('["12.0"]', '["12"]', "tool.gpuenv.inputs.machine.compute-capabilities[0] is not a compute capability"),
         ('wish = "cuda"\n', "", "tool.gpuenv.decision.wish is missing"),
-        ("index = 0", 'index = "0"', "tool.gpuenv.decision.gpus[0].index is not a number"),
+        ("index = 0", 'index = "0"', "tool.gpuenv.decision.gpus[0].index is a string, not a number"),
         ("family = true", "family = true\nnew = 1", "packages[1].tool.gpuenv.new is not known to this gpuenv"),
         ("family = true", 'family = "yes"', "packages[1].tool.gpuenv.family is a string, not true or false"),
         ('hash-origin = "index"', 'hash-origin = "luck"', "packages[1].tool.gpuenv.hash-origin is 'luck'"),
