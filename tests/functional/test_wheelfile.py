@@ -237,14 +237,14 @@ def test_metadata_comes_from_the_index_and_is_remembered(server: IndexServer, tm
     wheel, facts = listed(server, tmp_path, "torch"), WheelFacts(tmp_path / "facts")
     server.log.clear()
     first = learn(wheel, "metadata", http=client(tmp_path), facts=facts)
-    assert (first.contents.requires_dist, first.contents.origin) == (REQUIRES, "metadata")
+    assert (first.requires_dist, first.origin) == (REQUIRES, "metadata")
     assert [request.path.rpartition(".")[2] for request in server.log] == ["metadata"]
-    again = learn(wheel, "metadata", http=client(tmp_path), facts=facts)
-    assert again.remembered
-    kernels = learn(wheel, "kernels", http=client(tmp_path), facts=facts).contents
+    assert learn(wheel, "metadata", http=client(tmp_path), facts=facts) == first
+    assert len(server.log) == 1
+    kernels = learn(wheel, "kernels", http=client(tmp_path), facts=facts)
     assert (kernels.sass, kernels.requires_dist) == (("sm_90", "sm_120"), REQUIRES)
+    assert learn(wheel, "kernels", http=client(tmp_path), facts=facts) == kernels
     assert len(server.log) == 2
-    assert learn(wheel, "kernels", http=client(tmp_path), facts=facts).remembered
 
 
 def test_metadata_that_is_not_what_the_index_says(server: IndexServer, tmp_path: Path) -> None:
@@ -255,14 +255,14 @@ def test_metadata_that_is_not_what_the_index_says(server: IndexServer, tmp_path:
     with pytest.raises(IntegrityError, match="not what the index says"):
         learn(wheel, "metadata", http=client(tmp_path), facts=facts)
     server.heal()
-    assert learn(wheel, "metadata", http=client(tmp_path), facts=facts).contents.requires_dist == REQUIRES
+    assert learn(wheel, "metadata", http=client(tmp_path), facts=facts).requires_dist == REQUIRES
 
 
 def test_metadata_announced_and_missing_is_read_from_the_wheel(server: IndexServer, tmp_path: Path) -> None:
     url = server.add(SMALL, folder="cu128")
     wheel = listed(server, tmp_path, "torch")
     server.fault(f"{url.removeprefix(server.url)}.metadata", Fault(status=403))
-    found = learn(wheel, "metadata", http=client(tmp_path), facts=WheelFacts(tmp_path / "facts")).contents
+    found = learn(wheel, "metadata", http=client(tmp_path), facts=WheelFacts(tmp_path / "facts"))
     assert (found.requires_dist, found.origin) == (REQUIRES, "wheel")
 
 
@@ -270,5 +270,5 @@ def test_an_index_without_metadata_files(server: IndexServer, tmp_path: Path) ->
     server.add(SMALL, folder="cu128", metadata=False)
     wheel = listed(server, tmp_path, "torch")
     assert wheel.metadata_sha256 is None
-    found = learn(wheel, "metadata", http=client(tmp_path), facts=WheelFacts(tmp_path / "facts")).contents
+    found = learn(wheel, "metadata", http=client(tmp_path), facts=WheelFacts(tmp_path / "facts"))
     assert found.origin == "wheel"

@@ -10,25 +10,27 @@ import signal
 import sys
 import traceback
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from types import FrameType, ModuleType
-from typing import NoReturn, cast
+from typing import Any, NoReturn
 
 from gpuenv.cli import pages, verbs
 from gpuenv.cli import parser as parsing
 from gpuenv.cli import project as projects
 from gpuenv.cli.console import Console
 from gpuenv.cli.envelope import envelope
+from gpuenv.cli.options import BY_NAME
 from gpuenv.cli.settings import Setting, Value, merge, refuse_undecodable, unknown_variables
 from gpuenv.errors import GpuenvError, MachineError, UsageError
-from gpuenv.model.profile import ChannelWish
 from gpuenv.net.location import secrets_of
 from gpuenv.steps.context import Context, Failure, Options, Outcome
 from gpuenv.system.files import system_error
 
 VERBS = verbs.NAMES
 _BUG, _INTERRUPTED = 70, 130
+_FIELDS = {"gpu": "gpus", "allow-host": "allow_hosts"}
+"""Options that are of one and may be repeated, by the field that holds all."""
 
 
 def main(argv: Sequence[str], *, environ: Mapping[str, str] | None = None) -> int:
@@ -233,31 +235,14 @@ def _folders(world: Mapping[str, str]) -> tuple[Path, Path, Path]:
 
 
 def _options(settings: Mapping[str, Setting]) -> Options:
-    def text(name: str) -> str | None:
-        return str(settings[name].value) if name in settings else None
-
-    def many(name: str) -> tuple[str, ...]:
-        value = settings[name].value if name in settings else ()
-        return tuple(str(item) for item in value) if isinstance(value, tuple) else ()
-
-    numbers = settings["gpu"].value if "gpu" in settings else None
-    channel = text("channel")
-    return Options(
-        profile=text("profile"),
-        machine=_path(settings, "machine"),
-        torch_index=text("torch-index"),
-        index=text("index"),
-        find_links=many("find-links"),
-        allow_hosts=many("allow-host"),
-        python=text("python"),
-        torch=text("torch"),
-        channel=cast(ChannelWish | None, channel),  # one of the option's choices, checked when settings were merged
-        variant=text("variant"),
-        gpus=tuple(int(item) for item in numbers) if isinstance(numbers, tuple) else None,
-        exclude_newer=text("exclude-newer"),
-        allow_unknown_kernels="allow-unknown-kernels" in settings,
-        allow_download="allow-download" in settings,
-    )
+    """What a decision is made by; every value was checked by its option when the settings were merged."""
+    known = {field.name for field in fields(Options)}
+    found: dict[str, Any] = {}  # Any: the option's kind says which
+    for name, setting in settings.items():
+        field = _FIELDS.get(name, BY_NAME[name].attribute)
+        if field in known:
+            found[field] = _path(settings, name) if BY_NAME[name].kind == "path" else setting.value
+    return Options(**found)
 
 
 def _path(settings: Mapping[str, Setting], name: str) -> Path | None:

@@ -16,10 +16,8 @@ class Option:
     """One option. The configuration key is ``name``; the variable is ``GPUENV_`` and the name in capitals."""
 
     name: str
-    kind: Kind
+    kind: Kind = "text"
     help: str
-    group: str
-    """One of ``GROUPS``."""
     metavar: str = ""
     choices: tuple[str, ...] = ()
     pattern: str = ""
@@ -39,142 +37,118 @@ class Option:
         return self.name.replace("-", "_")
 
 
-GROUPS = ("decision", "sources", "places", "output")
-"""What the common options are about, in the order of the help."""
-
 COUNTED = {
     "--quiet": ("-q", "results and errors only; -qq nothing but the exit code"),
     "--verbose": ("-v", "say more; a bug shows its traceback"),
 }
 """Options that count, with their short name and meaning; no setting."""
 
-COMMON = (
-    Option(
-        name="profile",
-        group="decision",
-        kind="text",
-        metavar="NAME",
-        help="the profile, by name or as a path ending in .toml (default: auto, what this machine needs)",
+GROUPED: dict[str, tuple[Option, ...]] = {
+    "decision": (
+        Option(
+            name="profile",
+            metavar="NAME",
+            help="the profile, by name or as a path ending in .toml (default: auto, what this machine needs)",
+        ),
+        Option(
+            name="machine",
+            kind="path",
+            metavar="FILE",
+            help="decide for the machine in FILE (as `gpuenv detect --json` prints it) instead of this one",
+        ),
+        Option(
+            name="python",
+            metavar="X.Y",
+            pattern=r"3\.[0-9]{1,3}t?",
+            example="3.12",
+            help="the Python version of the environment (default: one that the wheels are for)",
+        ),
+        Option(
+            name="torch",
+            metavar="SPEC",
+            help='a range for torch, such as "==2.9.1" or ">=2.8" (default: the newest that fits)',
+        ),
+        Option(
+            name="channel",
+            choices=("stable", "nightly", "auto"),
+            help="auto: nightlies only where no stable release has the kernels (default: the profile's)",
+        ),
+        Option(
+            name="variant",
+            metavar="cuXXX",
+            help="insist on one variant, such as cu128 or cpu (default: chosen for driver and GPUs)",
+        ),
+        Option(
+            name="gpu",
+            kind="numbers",
+            metavar="N",
+            help="decide for this GPU only (index of NVML); may be repeated (default: all)",
+        ),
+        Option(
+            name="exclude-newer", metavar="DATE", help="look at nothing uploaded after this date (default: no limit)"
+        ),
+        Option(name="allow-unknown-kernels", kind="flag", help="accept a wheel although its kernels cannot be read"),
     ),
-    Option(
-        name="machine",
-        group="decision",
-        kind="path",
-        metavar="FILE",
-        help="decide for the machine in FILE (as `gpuenv detect --json` prints it) instead of this one",
+    "sources": (
+        Option(
+            name="torch-index",
+            location=True,
+            metavar="BASE",
+            help="where torch comes from: a folder laid out like PyTorch's /whl (default: PyTorch's own)",
+        ),
+        Option(
+            name="index",
+            location=True,
+            metavar="URL",
+            help="the package index for everything but the torch family (default: pip's)",
+        ),
+        Option(
+            name="find-links",
+            location=True,
+            kind="list",
+            metavar="DIR",
+            help="a folder or page of wheels, asked before any index; an empty one: none, not even pip's",
+        ),
+        Option(
+            name="allow-host",
+            kind="list",
+            metavar="HOST",
+            help="a host that rows of the torch index may lead to beside its own; may be repeated",
+        ),
+        Option(name="allow-download", kind="flag", help="download a whole wheel where a server has no ranges"),
+        Option(name="offline", kind="flag", help="use no network: what is cached has to do"),
+        Option(name="refresh", kind="flag", help="ask again for pages that are cached"),
     ),
-    Option(
-        name="torch-index",
-        location=True,
-        group="sources",
-        kind="text",
-        metavar="BASE",
-        help="where torch comes from: a folder laid out like PyTorch's /whl (default: PyTorch's own)",
+    "places": (
+        Option(
+            name="cache-dir",
+            kind="path",
+            personal=True,
+            metavar="DIR",
+            help="where pages and facts are kept (default: gpuenv in the user's cache folder)",
+        ),
+        Option(
+            name="store",
+            kind="path",
+            metavar="DIR",
+            help="the content-addressed folder of kept wheels (default: in the user's state folder)",
+        ),
+        Option(
+            name="uv",
+            kind="path",
+            personal=True,
+            metavar="FILE",
+            help="the uv to use (default: the one installed with gpuenv, else on PATH)",
+        ),
     ),
-    Option(
-        name="index",
-        location=True,
-        group="sources",
-        kind="text",
-        metavar="URL",
-        help="the package index for everything but the torch family (default: pip's)",
+    "output": (
+        Option(name="json", kind="flag", help="print one JSON object on stdout"),
+        Option(name="no-progress", kind="flag", help="draw no progress bars"),
     ),
-    Option(
-        name="find-links",
-        location=True,
-        group="sources",
-        kind="list",
-        metavar="DIR",
-        help="a folder or page of wheels, asked before any index; an empty one: none, not even pip's",
-    ),
-    Option(
-        name="allow-host",
-        group="sources",
-        kind="list",
-        metavar="HOST",
-        help="a host that rows of the torch index may lead to beside its own; may be repeated",
-    ),
-    Option(
-        name="python",
-        group="decision",
-        kind="text",
-        metavar="X.Y",
-        pattern=r"3\.[0-9]{1,3}t?",
-        example="3.12",
-        help="the Python version of the environment (default: one that the wheels are for)",
-    ),
-    Option(
-        name="torch",
-        group="decision",
-        kind="text",
-        metavar="SPEC",
-        help='a range for torch, such as "==2.9.1" or ">=2.8" (default: the newest that fits)',
-    ),
-    Option(
-        name="channel",
-        group="decision",
-        kind="text",
-        choices=("stable", "nightly", "auto"),
-        help="auto: nightlies only where no stable release has the kernels (default: the profile's)",
-    ),
-    Option(
-        name="variant",
-        group="decision",
-        kind="text",
-        metavar="cuXXX",
-        help="insist on one variant, such as cu128 or cpu (default: chosen for driver and GPUs)",
-    ),
-    Option(
-        name="gpu",
-        group="decision",
-        kind="numbers",
-        metavar="N",
-        help="decide for this GPU only (index of NVML); may be repeated (default: all)",
-    ),
-    Option(
-        name="exclude-newer",
-        group="decision",
-        kind="text",
-        metavar="DATE",
-        help="look at nothing uploaded after this date (default: no limit)",
-    ),
-    Option(
-        name="allow-unknown-kernels",
-        group="decision",
-        kind="flag",
-        help="accept a wheel although its kernels cannot be read",
-    ),
-    Option(
-        name="allow-download", group="sources", kind="flag", help="download a whole wheel where a server has no ranges"
-    ),
-    Option(name="offline", group="sources", kind="flag", help="use no network: what is cached has to do"),
-    Option(name="refresh", group="sources", kind="flag", help="ask again for pages that are cached"),
-    Option(
-        name="cache-dir",
-        group="places",
-        kind="path",
-        personal=True,
-        metavar="DIR",
-        help="where pages and facts are kept (default: gpuenv in the user's cache folder)",
-    ),
-    Option(
-        name="store",
-        group="places",
-        kind="path",
-        metavar="DIR",
-        help="the content-addressed folder of kept wheels (default: in the user's state folder)",
-    ),
-    Option(
-        name="uv",
-        group="places",
-        kind="path",
-        personal=True,
-        metavar="FILE",
-        help="the uv to use (default: the one installed with gpuenv, else on PATH)",
-    ),
-    Option(name="json", group="output", kind="flag", help="print one JSON object on stdout"),
-    Option(name="no-progress", group="output", kind="flag", help="draw no progress bars"),
-)
-"""Everything a command, a ``GPUENV_*`` variable and a configuration file may set, in the order of the help."""
+}
+"""Everything a command, a ``GPUENV_*`` variable and a configuration file may set, by what it is about, in the order of
+the help."""
+
+COMMON = tuple(option for options in GROUPED.values() for option in options)
 
 BY_NAME = {option.name: option for option in COMMON}

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from gpuenv.cli.layout import pairs
-from gpuenv.cli.options import COMMON, COUNTED, GROUPS, Option
+from gpuenv.cli.options import COUNTED, GROUPED, Option
 
 if TYPE_CHECKING:
     from gpuenv.cli.parser import Parser
@@ -77,8 +77,8 @@ def commands(verbs: Mapping[str, Parser]) -> Iterator[str]:
 def options() -> str:
     """The help of the common options, each with its default and its variable."""
     lines = ["Options that every command takes, before it or behind it.", _SETTINGS]
-    for group in GROUPS:
-        rows = [(shown(each), f"{each.help} [{each.variable}]") for each in COMMON if each.group == group]
+    for group, common in GROUPED.items():
+        rows = [(shown(each), f"{each.help} [{each.variable}]") for each in common]
         if group == "output":
             rows += [(f"{short}, {name}", meaning) for name, (short, meaning) in COUNTED.items()]
         lines += ["", f"{group.capitalize()}:", *pairs(rows)]
@@ -99,8 +99,8 @@ def _own(parser: argparse.ArgumentParser) -> list[argparse.Action]:
 def _short() -> Iterator[str]:
     """The common options by group, a line each."""
     rows = []
-    for group in GROUPS:
-        names = [shown(each) for each in COMMON if each.group == group]
+    for group, common in GROUPED.items():
+        names = [shown(each) for each in common]
         names += [short for short, _ in COUNTED.values()] if group == "output" else []
         rows.append((group, ", ".join(names)))
     yield from pairs(rows)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,7 +12,7 @@ from gpuenv.knowledge import matrix as laying
 from gpuenv.knowledge.called import capabilities_of
 from gpuenv.knowledge.matrix import Matrix
 from gpuenv.knowledge.rules import compare_versions
-from gpuenv.model.machine import Machine
+from gpuenv.model.machine import ComputeCapability, Machine
 from gpuenv.steps.context import Context, Outcome
 from gpuenv.steps.machine import detect_or_read, in_words
 
@@ -40,34 +40,40 @@ def run(context: Context, *, gpus: Sequence[str], platform: str | None, format: 
     ``here``, or a machine given by ``--machine``: the GPUs, the platform and the driver of that machine.
     ``platform`` is ``None`` where nobody chose one, and empty for all.
     """
-    known = tables.load()
+    known, machine = tables.load(), None
+    capabilities: Collection[ComputeCapability] = [item for text in gpus for item in capabilities_of(known, text)]
     if here or context.options.machine is not None:
         if gpus:
             raise UsageError(
                 "the matrix is either for a machine or for GPUs that are named",
                 hints=("Run `gpuenv matrix --here`", f'Or run `gpuenv matrix "{gpus[0]}"`'),
             )
-        return _of_machine(context, known, platform=platform, format=format)
-    chosen = "linux_x86_64" if platform is None else platform
-    capabilities = [item for text in gpus for item in capabilities_of(known, text)]
+        machine = detect_or_read(context).facts
+        capabilities = _capabilities(context, machine)
+    if platform is None:
+        platform = "linux_x86_64" if machine is None else _platform(machine)
+    found = laying.matrix(
+        known,
+        capabilities=capabilities,
+        torch=context.options.torch or "",
+        platform=platform,
+        variant=context.options.variant or "",
+    )
+    variants = dict.fromkeys(row.variant for row in found.rows) if machine and machine.driver else ()
     return MatrixOutcome(
-        matrix=laying.matrix(
-            known,
-            capabilities=capabilities,
-            torch=context.options.torch or "",
-            platform=chosen,
-            variant=context.options.variant or "",
-        ),
+        matrix=found,
         format=format,
-        platform=chosen,
+        platform=platform,
+        machine="" if machine is None else in_words(machine),
+        drivers=tuple((name, _driver_word(known, name, machine)) for name in variants if machine is not None),
     )
 
 
-def _of_machine(context: Context, known: tables.Knowledge, *, platform: str | None, format: Format) -> MatrixOutcome:
-    machine = detect_or_read(context).facts
+def _capabilities(context: Context, machine: Machine) -> frozenset[ComputeCapability]:
+    """Those of the machine's GPUs that count."""
     wanted = context.options.gpus
-    capabilities = {gpu.compute_capability for gpu in machine.gpus if wanted is None or gpu.index in wanted}
-    if not capabilities:
+    found = frozenset(gpu.compute_capability for gpu in machine.gpus if wanted is None or gpu.index in wanted)
+    if not found:
         raise MachineError(
             "this machine has no NVIDIA GPU that the matrix could be for"
             if wanted is None
@@ -75,24 +81,7 @@ def _of_machine(context: Context, known: tables.Knowledge, *, platform: str | No
             causes=(in_words(machine),),
             hints=("Name one: `gpuenv matrix 5090`", "Or run `gpuenv matrix` for all"),
         )
-    chosen = _platform(machine) if platform is None else platform
-    found = laying.matrix(
-        known,
-        capabilities=capabilities,
-        torch=context.options.torch or "",
-        platform=chosen,
-        variant=context.options.variant or "",
-    )
-    variants = dict.fromkeys(row.variant for row in found.rows)
-    return MatrixOutcome(
-        matrix=found,
-        format=format,
-        platform=chosen,
-        machine=in_words(machine),
-        drivers=()
-        if machine.driver is None
-        else tuple((name, _driver_word(known, name, machine)) for name in variants),
-    )
+    return found
 
 
 def _platform(machine: Machine) -> str:
@@ -103,11 +92,8 @@ def _platform(machine: Machine) -> str:
 
 def _driver_word(known: tables.Knowledge, variant: str, machine: Machine) -> DriverWord:
     """As the decision judges a driver: its least version by table, and whether it knows the variant's own CUDA."""
-    assert machine.driver is not None
-    # Inside WSL the driver is the Windows one, and carries its number.
-    floor = known.driver_floor(variant, "windows" if machine.wsl else machine.os)
-    if floor is None or compare_versions(machine.driver.version, floor.minimum) < 0:
+    floor, cuda = known.driver_floor(variant, machine.driver_os), known.cuda_of(variant)
+    if floor is None or known.driver_reach(machine, floor.minimum) is None:
         return "too old"
-    cuda = known.cuda_of(variant)
-    knows = machine.driver.cuda is not None and cuda is not None and compare_versions(machine.driver.cuda, cuda) >= 0
-    return "full" if knows else "least"
+    own = machine.driver.cuda if machine.driver is not None else None
+    return "full" if own is not None and cuda is not None and compare_versions(own, cuda) >= 0 else "least"

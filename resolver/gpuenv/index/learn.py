@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from gpuenv.errors import IntegrityError
 from gpuenv.index.facts import WheelFacts
@@ -17,15 +17,6 @@ from gpuenv.report import Reporter, Silent
 _METADATA_LIMIT = 8 * 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Learned:
-    """What is known of a wheel now. ``remembered`` is true where nothing had to be asked."""
-
-    wheel: Wheel
-    contents: WheelContents
-    remembered: bool
-
-
 def learn(
     wheel: Wheel,
     about: About,
@@ -34,8 +25,8 @@ def learn(
     facts: WheelFacts,
     allow_download: bool = False,
     reporter: Reporter | None = None,
-) -> Learned:
-    """Learn one thing about a wheel, and remember it.
+) -> WheelContents:
+    """Learn one thing about a wheel, and remember it; returns all that is known of the wheel then.
 
     Metadata comes from the PEP 658 file where the index offers one, checked against its hash, else out of the wheel.
     Code for GPUs, and the build of a companion, are in the wheel alone. Raises
@@ -44,7 +35,7 @@ def learn(
     """
     known = facts.get(wheel)
     if known is not None and knows(known, about):
-        return Learned(wheel=wheel, contents=known, remembered=True)
+        return known
     contents = read_metadata(wheel, http) if about == "metadata" else None
     if contents is None:
         # One opening of a companion answers both of the questions that may be put about it.
@@ -54,7 +45,7 @@ def learn(
         (reporter or Silent()).detail(
             f"{wheel.filename}: read {reading.bytes:,} of {reading.size:,} bytes in {reading.requests} requests"
         )
-    return Learned(wheel=wheel, contents=facts.put(wheel, contents), remembered=False)
+    return facts.put(wheel, contents)
 
 
 def knows(contents: WheelContents, about: About) -> bool:

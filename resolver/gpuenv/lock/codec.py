@@ -102,7 +102,8 @@ def _own(kind: type) -> dict[str, tuple[str, object]]:
 def _entries(value: object) -> toml.Entries:
     """What a table holds; ``None`` is not written."""
     found: dict[str, toml.Value | None] = {}
-    for name, (key, _) in _own(type(value)).items():
+    kind: type = type(value)
+    for name, (key, _) in _own(kind).items():
         item = getattr(value, name)
         if name in _LEFT_OUT and not item:
             continue

@@ -38,9 +38,9 @@ class Reader:
             reason = "; ".join([error.message, *error.causes[:1]])
             self._context.reporter.warn(f"{wheel.filename} cannot be read: {reason}")
             return reason
-        self.facts[wheel.url] = learned.contents
-        self._compare(wheel, learned.contents)
-        return learned.contents
+        self.facts[wheel.url] = learned
+        self._compare(wheel, learned)
+        return learned
 
     def metadata(self, wheel: Wheel) -> WheelContents | None:
         """What a wheel requires: known, or read now; ``None`` where it cannot be read."""
@@ -52,8 +52,8 @@ class Reader:
         except PackageIndexError as error:
             self._context.reporter.detail(f"{wheel.filename}: {error.message}")
             return None
-        self.facts[wheel.url] = learned.contents
-        return learned.contents
+        self.facts[wheel.url] = learned
+        return learned
 
     def commit(self, wheel: Wheel) -> str | None:
         """torch's git commit, read out of the wheel; ``None`` where it cannot be read."""
@@ -62,7 +62,7 @@ class Reader:
         except (PackageIndexError, IntegrityError) as error:
             self._context.reporter.detail(f"{wheel.filename}: {error.message}")
             return None
-        return learned.contents.git
+        return learned.git
 
     def _compare(self, wheel: Wheel, contents: WheelContents) -> None:
         """Table and wheel never disagree in silence."""
