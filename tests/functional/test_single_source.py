@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from gpuenv.environment.dependencies import DependencyRequest
-from gpuenv.environment.single_source import Rules, choose_rows
+from gpuenv.environment.single_source import choose_rows
 from gpuenv.errors import GpuenvError, IndexUnreachableError
 from gpuenv.model.wheel import Wheel, WheelContents
 from support.dependencies import FAMILY, TAG, Source, blackwell, close, decision, linux, resolver, row
@@ -111,7 +111,7 @@ def test_rows_without_hash_are_hashed_by_download(source: Source, torch_server: 
     assert (found["numpy"].sha256, found["numpy"].hash_origin) == (body.sha256, "first-download")
 
 
-RULES = Rules(hosts=frozenset({"download.pytorch.org"}), variant="cu128", cutoff="2026-01-01")
+RULES = {"hosts": frozenset({"download.pytorch.org"}), "variant": "cu128", "cutoff": "2026-01-01"}
 HOST = "https://download.pytorch.org/whl"
 
 
@@ -122,14 +122,14 @@ def rows(*places: tuple[str | None, str]) -> list[Wheel]:
 
 def test_of_one_name_in_several_folders_the_variants_own_wins() -> None:
     own, root, other = rows(("cu128", f"{HOST}/cu128"), (None, HOST), ("cu126", f"{HOST}/cu126"))
-    assert choose_rows([other, root, own], RULES) == (own,)
-    assert choose_rows([root, other], RULES) == (root,)
-    assert choose_rows([other], RULES) == ()
+    assert choose_rows([other, root, own], **RULES) == (own,)
+    assert choose_rows([root, other], **RULES) == (root,)
+    assert choose_rows([other], **RULES) == ()
 
 
 def test_rows_that_are_newer_than_the_cutoff_yanked_or_elsewhere_are_not_shown() -> None:
     (one,) = rows((None, HOST))
-    assert choose_rows([replace(one, upload_time="2025-12-31T23:00:00Z")], RULES)
-    assert not choose_rows([replace(one, upload_time="2025-12-31T23:00:00-02:00")], RULES)
-    assert not choose_rows([replace(one, yanked="")], RULES)
-    assert not choose_rows([replace(one, url=one.url.replace("pytorch.org", "pytorch.org.example"))], RULES)
+    assert choose_rows([replace(one, upload_time="2025-12-31T23:00:00Z")], **RULES)
+    assert not choose_rows([replace(one, upload_time="2025-12-31T23:00:00-02:00")], **RULES)
+    assert not choose_rows([replace(one, yanked="")], **RULES)
+    assert not choose_rows([replace(one, url=one.url.replace("pytorch.org", "pytorch.org.example"))], **RULES)

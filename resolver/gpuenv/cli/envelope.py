@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 
 from gpuenv.steps.context import Failure
 
@@ -34,13 +35,15 @@ def envelope(
         "status": "ok" if exit_code == 0 else "error",
         "exit_code": exit_code,
         "data": data,
-        "errors": [
-            {"code": row.code, "message": row.message, "causes": list(row.causes), "hints": list(row.hints)}
-            for row in problems
-        ],
+        "errors": [asdict(row) for row in problems],
     }
     text = json.dumps(document, indent=2, ensure_ascii=not encodes_all(encoding))
     return _UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", text) + "\n"
+
+
+def parts(value: object, *names: str) -> dict[str, object]:
+    """The attributes of a value that a program is told, by name."""
+    return {name: getattr(value, name) for name in names}
 
 
 def encodes_all(encoding: str) -> bool:

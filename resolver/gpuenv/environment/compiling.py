@@ -22,6 +22,7 @@ from gpuenv.model.machine import Libc
 from gpuenv.net.location import Location, public
 from gpuenv.report import Reporter
 from gpuenv.system.files import read_text, write_atomic
+from gpuenv.system.process import Ended
 
 DEADLINE = 900.0
 """Seconds for one resolution: minutes where an index has no metadata files and wheels are read by range."""
@@ -163,7 +164,14 @@ def compile_dependencies(
         args.append("--offline")
     elif resolver.refresh:
         args.append("--refresh")
-    done = resolver.uv.run(
+    done = _run(resolver, args, folder, indexes)
+    if done.returncode != 0:
+        raise translate(done.stderr, doing="uv pip compile")
+    return read_answer(read_text(answer, what="the lock that uv wrote"), target)
+
+
+def _run(resolver: Resolver, args: Sequence[str], folder: Path, indexes: Indexes) -> Ended:
+    return resolver.uv.run(
         args,
         cwd=folder,
         deadline=resolver.deadline,
@@ -172,9 +180,6 @@ def compile_dependencies(
         cache=folder / "cache" if indexes.have_queries and not resolver.offline else resolver.cache,
         extra_env={**resolver.extra_env, **indexes.variables()},
     )
-    if done.returncode != 0:
-        raise translate(done.stderr, doing="uv pip compile")
-    return read_answer(read_text(answer, what="the lock that uv wrote"), target)
 
 
 def _on_target(resolver: Resolver, target: MachineTarget) -> list[str]:
@@ -212,14 +217,7 @@ def read_needs(
     args += ["--overrides", str(folder / "overrides.txt"), *_on_target(resolver, target)]
     args += ["--exclude-newer", exclude_newer] if exclude_newer is not None else []
     for offline in (True,) if resolver.offline else (True, False):
-        done = resolver.uv.run(
-            [*args, "--offline"] if offline else args,
-            cwd=folder,
-            deadline=resolver.deadline,
-            reporter=resolver.reporter,
-            cache=folder / "cache" if indexes.have_queries and not resolver.offline else resolver.cache,
-            extra_env={**resolver.extra_env, **indexes.variables()},
-        )
+        done = _run(resolver, [*args, "--offline"] if offline else args, folder, indexes)
         if done.returncode == 0:
             return _needs(done.stdout, [each.name for each in picked])
     raise translate(done.stderr, doing="uv pip compile")

@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import urlsplit
@@ -21,7 +22,7 @@ from packaging.utils import canonicalize_name
 
 from gpuenv import knowledge
 from gpuenv.environment.compiling import Indexes, Picked, Resolver, compile_dependencies, read_needs
-from gpuenv.environment.single_source import Rules, SingleSourceIndex, choose_rows
+from gpuenv.environment.single_source import SingleSourceIndex, choose_rows
 from gpuenv.environment.stubs import PLACEHOLDER_VERSION, parse_requirement, write_stub
 from gpuenv.errors import IndexUnreachableError, IntegrityError, NoFittingWheelError, UsageError, UvError
 from gpuenv.lock.audit import audit, same_file
@@ -118,10 +119,13 @@ def resolve_dependencies(
         folder = stack.enter_context(scratch("dependencies"))
         index = None
         if request.single_source:
-            rules = Rules(hosts=request.torch_hosts, variant=request.decision.variant, cutoff=request.exclude_newer)
-            index = SingleSourceIndex(
-                listed=lambda name: choose_rows(source.listed(name), rules), contents=source.contents
+            choose = partial(
+                choose_rows,
+                hosts=request.torch_hosts,
+                variant=request.decision.variant,
+                cutoff=request.exclude_newer,
             )
+            index = SingleSourceIndex(listed=lambda name: choose(source.listed(name)), contents=source.contents)
             stack.enter_context(index)
             resolver = index.confine(resolver, folder / "cache")
         picked = _iterate(request, family, source, resolver, folder, index)

@@ -12,7 +12,7 @@ import html
 import secrets
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import TracebackType
@@ -24,15 +24,6 @@ from gpuenv.errors import GpuenvError, IntegrityError
 from gpuenv.lock.model import canonical_time
 from gpuenv.model.wheel import Wheel, WheelContents
 from gpuenv.net.location import Location, host_of
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rules:
-    """Which rows may be shown."""
-
-    hosts: frozenset[str]
-    variant: str
-    cutoff: str | None
 
 
 class SingleSourceIndex:
@@ -175,20 +166,20 @@ class SingleSourceIndex:
         ).encode()
 
 
-def choose_rows(rows: Sequence[Wheel], rules: Rules) -> tuple[Wheel, ...]:
+def choose_rows(rows: Sequence[Wheel], *, hosts: frozenset[str], variant: str, cutoff: str | None) -> tuple[Wheel, ...]:
     """The rows of one project that a single-source lock may use, one a file name.
 
     Kept are wheels on the source's own hosts, not yanked, not newer than the cutoff; of one file name in
     several folders the decision's variant wins, then the channel's root. Other variants' files are never taken.
     """
     chosen: dict[str, Wheel] = {}
-    for row in sorted(rows, key=lambda row: (row.variant != rules.variant, row.url)):
-        if row.variant not in (None, rules.variant) or row.yanked is not None:
+    for row in sorted(rows, key=lambda row: (row.variant != variant, row.url)):
+        if row.variant not in (None, variant) or row.yanked is not None:
             continue
-        if host_of(row.url) not in rules.hosts:
+        if host_of(row.url) not in hosts:
             continue
         uploaded = canonical_time(row.upload_time)
-        if rules.cutoff is not None and uploaded is not None and uploaded > (canonical_time(rules.cutoff) or ""):
+        if cutoff is not None and uploaded is not None and uploaded > (canonical_time(cutoff) or ""):
             continue
         chosen.setdefault(row.filename, row)
     return tuple(sorted(chosen.values(), key=lambda row: (row.filename, row.url)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from gpuenv.cli.project import PathOrName
@@ -32,31 +33,10 @@ def run(arguments: argparse.Namespace, context: Context) -> DiffOutcome:
 
 
 def data(outcome: DiffOutcome) -> dict[str, object]:
-    changes: list[dict[str, object]] = []
-    for change in outcome.locks.changes if outcome.locks else ():
-        changes.append(
-            {
-                "name": change.name,
-                "kind": change.kind,
-                "before": change.before,
-                "after": change.after,
-                "family": change.family,
-                "detail": change.detail,
-            }
-        )
+    changes: list[dict[str, object]] = [asdict(change) for change in outcome.locks.changes] if outcome.locks else []
     for row in outcome.drifted or ():
-        changes.append(
-            {
-                "name": row.name,
-                "kind": row.kind,
-                "before": row.expected,
-                "after": row.found,
-                "family": row.family,
-                "by": row.by,
-                "when": row.when,
-                "detail": row.detail,
-            }
-        )
+        change = asdict(row)
+        changes.append({"before": change.pop("expected"), "after": change.pop("found"), **change})
     circumstances = list(outcome.locks.circumstances) if outcome.locks else []
     return {"before": outcome.before, "after": outcome.after, "changes": changes, "circumstances": circumstances}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,15 +38,7 @@ def data(outcome: DoctorOutcome) -> dict[str, object]:
     return {
         "environment": outcome.environment,
         "findings": [
-            {
-                "subject": each.subject,
-                "severity": each.severity,
-                "summary": each.summary,
-                "detail": each.detail,
-                "fix": each.fix or None,
-                "by": each.by or None,
-                "check": each.check or None,
-            }
+            asdict(each) | {"fix": each.fix or None, "by": each.by or None, "check": each.check or None}
             for each in outcome.findings
         ],
     }

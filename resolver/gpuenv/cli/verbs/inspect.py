@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from gpuenv.cli.envelope import parts
 from gpuenv.cli.project import PathOrName
 from gpuenv.steps.context import Context
 
@@ -31,20 +32,10 @@ def run(arguments: argparse.Namespace, context: Context) -> InspectOutcome:
 def data(outcome: InspectOutcome) -> dict[str, object]:
     contents = outcome.reading.contents
     return {
-        "project": outcome.project,
-        "version": outcome.version,
-        "filename": outcome.filename,
-        "cuda": contents.cuda,
-        "sass": None if contents.sass is None else list(contents.sass),
-        "ptx": None if contents.ptx is None else list(contents.ptx),
-        "git": contents.git,
-        "requires_dist": None if contents.requires_dist is None else list(contents.requires_dist),
-        "requires_python": contents.requires_python,
-        "detail": contents.detail,
-        "size": outcome.reading.size,
-        "requests": outcome.reading.requests,
-        "bytes": outcome.reading.bytes,
-        "disagreement": None if outcome.disagreement is None else list(outcome.disagreement.differences),
+        **parts(outcome, "project", "version", "filename"),
+        **parts(contents, "cuda", "sass", "ptx", "git", "requires_dist", "requires_python", "detail"),
+        **parts(outcome.reading, "size", "requests", "bytes"),
+        "disagreement": None if outcome.disagreement is None else outcome.disagreement.differences,
     }
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gpuenv.cli.envelope import parts
 from gpuenv.errors import UsageError
 from gpuenv.steps.context import Context
 
@@ -95,19 +96,14 @@ def text(outcome: LockOutcome) -> Iterator[str]:
 def _entry(row: OneLock) -> dict[str, object]:
     lock = row.lock
     return {
-        "profile": row.profile,
-        "path": row.path,
-        "action": row.action,
+        **parts(row, "profile", "path", "action"),
         "torch": None if lock is None else lock.decision.torch,
         "variant": None if lock is None else lock.decision.variant,
         "python": None if lock is None else lock.inputs.target.python,
         "packages": 0 if lock is None else len(lock.packages),
         "changes": []
         if row.change is None
-        else [
-            {"name": each.name, "kind": each.kind, "before": each.before, "after": each.after}
-            for each in row.change.changes
-        ],
-        "reasons": [{"kind": each.kind, "package": each.package, "sentence": each.sentence} for each in row.reasons],
+        else [parts(each, "name", "kind", "before", "after") for each in row.change.changes],
+        "reasons": [parts(each, "kind", "package", "sentence") for each in row.reasons],
         "requirements": row.requirements or None,
     }

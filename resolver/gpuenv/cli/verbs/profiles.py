@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from gpuenv.cli.envelope import parts
 from gpuenv.cli.layout import Line, Verbatim
 from gpuenv.errors import UsageError
 from gpuenv.steps.context import Context
@@ -53,20 +54,10 @@ def text(outcome: ProfilesOutcome) -> Iterator[Line]:
 def _entry(row: Listed) -> dict[str, object]:
     profile = row.profile
     return {
-        "name": profile.name,
-        "description": profile.description,
-        "kind": row.kind,
-        "path": row.path,
-        "hides": list(row.hides),
-        "accelerator": profile.accelerator,
-        "packages": list(profile.packages),
-        "optional_packages": list(profile.optional_packages),
-        "channel": profile.channel,
-        "variant": profile.variant,
-        "python": profile.python,
+        **parts(profile, "name", "description"),
+        **parts(row, "kind", "path", "hides"),
+        **parts(profile, "accelerator", "packages", "optional_packages", "channel", "variant", "python"),
         "compute_capabilities": [str(item) for item in profile.compute_capabilities],
-        "least_driver": profile.least_driver,
-        "environment": profile.environment,
-        "keep": profile.keep,
+        **parts(profile, "least_driver", "environment", "keep"),
         "verification": asdict(profile.verification),
     }

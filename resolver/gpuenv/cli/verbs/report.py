@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from gpuenv.cli.envelope import parts
+
 if TYPE_CHECKING:
     from gpuenv.model.verification import Report, Training
 
@@ -21,16 +23,7 @@ def report_data(report: Report) -> dict[str, object]:
         "accelerator": report.accelerator,
         "seconds": round(report.seconds, 3),
         "checks": [
-            {
-                "name": check.name,
-                "title": check.title,
-                "status": check.status,
-                "seen": check.seen,
-                "expected": check.expected,
-                "cause": check.cause,
-                "hint": check.hint,
-            }
-            for check in report.checks
+            parts(check, "name", "title", "status", "seen", "expected", "cause", "hint") for check in report.checks
         ],
         "training": None if report.training is None else _training(report.training),
         "facts": dict(report.facts),
@@ -54,18 +47,10 @@ def report_text(report: Report) -> Iterator[str]:
 
 def _training(training: Training) -> dict[str, object]:
     return {
-        "model": training.model,
-        "parameters": training.parameters,
-        "device": training.device,
-        "precision": training.precision,
-        "batch_size": training.batch_size,
-        "tokens_per_sample": training.tokens_per_sample,
-        "samples_available": training.samples_available,
-        "samples_seen": training.samples_seen,
+        **parts(training, "model", "parameters", "device", "precision", "batch_size", "tokens_per_sample"),
+        **parts(training, "samples_available", "samples_seen", "final_loss", "peak_memory_bytes"),
         "steps": len(training.steps),
         "losses": [step.loss for step in training.steps],
-        "final_loss": training.final_loss,
         "seconds": round(training.seconds, 4),
         "samples_per_second": round(training.samples_per_second, 2),
-        "peak_memory_bytes": training.peak_memory_bytes,
     }

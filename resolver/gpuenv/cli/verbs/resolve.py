@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from gpuenv.cli.envelope import parts
 from gpuenv.steps.context import Context
 
 if TYPE_CHECKING:
@@ -42,18 +43,10 @@ def data(outcome: ResolveOutcome) -> dict[str, object]:
     return {
         **decision_to_json(decided.decision),
         "sources": [
-            {
-                "project": attempt.project,
-                "kind": attempt.source,
-                "location": attempt.location,
-                "configured_by": attempt.configured_by,
-                "failure": attempt.failure,
-                "wheels": attempt.wheels,
-            }
+            {"kind": attempt.source, **parts(attempt, "project", "location", "configured_by", "failure", "wheels")}
             for attempt in decided.attempts
         ],
-        "requests": decided.requests,
-        "bytes": decided.bytes,
+        **parts(decided, "requests", "bytes"),
     }
 
 

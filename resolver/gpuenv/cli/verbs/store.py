@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gpuenv.cli.envelope import parts
 from gpuenv.steps.context import Context
 
 if TYPE_CHECKING:
@@ -41,14 +42,12 @@ def run(arguments: argparse.Namespace, context: Context) -> StoreOutcome:
 
 def data(outcome: StoreOutcome) -> dict[str, object]:
     return {
-        "action": outcome.action,
-        "folder": outcome.folder,
+        **parts(outcome, "action", "folder", "dry_run"),
         "wheels": _rows(outcome.wheels),
         "damaged": [{"filename": row.wheel.filename, "found": row.found} for row in outcome.damaged],
         "removed": _rows(outcome.removed),
         "unsure": [{"lock": root.lock or None, "state": root.state} for root in outcome.unsure],
         "exported": outcome.exported or None,
-        "dry_run": outcome.dry_run,
     }
 
 
@@ -72,4 +71,4 @@ def text(outcome: StoreOutcome) -> Iterator[str]:
 
 
 def _rows(wheels: Iterable[StoredWheel]) -> list[dict[str, object]]:
-    return [{"filename": row.filename, "sha256": row.sha256, "size": row.size} for row in wheels]
+    return [parts(row, "filename", "sha256", "size") for row in wheels]
