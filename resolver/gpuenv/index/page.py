@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from html import unescape
 from typing import Any
 from urllib.parse import unquote, urljoin
 
 from gpuenv.errors import PageFormatError, UsageError
-from gpuenv.index.names import NameFault, parse_name
+from gpuenv.index.names import NameFault, channel_of, folders_of, parse_name, variant_of
+from gpuenv.model.wheel import Channel, SourceKind, Wheel
 from gpuenv.net.location import Location, redact
 
 # Attribute values may hold ">" (data-requires-python=">=3.9"), so a tag ends at the first ">" outside quotes.
@@ -27,26 +30,9 @@ _INDEX_MARK = re.compile(r"links for|simple index|index of|pypi:repository-versi
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _FILE_ENDS = (".whl", ".tar.gz", ".zip", ".egg", ".tar.bz2", ".exe", ".metadata", ".asc")
 _LARGEST = 1 << 50
+_Maker = Callable[..., "Wheel | Skipped"]
+"""Makes a row of what the page says: :func:`_row` for one source."""
 _JSON_TYPE = "application/vnd.pypi.simple.v1+json"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PageRow:
-    """One wheel of a page. ``url`` is absolute, without fragment, credentials and query; ``%2B`` stays as it is.
-
-    ``metadata_sha256`` is ``None`` where no metadata file is offered (PEP 658), ``""`` where it has no hash.
-    """
-
-    project: str
-    version: str
-    filename: str
-    url: str
-    sha256: str | None = None
-    size: int | None = None
-    requires_python: str | None = None
-    metadata_sha256: str | None = None
-    upload_time: str | None = None
-    yanked: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,30 +45,45 @@ class Skipped:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
-    """What a page lists, in its own order. ``folders`` are links to deeper pages: (name, absolute URL)."""
+    """What a page lists, in its own order. ``folders`` are links to deeper pages: (name, absolute URL).
 
-    rows: tuple[PageRow, ...]
+    The address of a row is absolute, without fragment, credentials and query; ``%2B`` stays as it is.
+    """
+
+    rows: tuple[Wheel, ...]
     skipped: tuple[Skipped, ...]
     folders: tuple[tuple[str, str], ...]
     signed: tuple[Location, ...] = ()
     """Addresses of rows that carry a query: what was signed is part of no row."""
 
 
-def parse_page(body: bytes, *, url: str, content_type: str = "text/html") -> Page:
-    """Read one page that was fetched from ``url``.
+def parse_page(
+    body: bytes,
+    *,
+    url: str,
+    content_type: str = "text/html",
+    kind: SourceKind = "package-index",
+    channel: Channel = "stable",
+    variant: str = "",
+) -> Page:
+    """Read one page that was fetched from ``url``, of a source of that kind.
+
+    Variant and channel of a row are those of its own address where that says them; else ``variant`` is that of the
+    page, for a mirror that keeps its files elsewhere, and ``channel`` the one that was asked.
 
     Raises :class:`PageFormatError` for anything that is not a complete index page, naming ``url``. Tolerates missing
     end tags around links, unknown attributes and links that are no wheels.
     """
+    made = partial(_row, kind=kind, channel=channel, variant=variant)
     media = content_type.partition(";")[0].strip().lower()
     text = body.decode("utf-8", errors="replace")
     start = text.lstrip("\ufeff \t\r\n")[:1]
     if media == _JSON_TYPE or media == "application/json" or (start == "{" and "html" not in media):
-        return _parse_json(text, url=url)
-    return _parse_html(text, url=url)
+        return _parse_json(text, url=url, made=made)
+    return _parse_html(text, url=url, made=made)
 
 
-def _parse_html(text: str, *, url: str) -> Page:
+def _parse_html(text: str, *, url: str, made: _Maker) -> Page:
     if "<!--" in text:
         text = _COMMENT.sub("", text)
     lowered_end = text[-4096:].lower()
@@ -90,7 +91,7 @@ def _parse_html(text: str, *, url: str) -> Page:
         raise _refusal(url, "the page is cut off: its closing </html> is missing")
     match = _BASE.search(text[:4096])
     base = _Base(url, (_attributes(match[1]).get("href") if match else None) or "")
-    rows: list[PageRow] = []
+    rows: list[Wheel] = []
     skipped: list[Skipped] = []
     folders: list[tuple[str, str]] = []
     for match in _ANCHOR.finditer(text):
@@ -105,15 +106,15 @@ def _parse_html(text: str, *, url: str) -> Page:
             if folder.endswith("/") and not folder.startswith("."):
                 folders.append((unquote(folder.rstrip("/").rpartition("/")[2]), base.join(folder)))
             continue
-        _sort(_html_row(name, base.join(target), fragment, attributes), base, rows, skipped)
+        _sort(_html_row(made, name, base.join(target), fragment, attributes), base, rows, skipped)
     if not (rows or skipped or folders) and not _INDEX_MARK.search(text[:4096]):
         raise _refusal(url, "no link to a package in it: " + _glimpse(text))
     return Page(rows=tuple(rows), skipped=tuple(skipped), folders=tuple(folders), signed=tuple(base.signed))
 
 
-def _html_row(name: str, location: str, fragment: str, attributes: dict[str, str]) -> PageRow | Skipped:
+def _html_row(made: _Maker, name: str, location: str, fragment: str, attributes: dict[str, str]) -> Wheel | Skipped:
     metadata = attributes.get("data-core-metadata", attributes.get("data-dist-info-metadata"))
-    return _row(
+    return made(
         filename=name,
         url=location,
         sha256=fragment.removeprefix("sha256=") if fragment.startswith("sha256=") else None,
@@ -125,7 +126,7 @@ def _html_row(name: str, location: str, fragment: str, attributes: dict[str, str
     )
 
 
-def _parse_json(text: str, *, url: str) -> Page:
+def _parse_json(text: str, *, url: str, made: _Maker) -> Page:
     try:
         document = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -140,21 +141,21 @@ def _parse_json(text: str, *, url: str) -> Page:
     if not isinstance(files, list) or not version.startswith("1."):
         raise _refusal(url, f"the JSON in it is no project page of the simple API, version 1: {_glimpse(text)}")
     base = _Base(url)
-    rows: list[PageRow] = []
+    rows: list[Wheel] = []
     skipped: list[Skipped] = []
     for entry in files:
         if not isinstance(entry, dict) or not isinstance(entry.get("url"), str):
             raise _refusal(url, "a file in it has no URL")
-        _sort(_json_row(entry, base), base, rows, skipped)
+        _sort(_json_row(made, entry, base), base, rows, skipped)
     return Page(rows=tuple(rows), skipped=tuple(skipped), folders=(), signed=tuple(base.signed))
 
 
-def _json_row(entry: dict[str, Any], base: _Base) -> PageRow | Skipped:  # Any: values of foreign JSON
+def _json_row(made: _Maker, entry: dict[str, Any], base: _Base) -> Wheel | Skipped:  # Any: values of foreign JSON
     metadata = entry.get("core-metadata", entry.get("dist-info-metadata"))
     offered = metadata.get("sha256", "") if isinstance(metadata, dict) else "" if metadata is True else None
     hashes, yanked, size = entry.get("hashes"), entry.get("yanked"), entry.get("size")
     target = entry["url"].partition("#")[0]
-    return _row(
+    return made(
         filename=str(entry.get("filename") or unquote(target.rpartition("/")[2])),
         url=base.join(target),
         sha256=hashes.get("sha256") if isinstance(hashes, dict) else None,
@@ -176,17 +177,27 @@ def _row(
     metadata: str | None,
     upload_time: str | None,
     yanked: str | None,
-) -> PageRow | Skipped:
+    kind: SourceKind,
+    channel: Channel,
+    variant: str,
+) -> Wheel | Skipped:
     if not filename.lower().endswith(".whl"):
         return Skipped(filename=filename, reason="not a wheel")
     parsed = parse_name(filename)
     if isinstance(parsed, NameFault):
         return Skipped(filename=filename, reason=parsed.reason)
-    return PageRow(
+    layered = kind in ("pytorch", "mirror")
+    named = channel_of(url) if kind != "package-index" else None
+    own = variant_of(url) if kind != "package-index" else None
+    at_root = layered and folders_of(url)[-1:] in (["whl"], ["nightly"], ["test"])
+    return Wheel(
         project=parsed.project,
         version=parsed.version,
         filename=filename,
         url=url,
+        source=kind,
+        channel="nightly" if named == "nightly" else "test" if named == "test" else channel,
+        variant=own or (None if at_root else variant or None),
         sha256=_hash_or(sha256, None),
         size=size if size is not None and 0 <= size <= _LARGEST else None,
         requires_python=requires_python or None,
@@ -196,7 +207,7 @@ def _row(
     )
 
 
-def _sort(row: PageRow | Skipped, base: _Base, rows: list[PageRow], skipped: list[Skipped]) -> None:
+def _sort(row: Wheel | Skipped, base: _Base, rows: list[Wheel], skipped: list[Skipped]) -> None:
     """Put a row where it belongs. A page over TLS that points to plain HTTP must name the hash of what is there."""
     if isinstance(row, Skipped):
         skipped.append(row)
