@@ -53,17 +53,19 @@ def unmet(facts: EnvironmentFacts, machine: Machine | None) -> tuple[Unmet, ...]
     while waiting:
         dist, extra = waiting.pop()
         for text in dist.requires:
-            wanted = _applying(text, environment, extra)
-            if wanted is None:
+            requirement = _applying(text, environment, extra)
+            if requirement is None:
                 continue
-            name = canonicalize_name(wanted.name)
-            for more in wanted.extras - extras.setdefault(name, set()):
+            name = canonicalize_name(requirement.name)
+            for more in requirement.extras - extras.setdefault(name, set()):
                 extras[name].add(more)
                 if name in by_name:
                     waiting.append((by_name[name], more))
-            if not _meets(versions.get(name), wanted):
-                said = Unmet(owner=dist.name, version=dist.version, requirement=wanted, found=versions.get(name))
-                found.setdefault((dist.name, str(wanted)), said)
+            if not _meets(versions.get(name), requirement):
+                problem = Unmet(
+                    owner=dist.name, version=dist.version, requirement=requirement, found=versions.get(name)
+                )
+                found.setdefault((dist.name, str(requirement)), problem)
     return tuple(sorted(found.values(), key=lambda each: (each.owner, str(each))))
 
 
@@ -93,22 +95,22 @@ def markers(facts: EnvironmentFacts, machine: Machine | None) -> dict[str, str]:
 def _applying(text: str, environment: Mapping[str, str], extra: str) -> Requirement | None:
     """The requirement where it applies; with ``extra`` only where it is of that extra."""
     try:
-        wanted = Requirement(text)
+        requirement = Requirement(text)
     except InvalidRequirement:
         return None
-    if wanted.marker is None:
-        return None if extra else wanted
-    plain = wanted.marker.evaluate({**environment, "extra": ""})
+    if requirement.marker is None:
+        return None if extra else requirement
+    plain = requirement.marker.evaluate({**environment, "extra": ""})
     if not extra:
-        return wanted if plain else None
-    return wanted if not plain and wanted.marker.evaluate({**environment, "extra": extra}) else None
+        return requirement if plain else None
+    return requirement if not plain and requirement.marker.evaluate({**environment, "extra": extra}) else None
 
 
-def _meets(version: str | None, wanted: Requirement) -> bool:
+def _meets(version: str | None, requirement: Requirement) -> bool:
     if version is None:
         return False
     try:
-        return wanted.specifier.contains(Version(version), prereleases=True)
+        return requirement.specifier.contains(Version(version), prereleases=True)
     except InvalidVersion:
         return False
 
@@ -122,7 +124,7 @@ def _python_fits(dist: Distribution, version: str) -> bool:
 
 
 def _tags(facts: EnvironmentFacts, machine: Machine | None) -> frozenset[object]:
-    """Tags that fit; empty where that cannot be said here (another libc, a free-threaded interpreter, conda)."""
+    """Tags that fit; empty where that cannot be problem here (another libc, a free-threaded interpreter, conda)."""
     plain = facts.site is not None and not facts.site.parent.name.endswith("t") and facts.python_version
     known = machine is not None and (machine.os == "windows" or machine.libc_family == "glibc")
     if machine is None or not known or not plain or facts.kind not in ("gpuenv", "venv"):

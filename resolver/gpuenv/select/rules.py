@@ -15,7 +15,7 @@ from packaging.specifiers import SpecifierSet
 from gpuenv.knowledge import DriverFloor, Knowledge
 from gpuenv.knowledge.rules import compare_versions
 from gpuenv.model.machine import Gpu, Machine
-from gpuenv.model.profile import ChannelWish, Profile
+from gpuenv.model.profile import ChannelChoice, Profile
 from gpuenv.select.candidates import CatalogEntry, nightly_day
 from gpuenv.select.request import Constraints, Request
 from gpuenv.select.target import Refusal, TargetTags
@@ -44,7 +44,7 @@ class Problem:
     target: TargetTags
     gpus: tuple[Gpu, ...]
     cpu: bool
-    channel: ChannelWish
+    channel: ChannelChoice
     variant: str | None
     driver_cuda: str | None
     """The newest CUDA the driver knows, as read or by table."""
