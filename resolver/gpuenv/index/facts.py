@@ -1,4 +1,4 @@
-"""Remembers what was learned of wheels, in a folder of small JSON files, by the wheel's hash or its address."""
+"""Remembers what was learned of wheels, in a folder of small JSON files, by the address that was read."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gpuenv.errors import GpuenvError
 from gpuenv.model.wheel import Wheel, WheelContents
 from gpuenv.system.files import read_text, write_atomic
 
-_FORMAT = 2
+_FORMAT = 3
 _LISTS = frozenset({"sass", "ptx", "requires_dist"})
 _TYPES = {name: str(hint) for name, hint in get_type_hints(WheelContents).items()}
 _ORIGINS = frozenset(get_args(get_type_hints(WheelContents)["origin"]))
@@ -22,8 +22,9 @@ _ORIGINS = frozenset(get_args(get_type_hints(WheelContents)["origin"]))
 class WheelFacts:
     """The memory. Contents of one wheel learned at different times add up; a broken entry counts as none.
 
-    A wheel with a known sha256 is remembered by it, whatever its address. One without (every nightly) is remembered by
-    address, size and metadata hash, so that a file replaced under its name is read again where the index shows it.
+    A hash is what a page says of a wheel, and nobody compares it with the few kilobytes that are read: remembered by it
+    alone, one page that lies would speak for the wheels of all others. So a wheel is remembered by its address, and by
+    everything its row says, so that a file replaced under its name is read again where the index shows it.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -82,9 +83,8 @@ def _checksum(key: str, contents: object) -> str:
 
 
 def _key(wheel: Wheel) -> str:
-    if wheel.sha256:
-        return f"sha256:{wheel.sha256}"
-    return f"url:{wheel.url} size:{wheel.size} metadata:{wheel.metadata_sha256} uploaded:{wheel.upload_time}"
+    said = f"sha256:{wheel.sha256} size:{wheel.size} metadata:{wheel.metadata_sha256} uploaded:{wheel.upload_time}"
+    return f"url:{wheel.url} {said}"
 
 
 def _contents(value: Any) -> WheelContents | None:  # Any: parsed JSON

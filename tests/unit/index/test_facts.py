@@ -41,10 +41,16 @@ def test_what_is_learned_at_different_times_adds_up(tmp_path: Path) -> None:
     assert (found.sass, found.ptx, found.requires_dist) == (("sm_90",), (), ("a", "b==1"))
 
 
-def test_a_wheel_with_a_hash_is_known_at_every_address(tmp_path: Path) -> None:
-    WheelFacts(tmp_path).put(WHEEL, KERNELS)
-    assert WheelFacts(tmp_path).get(replace(WHEEL, url="https://mirror.example/x.whl")) == KERNELS
-    assert WheelFacts(tmp_path).get(replace(WHEEL, sha256="c" * 64)) is None
+def test_what_a_page_says_of_a_hash_speaks_for_no_other_address(tmp_path: Path) -> None:
+    """A lying page may name the hash of any wheel: what is read at its address is known of its address alone."""
+    lie = replace(WHEEL, url="https://mirror.example/whl/cu128/torch-2.10.0%2Bcu128-cp312-cp312-win_amd64.whl")
+    facts = WheelFacts(tmp_path)
+    facts.put(lie, KERNELS)
+    assert facts.get(lie) == KERNELS
+    assert facts.get(WHEEL) is None
+    facts.put(WHEEL, replace(KERNELS, sass=("sm_80",)))
+    assert facts.get(lie) == KERNELS
+    assert facts.get(replace(WHEEL, sha256="c" * 64)) is None
 
 
 def test_a_wheel_without_one_is_another_when_the_index_shows_a_change(tmp_path: Path) -> None:
