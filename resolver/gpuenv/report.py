@@ -16,6 +16,10 @@ _CONTROLS = re.compile(
 )
 
 
+#: Those of them that may stand raw in a string of JSON or TOML.
+_LEFT_RAW = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
 def visible(line: str) -> str:
     r"""The line with its control characters written out: a name cannot move the cursor or colour what follows.
 
@@ -23,6 +27,15 @@ def visible(line: str) -> str:
     'RTX \\x1b[31m5090'
     """
     return _CONTROLS.sub(lambda found: ascii(found[0])[1:-1], line)
+
+
+def escaped(document: str) -> str:
+    r"""A JSON or TOML text with the control characters written out that both let stand in a string; it means the same.
+
+    >>> escaped('{"name": "a\u202eb"}')
+    '{"name": "a\\u202eb"}'
+    """
+    return _LEFT_RAW.sub(lambda found: f"\\u{ord(found[0]):04x}", document)
 
 
 class Task(Protocol):

@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 
+from gpuenv.report import escaped
 from gpuenv.steps.context import Failure
 
 SCHEMA = {"name": "gpuenv", "version": "1"}
-
-
-#: What JSON lets stand in a text and no terminal or encoder does: DEL, C1, halves of a surrogate pair (a file's name
-#: that is no UTF-8).
-_UNSAFE = re.compile("[\x7f-\x9f\ud800-\udfff]")
 
 
 def envelope(
@@ -38,7 +33,7 @@ def envelope(
         "errors": [asdict(row) for row in problems],
     }
     text = json.dumps(document, indent=2, ensure_ascii=not encodes_all(encoding))
-    return _UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", text) + "\n"
+    return escaped(text) + "\n"
 
 
 def parts(value: object, *names: str) -> dict[str, object]:

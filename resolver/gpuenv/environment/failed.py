@@ -11,6 +11,7 @@ from gpuenv.environment.swap import swap_in
 from gpuenv.environment.target import Target, check_target, is_ours, remove_tree
 from gpuenv.errors import TargetError
 from gpuenv.installed.marker import FAILED_NOTE
+from gpuenv.report import visible
 from gpuenv.system.files import write_atomic
 
 SUFFIX = ".failed"
@@ -40,7 +41,7 @@ def keep_failed(environment: Path, target: Target, *, why: Sequence[str]) -> Pat
     place = failed_place(target.path)
     check_failed_place(target)
     words = "This environment did not prove itself; the next one that does removes it.\n"
-    note = words + "".join(f"{line}\n" for line in why)
+    note = words + "".join(f"{visible(line)}\n" for line in why)
     write_atomic(environment / FAILED_NOTE, note, what="the note of what failed")
     write_pip_configuration(environment, final=place)
     swap_in(environment, check_target(place))

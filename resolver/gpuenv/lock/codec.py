@@ -78,17 +78,13 @@ def render(lock: Lock) -> str:
         "created-by": "gpuenv",
         "packages": None if lock.packages else [],
     }
-    lines = [f"# {_one_line(lock.command)}", *toml.table(head), ""]
+    lines = [f"# {toml.one_line(lock.command)}", *toml.table(head), ""]
     lines += ["[tool.gpuenv]", *toml.table({"format": FORMAT, "command": lock.command}), ""]
     lines += _inputs(lock.inputs)
     lines += _decision(lock.decision)
     for package in lock.packages:
         lines += _package(package)
     return "\n".join(lines).rstrip("\n") + "\n"
-
-
-def _one_line(command: str) -> str:
-    return "".join(character if character.isprintable() else " " for character in command)
 
 
 @cache

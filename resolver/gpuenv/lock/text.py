@@ -11,6 +11,8 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
+from gpuenv.report import escaped
+
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 
 
@@ -40,8 +42,13 @@ def string(text: str) -> str:
     Raises ``UnicodeEncodeError`` for text that no UTF-8 file can hold (lone surrogates).
     """
     text.encode("utf-8")
-    # JSON's escapes are a subset of TOML's; DEL alone is allowed raw in JSON and not in TOML.
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+    # JSON's escapes are a subset of TOML's. What both allow raw and would act on a terminal is written out too.
+    return escaped(json.dumps(text, ensure_ascii=False))
+
+
+def one_line(text: str) -> str:
+    """A text for a comment: on one line, with nothing in it that could end the comment or act on a terminal."""
+    return "".join(character if character.isprintable() else " " for character in text)
 
 
 def value(item: Value) -> str:

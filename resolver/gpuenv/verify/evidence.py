@@ -8,7 +8,7 @@ from pathlib import Path
 
 from gpuenv.model.machine import Machine
 from gpuenv.model.verification import Report
-from gpuenv.report import visible
+from gpuenv.report import escaped, visible
 from gpuenv.system.files import write_atomic
 from gpuenv.verify import evidence_page, evidence_text
 from gpuenv.verify.payload.channel import plain
@@ -63,8 +63,8 @@ def write(folder: Path, *, report: Report, machine: Machine, about: About, smi_t
         evidence_page.page(text),
     )
     for name, content in zip(FILES, contents, strict=True):
-        # JSON spells its own control characters out; what is read as text must not command a terminal or a page.
-        shown = content if name.endswith(".json") else "\n".join(map(visible, content.split("\n")))
+        # What is read must not command a terminal or a page, whatever a name in it holds.
+        shown = escaped(content) if name.endswith(".json") else "\n".join(map(visible, content.split("\n")))
         write_atomic(folder / name, shown, what="the evidence")
     return tuple(folder / name for name in FILES)
 

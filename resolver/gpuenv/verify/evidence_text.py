@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from gpuenv.model.machine import Machine
 from gpuenv.model.verification import Check, Report, Training
@@ -105,19 +107,20 @@ class Text:
         """The summary, as Markdown."""
         about = self.about
         lines = [f"# {self.headline}", ""]
-        profile = f" with profile `{about.profile}`" if about.profile else ""
-        lines += [f"Environment `{about.environment}`{profile}, {about.created}. Repeat with `{about.command}`.", ""]
+        profile = f" with profile {_code(about.profile)}" if about.profile else ""
+        place, again, created = _code(about.environment), _code(about.command), _plain(about.created.replace("`", "'"))
+        lines += [f"Environment {place}{profile}, {created}. Repeat with {again}.", ""]
         lines += ["## Requirements", ""]
         lines += _table(("Requirement", "Verdict", "Seen", "Expected"), [_check_row(c) for c in self.report.checks])
         wrong = [check for check in self.report.checks if check.cause]
         if wrong:
             lines += ["", "## What to do", ""]
-            lines += _table(("Check", "Likely cause", "Type"), [(c.title, c.cause, f"`{c.hint}`") for c in wrong])
+            lines += _table(("Check", "Likely cause", "Type"), [(c.title, c.cause, c.hint) for c in wrong], code=2)
         lines += ["", "## Hardware", "", *_table(("What", "Value"), self.hardware())]
         lines += ["", "## Software", "", *_table(("What", "Value"), self.software())]
         lines += ["", "## Results", "", *_table(("What", "Value"), self.results())]
         if about.because:
-            lines += ["", "## Why these wheels", "", *(f"- {sentence}" for sentence in about.because)]
+            lines += ["", "## Why these wheels", "", *(f"- {_plain(sentence)}" for sentence in about.because)]
         lines += ["", "## Files", ""]
         lines += [
             "- `report.html`: this page with curves, needs no network",
@@ -125,7 +128,7 @@ class Text:
             "- `training_log.txt`, `cuda_check.txt`, `torch_version.txt`, `env_info.txt`, `nvidia_smi.txt`",
         ]
         if about.lock:
-            lines.append(f"- the lock: [`{about.lock}`]({about.lock})")
+            lines.append(f"- the lock: [{_code(about.lock)}]({quote(about.lock)})")
         return "\n".join([*lines, "", MEANING, ""])
 
     def env_info(self) -> str:
@@ -256,11 +259,20 @@ def _columns(rows: Iterable[tuple[str, str]]) -> list[str]:
     return [f"{name:<{width}}  {value}".rstrip() for name, value in rows]
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]], *, code: int = -1) -> list[str]:
+    """A table of foreign texts; column ``code`` is what a person types."""
     lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
-    lines += ["| " + " | ".join(_cell(value) for value in row) + " |" for row in rows]
+    for row in rows:
+        cells = (_code(value) if place == code else _plain(value) for place, value in enumerate(row))
+        lines.append("| " + " | ".join(cells) + " |")
     return lines
 
 
-def _cell(value: str) -> str:
-    return value.replace("|", "\\|").replace("\n", " ")
+def _plain(value: str) -> str:
+    """A foreign text in Markdown: no markup, link or picture comes of it, and no other cell or line begins in it."""
+    return re.sub(r"([\\|<\[])", r"\\\1", " ".join(value.splitlines()))
+
+
+def _code(value: str) -> str:
+    """A foreign text between backticks."""
+    return "`" + " ".join(value.splitlines()).replace("`", "'").replace("\\|", "|").replace("|", "\\|") + "`"
