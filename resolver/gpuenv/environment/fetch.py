@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -80,9 +81,12 @@ class Fetcher:
                 hints=("Run once without --offline",),
             )
         where = self.client.address(url)
-        partial = Partial(self.store.folder / "partial" / hashlib.sha256(where.url.encode()).hexdigest()[:32])
+        # One a user: in a store for several, nobody goes on with what another has begun.
+        begun = f"{where.url} {os.getuid() if hasattr(os, 'getuid') else ''}"
+        partial = Partial(self.store.folder / "partial" / hashlib.sha256(begun.encode()).hexdigest()[:32])
         try:
-            partial.folder.mkdir(parents=True, exist_ok=True)
+            self.store.folder_for(partial.folder.parent)
+            partial.make()
             with FileLock(partial.folder / "lock"), self.reporter.task(filename, total=size, unit="B") as task:
                 found = Download(
                     client=self.client,

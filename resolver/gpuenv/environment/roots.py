@@ -63,7 +63,8 @@ def register(store: Store, path: Path, lock: Lock) -> None:
     row = {"lock": place, "digest": digest, "wheels": wheels, "check": _digest(place, digest, *wheels)}
     text = json.dumps(row, indent=1) + "\n"
     if not file.is_file() or read_bytes(file, what="the registration of a lock") != text.encode():
-        write_atomic(file, text, what="the registration of a lock")
+        store.folder_for(file.parent)
+        write_atomic(file, text, what="the registration of a lock", mode=store.mode)
 
 
 def roots(store: Store) -> tuple[Root, ...]:

@@ -1,7 +1,8 @@
 """A folder of wheels addressed by what they contain, so that a nightly that left its index can still be installed.
 
 Layout: ``sha256/<first two digits>/<sha256>/<file name>``. A file is written aside and renamed, so what has a name is
-whole. The folder may be shared: names never change their content.
+whole. The folder may be shared: names never change their content, and who may read and write the store's own folder may
+read and write what is below it, whatever the umask of the one who brought it.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import hashlib
 import os
 import secrets
 import shutil
+import stat
 import time
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -109,24 +111,39 @@ class Store:
                 source.unlink()
             return kept
         place = self._place(sha256)
-        aside = place / f".{secrets.token_hex(8)}.part"  # process ids repeat where containers share a store
         try:
-            place.mkdir(parents=True, exist_ok=True)
+            self.folder_for(place)
             if move:
+                source.chmod(self.mode)
                 source.replace(place / filename)
                 return place / filename
-            found = _copy(source, aside)
-            if found != sha256:
-                raise IntegrityError(
-                    f"{source} is not the wheel that was locked",
-                    causes=(f"locked: sha256 {sha256}", f"found: sha256 {found}"),
-                )
-            aside.replace(place / filename)
+            with _aside(place / filename) as aside:
+                found = _copy(source, aside)
+                if found != sha256:
+                    raise IntegrityError(
+                        f"{source} is not the wheel that was locked",
+                        causes=(f"locked: sha256 {sha256}", f"found: sha256 {found}"),
+                    )
+                aside.chmod(self.mode)
         except OSError as error:
             raise no_space(error, place) from None
-        finally:
-            aside.unlink(missing_ok=True)
         return place / filename
+
+    @property
+    def mode(self) -> int:
+        """The permissions of a file here: readable for whom the store's folder is, writable for who brought it."""
+        return stat.S_IMODE(self.folder.stat().st_mode) & 0o444 | stat.S_IWUSR
+
+    def folder_for(self, place: Path) -> Path:
+        """Make a folder of the store with those above it, for whom the store's own folder is for."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        mode = stat.S_IMODE(self.folder.stat().st_mode)
+        below = [each for each in (*reversed(place.parents), place) if self.folder in each.parents]
+        for folder in below:
+            with contextlib.suppress(FileExistsError):
+                folder.mkdir()
+                folder.chmod(mode)
+        return place
 
     def missing(self, lock: Lock) -> tuple[LockedPackage, ...]:
         """Packages of a lock whose wheel is not kept."""
@@ -199,8 +216,9 @@ class Store:
         try:
             wheels.mkdir(parents=True, exist_ok=True)
             for package in lock.packages:
-                kept = self._place(package.sha256) / package.filename
-                found = _copy(kept, wheels / package.filename)
+                kept = self.get(package.sha256, package.filename) or self._place(package.sha256) / package.filename
+                with _aside(wheels / package.filename) as aside:
+                    found = _copy(kept, aside)
                 if found != package.sha256:
                     raise IntegrityError(
                         f"{kept} is damaged",
@@ -283,13 +301,28 @@ def _copy(source: Path, target: Path) -> str:
     return digest.hexdigest()
 
 
+@contextlib.contextmanager
+def _aside(place: Path) -> Iterator[Path]:
+    """A name beside ``place`` that nobody can guess, whose file takes that place at the end: no link is followed.
+
+    Process ids repeat where containers share a store, so the name holds none.
+    """
+    aside = place.with_name(f".{secrets.token_hex(8)}.part")
+    try:
+        yield aside
+        aside.replace(place)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
 def _link(source: Path, target: Path) -> None:
     try:
         os.link(source, target)
     except FileExistsError:
         pass
     except OSError:
-        shutil.copyfile(source, target)
+        with _aside(target) as aside:
+            shutil.copyfile(source, aside)
 
 
 def _instructions(lock: Lock, filename: str) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import secrets
 import shutil
 import stat
 import sys
@@ -160,7 +161,8 @@ def staging(target: Target) -> Iterator[Path]:
     It is held by a lock on the folder itself, so that :func:`sweep` of any process, in any container, knows whether its
     owner lives. The environment is built in a sub-folder, which has ordinary permissions.
     """
-    folder = target.path.parent / f"{STAGE_PREFIX}{target.key}-{os.getpid()}-{boot_id()}"
+    name = f"{STAGE_PREFIX}{target.key}-{os.getpid()}-{boot_id()}-{secrets.token_hex(8)}"
+    folder = target.path.parent / name
     folder.mkdir(mode=0o700)
     try:
         with _held(folder):
@@ -240,7 +242,7 @@ def _alive(stage: Path) -> bool:
         finally:
             os.close(handle)
     pid, _, boot = stage.name.removeprefix(STAGE_PREFIX).partition("-")[2].partition("-")
-    if boot != boot_id() or not pid.isdecimal():
+    if boot.partition("-")[0] != boot_id() or not pid.isdecimal():
         return False
     try:
         os.kill(int(pid), 0)

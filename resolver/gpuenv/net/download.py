@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
+import os
+import stat
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from gpuenv.errors import GpuenvError, IndexUnreachableError, IntegrityError
 from gpuenv.net import faults
@@ -59,16 +63,33 @@ class Partial:
             return None
         return found if isinstance(found, str) else None
 
+    def make(self) -> None:
+        """Make the folder, for its owner alone. Raises ``OSError`` where something else stands there: a link, or a
+        folder of somebody else, who could lay out links in it."""
+        with suppress(FileExistsError):
+            self.folder.mkdir(mode=0o700)
+        facts = self.folder.lstat()
+        if not stat.S_ISDIR(facts.st_mode) or (hasattr(os, "getuid") and facts.st_uid != os.getuid()):
+            raise PermissionError(errno.EPERM, "it is not a folder of yours", str(self.folder))
+
     def begin(self, start: int, validator: str | None) -> None:
         """Keep the first ``start`` bytes and remember what the rest belongs to."""
-        with self.body.open("ab") as file:
+        with self.append() as file:
             file.truncate(start)
         write_atomic(self.folder / "validator.json", json.dumps(validator), what="the state of a download")
+
+    def append(self) -> BinaryIO:
+        """Open what has arrived to write behind it. A link that stands there is not followed."""
+        return open(self.body, "ab", opener=_not_through_a_link)
 
     def clear(self) -> None:
         """Throw away what has arrived."""
         for path in (self.body, self.folder / "validator.json"):
             path.unlink(missing_ok=True)
+
+
+def _not_through_a_link(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o600)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,7 +189,7 @@ class Download:
 
     def _receive(self, response: BaseHTTPResponse, alarm: Alarm, ends: float) -> None:
         in_window = 0
-        with self.partial.body.open("ab") as file:
+        with self.partial.append() as file:
             while piece := response.read(_PIECE, decode_content=False):
                 file.write(piece)
                 self.task.advance(len(piece))
