@@ -18,11 +18,14 @@ from pathlib import Path
 
 from packaging.version import Version
 
-from gpuenv.index.config import ecosystem_index, plan_sources
+from gpuenv.environment.compiling import default_index
+from gpuenv.environment.uv import find_uv
+from gpuenv.index.config import plan_sources
 from gpuenv.index.source import load_source
 from gpuenv.index.wheelfile import read_contents
 from gpuenv.model.wheel import Wheel
 from gpuenv.net.client import Client
+from gpuenv.report import Silent
 
 COUNT = 10
 HEADER = """\
@@ -46,14 +49,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("target", type=Path)
     target = parser.parse_args().target
-    plan = plan_sources(environ=os.environ, platform=sys.platform, folder=Path.cwd(), default_index_url=ecosystem_index)
-    if plan.default_index is None:
+    plan = plan_sources(
+        environ=os.environ,
+        platform=sys.platform,
+        folder=Path.cwd(),
+        default_index_url=lambda: default_index(find_uv(os.environ), reporter=Silent()),
+    )
+    index = plan.default_index or plan.fallback()
+    if index is None:
         sys.exit("no default package index is known here")
     with (
         tempfile.TemporaryDirectory() as folder,
         Client(cache=Path(folder), environ=os.environ, access=plan.access) as http,
     ):
-        catalog = load_source(plan.default_index, http, projects=["torch"])
+        catalog = load_source(index, http, projects=["torch"])
         rows = [measure(wheel, http) for wheel in chosen(catalog.wheels)]
     target.write_text(HEADER.format(date=time.strftime("%Y-%m-%d")) + "".join(rows) + FOOTER, encoding="utf-8")
     print(target.read_text(encoding="utf-8"))

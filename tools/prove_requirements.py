@@ -33,13 +33,16 @@ sys.path.insert(0, str(ROOT / "tests"))
 from packaging.requirements import Requirement  # noqa: E402 # the folder of the recording has to be on the path first
 from packaging.version import Version  # noqa: E402
 
-from gpuenv.index.config import Place, ecosystem_index  # noqa: E402
+from gpuenv.environment.compiling import default_index  # noqa: E402
+from gpuenv.environment.uv import find_uv  # noqa: E402
+from gpuenv.index.config import Place  # noqa: E402
 from gpuenv.index.inside import requirements_of  # noqa: E402
 from gpuenv.index.source import load_source  # noqa: E402
 from gpuenv.index.wheelfile import read_contents  # noqa: E402
 from gpuenv.model.wheel import Wheel  # noqa: E402
 from gpuenv.net.client import Answer, Client  # noqa: E402
 from gpuenv.net.location import Location  # noqa: E402
+from gpuenv.report import Silent  # noqa: E402
 from support.recorded import Row, recording  # noqa: E402
 
 TARGET = ROOT / "tests" / "data" / "index" / "proven.json"
@@ -55,9 +58,9 @@ class Prover:
     """Looks for proofs on the default package index."""
 
     def __init__(self, http: Client) -> None:
-        url = ecosystem_index()
+        url = default_index(find_uv(os.environ), reporter=Silent())
         if url is None:
-            raise SystemExit("no pip was found that knows the default package index")
+            raise SystemExit("uv does not tell the default package index")
         self._http = http
         self._place = Place(
             kind="package-index",

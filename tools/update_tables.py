@@ -39,13 +39,16 @@ from table_text import (
 )
 
 from gpuenv import knowledge
+from gpuenv.environment.compiling import default_index
+from gpuenv.environment.uv import find_uv
 from gpuenv.errors import GpuenvError
-from gpuenv.index.config import Place, ecosystem_index, plan_sources
+from gpuenv.index.config import Place, plan_sources
 from gpuenv.index.layout import read_package_index
 from gpuenv.index.wheelfile import WheelReading, read_contents
 from gpuenv.knowledge.names import cudnn_of
 from gpuenv.model.wheel import Wheel
 from gpuenv.net.client import Client
+from gpuenv.report import Silent
 
 SOURCE = "wheel on the default package index, read by range requests: CUDAConfig.h"
 Rows = list[dict[str, Any]]  # Any: rows of the tables in the research's shape, which table_text owns
@@ -74,15 +77,16 @@ def run(options: argparse.Namespace, cache: Path) -> int:
         environ=os.environ,
         platform=sys.platform,
         folder=Path.cwd(),
-        default_index_url=ecosystem_index,
+        default_index_url=lambda: default_index(find_uv(os.environ), reporter=Silent()),
     )
-    if plan.default_index is None:
+    index = plan.default_index or plan.fallback()
+    if index is None:
         print("error: pip's configuration names no package index\nhint: --index URL", file=sys.stderr)
         return 2
     with Client(cache=cache, environ=os.environ, access=plan.access) as http:
         if options.check:
-            return check(http, plan.default_index, seed=options.seed, count=options.count)
-        return update(http, plan.default_index, everything=options.all, force=options.force)
+            return check(http, index, seed=options.seed, count=options.count)
+        return update(http, index, everything=options.all, force=options.force)
 
 
 def listed(http: Client, place: Place, project: str = "torch") -> tuple[Wheel, ...]:

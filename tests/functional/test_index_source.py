@@ -163,7 +163,7 @@ def test_a_mirror_in_a_folder_without_any_page(tmp_path: Path) -> None:
     torch_wheel("2.10.0", "cu128").write(root / "cu128")
     torch_wheel("2.10.0", "cpu").write(root / "cpu")
     found = plan_sources(torch_index=str(root), environ={}, platform=sys.platform, folder=tmp_path)
-    catalog = merge(Sources(found, client(tmp_path), projects=["torch"]))
+    catalog = merge(catalog for _, catalog in Sources(found, client(tmp_path), projects=["torch"]))
     assert {variant for _, variant, _ in seen(catalog)} == {"cpu", "cu128"}
 
 
@@ -190,7 +190,7 @@ def test_sources_are_asked_only_as_far_as_needed(server: IndexServer, tmp_path: 
     torch_wheel("2.10.0", "cu128").write(tmp_path / "house")
     local = Place(kind="find-links", location=at(str(tmp_path / "house")), configured_by="--find-links")
     sources = Sources(plan([local, mirror(server.torch_index)]), client(tmp_path), projects=["torch"])
-    assert len(next(iter(sources)).wheels) == 1
+    assert len(next(iter(sources))[1].wheels) == 1
     assert server.log == []
 
 
@@ -202,8 +202,7 @@ def test_a_dead_source_is_an_attempt_and_the_next_is_asked(server: IndexServer, 
         Place(kind="find-links", location=at(str(tmp_path / "house")), configured_by="PIP_FIND_LINKS"),
     ]
     sources = Sources(plan(places), client(tmp_path), projects=["torch"])
-    catalogs = list(sources)
-    assert [len(catalog.wheels) for catalog in catalogs] == [0, 1]
+    assert [len(catalog.wheels) for _, catalog in sources] == [0, 1]
     assert "503" in sources.attempts[0].failure
     assert sources.attempts[1].configured_by == "PIP_FIND_LINKS"
 
@@ -224,7 +223,7 @@ def test_no_source_at_all_names_every_one_in_order(server: IndexServer, tmp_path
         Place(kind="package-index", location=at(server.default_index), configured_by="PIP_INDEX_URL"),
     ]
     sources = Sources(plan(places), client(tmp_path), projects=["torch"])
-    assert [catalog.wheels for catalog in sources] == [(), (), ()]
+    assert [catalog.wheels for _, catalog in sources] == [(), (), ()]
     error = sources.nothing()
     assert isinstance(error, IndexUnreachableError)
     first, second, third = error.causes
@@ -238,7 +237,7 @@ def test_no_source_at_all_names_every_one_in_order(server: IndexServer, tmp_path
 def test_offline_without_a_copy_is_its_own_error(server: IndexServer, tmp_path: Path) -> None:
     default = Place(kind="pytorch", location=at(server.torch_index), configured_by="default")
     sources = Sources(plan([default]), client(tmp_path, offline=True), projects=["torch"])
-    assert [catalog.wheels for catalog in sources] == [()]
+    assert [catalog.wheels for _, catalog in sources] == [()]
     assert isinstance(sources.nothing(), OfflineError)
     assert server.log == []
 

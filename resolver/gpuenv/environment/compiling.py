@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +24,7 @@ from gpuenv.net.location import Location, public
 from gpuenv.report import Reporter
 from gpuenv.system.files import read_text, write_atomic
 from gpuenv.system.process import Ended
+from gpuenv.system.scratch import scratch
 
 DEADLINE = 900.0
 """Seconds for one resolution: minutes where an index has no metadata files and wheels are read by range."""
@@ -168,6 +170,20 @@ def compile_dependencies(
     if done.returncode != 0:
         raise translate(done.stderr, doing="uv pip compile")
     return read_answer(read_text(answer, what="the lock that uv wrote"), target)
+
+
+def default_index(uv: Uv, *, reporter: Reporter) -> str | None:
+    """The address of uv's own default index, as uv writes it into a requirements file: gpuenv names no registry itself.
+
+    ``None`` where uv does not say.
+    """
+    args = ["pip", "compile", "requirements.in", "--emit-index-url", "--no-config", "--offline", "--quiet"]
+    with scratch("index") as folder:
+        _write(folder / "requirements.in", ())
+        args += ["--python", sys.executable]
+        done = uv.run(args, cwd=folder, deadline=DEADLINE, reporter=reporter, cache=folder / "cache")
+    found = re.search(r"(?m)^--index-url (\S+)$", done.stdout)
+    return found[1] if found else None
 
 
 def _run(resolver: Resolver, args: Sequence[str], folder: Path, indexes: Indexes) -> Ended:

@@ -62,6 +62,8 @@ class SourcePlan:
     extra_indexes: tuple[Place, ...]
     find_links: tuple[Place, ...]
     access: Access
+    fallback: Callable[[], Place | None] = lambda: None
+    """The ecosystem's own index, asked last for the family; found out only then, and only where none is configured."""
     not_asked: tuple[Place, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -107,8 +109,8 @@ def plan_sources(
     names stands alone. An empty ``--find-links`` stands for none at all: pip's are not asked either. ``allow_hosts``
     are hosts that rows of the torch index may lead to beside its own.
 
-    ``folder`` is what relative paths in options start from. ``default_index_url`` is asked for the ecosystem's own
-    index where none is configured (see :func:`ecosystem_index`). Raises :class:`UsageError` for an option that is
+    ``folder`` is what relative paths in options start from. ``default_index_url`` tells the ecosystem's own index where
+    none is configured. Raises :class:`UsageError` for an option that is
     neither URL nor folder, :class:`ConfigurationError` for a broken configuration file of pip.
     """
     pip = read_pip_configuration(environ, platform=platform, read=read)
@@ -120,11 +122,10 @@ def plan_sources(
     default = _default_index(index, pip, environ)
     if main is None and not no_index:
         main = _torch_index(knowledge.load().pytorch_index, folder, allow_hosts, configured_by="default")
-    if default is None and not no_index and default_index_url is not None and (url := default_index_url()):
-        default = _package_index(url, "default")
     more = () if no_index or index else pip.words("extra-index-url")
     extras = [_package_index(word, origin) for word, origin in more]
     torch, pages = [*explicit, *([main] if main else [])], [place for place in from_pip if _is_page(place)]
+    ask_later = default_index_url if default is None and not no_index else None
     if main is None or not main.only:
         torch += [*(place for place in from_pip if place not in pages), *([default] if default else [])]
     return SourcePlan(
@@ -133,40 +134,10 @@ def plan_sources(
         extra_indexes=tuple(extras),
         find_links=_unique([*explicit, *from_pip]),
         access=_access(pip),
+        fallback=lambda: _ecosystem(ask_later) if main is None or not main.only else None,
         not_asked=_unique([*extras, *pages]),
         notes=_notes(pip, no_index=no_index),
     )
-
-
-def ecosystem_index() -> str | None:
-    """The simple URL of PyPI, as pip knows it; ``None`` where no pip can be read.
-
-    gpuenv names no registry itself. The constant comes from an installed pip, else from the one that Python carries
-    for ``ensurepip``.
-    """
-    import importlib
-    import sys
-    import sysconfig
-
-    module = "pip._internal.models.index"
-    try:
-        return str(importlib.import_module(module).PyPI.simple_url)
-    except (ImportError, AttributeError):
-        pass
-    folders = [Path(sysconfig.get_path("stdlib")) / "ensurepip/_bundled"]
-    if own := sysconfig.get_config_var("WHEEL_PKG_DIR"):
-        folders.insert(0, Path(str(own)))
-    for wheel in sorted(path for folder in folders for path in folder.glob("pip-*.whl")):
-        sys.path.append(str(wheel))
-        try:
-            return str(importlib.import_module(module).PyPI.simple_url)
-        except (ImportError, AttributeError):
-            continue
-        finally:
-            sys.path.remove(str(wheel))
-            for name in [name for name in sys.modules if name == "pip" or name.startswith("pip.")]:
-                del sys.modules[name]
-    return None
 
 
 def _torch_index(text: str, folder: Path, allow_hosts: Sequence[str], *, configured_by: str = "--torch-index") -> Place:
@@ -199,6 +170,11 @@ def _default_index(option: str | None, pip: PipConfiguration, environ: Mapping[s
 
 def _package_index(url: str, origin: str) -> Place:
     return Place(kind="package-index", location=Location.parse(url, origin=origin).below(), configured_by=origin)
+
+
+def _ecosystem(ask: Callable[[], str | None] | None) -> Place | None:
+    url = ask() if ask is not None else None
+    return None if url is None else _package_index(url, "default")
 
 
 def _find_links(text: str, origin: str, folder: Path) -> Place:

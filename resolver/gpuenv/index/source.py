@@ -20,7 +20,7 @@ from gpuenv.report import Reporter, Silent
 class Sources:
     """The sources of a plan, asked only as far as someone goes on asking.
 
-    Iterating yields one catalog a source, in the plan's order; a source is asked when its turn comes, so that a
+    Iterating yields each source with its catalog, in the plan's order; a source is asked when its turn comes, so that a
     decision which fits at an earlier one costs no request at the later ones. A source that fails is an attempt with
     its failure in a catalog without wheels; one that the user insisted on (``--torch-index``) raises instead.
     """
@@ -37,8 +37,7 @@ class Sources:
     ) -> None:
         self.attempts: tuple[Attempt, ...] = ()
         self.errors: tuple[GpuenvError, ...] = ()
-        self._places = plan.torch
-        self._not_asked = plan.not_asked
+        self._plan = plan
         self._load = partial(
             load_source,
             http=http,
@@ -48,8 +47,8 @@ class Sources:
             reporter=reporter or Silent(),
         )
 
-    def __iter__(self) -> Iterator[Catalog]:
-        for place in self._places:
+    def __iter__(self) -> Iterator[tuple[Place, Catalog]]:
+        for place in self._places():
             try:
                 catalog = self._load(place)
             except PackageIndexError as error:
@@ -63,7 +62,13 @@ class Sources:
                     snapshot=snapshot(()),
                 )
             self.attempts += catalog.attempts
-            yield catalog
+            yield place, catalog
+
+    def _places(self) -> Iterator[Place]:
+        yield from self._plan.torch
+        last = self._plan.fallback()
+        if last is not None:
+            yield last
 
     def nothing(self) -> PackageIndexError:
         """Make the error for the case that no source had a wheel: every source with how it ended, in order."""
@@ -74,10 +79,10 @@ class Sources:
             causes.append(f"{what}{each.location} ({each.configured_by}): {ended}")
         causes += [
             f"{place.words} was not asked: what pip adds to its index serves no package of torch's family"
-            for place in self._not_asked
+            for place in self._plan.not_asked
         ]
         hints = list(dict.fromkeys(hint for error in self.errors for hint in error.hints))
-        for place in self._not_asked:
+        for place in self._plan.not_asked:
             option = "--index" if place.kind == "package-index" else "--find-links"
             hints.append(f"If {place.shown} is to serve torch, say so: add `{option} {place.shown}`")
         hints.append("Name a mirror with --torch-index URL, or a folder of wheels with --find-links DIR")

@@ -137,7 +137,7 @@ class _Search:
             variants=known_variants(self.knowledge),
             reporter=self.context.reporter,
         )
-        for place, catalog in zip(self.plan.torch, sources, strict=False):
+        for place, catalog in sources:
             if not catalog.wheels:
                 self._say_failure(place, catalog)
                 continue

@@ -73,7 +73,7 @@ def _listed(context: Context, lock: Lock) -> tuple[tuple[Wheel, ...] | None, Map
         variants=known_variants(tables.load()),
         reporter=context.reporter,
     )
-    for place, catalog in zip(plan.torch, sources, strict=False):
+    for place, catalog in sources:
         if place.kind == lock.decision.source and catalog.wheels:
             rows = catalog.wheels
             vanished = rules.unlisted(lock, rows)

@@ -5,9 +5,12 @@ Each is made once: a page that ten profiles want is asked for once.
 
 from __future__ import annotations
 
-from gpuenv.index.config import SourcePlan, ecosystem_index, plan_sources
+from gpuenv.environment.compiling import default_index
+from gpuenv.errors import UvError
+from gpuenv.index.config import SourcePlan, plan_sources
 from gpuenv.net.client import Client
 from gpuenv.steps.context import Context
+from gpuenv.steps.programs import uv_of
 
 
 def source_plan(context: Context) -> SourcePlan:
@@ -24,11 +27,19 @@ def source_plan(context: Context) -> SourcePlan:
             environ=context.environ,
             platform=sys.platform,
             folder=context.project,
-            default_index_url=ecosystem_index,
+            default_index_url=lambda: _ecosystem_index(context),
         ),
         by=source_plan,
         key=(options.torch_index, options.index, options.find_links, options.allow_hosts),
     )
+
+
+def _ecosystem_index(context: Context) -> str | None:
+    try:
+        return default_index(uv_of(context), reporter=context.reporter)
+    except UvError as error:  # what the other sources said counts
+        context.reporter.detail(error.message)
+        return None
 
 
 def open_http(context: Context) -> Client:

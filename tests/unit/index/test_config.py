@@ -120,9 +120,21 @@ def test_uvs_variables_and_the_ecosystems_own() -> None:
     found = plan(environ={"UV_DEFAULT_INDEX": "corp=https://uv.example/simple"}).default_index
     assert found is not None
     assert (found.shown, found.configured_by) == ("https://uv.example/simple", "UV_DEFAULT_INDEX")
-    own = plan(known="https://ecosystem.example/simple").default_index
+    assert (
+        found
+        == plan(environ={"UV_DEFAULT_INDEX": "corp=https://uv.example/simple"}, known="https://e.x/").default_index
+    )
+
+
+def test_the_ecosystems_own_index_is_asked_last_where_none_is_configured_and_none_insisted_on() -> None:
+    known = "https://ecosystem.example/simple"
+    own = plan(known=known).fallback()
     assert own is not None
-    assert own.configured_by == "default"
+    assert (own.shown, own.configured_by, own.kind) == (known, "default", "package-index")
+    assert plan(known=known).default_index is None  # uv knows it
+    assert plan(CONF, known=known).fallback() is None
+    assert plan(torch_index="https://mirror.example/whl", known=known).fallback() is None
+    assert plan(environ={"PIP_NO_INDEX": "1"}, known=known).fallback() is None
 
 
 def test_no_index_switches_indexes_off_and_says_so() -> None:
