@@ -189,7 +189,7 @@ EDITS: dict[str, Edit] = {
     "check-broken": _edit(
         "a file that is not what was locked may be updated over",
         "lock/check.py",
-        'return any(reason.kind == "row-changed" for reason in self.reasons)',
+        'return any(reason.kind == "row-changed" for reason in reasons)',
         "return False",
         CHECK,
     ),

@@ -10,7 +10,7 @@ from gpuenv import knowledge as tables
 from gpuenv import profile as profiles
 from gpuenv.errors import ConfigurationError, GpuenvError, IntegrityError, UsageError
 from gpuenv.lock import codec
-from gpuenv.lock.check import Reason
+from gpuenv.lock.check import Reason, is_broken
 from gpuenv.lock.diff import Diff, diff
 from gpuenv.lock.fit import fits_machine
 from gpuenv.lock.model import Lock
@@ -73,11 +73,6 @@ class OneLock:
     problem: Failure | None = None
     requirements: str = ""
 
-    @property
-    def is_broken(self) -> bool:
-        """Whether a file is not what was locked: that is nothing to update over."""
-        return any(reason.kind == "row-changed" for reason in self.reasons)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LockOutcome(Outcome):
@@ -104,7 +99,7 @@ def run(context: Context, options: LockOptions) -> LockOutcome:
             path = context.shown(lock_path(context, name))
             done.append(OneLock(profile=name, path=path, action="failed", problem=problem))
     problems = tuple(row.problem for row in done if row.problem is not None)
-    problems += tuple(_broken(row) if row.is_broken else _outdated(row) for row in done if row.reasons)
+    problems += tuple(_broken(row) if is_broken(row.reasons) else _outdated(row) for row in done if row.reasons)
     broken = any(problem.code == "integrity" for problem in problems)
     return LockOutcome(
         locks=tuple(done),

@@ -65,7 +65,6 @@ class BuildOptions:
     """Hash every installed file (1 GB/s), not only those that look touched."""
     store: Store | None = None
     """Kept wheels to install from, where it holds any of the lock's."""
-    python_downloads: bool = False
     extra_env: Mapping[str, str] = field(default_factory=dict)
     """Variables for uv: a certificate, a proxy, credentials."""
     deadline: float = 4 * 3600.0
@@ -176,7 +175,8 @@ def staged_environment(
     """
     job = _Job(
         lock_path=lock_path.absolute(), lock=lock, target=check_target(target), python=python, uv=uv, state=state,
-        reporter=reporter, cache=cache, options=options or BuildOptions(), clock=_Clock(), digest=digest(lock_path),
+        reporter=reporter, cache=cache or cache_folder(uv.environ), options=options or BuildOptions(), clock=_Clock(),
+        digest=digest(lock_path),
     )  # fmt: skip
     with disk_errors(job.target.path), only_one(job.target, state=state, timeout=job.options.wait, reporter=reporter):
         settle(job.target, reporter)
@@ -224,7 +224,7 @@ class _Job:
 
     def run(self, args: list[str], stage: Path, *, arrivals: Arrivals | None = None) -> Ended:
         environ = {"UV_CONCURRENT_DOWNLOADS": "8", **self.options.extra_env}
-        if self.options.python_downloads and self.python.path is None:
+        if self.python.path is None:  # one that uv fetches
             environ["UV_PYTHON_DOWNLOADS"] = "automatic"
         return self.uv.run(
             args,
@@ -302,7 +302,7 @@ def _attempt(job: _Job, stage: Path, fresh: Collection[str] = ()) -> tuple[Path,
 def _bare_environment(job: _Job, stage: Path) -> Path:
     environment = stage / job.target.path.name
     args = ["venv", "--relocatable", "--no-project", "--python", job.python.request]
-    if not (job.options.python_downloads and job.python.path is None):
+    if job.python.path is not None:
         args.append("--offline")
     done = job.run([*args, str(environment)], stage)
     _must(done, f"uv venv with Python {job.python.version}")
@@ -326,7 +326,7 @@ def _sync(job: _Job, stage: Path, environment: Path, path: Path, lock: Lock) -> 
     command += ["--require-hashes", "--only-binary", ":all:", "--no-index"]
     if not lock.packages:
         command.append("--allow-empty-requirements")
-    cache = job.cache or cache_folder(job.uv.environ)
+    cache = job.cache
     missing = not_cached(cache, [each for each in lock.packages if each.url is not None]) if cache else ()
     sizes = {each.name: each.size or 0 for each in lock.packages if not missing or each.name in missing}
     offline = job.options.offline

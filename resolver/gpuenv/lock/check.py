@@ -32,11 +32,6 @@ class Verdict:
     reasons: tuple[Reason, ...]
     replacement: Diff | None = None
 
-    @property
-    def is_broken(self) -> bool:
-        """Whether a file is not what was locked: never something to update over."""
-        return any(reason.kind == "row-changed" for reason in self.reasons)
-
 
 _ORDER: tuple[ReasonKind, ...] = (
     "row-changed",
@@ -47,6 +42,11 @@ _ORDER: tuple[ReasonKind, ...] = (
     "knowledge-changed",
     "outdated",
 )
+
+
+def is_broken(reasons: Iterable[Reason]) -> bool:
+    """Whether a file is not what was locked: never something to update over."""
+    return any(reason.kind == "row-changed" for reason in reasons)
 
 
 def unlisted(lock: Lock, rows: Iterable[Wheel]) -> tuple[LockedPackage, ...]:

@@ -56,7 +56,6 @@ def staged_environment(
             keep_previous=keep_previous,
             deep=deep,
             store=open_store(context),
-            python_downloads=python.path is None,
             extra_env=uv_environment(context) | uv_credentials(context),
         ),
     ) as staged:

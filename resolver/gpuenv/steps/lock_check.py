@@ -13,7 +13,7 @@ from gpuenv.lock import check as rules
 from gpuenv.lock import making
 from gpuenv.lock.check import LinkState, Verdict
 from gpuenv.lock.fit import fits_machine
-from gpuenv.lock.model import Lock, LockInputs
+from gpuenv.lock.model import Lock
 from gpuenv.model.profile import Profile
 from gpuenv.model.wheel import Channel, Wheel
 from gpuenv.net.client import Client
@@ -32,7 +32,8 @@ def check(context: Context, *, machine: TargetMachine, profile: Profile, lock: L
     context = _as_locked(context, lock)
     rows, links = _listed(context, lock)
     fresh = _fresh(context, machine, profile, lock)
-    now = _inputs_now(context, profile, lock)
+    digest = making.profile_digest(profile)
+    now = replace(lock.inputs, profile=profile.name, profile_digest=digest, knowledge=tables.load().version)
     verdict = rules.check(
         lock,
         rows=rows,
@@ -104,16 +105,3 @@ def _fresh(context: Context, machine: TargetMachine, profile: Profile, lock: Loc
     except GpuenvError as error:
         context.reporter.warn(f"no lock can be made now: {error.message}")
         return None
-
-
-def _inputs_now(context: Context, profile: Profile, lock: Lock) -> LockInputs:
-    """The inputs a new lock would have, as far as a lock is judged by them."""
-    return LockInputs(
-        profile=profile.name,
-        profile_digest=making.profile_digest(profile),
-        target=lock.inputs.target,
-        snapshot=lock.inputs.snapshot,
-        sources=lock.inputs.sources,
-        cutoff=context.options.exclude_newer,
-        knowledge=tables.load().version,
-    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from gpuenv.lock.check import Verdict, check, unlisted
+from gpuenv.lock.check import Verdict, check, is_broken, unlisted
 from gpuenv.lock.fit import LockMismatch
 from gpuenv.lock.model import Lock
 from gpuenv.model.wheel import Wheel
@@ -70,18 +70,18 @@ def test_hidden_and_gone_are_told_apart() -> None:
 def test_a_changed_row_is_broken_and_comes_first() -> None:
     found = verdict((row("torch", sha256="f" * 64), ROWS[1]), links={}, now=inputs(knowledge="later"))
     assert [each.kind for each in found.reasons] == ["row-changed", "knowledge-changed"]
-    assert found.is_broken
+    assert is_broken(found.reasons)
     assert "f" * 64 in found.reasons[0].sentence
     assert "first-download" in found.reasons[0].sentence
-    assert verdict((row("torch", size=999), ROWS[1])).is_broken
-    assert not verdict((row("torch", size=1000), ROWS[1])).is_broken
+    assert is_broken(verdict((row("torch", size=999), ROWS[1])).reasons)
+    assert not is_broken(verdict((row("torch", size=1000), ROWS[1])).reasons)
 
 
 def test_profile_knowledge_and_machine() -> None:
     mismatch = LockMismatch(what="driver", sentence="needs driver 580", locked="580", found="570")
     found = verdict(now=inputs(profile_digest="c" * 64, knowledge="later"), mismatch=mismatch)
     assert [each.kind for each in found.reasons] == ["machine", "profile-changed", "knowledge-changed"]
-    assert not found.is_broken
+    assert not is_broken(found.reasons)
 
 
 def test_outdated_names_the_family_and_counts_the_rest() -> None:
