@@ -232,8 +232,8 @@ def test_an_existing_lock_holds_versions_until_they_may_move(
     what = request(decision(torch, vision), server, torch_server)
     lock = lock_of(*close(what, source, resolver(tmp_path)).values())
     server.add_package(build_wheel("numpy", "2.4.0"))
-    text = render(lock)
-    kept = close(replace(what, previous=parse(text, origin="x"), previous_text=text), source, resolver(tmp_path / "b"))
+    read = parse(render(lock), origin="x")
+    kept = close(replace(what, previous=read, preferred=read), source, resolver(tmp_path / "b"))
     assert kept["numpy"].version == "2.3.0"
     moved = close(replace(what, previous=lock), source, resolver(tmp_path / "c"))
     assert moved["numpy"].version == "2.4.0"

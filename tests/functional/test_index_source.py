@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,10 @@ def fill(server: IndexServer) -> None:
 
 def client(folder: Path, *, offline: bool = False, refresh: bool = False) -> Client:
     return Client(cache=folder / "cache", environ={}, access=QUICK, offline=offline, refresh=refresh)
+
+
+def asking(http: Client) -> Callable[[Place], Catalog]:
+    return partial(load_source, http=http, projects=["torch"])
 
 
 def mirror(location: str) -> Place:
@@ -163,7 +168,7 @@ def test_a_mirror_in_a_folder_without_any_page(tmp_path: Path) -> None:
     torch_wheel("2.10.0", "cu128").write(root / "cu128")
     torch_wheel("2.10.0", "cpu").write(root / "cpu")
     found = plan_sources(torch_index=str(root), environ={}, platform=sys.platform, folder=tmp_path)
-    catalog = merge(catalog for _, catalog in Sources(found, client(tmp_path), projects=["torch"]))
+    catalog = merge(catalog for _, catalog in Sources(found, asking(client(tmp_path))))
     assert {variant for _, variant, _ in seen(catalog)} == {"cpu", "cu128"}
 
 
@@ -189,7 +194,7 @@ def test_a_page_of_links(server: IndexServer, tmp_path: Path) -> None:
 def test_sources_are_asked_only_as_far_as_needed(server: IndexServer, tmp_path: Path) -> None:
     torch_wheel("2.10.0", "cu128").write(tmp_path / "house")
     local = Place(kind="find-links", location=at(str(tmp_path / "house")), configured_by="--find-links")
-    sources = Sources(plan([local, mirror(server.torch_index)]), client(tmp_path), projects=["torch"])
+    sources = Sources(plan([local, mirror(server.torch_index)]), asking(client(tmp_path)))
     assert len(next(iter(sources))[1].wheels) == 1
     assert server.log == []
 
@@ -201,7 +206,7 @@ def test_a_dead_source_is_an_attempt_and_the_next_is_asked(server: IndexServer, 
         Place(kind="pytorch", location=at(server.torch_index), configured_by="default"),
         Place(kind="find-links", location=at(str(tmp_path / "house")), configured_by="PIP_FIND_LINKS"),
     ]
-    sources = Sources(plan(places), client(tmp_path), projects=["torch"])
+    sources = Sources(plan(places), asking(client(tmp_path)))
     assert [len(catalog.wheels) for _, catalog in sources] == [0, 1]
     assert "503" in sources.attempts[0].failure
     assert sources.attempts[1].configured_by == "PIP_FIND_LINKS"
@@ -212,7 +217,7 @@ def test_the_index_a_user_insists_on_fails_for_good(server: IndexServer, tmp_pat
     torch_wheel("2.13.0", "cpu").write(tmp_path / "house")
     house = Place(kind="find-links", location=at(str(tmp_path / "house")), configured_by="pip")
     with pytest.raises(IndexUnreachableError, match="cannot be used"):
-        list(Sources(plan([mirror(server.torch_index), house]), client(tmp_path), projects=["torch"]))
+        list(Sources(plan([mirror(server.torch_index), house]), asking(client(tmp_path))))
 
 
 def test_no_source_at_all_names_every_one_in_order(server: IndexServer, tmp_path: Path) -> None:
@@ -222,7 +227,7 @@ def test_no_source_at_all_names_every_one_in_order(server: IndexServer, tmp_path
         Place(kind="find-links", location=at(str(tmp_path / "missing")), configured_by="/etc/pip.conf"),
         Place(kind="package-index", location=at(server.default_index), configured_by="PIP_INDEX_URL"),
     ]
-    sources = Sources(plan(places), client(tmp_path), projects=["torch"])
+    sources = Sources(plan(places), asking(client(tmp_path)))
     assert [catalog.wheels for _, catalog in sources] == [(), (), ()]
     error = sources.nothing()
     assert isinstance(error, IndexUnreachableError)
@@ -236,7 +241,7 @@ def test_no_source_at_all_names_every_one_in_order(server: IndexServer, tmp_path
 
 def test_offline_without_a_copy_is_its_own_error(server: IndexServer, tmp_path: Path) -> None:
     default = Place(kind="pytorch", location=at(server.torch_index), configured_by="default")
-    sources = Sources(plan([default]), client(tmp_path, offline=True), projects=["torch"])
+    sources = Sources(plan([default]), asking(client(tmp_path, offline=True)))
     assert [catalog.wheels for _, catalog in sources] == [()]
     assert isinstance(sources.nothing(), OfflineError)
     assert server.log == []

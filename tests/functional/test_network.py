@@ -95,7 +95,7 @@ def download(client: Client, base: str, **patience: float) -> None:
             reporter=Silent(),
             patience=Patience(**patience),  # type: ignore[arg-type]  # attempts is an int
         )
-        assert fetcher.fetch(base + PATH, filename=WHEEL.filename).sha256 == WHEEL.sha256
+        assert fetcher.fetch(base + PATH, filename=WHEEL.filename)[1] == WHEEL.sha256
 
 
 def wheel_at(base: str) -> Wheel:

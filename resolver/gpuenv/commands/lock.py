@@ -9,7 +9,6 @@ from pathlib import Path
 from gpuenv import knowledge as tables
 from gpuenv import profile as profiles
 from gpuenv.errors import ConfigurationError, GpuenvError, IntegrityError, UsageError
-from gpuenv.lock import codec
 from gpuenv.lock.check import Reason, is_broken
 from gpuenv.lock.diff import Diff, diff
 from gpuenv.lock.fit import fits_machine
@@ -159,7 +158,7 @@ def _one(
         profile=profile,
         how=LockRequest(
             previous=before,
-            previous_text=None if before is None or options.upgrade else _without(before, options.upgrade_packages),
+            preferred=None if before is None or options.upgrade else before.without(options.upgrade_packages),
             tentative=options.dry_run,
             single_source=single,
             command=command_of(context, profile, single_source=single, machines=options.machines),
@@ -238,12 +237,6 @@ def _refuse_unknown(names: Sequence[str], lock: Lock | None, shown: str) -> None
             f"--upgrade-package {unknown[0]}: {shown} locks no such package",
             hints=(f"It locks {', '.join(sorted(lock.by_name))}",) if lock is not None else (),
         )
-
-
-def _without(lock: Lock, names: Sequence[str]) -> str:
-    """The text of a lock without some packages: what uv does not see there it chooses again."""
-    kept = tuple(package for package in lock.packages if package.name not in names)
-    return codec.render(replace(lock, packages=kept))
 
 
 def _broken(row: OneLock) -> Failure:

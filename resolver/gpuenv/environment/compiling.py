@@ -17,7 +17,8 @@ from gpuenv.documents import DocumentError, parse_toml
 from gpuenv.environment.translate import translate
 from gpuenv.environment.uv import Uv
 from gpuenv.errors import IntegrityError, MachineError, UvError
-from gpuenv.lock.model import MachineTarget, filename_of, is_sha256
+from gpuenv.lock.codec import render
+from gpuenv.lock.model import Lock, MachineTarget, filename_of, is_sha256
 from gpuenv.lock.target import best_wheel
 from gpuenv.model.machine import Libc
 from gpuenv.net.location import Location, public
@@ -136,7 +137,7 @@ def compile_dependencies(
     target: MachineTarget,
     indexes: Indexes,
     exclude_newer: str | None,
-    preferred: str | None,
+    preferred: Lock | None,
     named: NamedIndex | None = None,
 ) -> tuple[Picked, ...]:
     """Resolve for ``target``, wheels only. ``preferred`` is a lock whose versions are kept where they still fit.
@@ -149,7 +150,7 @@ def compile_dependencies(
     answer = folder / "pylock.dependencies.toml"
     answer.unlink(missing_ok=True)
     if preferred is not None:
-        write_atomic(answer, preferred, what="the lock to keep to")
+        write_atomic(answer, render(preferred), what="the lock to keep to")
     asked = _write(folder / "requirements.in", requirements)
     if named is not None:
         asked = folder / "pyproject.toml"

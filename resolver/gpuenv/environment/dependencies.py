@@ -80,9 +80,9 @@ class DependencyRequest:
     indexes: Indexes = field(default_factory=Indexes)
     exclude_newer: str | None = None
     previous: Lock | None = None
-    """An existing lock: its versions are kept where they fit, and its hashes must not have changed."""
-    previous_text: str | None = None
-    """Its text; ``None`` lets every version move."""
+    """An existing lock: its hashes must not have changed."""
+    preferred: Lock | None = None
+    """A lock whose versions are kept where they fit; ``None`` lets every version move."""
     single_source: bool = False
     torch_hosts: frozenset[str] = field(default_factory=lambda: knowledge.load().pytorch_hosts)
     """Hosts (with port where one is given) that serve nothing but the torch index. The caller adds a mirror's."""
@@ -287,7 +287,7 @@ def _compile(
         target=request.target,
         indexes=request.indexes if index is None else index.indexes,
         exclude_newer=None if index is not None else request.exclude_newer,
-        preferred=request.previous_text,
+        preferred=request.preferred,
     )
     return {each.name: each for each in picked}
 

@@ -21,15 +21,6 @@ from gpuenv.report import Reporter
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Fetched:
-    """A wheel that arrived whole, in its store."""
-
-    path: Path
-    sha256: str
-    size: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Fetcher:
     """Everything a download needs."""
 
@@ -42,8 +33,8 @@ class Fetcher:
         """Learn a wheel's hash: of the file itself where it lies on this machine, else of its first download."""
         path = local_path(wheel.url)
         if path is None:
-            done = self.fetch(wheel.url, filename=wheel.filename, size=wheel.size)
-            return Hashed(sha256=done.sha256, size=done.size, origin="first-download")
+            kept, sha256 = self.fetch(wheel.url, filename=wheel.filename, size=wheel.size)
+            return Hashed(sha256=sha256, size=kept.stat().st_size, origin="first-download")
         file = Path(path)
         if not file.is_file():
             raise IndexUnreachableError(f"the wheel is gone: {file}")
@@ -58,8 +49,8 @@ class Fetcher:
         kept: list[Path] = []
         for package in lock.packages:
             if package.url is not None:
-                done = self.fetch(package.url, filename=package.filename, sha256=package.sha256, size=package.size)
-                kept.append(done.path)
+                path, _ = self.fetch(package.url, filename=package.filename, sha256=package.sha256, size=package.size)
+                kept.append(path)
                 continue
             file = Path(str(package.path))
             held = self.store.get(package.sha256, package.filename)
@@ -68,12 +59,14 @@ class Fetcher:
             kept.append(held or self.store.add(file, filename=package.filename, sha256=package.sha256))
         return tuple(kept)
 
-    def fetch(self, url: str, *, filename: str, sha256: str | None = None, size: int | None = None) -> Fetched:
-        """Bring a wheel into the store, or find it there. Raises what :meth:`Download.run` raises, and
-        :class:`~gpuenv.errors.OfflineError` without a network."""
+    def fetch(self, url: str, *, filename: str, sha256: str | None = None, size: int | None = None) -> tuple[Path, str]:
+        """Bring a wheel into the store, or find it there: its path and its sha256.
+
+        Raises what :meth:`Download.run` raises, and :class:`~gpuenv.errors.OfflineError` without a network.
+        """
         kept = None if sha256 is None else self.store.get(sha256, filename)
         if kept is not None and sha256 is not None:
-            return Fetched(path=kept, sha256=sha256, size=kept.stat().st_size)
+            return kept, sha256
         if self.client.offline:
             raise OfflineError(
                 f"{filename} is not in the store, and the network must not be used",
@@ -101,4 +94,4 @@ class Fetcher:
                 partial.clear()
         except OSError as error:
             raise no_space(error, self.store.folder) from None
-        return Fetched(path=path, sha256=found, size=path.stat().st_size)
+        return path, found

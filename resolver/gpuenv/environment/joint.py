@@ -20,7 +20,7 @@ from gpuenv.environment.dependencies import DependencyRequest
 from gpuenv.environment.single_source import SingleSourceIndex
 from gpuenv.environment.stubs import PLACEHOLDER_VERSION, parse_requirement, write_stub
 from gpuenv.errors import IndexUnreachableError, UvError
-from gpuenv.lock.text import without_packages
+from gpuenv.lock.model import Lock
 from gpuenv.model.wheel import Wheel, WheelContents
 from gpuenv.system.scratch import scratch
 
@@ -143,9 +143,7 @@ def _as_wheel(picked: Picked) -> Wheel:
     )
 
 
-def _preferred(request: DependencyRequest) -> str | None:
+def _preferred(request: DependencyRequest) -> Lock | None:
     """The versions of an earlier lock without the family's: those are what is to be found out."""
-    if request.previous_text is None or request.previous is None:
-        return None
-    family = {package.name for package in request.previous.packages if package.family} | request.family
-    return without_packages(request.previous_text, family)
+    lock = request.preferred
+    return None if lock is None else lock.without({each.name for each in lock.family} | request.family)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
-from functools import partial
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from gpuenv.errors import GpuenvError, IndexUnreachableError, OfflineError, PackageIndexError
@@ -25,27 +24,11 @@ class Sources:
     its failure in a catalog without wheels; one that the user insisted on (``--torch-index``) raises instead.
     """
 
-    def __init__(
-        self,
-        plan: SourcePlan,
-        http: Client,
-        *,
-        projects: Sequence[str],
-        channels: Sequence[Channel] = ("stable",),
-        variants: Sequence[str] = (),
-        reporter: Reporter | None = None,
-    ) -> None:
+    def __init__(self, plan: SourcePlan, load: Callable[[Place], Catalog]) -> None:
+        """``load`` asks one source, as :func:`load_source` does."""
         self.attempts: tuple[Attempt, ...] = ()
         self.errors: tuple[GpuenvError, ...] = ()
-        self._plan = plan
-        self._load = partial(
-            load_source,
-            http=http,
-            projects=projects,
-            channels=channels,
-            variants=variants,
-            reporter=reporter or Silent(),
-        )
+        self._plan, self._load = plan, load
 
     def __iter__(self) -> Iterator[tuple[Place, Catalog]]:
         for place in self._places():

@@ -70,33 +70,26 @@ def same_version(one: str, other: str) -> bool:
 
 
 def _change(old: LockedPackage | None, new: LockedPackage | None) -> LockChange | None:
-    if old is None and new is not None:
-        return LockChange(name=new.name, kind="added", before=None, after=new.version, family=new.family)
-    if old is not None and new is None:
-        return LockChange(name=old.name, kind="removed", before=old.version, after=None, family=old.family)
-    assert old is not None
-    assert new is not None
-    if not same_version(old.version, new.version):
-        return LockChange(
-            name=new.name,
-            kind="changed",
-            before=old.version,
-            after=new.version,
-            family=new.family or old.family,
-            detail=_commits(old, new),
-        )
-    if old.sha256 != new.sha256:
-        return LockChange(
-            name=new.name,
-            kind="replaced",
-            before=old.version,
-            after=new.version,
-            family=new.family or old.family,
-            detail=f"{old.filename} -> {new.filename}"
-            if old.filename != new.filename
-            else "the file has other contents",
-        )
-    return None
+    kind: Kind = "changed"
+    detail = ""
+    if old is None or new is None:
+        kind = "added" if old is None else "removed"
+    elif not same_version(old.version, new.version):
+        detail = _commits(old, new)
+    elif old.sha256 == new.sha256:
+        return None
+    else:
+        kind, other = "replaced", old.filename != new.filename
+        detail = f"{old.filename} -> {new.filename}" if other else "the file has other contents"
+    sides = [each for each in (new, old) if each is not None]
+    return LockChange(
+        name=sides[0].name,
+        kind=kind,
+        before=None if old is None else old.version,
+        after=None if new is None else new.version,
+        family=any(each.family for each in sides),
+        detail=detail,
+    )
 
 
 def _commits(old: LockedPackage, new: LockedPackage) -> str:

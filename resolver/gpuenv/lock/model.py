@@ -7,10 +7,11 @@ by name, times in one form, so that two locks of the same content are equal and 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from collections.abc import Collection
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import pairwise
-from typing import Literal
+from typing import Literal, Self
 from urllib.parse import unquote, urlsplit
 
 from gpuenv.model.decision import GpuSupport
@@ -159,6 +160,10 @@ class Lock:
             if one.name == other.name:
                 raise ValueError(f"{one.name} is locked twice")
         object.__setattr__(self, "packages", ordered)
+
+    def without(self, names: Collection[str]) -> Self:
+        """The lock without some of its packages."""
+        return replace(self, packages=tuple(package for package in self.packages if package.name not in names))
 
     @property
     def by_name(self) -> dict[str, LockedPackage]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from dataclasses import replace
 from pathlib import PurePosixPath
 
@@ -18,11 +19,7 @@ def near(lock: Lock, folder: PurePosixPath, *, project: PurePosixPath) -> Lock:
         path = None if package.path is None else PurePosixPath(package.path)
         if path is None or not path.is_absolute() or not path.is_relative_to(project):
             return package
-        ups = 0
-        base = folder
-        while not path.is_relative_to(base):
-            base, ups = base.parent, ups + 1
-        return replace(package, path=str(PurePosixPath(*[".."] * ups, path.relative_to(base))))
+        return replace(package, path=posixpath.relpath(path, folder))
 
     return replace(lock, packages=tuple(relative(package) for package in lock.packages))
 
@@ -33,12 +30,6 @@ def anchored(lock: Lock, folder: PurePosixPath) -> Lock:
     def absolute(package: LockedPackage) -> LockedPackage:
         if package.path is None or PurePosixPath(package.path).is_absolute() or package.path[1:3] == ":/":
             return package
-        parts: list[str] = []
-        for part in (folder / package.path).parts:
-            if part == "..":
-                parts.pop()
-            else:
-                parts.append(part)
-        return replace(package, path=str(PurePosixPath(*parts)))
+        return replace(package, path=posixpath.normpath(folder / package.path))
 
     return replace(lock, packages=tuple(absolute(package) for package in lock.packages))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from gpuenv.report import escaped
@@ -78,20 +78,6 @@ def table(entries: Entries) -> list[str]:
         else:
             lines.append(f"{key(name)} = {value(item)}")
     return lines
-
-
-def without_packages(text: str, names: Collection[str]) -> str:
-    """A lock's text without the packages of these names, their sub-tables included."""
-    kept, dropping = [], False
-    for part in re.split(r"(?m)^(?=\[)", text):
-        if part.startswith("[[packages]]"):
-            found = re.search(r'(?m)^name = "([^"]*)"', part)
-            dropping = found is not None and found[1] in names
-        elif not part.startswith(("[packages.", "[[packages.")):
-            dropping = False
-        if not dropping:
-            kept.append(part)
-    return "".join(kept)
 
 
 def _is_short(item: Value) -> bool:

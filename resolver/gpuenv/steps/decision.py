@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from gpuenv import knowledge as tables
 from gpuenv import select
 from gpuenv.errors import GpuenvError, InterpreterError, NoFittingWheelError, PackageIndexError
 from gpuenv.index.config import Place, SourcePlan
-from gpuenv.index.source import Sources, load_source
-from gpuenv.knowledge import Knowledge
+from gpuenv.index.source import Sources, merge
 from gpuenv.model.decision import Decision, NoDecision, Rejected
 from gpuenv.model.profile import Profile
 from gpuenv.model.wheel import Attempt, Catalog, Channel, WheelContents
@@ -23,7 +23,7 @@ from gpuenv.steps.context import Context
 from gpuenv.steps.machine import TargetMachine
 from gpuenv.steps.profile import bare_request, check_fit
 from gpuenv.steps.programs import interpreters_of
-from gpuenv.steps.sources import open_http, source_plan
+from gpuenv.steps.sources import ask, open_http, source_plan
 from gpuenv.steps.wheels import Reader
 from gpuenv.system.files import require_writable
 
@@ -129,14 +129,7 @@ class _Search:
         projects = family_of(self.profile, self.knowledge.family, request.pins)
         wish = request.channel or self.profile.channel
         channels: tuple[Channel, ...] = ("nightly",) if wish == "nightly" else ("stable",)
-        sources = Sources(
-            self.plan,
-            self.http,
-            projects=projects,
-            channels=channels,
-            variants=known_variants(self.knowledge),
-            reporter=self.context.reporter,
-        )
+        sources = Sources(self.plan, partial(ask, self.context, projects=projects, channels=channels))
         for place, catalog in sources:
             if not catalog.wheels:
                 self._say_failure(place, catalog)
@@ -168,18 +161,9 @@ class _Search:
         )
 
     def _with_nightlies(self, place: Place, catalog: Catalog, projects: Sequence[str], stable: NoDecision) -> Catalog:
-        from gpuenv.index.source import merge
-
         self.context.reporter.say(f"Stable wheels of {place.shown}: {stable.summary}. Looking at nightlies")
         try:
-            nightly = load_source(
-                place,
-                self.http,
-                projects=projects,
-                channels=("nightly",),
-                variants=known_variants(self.knowledge),
-                reporter=self.context.reporter,
-            )
+            nightly = ask(self.context, place, projects=projects, channels=("nightly",))
         except PackageIndexError as error:
             self.context.reporter.warn(f"nightlies of {place.shown} cannot be looked at: {error.message}")
             return catalog
@@ -233,11 +217,6 @@ class _Search:
                 hints=(*error.hints, *first.hints),
             )
         return NothingFitsError(first)
-
-
-def known_variants(knowledge: Knowledge) -> tuple[str, ...]:
-    """Name the variants of the tables: the folders to try on a mirror that lists none."""
-    return tuple(sorted({"cpu", *(variant for _, variant, _ in knowledge.kernels)}))
 
 
 def family_of(profile: Profile, family: frozenset[str], pins: Sequence[str] = ()) -> tuple[str, ...]:

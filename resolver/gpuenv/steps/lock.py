@@ -41,13 +41,13 @@ MOST_DAYS_BACK = 10
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LockRequest:
     """How to lock. ``previous`` is the lock that stands there: what it hashed is not downloaded again, and must not
-    have changed. ``previous_text`` keeps its versions where they still fit; ``None`` lets them move.
+    have changed. ``preferred`` keeps its versions where they still fit; ``None`` lets them move.
 
     A ``tentative`` lock is made to be compared or shown, never written: no wheel is downloaded to learn its hash.
     """
 
     previous: Lock | None = None
-    previous_text: str | None = None
+    preferred: Lock | None = None
     tentative: bool = False
     single_source: bool = False
     command: str = ""
@@ -195,7 +195,7 @@ def _dependency_request(context: Context, decided: Decided, how: LockRequest) ->
         indexes=_indexes(decided),
         exclude_newer=context.options.exclude_newer,
         previous=how.previous,
-        previous_text=how.previous_text,
+        preferred=how.preferred,
         single_source=how.single_source,
         torch_hosts=_hosts(decided, single_source=how.single_source),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from gpuenv import knowledge as tables
@@ -18,10 +19,9 @@ from gpuenv.model.profile import Profile
 from gpuenv.model.wheel import Channel, Wheel
 from gpuenv.net.client import Client
 from gpuenv.steps.context import Context
-from gpuenv.steps.decision import known_variants
 from gpuenv.steps.lock import LockRequest, decide_and_lock, require_sound
 from gpuenv.steps.machine import TargetMachine, in_scope
-from gpuenv.steps.sources import open_http, source_plan
+from gpuenv.steps.sources import ask, open_http, source_plan
 
 
 def check(context: Context, *, machine: TargetMachine, profile: Profile, lock: Lock | None, shown: str) -> Verdict:
@@ -62,18 +62,10 @@ def _as_locked(context: Context, lock: Lock) -> Context:
 
 def _listed(context: Context, lock: Lock) -> tuple[tuple[Wheel, ...] | None, Mapping[str, LinkState]]:
     """The rows that the lock's torch source lists now for what is locked, and how the links of vanished ones answer."""
-    plan = source_plan(context)
     channel: Channel = lock.decision.channel
     http = open_http(context)
     names = sorted(package.name for package in lock.packages if package.family or lock.decision.single_source)
-    sources = Sources(
-        plan,
-        http,
-        projects=names,
-        channels=(channel,),
-        variants=known_variants(tables.load()),
-        reporter=context.reporter,
-    )
+    sources = Sources(source_plan(context), partial(ask, context, projects=names, channels=(channel,)))
     for place, catalog in sources:
         if place.kind == lock.decision.source and catalog.wheels:
             rows = catalog.wheels

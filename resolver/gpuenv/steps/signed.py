@@ -7,12 +7,11 @@ from shlex import quote
 
 from gpuenv.errors import IndexUnreachableError, OfflineError, PackageIndexError
 from gpuenv.index.config import Place
-from gpuenv.index.source import load_source
 from gpuenv.lock.model import Lock, LockedPackage
 from gpuenv.net.location import Location, host_of
 from gpuenv.steps.context import Context
 from gpuenv.steps.downloads import fetcher, open_store
-from gpuenv.steps.sources import open_http, source_plan
+from gpuenv.steps.sources import ask, source_plan
 
 
 def fetch_signed(context: Context, lock: Lock) -> None:
@@ -40,12 +39,10 @@ def fetch_signed(context: Context, lock: Lock) -> None:
 
 def _address_now(context: Context, lock: Lock, package: LockedPackage) -> str:
     """The address of a locked wheel as its source lists it now; the client knows from then on how it is signed."""
-    http, failures = open_http(context), []
+    failures = []
     for place in _places(context, lock, package):
         try:
-            rows = load_source(
-                place, http, projects=[package.name], channels=[lock.decision.channel], variants=[lock.decision.variant]
-            ).wheels
+            rows = ask(context, place, projects=[package.name], channels=[lock.decision.channel]).wheels
         except PackageIndexError as error:
             failures.append(f"{place.words}: {error.message}")
             continue

@@ -5,9 +5,14 @@ Each is made once: a page that ten profiles want is asked for once.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from gpuenv import knowledge as tables
 from gpuenv.environment.compiling import default_index
 from gpuenv.errors import UvError
-from gpuenv.index.config import SourcePlan, plan_sources
+from gpuenv.index.config import Place, SourcePlan, plan_sources
+from gpuenv.index.source import load_source
+from gpuenv.model.wheel import Catalog, Channel
 from gpuenv.net.client import Client
 from gpuenv.steps.context import Context
 from gpuenv.steps.programs import uv_of
@@ -57,6 +62,17 @@ def open_http(context: Context) -> Client:
         ),
         by=open_http,
         key=(plan.access, plan.locations),
+    )
+
+
+def ask(
+    context: Context, place: Place, *, projects: Sequence[str], channels: Sequence[Channel] = ("stable",)
+) -> Catalog:
+    """Ask one source for projects; the folders of a mirror that lists none are those of the variants that are known."""
+    kernels = tables.load().kernels
+    variants = tuple(sorted({"cpu", *(variant for _, variant, _ in kernels)}))
+    return load_source(
+        place, open_http(context), projects=projects, channels=channels, variants=variants, reporter=context.reporter
     )
 
 

@@ -12,7 +12,6 @@ from gpuenv import knowledge as tables
 from gpuenv.environment.dependencies import Hashed
 from gpuenv.environment.stubs import parse_requirement
 from gpuenv.errors import PackageIndexError
-from gpuenv.index.source import load_source
 from gpuenv.lock import making
 from gpuenv.lock.audit import same_file
 from gpuenv.lock.model import Lock
@@ -24,7 +23,7 @@ from gpuenv.select.target import Refusal, TargetTags
 from gpuenv.steps.context import Context
 from gpuenv.steps.decision import Decided
 from gpuenv.steps.downloads import fetcher
-from gpuenv.steps.sources import open_http
+from gpuenv.steps.sources import ask
 from gpuenv.steps.wheels import Reader
 
 _MOST_READ = 12
@@ -46,12 +45,8 @@ class DecidedSource:
         if held:
             return held
         try:
-            catalog = load_source(
-                self._decided.place,
-                open_http(self._context),
-                projects=[name],
-                channels=[self._decided.decision.channel],
-            )
+            channels = (self._decided.decision.channel,)
+            catalog = ask(self._context, self._decided.place, projects=[name], channels=channels)
         except PackageIndexError:
             return ()
         return catalog.wheels

@@ -10,7 +10,6 @@ from packaging.pylock import Pylock
 from gpuenv.errors import ConfigurationError, GpuenvError, IntegrityError, UsageError
 from gpuenv.lock.codec import lock_filename, parse, render
 from gpuenv.lock.model import Lock
-from gpuenv.lock.text import without_packages
 from support.dependencies import linux
 from support.locks import decided, inputs, lock_of, package
 
@@ -241,9 +240,8 @@ def test_a_command_cannot_break_out_of_its_comment() -> None:
 
 
 def test_packages_are_left_out_with_their_tables() -> None:
-    text = (
-        'x = 1\n[[packages]]\nname = "torch"\n[[packages.wheels]]\nurl = "a"\n[packages.tool.gpuenv]\nfamily = true\n'
-    )
-    text += '[[packages]]\nname = "einops"\n[[packages.wheels]]\nurl = "b"\n[tool.gpuenv]\ny = 2\n'
-    kept = 'x = 1\n[[packages]]\nname = "einops"\n[[packages.wheels]]\nurl = "b"\n[tool.gpuenv]\ny = 2\n'
-    assert without_packages(text, {"torch"}) == kept
+    lock = parse(TEXT, origin="x")
+    kept = lock.without({"torch"})
+    assert set(kept.by_name) == set(lock.by_name) - {"torch"}
+    assert "torch-" not in render(kept)[render(kept).index("[[packages]]") :]
+    assert parse(render(kept), origin="x") == kept
