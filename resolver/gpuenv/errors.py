@@ -32,14 +32,15 @@ from typing import ClassVar
 class GpuenvError(Exception):
     """A failure that a person can act on.
 
-    ``message`` is one sentence without a final period; ``causes`` say why, nearest first; ``hints`` are things to
-    type or do next. ``code`` is the stable kebab-case name that scripts key on.
+    ``message`` is one sentence without a final period, whose line breaks become spaces; ``causes`` say why, nearest
+    first; ``hints`` are things to type or do next. ``code`` is the stable kebab-case name that scripts key on.
     """
 
     code: ClassVar[str] = "error"
     exit_code: ClassVar[int] = 70
 
     def __init__(self, message: str, *, causes: Sequence[str] = (), hints: Sequence[str] = ()) -> None:
+        message = " ".join(message.splitlines())
         super().__init__(message)
         self.message = message
         self.causes = tuple(causes)

@@ -10,8 +10,8 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
-from math import inf
 from pathlib import Path
+from sys import float_info
 from typing import NoReturn, Protocol
 
 from gpuenv.documents import DocumentError, parse_toml
@@ -214,7 +214,7 @@ def _count(least: int, most: int) -> Reader:
 
 
 def _number(place: _ProfileKey, value: object) -> object:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < inf:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= float_info.max:
         place.fail(f"must be a finite number above 0, not {value!r}")
     return float(value)
 
@@ -228,7 +228,7 @@ def _requirements(place: _ProfileKey, value: object) -> object:
         try:
             requirement = Requirement(item)
         except InvalidRequirement as error:
-            place.fail(f"{item!r} is not a requirement (PEP 508): {error}")
+            place.fail(f"{item!r} is not a requirement (PEP 508): {str(error).splitlines()[0]}")
         if requirement.url:
             place.fail(f"{item!r} names a URL; wheels come from the sources, by name")
     return tuple(value)

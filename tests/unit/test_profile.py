@@ -88,6 +88,10 @@ BROKEN = {
         'description = "x"\npackages = ["torch"]\n[verification]\nloss-below = inf\n',
         "p.toml:4: verification.loss-below: must be a finite number",
     ),
+    "a bound that no float holds": (
+        'description = "x"\npackages = ["torch"]\n[verification]\nloss-below = 1' + "0" * 400 + "\n",
+        "p.toml:4: verification.loss-below: must be a finite number",
+    ),
     "no table": ('description = "x"\npackages = ["torch"]\nmachine = 3\n', "p.toml:3: machine: must be a table"),
     "missing": ('packages = ["torch"]\n', "p.toml: description: is missing"),
     "not TOML": ("description = \n", "p.toml: is not valid TOML"),

@@ -91,7 +91,7 @@ class _Run:
         if not getattr(verb, "NEEDS_CONTEXT", True):
             return self._show(verb, verb.run(arguments, None))
         current = _current()
-        project = projects.find(current, home=Path(world["HOME"]).resolve() if world.get("HOME") else None)
+        project = projects.find(current, home=Path(os.path.realpath(world["HOME"])) if world.get("HOME") else None)
         settings = merge(arguments=vars(arguments), environ=world, project=project, user=_folders(world)[2])
         settings = projects.anchor_settings(settings, current=current, project=project)
         projects.anchor_arguments(arguments, current=current, project=project)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import tomllib
 from collections.abc import Iterator
@@ -54,7 +55,7 @@ def _bring_headers(examination: Examination, fix: str) -> str:
     An interpreter of the distribution has its headers in a package of the same minor version; those that uv installs
     carry theirs. Any other without them was built or copied by hand.
     """
-    home = Path(examination.facts.base).resolve()
+    home = Path(os.path.realpath(examination.facts.base))  # Path.resolve raises where links lead in a circle
     if managed := _MANAGED.fullmatch(home.parent.name):
         return f"uv python install --reinstall {managed[1]}"
     of_system = _brings(examination, "headers") if home == Path("/usr/bin") else ""

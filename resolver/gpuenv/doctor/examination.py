@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 import shutil
 from collections.abc import Mapping
@@ -111,8 +112,8 @@ def beside(environment: Path, *, shown: str = "") -> str:
 def find_compiler(environ: Mapping[str, str]) -> str | None:
     """The C compiler that torch.compile would call: ``CC``, else the first of the usual names on PATH."""
     path = environ.get("PATH", "")
-    names = [environ["CC"].split()[0]] if environ.get("CC", "").strip() else ["cc", "gcc", "clang", "cl"]
-    return next((found for name in names if (found := shutil.which(name, path=path))), None)
+    wanted = [environ["CC"].split()[0]] if environ.get("CC", "").strip() else ["cc", "gcc", "clang", "cl"]
+    return next((found for name in wanted if (found := shutil.which(name, path=path))), None)
 
 
 def read_distribution() -> tuple[str, ...]:
@@ -129,10 +130,10 @@ def has_headers(facts: EnvironmentFacts) -> bool:
     version = ".".join(facts.python_version.split(".")[:2])
     if not facts.base or not version:
         return True
-    home = Path(facts.base).resolve()
+    home = Path(os.path.realpath(facts.base))  # Path.resolve raises where links lead in a circle
     prefix = home.parent if home.name in ("bin", "Scripts") else home
     places = (prefix / "include" / f"python{version}", prefix / "include", prefix / "Include")
-    return any((place / "Python.h").is_file() for place in places)
+    return any(os.path.isfile(place / "Python.h") for place in places)  # noqa: PTH113 - Path raises for what is too long
 
 
 def read_toolkit(environ: Mapping[str, str]) -> str | None:

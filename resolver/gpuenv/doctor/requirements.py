@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 from packaging.markers import default_environment
-from packaging.requirements import InvalidRequirement, Requirement
-from packaging.specifiers import InvalidSpecifier, SpecifierSet
-from packaging.tags import parse_tag
+from packaging.requirements import Requirement
+from packaging.tags import InvalidTag, parse_tag
 from packaging.utils import canonicalize_name
-from packaging.version import InvalidVersion, Version
 
 from gpuenv.installed.distribution import Distribution
 from gpuenv.installed.environment import EnvironmentFacts
 from gpuenv.lock.model import MachineTarget
 from gpuenv.lock.target import marker_environment, target_tags
+from gpuenv.metadata import applies, parse_range, parse_requirement, parse_version
 from gpuenv.model.machine import Machine
 
 
@@ -53,19 +53,17 @@ def unmet(facts: EnvironmentFacts, machine: Machine | None) -> tuple[Unmet, ...]
     while waiting:
         dist, extra = waiting.pop()
         for text in dist.requires:
-            requirement = _applying(text, environment, extra)
-            if requirement is None:
+            wanted = _applying(text, environment, extra)
+            if wanted is None:
                 continue
-            name = canonicalize_name(requirement.name)
-            for more in requirement.extras - extras.setdefault(name, set()):
+            name = canonicalize_name(wanted.name)
+            for more in wanted.extras - extras.setdefault(name, set()):
                 extras[name].add(more)
                 if name in by_name:
                     waiting.append((by_name[name], more))
-            if not _meets(versions.get(name), requirement):
-                problem = Unmet(
-                    owner=dist.name, version=dist.version, requirement=requirement, found=versions.get(name)
-                )
-                found.setdefault((dist.name, str(requirement)), problem)
+            if not _meets(versions.get(name), wanted):
+                said = Unmet(owner=dist.name, version=dist.version, requirement=wanted, found=versions.get(name))
+                found.setdefault((dist.name, str(wanted)), said)
     return tuple(sorted(found.values(), key=lambda each: (each.owner, str(each))))
 
 
@@ -76,8 +74,14 @@ def unfit(facts: EnvironmentFacts, machine: Machine | None) -> Iterator[str]:
     for dist in facts.distributions:
         if version and not _python_fits(dist, version):
             yield f"{dist.name} {dist.version} requires Python {dist.requires_python}, and this is Python {version}"
-        elif tags and dist.tags and tags.isdisjoint(tag for text in dist.tags for tag in parse_tag(text)):
+        elif tags and dist.tags and tags.isdisjoint(_parsed(dist.tags)):
             yield f"{dist.name} {dist.version} is a wheel for {', '.join(dist.tags[:2])}, which does not fit here"
+
+
+def _parsed(texts: Iterable[str]) -> Iterator[object]:
+    for text in texts:
+        with suppress(InvalidTag):
+            yield from parse_tag(text)
 
 
 def markers(facts: EnvironmentFacts, machine: Machine | None) -> dict[str, str]:
@@ -94,37 +98,28 @@ def markers(facts: EnvironmentFacts, machine: Machine | None) -> dict[str, str]:
 
 def _applying(text: str, environment: Mapping[str, str], extra: str) -> Requirement | None:
     """The requirement where it applies; with ``extra`` only where it is of that extra."""
-    try:
-        requirement = Requirement(text)
-    except InvalidRequirement:
-        return None
-    if requirement.marker is None:
-        return None if extra else requirement
-    plain = requirement.marker.evaluate({**environment, "extra": ""})
+    wanted = parse_requirement(text)
+    if wanted is None or wanted.marker is None:
+        return None if extra else wanted
+    plain = applies(wanted, {**environment, "extra": ""})
     if not extra:
-        return requirement if plain else None
-    return requirement if not plain and requirement.marker.evaluate({**environment, "extra": extra}) else None
+        return wanted if plain else None
+    return wanted if not plain and applies(wanted, {**environment, "extra": extra}) else None
 
 
-def _meets(version: str | None, requirement: Requirement) -> bool:
-    if version is None:
-        return False
-    try:
-        return requirement.specifier.contains(Version(version), prereleases=True)
-    except InvalidVersion:
-        return False
+def _meets(version: str | None, wanted: Requirement) -> bool:
+    found = parse_version(version) if version is not None else None
+    return found is not None and wanted.specifier.contains(found, prereleases=True)
 
 
 def _python_fits(dist: Distribution, version: str) -> bool:
     full = version if version.count(".") > 1 else f"{version}.99"  # the patch level is not known: the highest is taken
-    try:
-        return not dist.requires_python or SpecifierSet(dist.requires_python).contains(full, prereleases=True)
-    except InvalidSpecifier:
-        return True
+    wanted = parse_range(dist.requires_python)
+    return wanted is None or wanted.contains(full, prereleases=True)
 
 
 def _tags(facts: EnvironmentFacts, machine: Machine | None) -> frozenset[object]:
-    """Tags that fit; empty where that cannot be problem here (another libc, a free-threaded interpreter, conda)."""
+    """Tags that fit; empty where that cannot be said here (another libc, a free-threaded interpreter, conda)."""
     plain = facts.site is not None and not facts.site.parent.name.endswith("t") and facts.python_version
     known = machine is not None and (machine.os == "windows" or machine.libc_family == "glibc")
     if machine is None or not known or not plain or facts.kind not in ("gpuenv", "venv"):

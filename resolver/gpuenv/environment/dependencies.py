@@ -23,12 +23,13 @@ from packaging.utils import canonicalize_name
 from gpuenv import knowledge
 from gpuenv.environment.compiling import Indexes, Picked, Resolver, compile_dependencies, read_needs
 from gpuenv.environment.single_source import SingleSourceIndex, choose_rows
-from gpuenv.environment.stubs import PLACEHOLDER_VERSION, parse_requirement, write_stub
+from gpuenv.environment.stubs import PLACEHOLDER_VERSION, write_stub
 from gpuenv.errors import IndexUnreachableError, IntegrityError, NoFittingWheelError, UsageError, UvError
 from gpuenv.lock.audit import audit, same_file
 from gpuenv.lock.making import local_path, package_of
 from gpuenv.lock.model import HashOrigin, Lock, LockedPackage, MachineTarget
 from gpuenv.lock.target import marker_environment
+from gpuenv.metadata import applies, parse_requirement
 from gpuenv.model.decision import Decision
 from gpuenv.model.wheel import Wheel, WheelContents
 from gpuenv.net.location import public
@@ -172,7 +173,7 @@ def _grow(request: DependencyRequest, family: _Family, name: str, source: TorchS
         if requirement is None or needed not in request.family:
             continue
         if requirement.marker is not None and not any(
-            requirement.marker.evaluate({**marker_environment(request.target), "extra": extra})
+            applies(requirement, {**marker_environment(request.target), "extra": extra})
             for extra in sorted({"", *family.extras.get(name, ())})
         ):
             family.elsewhere.add(needed)

@@ -78,13 +78,24 @@ def import_family(
     done = run(command, cwd=environment, environ=environ, limits=Limits(deadline=deadline))
     if isinstance(done, NotStarted):
         return ImportFault(package=modules[0], said=f"{python} cannot be started: {done.reason}")
-    told = [json.loads(line.removeprefix(_MARK)) for line in done.stdout.splitlines() if line.startswith(_MARK)]
+    told = [pair for line in done.stdout.splitlines() if line.startswith(_MARK) and (pair := _pair(line))]
     for name, said in told:
         if said is not None:
             return ImportFault(package=name, said=said)
     if isinstance(done, Ended) and done.returncode == 0 and len(told) == len(modules):
         return None
     return ImportFault(package=modules[min(len(told), len(modules) - 1)], said=_ended(done))
+
+
+def _pair(line: str) -> tuple[str, str | None] | None:
+    """Module and error, of a line that is whole: what is imported may write on the same stream."""
+    try:
+        match json.loads(line.removeprefix(_MARK)):
+            case [str(name), (str() | None) as said]:
+                return name, said
+    except (ValueError, RecursionError):
+        pass
+    return None
 
 
 def _ended(done: Ended | TimedOut) -> str:

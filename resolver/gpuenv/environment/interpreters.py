@@ -141,6 +141,6 @@ def _listed(uv: Uv, *, cwd: Path, reporter: Reporter, cache: Path | None, downlo
         if done.returncode == 0:
             return parse_listing(done.stdout, origin="download" if downloads else "installed")
         reporter.detail(f"uv python list failed: {done.stderr.strip()[-200:]}")
-    except (GpuenvError, ValueError) as error:
+    except (GpuenvError, ValueError, TypeError, AttributeError, KeyError, RecursionError) as error:  # another list
         reporter.detail(f"uv python list failed: {error}")
     return ()

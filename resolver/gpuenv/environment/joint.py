@@ -18,9 +18,10 @@ from packaging.version import Version
 from gpuenv.environment.compiling import NamedIndex, Picked, Resolver, compile_dependencies
 from gpuenv.environment.dependencies import DependencyRequest
 from gpuenv.environment.single_source import SingleSourceIndex
-from gpuenv.environment.stubs import PLACEHOLDER_VERSION, parse_requirement, write_stub
+from gpuenv.environment.stubs import PLACEHOLDER_VERSION, write_stub
 from gpuenv.errors import IndexUnreachableError, UvError
 from gpuenv.lock.model import Lock
+from gpuenv.metadata import parse_requirement
 from gpuenv.model.wheel import Wheel, WheelContents
 from gpuenv.system.scratch import scratch
 

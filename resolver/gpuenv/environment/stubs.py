@@ -7,8 +7,6 @@ import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from packaging.requirements import InvalidRequirement, Requirement
-
 PLACEHOLDER_VERSION = "0"
 
 
@@ -33,14 +31,6 @@ def extras_of(requires: Sequence[str]) -> tuple[str, ...]:
         found.update(re.findall(r"""extra\s*==\s*['"]([^'"]+)['"]""", marker))
         found.update(re.findall(r"""['"]([^'"]+)['"]\s*==\s*extra""", marker))
     return tuple(sorted(found))
-
-
-def parse_requirement(text: str) -> Requirement | None:
-    """Read a requirement; ``None`` where the metadata of an old wheel writes it in a way PEP 508 does not know."""
-    try:
-        return Requirement(text)
-    except InvalidRequirement:
-        return None
 
 
 def write_stub(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -162,6 +163,11 @@ def _default_index(option: str | None, pip: PipConfiguration, environ: Mapping[s
     if found is None:
         return None
     value = found.value.strip()
+    if len(value.split()) > 1:
+        raise ConfigurationError(
+            f"index-url ({found.origin}): more than one address stands there",
+            hints=["Keep one, and name the others in extra-index-url"],
+        )
     head, equals, tail = value.partition("=")
     if equals and "://" in tail and "://" not in head:  # uv's NAME=URL
         value = tail
@@ -184,7 +190,7 @@ def _find_links(text: str, origin: str, folder: Path) -> Place:
 
 def _is_page(place: Place) -> bool:
     """Whether links stand there that may lead anywhere, rather than files of this machine."""
-    return not place.location.is_local or place.location.local.is_file()
+    return not place.location.is_local or os.path.isfile(place.location.local)  # noqa: PTH113 - Path raises for one that is too long
 
 
 def _access(pip: PipConfiguration) -> Access:

@@ -89,7 +89,7 @@ def _key(wheel: Wheel) -> str:
 
 def _contents(value: Any) -> WheelContents | None:  # Any: parsed JSON
     """Read an entry with every type checked: the folder may hold anything."""
-    if not isinstance(value, dict) or set(value) != set(_TYPES) or value["origin"] not in _ORIGINS:
+    if not isinstance(value, dict) or set(value) != set(_TYPES) or value["origin"] not in tuple(_ORIGINS):
         return None
     read: dict[str, Any] = {}  # Any: checked one by one below
     for name, each in value.items():

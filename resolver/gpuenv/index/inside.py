@@ -64,16 +64,14 @@ def requirements_of(metadata: bytes, *, filename: str) -> tuple[tuple[str, ...],
     """
     from packaging.metadata import parse_email
     from packaging.utils import canonicalize_name
-    from packaging.version import InvalidVersion, Version
+
+    from gpuenv.metadata import parse_version
 
     raw, _ = parse_email(metadata)
     name = parse_name(filename)
     if isinstance(name, NameFault):
         raise IntegrityError(f"{filename} cannot be read", causes=[name.reason])
-    try:
-        same = Version(raw.get("version", "")) == Version(name.version)
-    except InvalidVersion:
-        same = False
+    same = parse_version(raw.get("version", "")) == parse_version(name.version)
     if not same or canonicalize_name(raw.get("name", "")) != name.project:
         raise IntegrityError(
             f"the metadata of {filename} is not its own",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -204,7 +205,7 @@ def _local(files: Sequence[Path], project: str) -> tuple[Wheel, ...]:
                     project=name.project,
                     version=name.version,
                     filename=path.name,
-                    url=path.resolve().as_uri(),
+                    url=Path(os.path.realpath(path)).as_uri(),  # Path.resolve raises where links lead in a circle
                     source="find-links",
                     channel="nightly" if ".dev" in name.version else "stable",
                     variant=None,

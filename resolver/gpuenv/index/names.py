@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import lru_cache
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from packaging.utils import canonicalize_name
-from packaging.version import InvalidVersion, Version
+
+from gpuenv.metadata import parse_version
 
 # Wheel file names, "Binary distribution format", packaging.python.org: name-version(-build)?-python-abi-platform.
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._]*[A-Za-z0-9])?")
@@ -57,10 +58,8 @@ def parse_name(filename: str) -> WheelName | NameFault:
 
 @lru_cache(maxsize=4096)
 def _version(text: str) -> str | None:
-    try:
-        return str(Version(text))
-    except (InvalidVersion, ValueError):  # the second for a number of more digits than Python reads
-        return None
+    version = parse_version(text)
+    return None if version is None else str(version)
 
 
 @lru_cache(maxsize=1024)
@@ -75,7 +74,9 @@ def is_variant(folder: str) -> bool:
 
 def folders_of(url: str) -> list[str]:
     """The decoded folders in a URL's path, the file's own name left out."""
-    return [unquote(part) for part in urlsplit(url).path.split("/")[:-1] if part]
+    path = url.partition("#")[0].partition("?")[0]
+    path = path.partition("://")[2].partition("/")[2] if "://" in path else path
+    return [unquote(part) for part in path.split("/")[:-1] if part]
 
 
 def variant_of(url: str) -> str | None:

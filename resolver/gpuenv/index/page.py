@@ -9,10 +9,11 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from html import unescape
 from typing import Any
-from urllib.parse import unquote, urljoin
+from urllib.parse import unquote
 
 from gpuenv.errors import PageFormatError, UsageError
 from gpuenv.index.names import NameFault, channel_of, folders_of, parse_name, variant_of
@@ -24,7 +25,9 @@ _TAG = r"(?:[^>\"']++|\"[^\"]*+\"|'[^']*+')*+"
 _ANCHOR = re.compile(rf"<a\s({_TAG})>", re.IGNORECASE)
 _BASE = re.compile(rf"<base\s({_TAG})>", re.IGNORECASE)
 _ATTRIBUTE = re.compile(r"([^\s\"'=<>/]+)(?:\s*=\s*(?:\"([^\"]*)\"|'([^']*)'|([^\s\"'=<>`]+)))?")
-_PLAIN = re.compile(r"https?://[A-Za-z0-9.-]+(?::\d{1,5})?/[^?#@\s]*\Z")
+# Visible ASCII without "#", "?" and "@": what Location would leave as it is.
+_PLAIN = re.compile(r"https?://[A-Za-z0-9.-]+(?::\d{1,5})?/[!\"$->A-~]*\Z")
+_PLAIN_PATH = re.compile(r"/(?!/)[!\"$->A-~]*\Z")
 _COMMENT = re.compile(r"<!--.*?(?:-->|\Z)", re.DOTALL)
 _INDEX_MARK = re.compile(r"links for|simple index|index of|pypi:repository-version", re.IGNORECASE)
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -109,7 +112,6 @@ def _parse_html(text: str, *, url: str, made: _Maker) -> Page:
         _sort(_html_row(made, name, base.join(target), fragment, attributes), base, rows, skipped)
     if not (rows or skipped or folders) and not _INDEX_MARK.search(text[:4096]):
         raise _refusal(url, "no link to a package in it: " + _glimpse(text))
-    rows = _agreeing(rows, skipped)
     return Page(rows=tuple(rows), skipped=tuple(skipped), folders=tuple(folders), signed=tuple(base.signed))
 
 
@@ -137,7 +139,8 @@ def _parse_json(text: str, *, url: str, made: _Maker) -> Page:
     version = str(meta.get("api-version", "")) if isinstance(meta, dict) else ""
     if isinstance(document, dict) and version.startswith("1.") and isinstance(document.get("projects"), list):
         names = [str(each.get("name")) for each in document["projects"] if isinstance(each, dict)]
-        folders = tuple((name, urljoin(url, f"{name}/")) for name in names)
+        base = _Base(url)
+        folders = tuple((name, place) for name in names if (place := base.join(f"{name}/")))
         return Page(rows=(), skipped=(), folders=folders)
     if not isinstance(files, list) or not version.startswith("1."):
         raise _refusal(url, f"the JSON in it is no project page of the simple API, version 1: {_glimpse(text)}")
@@ -148,7 +151,6 @@ def _parse_json(text: str, *, url: str, made: _Maker) -> Page:
         if not isinstance(entry, dict) or not isinstance(entry.get("url"), str):
             raise _refusal(url, "a file in it has no URL")
         _sort(_json_row(made, entry, base), base, rows, skipped)
-    rows = _agreeing(rows, skipped)
     return Page(rows=tuple(rows), skipped=tuple(skipped), folders=(), signed=tuple(base.signed))
 
 
@@ -165,7 +167,7 @@ def _json_row(made: _Maker, entry: dict[str, Any], base: _Base) -> Wheel | Skipp
         requires_python=_text(entry.get("requires-python")),
         metadata=offered,
         upload_time=_text(entry.get("upload-time")),
-        yanked=None if yanked is None or yanked is False else "" if yanked is True else str(yanked),
+        yanked=None if yanked is None or yanked is False else "" if yanked is True else _text(str(yanked)),
     )
 
 
@@ -204,7 +206,7 @@ def _row(
         size=size if size is not None and 0 <= size <= _LARGEST else None,
         requires_python=requires_python or None,
         metadata_sha256=None if metadata is None else _hash_or(metadata, ""),
-        upload_time=upload_time or None,
+        upload_time=_moment(upload_time),
         yanked=yanked,
     )
 
@@ -223,21 +225,6 @@ def _sort(row: Wheel | Skipped, base: _Base, rows: list[Wheel], skipped: list[Sk
         rows.append(row)
 
 
-def _agreeing(rows: list[Wheel], skipped: list[Skipped]) -> list[Wheel]:
-    """Rows without those of an address that has two hashes: one of them is wrong, and a lock would hold it."""
-    if len({row.url for row in rows}) == len(rows):
-        return rows
-    hashes: dict[str, set[str]] = {}
-    for row in rows:
-        if row.sha256 is not None:
-            hashes.setdefault(row.url, set()).add(row.sha256)
-    doubtful = {url for url, found in hashes.items() if len(found) > 1}
-    skipped += (
-        Skipped(filename=row.filename, reason="its page gives it two hashes") for row in rows if row.url in doubtful
-    )
-    return [row for row in rows if row.url not in doubtful]
-
-
 class _Base:
     """Joins links to a page's URL; the usual forms without the cost of a general join."""
 
@@ -254,7 +241,7 @@ class _Base:
         """The absolute address without its secrets; what it was signed with is kept aside. Empty: not an address."""
         if _PLAIN.match(target):
             return target
-        if target.startswith("/") and not target.startswith("//") and "?" not in target:
+        if _PLAIN_PATH.match(target):
             return self._origin + target
         try:
             where = self._where.follow(target, origin="a link")
@@ -278,8 +265,18 @@ def _hash_or(text: object, otherwise: str | None) -> str | None:
     return lowered if _SHA256.fullmatch(lowered) else otherwise
 
 
+def _moment(text: str | None) -> str | None:
+    """A date or time (RFC 3339); ``None`` for what is none, which says as little as an index without it."""
+    try:
+        datetime.fromisoformat((text or "").replace("Z", "+00:00"))
+    except ValueError:
+        return None
+    return text
+
+
 def _text(value: object) -> str | None:
-    return value if isinstance(value, str) else None
+    """A text; halves of surrogate pairs, which JSON can spell and nothing can write, become question marks."""
+    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else None
 
 
 def _refusal(url: str, cause: str) -> PageFormatError:

@@ -60,7 +60,7 @@ def _distribution(info: Path, prefix: str, *, owned: bool) -> Distribution:
     stem, _, kind = info.name.rpartition(".")
     name, _, version = stem.partition("-")
     version = version.partition("-py")[0]
-    told = importlib.metadata.Distribution.at(info)
+    told = _Told(info)
     egg = kind == "egg-info"
     problem = _incomplete(info) if owned and not egg else ""
     requires: tuple[str, ...] = ()
@@ -96,6 +96,20 @@ def _distribution(info: Path, prefix: str, *, owned: bool) -> Distribution:
         when=_when(info / "RECORD"),
         problem=problem,
     )
+
+
+class _Told(importlib.metadata.PathDistribution):
+    """A metadata folder whose texts can be read whatever bytes they hold."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self._folder = folder
+
+    def read_text(self, filename: str | os.PathLike[str]) -> str | None:
+        try:
+            return (self._folder / filename).read_bytes().decode("utf-8", errors="replace")
+        except OSError:
+            return None
 
 
 def _field(metadata: importlib.metadata.PackageMetadata, name: str) -> str:

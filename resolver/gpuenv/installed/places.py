@@ -7,6 +7,8 @@ import re
 from pathlib import Path
 
 _INTERPRETERS = ("bin/python", "bin/python3", "Scripts/python.exe", "python.exe")
+_VERSION = re.compile(r"\d{1,9}\.\d{1,9}(?:\.\d{1,9}(?:(?:a|b|rc)\d{1,9})?)?", re.ASCII)
+"""What counts of ``3.12.4.final.0``, as virtualenv writes it."""
 _FOLDER = re.compile(r"python(\d+)\.(\d+)(t?)")
 
 
@@ -25,17 +27,22 @@ def find_python(environment: Path) -> Path | None:
 def configuration(environment: Path) -> dict[str, str]:
     """The settings of ``pyvenv.cfg`` (PEP 405), keys in lower case; empty where there is none."""
     try:
-        lines = (environment / "pyvenv.cfg").read_text(encoding="utf-8", errors="replace").splitlines()
+        text = (environment / "pyvenv.cfg").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return {}
+    lines = text.replace("\0", "").splitlines()  # no path holds a NUL byte
     pairs = (line.partition("=") for line in lines if "=" in line)
     return {key.strip().lower(): value.strip() for key, _, value in pairs}
 
 
 def python_version(environment: Path) -> str:
-    """The Python version that ``pyvenv.cfg`` names (``version_info`` of uv, ``version`` of venv), empty without one."""
+    """The Python version that ``pyvenv.cfg`` names (``version_info`` of uv, ``version`` of venv), empty without one.
+
+    virtualenv's ``3.12.4.final.0`` is ``3.12.4``.
+    """
     settings = configuration(environment)
-    return settings.get("version_info") or settings.get("version") or ""
+    found = _VERSION.match(settings.get("version_info") or settings.get("version") or "")
+    return found[0] if found else ""
 
 
 def library_folder(environment: Path) -> Path | None:
@@ -72,7 +79,7 @@ def package_folders(environment: Path) -> tuple[Path, ...]:
     found: dict[Path, Path] = {}
     for place in places:
         if place.is_dir():
-            found.setdefault(place.resolve(), place)  # lib64 is a link to lib, as a rule
+            found.setdefault(Path(os.path.realpath(place)), place)  # lib64 is a link to lib, as a rule
     return tuple(found.values())
 
 
@@ -91,7 +98,7 @@ def base_packages(settings: dict[str, str], version: str) -> tuple[Path, ...]:
     own, debian = f"lib/{name}/site-packages", f"lib/{name}/dist-packages"
     folders = (own, debian, f"local/{debian}", "lib/python3/dist-packages", "Lib/site-packages")
     places = (prefix / folder for folder in folders)
-    return tuple(place for place in places if place.is_dir())
+    return tuple(place for place in places if os.path.isdir(place))  # noqa: PTH112 - Path raises for what is too long
 
 
 def version_of_folder(site: Path | None) -> str:

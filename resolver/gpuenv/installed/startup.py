@@ -52,5 +52,6 @@ def _path_file(site: Path, name: str) -> StartupFile:
         text = ""
     lines = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#")]
     code = [line for line in lines if line.startswith(("import ", "import\t"))]
-    folders = tuple(folder for line in lines if line not in code and (folder := site / line).is_dir())
+    # os.path.isdir takes every line for no folder that cannot be a path; Path.is_dir raises for one that is too long.
+    folders = tuple(folder for line in lines if line not in code and os.path.isdir(folder := site / line))  # noqa: PTH112
     return StartupFile(path=name, runs=bool(code), folders=folders)

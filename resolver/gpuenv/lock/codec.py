@@ -45,6 +45,7 @@ FORMAT = 1
 """Of what stands under ``[tool.gpuenv]``; a lock of a later format is refused."""
 
 _WHEEL = re.compile(r"\.wheels\[\d+\]\Z")
+_PYTHON = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,3}){1,2}t?")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 
 _TOP_KEYS = frozenset({"lock-version", "environments", "requires-python", "created-by", "packages", "tool"})
@@ -207,7 +208,7 @@ def parse(text: str, *, origin: str) -> Lock:
         key = error.context or "the file"
         # A wheel that is not its package's is an edit like those that lock.soundness finds, and ends like them.
         kind = IntegrityError if _WHEEL.search(key) else ConfigurationError
-        raise kind(f"{origin}: {key}: {error.message}") from None
+        raise kind(f"{origin}: {key}: {error.message.splitlines()[0]}") from None
     top = LockTable(origin, "", document)
     tool = document.get("tool")
     if not isinstance(tool, dict) or "gpuenv" not in tool:
@@ -252,7 +253,10 @@ def _check_format(ours: LockTable) -> None:
 
 
 def _read_inputs(table: LockTable) -> LockInputs:
-    target = MachineTarget(**_attributes(MachineTarget, table.table("machine")))
+    machine = table.table("machine")
+    target = MachineTarget(**_attributes(MachineTarget, machine))
+    if _PYTHON.fullmatch(target.python) is None:
+        machine.fail("python", f"is {target.python!r}, not a version such as 3.12")
     return LockInputs(target=target, **_attributes(LockInputs, table))
 
 

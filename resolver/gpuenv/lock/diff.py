@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from packaging.version import InvalidVersion, Version
-
 from gpuenv.lock.model import Lock, LockedPackage
+from gpuenv.metadata import parse_version
 
 Kind = Literal["added", "removed", "changed", "replaced"]
 """``replaced``: the same version, another file."""
@@ -63,10 +62,8 @@ def diff(before: Lock, after: Lock) -> Diff:
 
 def same_version(one: str, other: str) -> bool:
     """Whether two versions are equal (PEP 440), local part included."""
-    try:
-        return Version(one) == Version(other)
-    except InvalidVersion:
-        return one == other
+    first, second = parse_version(one), parse_version(other)
+    return one == other if first is None or second is None else first == second
 
 
 def _change(old: LockedPackage | None, new: LockedPackage | None) -> LockChange | None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Literal, Self
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from gpuenv.model.decision import GpuSupport
 from gpuenv.model.machine import Arch, ComputeCapability, Os
@@ -200,5 +200,5 @@ def filename_of(location: str) -> str:
     'torch-2.10.0+cu128-cp312-cp312-win_amd64.whl'
     """
     if "://" in location:
-        return unquote(urlsplit(location).path.rsplit("/", 1)[-1])
+        return unquote(location.partition("#")[0].partition("?")[0].rsplit("/", 1)[-1])
     return location.replace("\\", "/").rsplit("/", 1)[-1]

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from urllib.parse import unquote
 
-from packaging.requirements import InvalidRequirement, Requirement
+from packaging.requirements import Requirement
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 from packaging.version import InvalidVersion, Version
 
@@ -19,6 +19,7 @@ from gpuenv.knowledge.base import Knowledge
 from gpuenv.lock.making import host_name, profile_digest
 from gpuenv.lock.model import Lock, LockedPackage, MachineTarget, filename_of
 from gpuenv.lock.target import marker_environment
+from gpuenv.metadata import applies, parse_requirement, parse_version
 from gpuenv.model.profile import Profile
 
 
@@ -203,22 +204,13 @@ def _row(package: LockedPackage, key: str) -> str:
 
 def _parsed(texts: Iterable[str]) -> list[Requirement]:
     """Requirements as far as PEP 508 reads them: METADATA of old wheels holds others."""
-    found: list[Requirement] = []
-    for text in texts:
-        try:
-            found.append(Requirement(text))
-        except InvalidRequirement:
-            continue
-    return found
+    return [found for text in texts if (found := parse_requirement(text)) is not None]
 
 
 def _applies(requirement: Requirement, target: MachineTarget) -> bool:
-    environment = {**marker_environment(target), "extra": ""}
-    return requirement.marker is None or requirement.marker.evaluate(environment)
+    return applies(requirement, {**marker_environment(target), "extra": ""})
 
 
 def _meets(package: LockedPackage, requirement: Requirement) -> bool:
-    try:
-        return requirement.specifier.contains(package.version, prereleases=True)
-    except InvalidVersion:
-        return False
+    version = parse_version(package.version)
+    return version is not None and requirement.specifier.contains(version, prereleases=True)

@@ -73,7 +73,7 @@ def best_wheel(filenames: Sequence[str], target: MachineTarget) -> str:
 
 def target_tags(target: MachineTarget) -> tuple[Tag, ...]:
     """Tags a wheel may have on the target, best first."""
-    major, minor = (int(part) for part in target.python.split(".")[:2])
+    major, minor = (int(part.removesuffix("t")) for part in target.python.split(".")[:2])
     platforms = _platforms(target)
     return (
         *cpython_tags((major, minor), platforms=platforms),

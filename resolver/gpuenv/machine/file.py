@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
@@ -39,7 +40,7 @@ def parse_machine(text: str, *, origin: str, failed: bool = False) -> Machine:
     did. GPUs come back in the order of their index. Raises :class:`ConfigurationError` that names file, place
     (``gpus[0].compute_capability``) and what is valid there.
     """
-    reader = _MachineReader(origin, failed=failed)
+    reader = _Reader(origin, failed=failed)
     try:
         value = parse_json(text.removeprefix("\ufeff"), pairs=reader.unique)
     except DocumentError as error:
@@ -75,7 +76,7 @@ def _texts(value: object) -> tuple[str, ...]:
     return tuple(each for each in value if isinstance(each, str)) if isinstance(value, list) else ()
 
 
-class _MachineReader:
+class _Reader:
     """Takes the values apart, knowing at each step where it is."""
 
     def __init__(self, origin: str, *, failed: bool) -> None:
@@ -88,8 +89,7 @@ class _MachineReader:
         """Refuse a key given twice, of which JSON readers silently keep the last."""
         value = dict(pairs)
         if len(value) != len(pairs):
-            keys = [key for key, _ in pairs]
-            twice = next(key for key in keys if keys.count(key) > 1)
+            twice = Counter(key for key, _ in pairs).most_common(1)[0][0]
             self.fail("", f"holds the key {twice!r} twice in one object")
         return value
 

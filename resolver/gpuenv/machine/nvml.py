@@ -138,7 +138,7 @@ def lines_of(stdout: str) -> Iterator[list[object]]:
     import json  # here, because the parent should start the child before it loads anything it can load later
 
     for line in stdout.splitlines():
-        with suppress(ValueError):
+        with suppress(ValueError, RecursionError):
             items = json.loads(line)
             if isinstance(items, list):
                 yield items

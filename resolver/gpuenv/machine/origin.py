@@ -75,7 +75,7 @@ def _holds(folder: str, name: str, file: str, root: Path) -> bool:
 def _same(path: Path, file: str) -> bool:
     try:
         return str(path.resolve(strict=True)) == file
-    except (OSError, RuntimeError):
+    except (OSError, RuntimeError, ValueError):
         return False
 
 

@@ -93,7 +93,7 @@ class Libc(NamedTuple):
     @classmethod
     def parse(cls, text: str | None) -> Libc | None:
         """Read a machine's ``libc``; ``None`` for none and for what is no family and version."""
-        found = re.match(r"(glibc|musl) (\d+)\.(\d+)", text or "")
+        found = re.match(r"(glibc|musl) (\d{1,3})\.(\d{1,3})(?!\d)", text or "")
         return cls(found[1], int(found[2]), int(found[3])) if found else None
 
     def serves(self, least: Libc) -> bool:

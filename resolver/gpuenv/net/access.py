@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import netrc
+import os
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -95,7 +96,7 @@ def tls_context(access: Access, environ: Mapping[str, str], *, trusted: bool) ->
         named = (access.certificates, "cert of pip's configuration")
     if named is not None:
         place, origin = named
-        folder = Path(place).is_dir()
+        folder = os.path.isdir(place)  # noqa: PTH112 - Path raises for one that is too long
         try:
             context = ssl.create_default_context(cafile=None if folder else place, capath=place if folder else None)
         except OSError as error:

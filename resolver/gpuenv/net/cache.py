@@ -41,9 +41,12 @@ class CacheEntry:
             return None
         head, _, body = rest.partition(b"\n")
         try:
-            return cls(**{**json.loads(head), "body": body})
-        except (ValueError, TypeError):
+            entry = cls(**{**json.loads(head), "body": body})
+        except (ValueError, TypeError, RecursionError):
             return None  # of another version of gpuenv
+        texts = (entry.url, entry.content_type, entry.etag, entry.modified)
+        right = all(isinstance(each, str) for each in texts) and isinstance(entry.fetched, int | float)
+        return entry if right else None
 
 
 class PageCache:

@@ -59,7 +59,7 @@ class Partial:
     def validator(self) -> str | None:
         try:
             found = json.loads(read_text(self.folder / "validator.json", what="the state of a download"))
-        except (GpuenvError, ValueError):
+        except (GpuenvError, ValueError, RecursionError):
             return None
         return found if isinstance(found, str) else None
 

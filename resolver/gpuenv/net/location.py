@@ -12,13 +12,13 @@ from dataclasses import dataclass, field, replace
 from ipaddress import AddressValueError, IPv6Address
 from pathlib import Path, PurePath
 from typing import Literal, Self
-from urllib.parse import quote, unquote, urljoin, urlsplit
+from urllib.parse import quote, unquote, urljoin
 
 from gpuenv.errors import UsageError
 
 Scheme = Literal["https", "http", "file"]
 
-_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]{0,40})://")
 _AUTHORITY = re.compile(r"(\[[^\]]*\]|[^:\[\]]+)(?::([0-9]{1,5}))?")
 _HOST = re.compile(r"[^\s/\\?#@<>\"'`%]+")
 _LIKE_A_HOST = re.compile(r"(?:[A-Za-z0-9-]+\.)+[A-Za-z]{2,}(?::\d+)?(?:/|\Z)|[A-Za-z0-9.-]+:\d+(?:/|\Z)")
@@ -28,6 +28,8 @@ _PORTS = {"https": 443, "http": 80}
 _IN_TEXT = re.compile(
     r"(?<![A-Za-z0-9+.-])([A-Za-z][A-Za-z0-9+.-]{0,20}://)(?:[^\s/'\"`<>]{1,500}@)?([^\s'\"`<>?]{0,2000})(\?[^\s'\"`<>)#]*)?"
 )
+_NESTED = re.compile(r"//[^\s/'\"`<>]{1,500}@")
+"""User name and password of an address in the path of another, or of one that lost its scheme."""
 _LEAST_SECRET = 4
 
 
@@ -98,12 +100,12 @@ class Location:
     def _of_path(cls, text: str, origin: str, folder: Path | None) -> Self:
         if folder is None:
             raise _no_address(text, origin, "its scheme is missing", f"https://{_without_secrets(text)}")
-        if "@" in text and not (folder / text).exists():
-            raise _no_address(text, origin, "it is no folder, and its scheme is missing")
-        if _LIKE_A_HOST.match(text) and not (folder / text).exists():
-            why = "there is no such folder, and as an address it lacks its scheme"
-            raise _no_address(text, origin, why, f"https://{_without_secrets(text)}")
         try:
+            if "@" in text and not (folder / text).exists():
+                raise _no_address(text, origin, "it is no folder, and its scheme is missing")
+            if _LIKE_A_HOST.match(text) and not (folder / text).exists():
+                why = "there is no such folder, and as an address it lacks its scheme"
+                raise _no_address(text, origin, why, f"https://{_without_secrets(text)}")
             return cls.of_path((folder / Path(text).expanduser()).resolve())
         except (RuntimeError, ValueError, OSError) as error:
             raise UsageError(f"{origin}: {text} is not a path: {error}", hints=("Give a path or an address",)) from None
@@ -215,12 +217,13 @@ class Location:
 
 def path_of(url: str) -> str | None:
     """The path that a ``file:`` URL names on this system; ``None`` for any other."""
-    parts = urlsplit(url)
-    if parts.scheme != "file":
+    scheme, _, rest = url.partition("#")[0].partition("?")[0].partition("://")
+    if scheme.lower() != "file":
         return None
     from urllib.request import url2pathname
 
-    return url2pathname(parts.path if parts.netloc in ("", "localhost") else f"//{parts.netloc}{parts.path}")
+    host, slash, path = rest.partition("/")
+    return url2pathname(slash + path if host in ("", "localhost") else f"//{host}{slash}{path}")
 
 
 def public(text: str) -> str:
@@ -250,7 +253,7 @@ def redact(text: str, secrets: Iterable[str] = ()) -> str:
     for secret in sorted(secrets, key=len, reverse=True):
         if len(secret) >= _LEAST_SECRET:
             text = text.replace(secret, "***")
-    return _IN_TEXT.sub(r"\1\2", text) if "://" in text else text
+    return _NESTED.sub("//", _IN_TEXT.sub(r"\1\2", text)) if "//" in text else text
 
 
 def secrets_of(text: str) -> tuple[str, ...]:

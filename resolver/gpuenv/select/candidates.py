@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 from functools import lru_cache
 from typing import Literal
 
-from packaging.version import InvalidVersion, Version
+from packaging.version import Version
 
 from gpuenv.knowledge import Knowledge
+from gpuenv.metadata import parse_version
 from gpuenv.model.wheel import Wheel, WheelContents
 from gpuenv.select.target import TagSet
 
@@ -83,15 +85,6 @@ def parse_entry(wheel: Wheel, knowledge: Knowledge) -> CatalogEntry | None:
 
 
 @lru_cache(maxsize=50_000)
-def parse_version(text: str) -> Version | None:
-    """Read a version (PEP 440); ``None`` for what is none."""
-    try:
-        return Version(text)
-    except InvalidVersion:
-        return None
-
-
-@lru_cache(maxsize=50_000)
 def public_version(text: str) -> Version:
     """The version without its local part, for comparing releases across variants."""
     return Version(text.partition("+")[0])
@@ -99,13 +92,19 @@ def public_version(text: str) -> Version:
 
 @lru_cache(maxsize=50_000)
 def nightly_day(version: str) -> str | None:
-    """The date in a nightly's version.
+    """The date in a nightly's version; ``None`` where there is none, or no such day.
 
     >>> nightly_day("2.11.0.dev20260102+cu128")
     '20260102'
     """
     match = _NIGHTLY_DAY.search(version)
-    return match[1] if match else None
+    if match is None:
+        return None
+    try:
+        date.fromisoformat(match[1])
+    except ValueError:
+        return None
+    return match[1]
 
 
 def build_of(wheel: Wheel, platform: str, knowledge: Knowledge) -> tuple[Build, str | None]:

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
-from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
+from gpuenv.metadata import applies, parse_requirement
 from gpuenv.model.decision import Question
 from gpuenv.select import builds
 from gpuenv.select.candidates import CatalogEntry, ReadContents, public_version
@@ -218,12 +218,10 @@ def _read_pins(requires: tuple[str, ...], environment: dict[str, str]) -> tuple[
     for text in requires:
         if not text.lower().startswith("torch"):
             continue
-        try:
-            requirement = Requirement(text)
-        except InvalidRequirement:
+        requirement = parse_requirement(text)
+        if requirement is None or requirement.name.lower() != "torch" or not applies(requirement, environment):
             continue
-        applies = requirement.marker is None or requirement.marker.evaluate(environment)
-        if requirement.name.lower() == "torch" and applies and str(requirement.specifier):
+        if str(requirement.specifier):
             found.append(requirement.specifier)
     return tuple(found)
 

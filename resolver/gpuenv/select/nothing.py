@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -115,9 +116,9 @@ def _no_platform(evaluation: Evaluation) -> Explanation:
 
 
 def _python(problem: Problem, entries: Sequence[CatalogEntry]) -> Explanation:
-    tags = {entry.tags.python for entry in entries if entry.tags.python.startswith("cp3")}
-    offered = sorted(tags, key=lambda tag: int(tag[3:]))
-    names = join([f"3.{tag[3:]}" for tag in offered])
+    tags = {tag for entry in entries for tag in entry.tags.python.split(".")}
+    offered = sorted(int(found[1]) for tag in tags if (found := re.fullmatch(r"cp3(\d{1,3})", tag, re.ASCII)))
+    names = join([f"3.{minor}" for minor in offered])
     if not problem.target.pythons:
         asked, there = problem.profile.python, join(problem.request.pythons) or "none"
         said = f"the profile wants Python {asked}" if asked else "no interpreter was offered"
@@ -126,7 +127,7 @@ def _python(problem: Problem, entries: Sequence[CatalogEntry]) -> Explanation:
     return Explanation(
         summary=f"no torch wheel is for Python {asked}",
         causes=(f"there are wheels for Python {names}",) if names else (),
-        hints=(f"Add `--python 3.{offered[-1][3:]}`",) if offered else (),
+        hints=(f"Add `--python 3.{offered[-1]}`",) if offered else (),
     )
 
 

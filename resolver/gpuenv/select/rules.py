@@ -14,8 +14,9 @@ from packaging.specifiers import SpecifierSet
 
 from gpuenv.knowledge import DriverFloor, Knowledge
 from gpuenv.knowledge.rules import compare_versions
+from gpuenv.metadata import parse_range
 from gpuenv.model.machine import Gpu, Machine
-from gpuenv.model.profile import ChannelChoice, Profile
+from gpuenv.model.profile import ChannelWish, Profile
 from gpuenv.select.candidates import CatalogEntry, nightly_day
 from gpuenv.select.request import Constraints, Request
 from gpuenv.select.target import Refusal, TargetTags
@@ -44,7 +45,7 @@ class Problem:
     target: TargetTags
     gpus: tuple[Gpu, ...]
     cpu: bool
-    channel: ChannelChoice
+    channel: ChannelWish
     variant: str | None
     driver_cuda: str | None
     """The newest CUDA the driver knows, as read or by table."""
@@ -100,7 +101,9 @@ def python_fits(problem: Problem, entry: CatalogEntry) -> Refusal | CatalogEntry
     required = entry.wheel.requires_python
     if required:
         # The patch level is not known here; the highest is taken, so that ">=3.9.2" does not refuse 3.9.
-        specifier = SpecifierSet(required)
+        specifier = parse_range(required)
+        if specifier is None:
+            return Refusal("python", f"requires a Python that cannot be read: {required}")
         found = tuple(each for each in found if specifier.contains(f"{each.removesuffix('t')}.99", prereleases=True))
         if not found:
             return Refusal("python", f"requires Python {required}")

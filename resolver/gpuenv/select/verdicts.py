@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from gpuenv.metadata import parse_version
 from gpuenv.model.decision import Accepted, Reason, Rejected
 from gpuenv.model.wheel import Wheel
-from gpuenv.select.candidates import label, parse_version
+from gpuenv.select.candidates import label
 from gpuenv.select.target import Refusal
 
 _DETAILS_SHOWN = 6

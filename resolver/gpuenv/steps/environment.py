@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -75,13 +76,13 @@ def refuse_target(context: Context, target: Path) -> None:
 
     Raises :class:`~gpuenv.errors.TargetError`. The hint names a folder inside, never a way to move what is there.
     """
-    real = target.absolute().resolve()
+    real = Path(os.path.realpath(target))
     homes = [context.environ[name] for name in ("HOME", "USERPROFILE") if context.environ.get(name)]
     for kept, what in (
         (context.project, "the folder of the project"),
         *((Path(home), "your home folder") for home in homes),
     ):
-        place = kept.absolute().resolve()
+        place = Path(os.path.realpath(kept))
         if real == place or real in place.parents:
             words = what if real == place else f"above {what}"
             raise TargetError(

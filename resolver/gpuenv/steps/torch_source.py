@@ -10,11 +10,11 @@ from packaging.requirements import Requirement
 
 from gpuenv import knowledge as tables
 from gpuenv.environment.dependencies import Hashed
-from gpuenv.environment.stubs import parse_requirement
 from gpuenv.errors import PackageIndexError
 from gpuenv.lock import making
 from gpuenv.lock.audit import same_file
 from gpuenv.lock.model import Lock
+from gpuenv.metadata import parse_requirement
 from gpuenv.model.decision import Question
 from gpuenv.model.wheel import Wheel, WheelContents
 from gpuenv.select import builds

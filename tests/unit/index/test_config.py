@@ -160,10 +160,18 @@ def test_credentials_are_not_shown() -> None:
     assert "canary" not in "".join(place.shown for place in found.torch)
 
 
-@pytest.mark.parametrize("bad", [{"index": "corp.example/simple"}, {"find_links": ("ftp://x.example/",)}])
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"index": "corp.example/simple"},
+        {"index": "https://a.example/ https://me:canary@b.example/"},
+        {"find_links": ("ftp://x.example/",)},
+    ],
+)
 def test_what_is_no_address_is_refused(bad: dict[str, str]) -> None:
-    with pytest.raises(UsageError):
+    with pytest.raises(UsageError) as caught:
         plan(**bad)  # type: ignore[arg-type]
+    assert "canary" not in str(caught.value)
 
 
 def test_an_empty_find_links_stands_for_none_at_all() -> None:

@@ -99,3 +99,14 @@ def test_a_flipped_bit_that_leaves_good_json_is_a_broken_entry(tmp_path: Path) -
     text = entry(tmp_path).read_text(encoding="utf-8")
     entry(tmp_path).write_text(text.replace("sm_90", "sm_80"), encoding="utf-8")
     assert facts.get(WHEEL) is None
+
+
+def test_an_origin_of_another_type_is_none(tmp_path: Path) -> None:
+    facts = WheelFacts(tmp_path)
+    facts.put(WHEEL, KERNELS)
+    path = entry(tmp_path)
+    value = json.loads(path.read_text())
+    value["contents"]["origin"] = {}
+    value["check"] = _checksum(value["key"], value["contents"])
+    path.write_text(json.dumps(value))
+    assert WheelFacts(tmp_path).get(WHEEL) is None

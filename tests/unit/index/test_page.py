@@ -106,14 +106,6 @@ def test_links_that_nothing_may_follow() -> None:
     assert len(found.skipped) == 3
 
 
-def test_an_address_with_two_hashes_is_no_row() -> None:
-    """One of them is wrong, and would be locked. The same row twice is one that is said twice."""
-    name, other = "torch-1.0-py3-none-any.whl", "torch-1.1-py3-none-any.whl"
-    found = page(*(f'<a href="{name}#sha256={each * 64}">x</a>' for each in "12"), *[f'<a href="{other}">x</a>'] * 2)
-    assert [row.version for row in found.rows] == ["1.1", "1.1"]
-    assert {(each.filename, each.reason) for each in found.skipped} == {(name, "its page gives it two hashes")}
-
-
 def test_comments_hold_no_links() -> None:
     assert page('<!-- <a href="torch-1.0-py3-none-any.whl">x</a> -->', "<h1>Links for torch</h1>").rows == ()
 
@@ -170,3 +162,40 @@ def test_what_is_no_index_page_is_refused(body: bytes, words: str) -> None:
 
 def test_an_empty_project_page_is_a_page() -> None:
     assert page("<h1>Links for torch</h1>").rows == ()
+
+
+def test_halves_of_surrogate_pairs_come_out_as_question_marks() -> None:
+    name = "torch-2.10.0-cp312-cp312-win_amd64.whl"
+    file = {"filename": name, "url": name, "yanked": "\udcff", "requires-python": "\ud800"}
+    body = json.dumps({"meta": {"api-version": "1.0"}, "files": [file]}).encode()
+    (row,) = parse_page(body, url="https://h.example/torch/", content_type="application/json").rows
+    assert (row.yanked, row.requires_python) == ("?", "?")
+
+
+def test_a_project_whose_name_makes_no_address_is_left_out() -> None:
+    projects = [{"name": "https://[::1"}, {"name": "torch"}]
+    body = json.dumps({"meta": {"api-version": "1.0"}, "projects": projects}).encode()
+    page = parse_page(body, url="https://h.example/simple/", content_type="application/json")
+    assert page.folders == (("torch", "https://h.example/simple/torch/"),)
+
+
+@pytest.mark.parametrize("start", ["https://h.example/", "/"])
+def test_an_address_with_a_control_character_is_none(start: str) -> None:
+    found = page(
+        f'<a href="{start}torch-1.0-py3-none-any\x7f.whl">x</a>',
+        f'<a href="{start}\x1b/torch-1.0-py3-none-any.whl">x</a>',
+    )
+    assert found.rows == ()
+    assert len(found.skipped) == 2
+
+
+def test_what_an_address_spells_otherwise_is_encoded() -> None:
+    (row,) = page('<a href="/a b/é/torch-1.0-py3-none-any.whl">x</a>').rows
+    assert row.url.endswith("/a%20b/%C3%A9/torch-1.0-py3-none-any.whl")
+
+
+@pytest.mark.parametrize("said", ["soon", "2026-02-31T00:00:00Z", ""])
+def test_a_time_that_is_none_is_not_given(said: str) -> None:
+    """Like an index without times: what --exclude-newer then says is that there is none."""
+    (row,) = page(f'<a href="/torch-1.0-py3-none-any.whl" data-upload-time="{said}">x</a>').rows
+    assert row.upload_time is None

@@ -190,3 +190,21 @@ def test_a_url_is_shown_without_its_secrets(env: Environment) -> None:
 
     (alpha,) = read_environment(env.path).distributions
     assert alpha.origin == "https://host.example/a.whl"
+
+
+def test_a_python_version_is_what_counts_of_it(env: Environment) -> None:
+    """virtualenv writes five parts, which no range of versions contains; a single one is no version at all."""
+    for said, version in (("3.12.4.final.0", "3.12.4"), ("3.13.0rc1", "3.13.0rc1"), ("3", ""), ("9" * 5000, "")):
+        (env.path / "pyvenv.cfg").write_text(f"home = /usr/bin\nversion_info = {said}\n")
+        assert places.python_version(env.path) == version
+
+
+def test_metadata_that_is_not_utf8_is_read(env: Environment) -> None:
+    env.install("numpy", "2.1.0", requires=("x",))
+    info = env.site / "numpy-2.1.0.dist-info"
+    for name in ("METADATA", "WHEEL", "INSTALLER"):
+        (info / name).write_bytes((info / name).read_bytes() + b"X-Author: \xff\n")
+
+    (found,) = read_environment(env.path).distributions
+
+    assert (found.name, found.version, found.requires, found.problem) == ("numpy", "2.1.0", ("x",), "")

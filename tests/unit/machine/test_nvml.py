@@ -44,6 +44,7 @@ def test_a_whole_answer() -> None:
 
 def test_lines_that_are_not_the_childs_are_passed_over() -> None:
     noise = ["", "NVRM: hello", "[1, 2", "3", "{}", "[]", '["fact"]', '["fact", "driver", "x", 1]', '["end", 1]']
+    noise.append("[" * 99_999)
     answer = fold("\n".join([*noise, *map(json.dumps, WHOLE)]), ending="crashed", ended_by="")
 
     assert answer == said(*WHOLE)

@@ -135,3 +135,21 @@ def test_megabytes_without_a_space_are_read_in_one_go() -> None:
     """Not a measurement: a pattern that starts over at every character takes minutes here."""
     for flood in ("y" * 2_000_000, "?" * 500_000, "http://" * 200_000, "?token" * 200_000):
         assert redact(flood) == flood
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "GET https://h.example/https://me:canary@i.example/whl failed",
+        "cannot fetch ://me:canary@i.example/whl",
+        "https://[::1://me:canary@i.example/whl",
+    ],
+)
+def test_an_address_inside_another_keeps_its_secret_too(text: str) -> None:
+    assert redact(text) == text.replace("me:canary@", "")
+
+
+def test_a_path_that_is_too_long_is_none() -> None:
+    for text in (f"me@{'a' * 5000}", f"h.example/{'a' * 5000}"):
+        with pytest.raises(UsageError):
+            Location.parse(text, origin="--find-links", folder=Path("/"))

@@ -9,6 +9,7 @@ from gpuenv.knowledge import load
 from gpuenv.model.decision import Decision, NoDecision, Question, Questions
 from gpuenv.model.wheel import Catalog, WheelContents
 from gpuenv.select import decide, settle
+from gpuenv.select.candidates import nightly_day
 from support.choosing import answer, catalog, machine, profile, read_recorded, recorded, request, wheel
 
 H100 = machine("9.0", driver="580.95.05")
@@ -196,3 +197,24 @@ def test_a_platform_without_torch_is_refused_not_a_crash() -> None:
     said = decide(on, profile(channel="stable"), offer, facts, request(), load())
     assert isinstance(said, NoDecision)
     assert "no wheel has code for sm_89" in said.summary
+
+
+def test_a_wheel_whose_python_cannot_be_read_is_rejected() -> None:
+    """What cannot be established is not compatible; the other wheel of the release is taken."""
+    broken, other = wheel("torch", "9.1.0+cu130", requires_python=">=3."), wheel("torch", "9.0.0+cu130")
+    said = decide(H100, profile(), catalog([broken, other]), {other.url: CODE}, request(), load())
+    assert isinstance(said, Decision)
+    assert said.packages == (other,)
+    assert [row.reason for row in said.rejected if row.version == "9.1.0+cu130"] == ["python"]
+
+
+def test_tags_of_several_pythons_are_offered_one_by_one() -> None:
+    old = wheel("torch", "9.1.0+cu130", tag="cp38.cp39-none-manylinux_2_28_x86_64")
+    said = decide(H100, profile(), catalog([old]), {}, request(pythons=("3.12",)), load())
+    assert isinstance(said, NoDecision)
+    assert "there are wheels for Python 3.8 and 3.9" in said.causes
+
+
+@pytest.mark.parametrize("day", ["20260231", "20261301"])
+def test_a_nightly_of_no_day_is_no_nightly_of_a_day(day: str) -> None:
+    assert nightly_day(f"9.1.0.dev{day}+cu130") is None
