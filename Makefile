@@ -4,8 +4,9 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 ARGS   ?=
 JOBS   ?= 2
+SECONDS ?= 3600
 
-.PHONY: help replay create detect test lint format types bench faults faults-parallel tables-check lock lock-check docs clean
+.PHONY: help replay create detect test lint format types bench faults faults-parallel fuzz tables-check lock lock-check docs clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,6 +35,9 @@ faults: $(VENV)/.ready-dev ## let every fault happen at every stage and write do
 
 faults-parallel: $(VENV)/.ready-dev ## a hundred creates at once on one cache and one store
 	@GPUENV_TEST_MANY=100 $(BIN)/python -m pytest -n 0 -s tests/faults/test_many.py
+
+fuzz: $(VENV)/.ready-dev ## give every reader changed inputs for SECONDS (3600); findings lie in .fuzz/
+	@cd tests && ../$(BIN)/python -m fuzz.run $(SECONDS) $(ARGS)
 
 lint: $(VENV)/.ready-dev ## style, types, and the direction of imports
 	@$(BIN)/ruff check .
