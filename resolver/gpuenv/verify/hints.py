@@ -39,8 +39,8 @@ class Hints:
         target = (shlex.quote(self.environment),) if self.named else ()
         return " ".join([RECREATE, *options, *self._profile(), *target])
 
-    def spelled(self, hint: str) -> str:
-        """Return a hint's command as it has to be typed here.
+    def spelled(self, hint: str, *, stands: bool = False) -> str:
+        """Return a hint's command as it has to be typed here; ``stands``: the environment is none the worse for it.
 
         >>> Hints(profile="cpu").spelled(UPGRADE)
         'gpuenv lock --upgrade --profile cpu'
@@ -50,22 +50,22 @@ class Hints:
         building = self.doing == "create"
         if hint == RECREATE:
             if building:
-                return self._look() if self.kept else self.create("--keep-failed")
-            return self.create() if self.ours else self._look()
+                return self._examine() if self.kept else self.create("--keep-failed")
+            return self.create() if self.ours else self._examine()
         if hint == UPGRADE:
             if not self.ours:
-                return self._look()
+                return self._examine()
             hint = EXPLAIN if building and self.fresh else UPGRADE
         if hint in (UPGRADE, EXPLAIN):
             return " ".join([hint, *self._profile()])
         if hint == DOCTOR:
-            return DOCTOR if building and not self.kept else self._look()
+            return DOCTOR if building and not (self.kept or stands) else self._examine()
         if hint == TRACE:
             name, _, _ = TRACE.partition(" ")
             return f"{name} {self.create()}" if building else f"{TRACE} {self._environment()}".rstrip()
         return hint
 
-    def _look(self) -> str:
+    def _examine(self) -> str:
         return f"{DOCTOR} {shlex.quote(self.kept) if self.kept else self._environment()}".rstrip()
 
     def _environment(self) -> str:

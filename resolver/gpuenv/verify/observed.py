@@ -123,7 +123,7 @@ class Observed:
             seen=self.plain(seen),
             expected=self.plain(expected),
             cause=self.plain(cause.text) if cause else "",
-            hint=self.plain(spelling.spelled(cause.hint)) if cause else "",
+            hint=self.plain(spelling.spelled(cause.hint, stands=status == "warned")) if cause else "",
             seconds=seconds,
         )
 

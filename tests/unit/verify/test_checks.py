@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from typing import Literal
 
 import pytest
 
@@ -11,6 +12,7 @@ from gpuenv.installed.compare import Compared, Difference
 from gpuenv.installed.startup import StartupFile
 from gpuenv.model.profile import VerificationPlan
 from gpuenv.verify.expected import Expected, ExpectedPackage, reference
+from gpuenv.verify.hints import Hints
 from gpuenv.verify.messages import Message
 from support.verify_observed import (
     MACHINE,
@@ -461,10 +463,26 @@ def test_no_path_of_this_machine_is_shown() -> None:
     assert "ls .venv-gpu/lib/python3.12/site-packages" in words
 
 
-def test_a_compiler_that_is_missing_is_a_warning_with_the_cause() -> None:
-    edit = _when("compiled", message="InductorError: RuntimeError: Failed to find C compiler", error=None)
-    check = check_of(observed(edit=edit), "compile")
+@pytest.mark.parametrize("doing", ["create", "verify"])
+@pytest.mark.parametrize(
+    ("error", "cause"),
+    [
+        ("InductorError: RuntimeError: Failed to find C compiler", "Triton builds a small launcher with a C compiler"),
+        (
+            "fatal error: Python.h: No such file or directory",
+            "Triton builds a small launcher against Python's C headers",
+        ),
+    ],
+)
+def test_what_the_compiler_lacks_is_a_warning_that_doctor_explains(
+    error: str, cause: str, doing: Literal["create", "verify"]
+) -> None:
+    """Which package brings it is doctor's to know: it looks at the distribution and the interpreter."""
+    made = observed(edit=_when("compiled", message=error, error=None))
+    hints = Hints(profile="hopper", environment=".venv-gpu", doing=doing)
+    check = check_of(dataclasses.replace(made, expected=dataclasses.replace(made.expected, hints=hints)), "compile")
     assert (check.status, check.hint) == ("warned", "gpuenv doctor .venv-gpu")
+    assert check.cause.startswith(cause)
 
 
 def test_a_compiler_without_a_device_is_not_run() -> None:

@@ -43,6 +43,10 @@ def test_a_hint_is_typed_as_it_stands(hints: Hints, hint: str, typed: str) -> No
     assert hints.spelled(hint) == typed
 
 
+def test_what_only_warns_leaves_the_environment_for_the_doctor() -> None:
+    assert CREATE.spelled(DOCTOR, stands=True) == "gpuenv doctor .venv-gpu"
+
+
 def test_one_command_for_several_checks_is_said_once() -> None:
     def check(title: str, hint: str) -> Check:
         return Check(name=title, title=title, status="failed", seen="", expected="", hint=hint)
