@@ -64,7 +64,7 @@ replay: $(VENV)/.ready-dev ## replay half a year of nightlies and renew the tabl
 docs: $(VENV)/.ready-dev ## renew what the pages take from code and tables: reference.md, gpuenv.1, matrix.md
 	@$(BIN)/python tools/make_reference.py
 	@$(BIN)/python tools/make_man.py
-	@{ head -n 4 docs/matrix.md; $(BIN)/gpuenv matrix --platform all --format markdown; } > docs/matrix.md.new
+	@{ head -n 5 docs/matrix.md; $(BIN)/gpuenv matrix --platform all --format markdown; } > docs/matrix.md.new
 	@mv docs/matrix.md.new docs/matrix.md
 
 tables-check: $(VENV)/.ready-dev ## read ten wheels of PyPI again and compare them with the tables

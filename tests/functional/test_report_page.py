@@ -3,37 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-import shutil
 import struct
-import subprocess
 import zlib
 from pathlib import Path
 
 import pytest
 
 from gpuenv.verify import evidence
+from support import browser
 from support.verify_observed import MACHINE, observed, report_of
-
-FLAGS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--hide-scrollbars",
-    "--force-color-profile=srgb",
-]
 
 
 @pytest.fixture(scope="session")
 def chromium() -> str:
-    for name in ("chromium", "chromium-browser", "google-chrome"):
-        if path := shutil.which(name):
-            return path
-    pytest.skip("no Chromium is installed (Debian: apt-get install chromium)")
+    return browser.find()
 
 
 def _pixels(path: Path) -> tuple[int, int, list[bytes]]:
@@ -79,12 +62,9 @@ def test_the_page_is_drawn_with_its_verdict_and_curves(chromium: str, tmp_path: 
     report = dataclasses.replace(report, checks=report.checks[:2])
     evidence.write(tmp_path, report=report, machine=MACHINE, about=about, smi_text="")
     picture = tmp_path / "page.png"
-    command = [chromium, *FLAGS, f"--user-data-dir={tmp_path / 'profile'}", "--window-size=800,760"]
+    profile = f"--user-data-dir={tmp_path / 'profile'}"
     page = (tmp_path / "report.html").as_uri()
-    done = subprocess.run(
-        [*command, f"--screenshot={picture}", page], capture_output=True, text=True, timeout=120, check=False
-    )
-    assert picture.exists(), done.stderr[-2000:]
+    browser.run(chromium, profile, "--window-size=800,760", f"--screenshot={picture}", url=page)
     width, height, rows = _pixels(picture)
     assert (width, height) == (800, 760)
     top = b"".join(rows[:80])

@@ -16,7 +16,7 @@ from gpuenv.model.machine import ComputeCapability, Machine
 from gpuenv.steps.context import Context, Outcome
 from gpuenv.steps.machine import detect_or_read, in_words
 
-Format = Literal["text", "markdown"]
+Format = Literal["text", "markdown", "html"]
 DriverWord = Literal["full", "least", "too old"]
 
 
@@ -31,6 +31,8 @@ class MatrixOutcome(Outcome):
     machine: str = ""
     """The machine that the rows are for, in words; empty where they are for none."""
     drivers: tuple[tuple[str, DriverWord], ...] = ()
+    page: str = ""
+    """The HTML page, where that was asked for; it holds every GPU and platform."""
     """For each variant, what the machine's driver runs of it."""
 
 
@@ -41,6 +43,8 @@ def run(context: Context, *, gpus: Sequence[str], platform: str | None, format: 
     ``platform`` is ``None`` where nobody chose one, and empty for all.
     """
     known, machine = tables.load(), None
+    if format == "html":
+        return _page(context, known, narrowed=bool(gpus) or here or platform is not None)
     capabilities: Collection[ComputeCapability] = [item for text in gpus for item in capabilities_of(known, text)]
     if here or context.options.machine is not None:
         if gpus:
@@ -67,6 +71,19 @@ def run(context: Context, *, gpus: Sequence[str], platform: str | None, format: 
         machine="" if machine is None else in_words(machine),
         drivers=tuple((name, _driver_word(known, name, machine)) for name in variants if machine is not None),
     )
+
+
+def _page(context: Context, known: tables.Knowledge, *, narrowed: bool) -> MatrixOutcome:
+    from gpuenv.select.answers_page import page
+
+    options = context.options
+    if narrowed or options.machine is not None or options.torch or options.variant:
+        raise UsageError(
+            "the HTML page holds every GPU, system and torch: it is not narrowed",
+            hints=("Run `gpuenv matrix --format html`, and choose on the page",),
+        )
+    context.reporter.say("Deciding for every GPU, system, driver and Python of the tables")
+    return MatrixOutcome(matrix=laying.matrix(known), format="html", page=page(known))
 
 
 def _capabilities(context: Context, machine: Machine) -> frozenset[ComputeCapability]:

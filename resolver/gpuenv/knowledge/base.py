@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cached_property, cmp_to_key
 from typing import get_args
 
 from gpuenv.knowledge import drivers, names, tables
@@ -20,7 +20,7 @@ from gpuenv.knowledge.facts import (
     Platform,
     Release,
 )
-from gpuenv.knowledge.rules import CodeException, CodeRules, LibraryFloor, NoCode, Support, serve
+from gpuenv.knowledge.rules import CodeException, CodeRules, LibraryFloor, NoCode, Support, compare_versions, serve
 from gpuenv.model.machine import Arch, ComputeCapability, Machine, Os
 from gpuenv.model.wheel import Wheel, WheelContents
 
@@ -114,6 +114,11 @@ class Knowledge:
     def kernels(self) -> dict[tuple[str, str, str], KernelRow]:
         """Code by (torch, variant, platform)."""
         return tables.kernel_rows()
+
+    @cached_property
+    def kernels_date(self) -> str:
+        """The day on which the table of code was made (ISO 8601)."""
+        return str(tables.read("kernels")["date"])
 
     @cached_property
     def releases(self) -> dict[str, Release]:
@@ -252,6 +257,23 @@ class Knowledge:
     def driver_cuda(self, version: str, os: Os) -> str | None:
         """The CUDA version a driver knows: at least this one where the branch is not in the tables."""
         return None if os == "macos" else drivers.cuda_known(version, os)
+
+    def driver_steps(self, os: Os) -> tuple[str, ...]:
+        """The drivers at which an answer of the tables can change, ascending: the oldest known, floors, the first that
+        know a variant's CUDA or a GPU, and the first after the last branch that serves a GPU."""
+        variants = {variant for _, variant, _ in self.kernels}
+        floors = [floor for variant in variants if (floor := self.driver_floor(variant, os))]
+        last = {int(row.last_branch) for row in self.architectures.values() if row.last_branch}
+        found = {version for floor in floors for version in (floor.minimum, floor.full) if version}
+        cudas = {cuda for variant in variants if (cuda := self.cuda_of(variant))}
+        found |= {version for version, cuda in self.driver_cudas(os) if cuda in cudas}
+        found |= {f"{branch}.0" for each in self.architectures if (branch := self.least_branch_for(each))}
+        found |= {self.driver_cudas(os)[0][0], *(f"{branch + 1}.0" for branch in last)}
+        return tuple(sorted(found, key=cmp_to_key(compare_versions)))
+
+    def driver_cudas(self, os: Os) -> tuple[tuple[str, str], ...]:
+        """The drivers that are the first to know a CUDA version, each with that version, ascending."""
+        return drivers.cuda_steps(os)
 
     # --- GPUs --------------------------------------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cmp_to_key
 from typing import Literal
 
 from gpuenv.knowledge import tables
@@ -71,6 +72,19 @@ def cuda_known(version: str, os: Os) -> str | None:
     within = (row for row in tables.read("drivers")["toolkits"] if row.get(os))
     known += [row["cuda"] for row in within if known and compare_versions(row[os], version) <= 0]
     return newest(known)
+
+
+def cuda_steps(os: Os) -> tuple[tuple[str, str], ...]:
+    """The drivers that are the first to know a CUDA version, each with that version, ascending."""
+    drivers = {f"{row['branch']}.0" for row in _branches()} | {
+        row[os] for row in tables.read("drivers")["toolkits"] if os in row
+    }
+    kept: list[tuple[str, str]] = []
+    for version in sorted(drivers, key=cmp_to_key(compare_versions)):
+        found = cuda_known(version, os)
+        if found and (not kept or found != kept[-1][1]):
+            kept.append((version, found))
+    return tuple(kept)
 
 
 def reaches(version: str, least: str, *, jetson: bool = False) -> Reach | None:

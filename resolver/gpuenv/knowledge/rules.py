@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cmp_to_key
+from functools import cmp_to_key, lru_cache
 from itertools import zip_longest
 from typing import Literal, NamedTuple
 
@@ -29,6 +29,7 @@ class Code(NamedTuple):
     suffix: str
 
     @classmethod
+    @lru_cache(maxsize=1024)
     def parse(cls, text: str) -> Code | None:
         """Read ``sm_86`` or ``compute_90a``; ``None`` for what is neither."""
         found = _CODE.fullmatch(text)
@@ -152,6 +153,24 @@ def serve(
     is known. ``doubtful`` names code that is listed and perhaps of no use: it serves, with a warning. ``first_cuda`` is
     the first toolkit that knows the GPU, where that is known.
     """
+    return _serve(
+        capability, tuple(sass), tuple(ptx), cuda, driver_cuda, platform, cudnn, tuple(doubtful), first_cuda, rules
+    )
+
+
+@lru_cache(maxsize=8192)  # a decision asks the same of a wheel for each Python, a refusal once more for each rule
+def _serve(
+    capability: ComputeCapability,
+    sass: tuple[str, ...],
+    ptx: tuple[str, ...],
+    cuda: str | None,
+    driver_cuda: str | None,
+    platform: str,
+    cudnn: str | None,
+    doubtful: tuple[str, ...],
+    first_cuda: str | None,
+    rules: CodeRules,
+) -> Support | NoCode:
     refused: list[str] = []
     lacks, listed = f"no code for {code_of(capability)}", (*sass, *ptx)
     exceptions = [each for each in rules.exceptions if each.holds(cuda, driver_cuda)]
@@ -274,6 +293,7 @@ def newest(versions: Iterable[str]) -> str | None:
     return max(versions, key=cmp_to_key(compare_versions), default=None)
 
 
+@lru_cache(maxsize=4096)  # the few versions of tables and page are compared tens of thousands of times a decision
 def _components(text: str) -> tuple[int, ...]:
     parts = text.strip().split(".")
     if not all(part.isascii() and part.isdecimal() for part in parts):

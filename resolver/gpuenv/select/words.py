@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from packaging.version import Version
 
@@ -57,10 +57,7 @@ def warnings(evaluation: Evaluation, taken: Chosen, *, other: Version | None) ->
             said.append(_no_ptx(problem, entry.variant))
         if verdict.by_branch:
             said.append(f"{driver_words(problem)}, was compared by its branch alone")
-    for gpu in problem.gpus:
-        last, driver = problem.knowledge.last_branch_for(gpu.compute_capability), problem.machine.driver
-        if last is not None and driver is not None and compare_versions(driver.version.partition(".")[0], last) > 0:
-            said.append(f"driver branch {last} is the last that serves {gpu_words(gpu)}; found {driver.version}")
+    said += _driver_branches(problem)
     said += _moved_back(evaluation, entry)
     said += [f"{project} is left out: {detail}" for project, detail in found.left_out]
     if found.left_out and other is not None:
@@ -68,6 +65,23 @@ def warnings(evaluation: Evaluation, taken: Chosen, *, other: Version | None) ->
         said.append(f'torch {other} has {missing} too: add `--torch "=={other}"` to choose it')
     said += [f"{label(each.wheel)} was yanked: {each.wheel.yanked}" for each in found.members if each.wheel.yanked]
     return tuple(dict.fromkeys(said))
+
+
+def _driver_branches(problem: Problem) -> Iterator[str]:
+    """Where the branch of the driver is after the last that serves a GPU, or before the first that knows it.
+
+    A driver that named the GPU itself knows it, whatever the table says.
+    """
+    driver, known = problem.machine.driver, problem.knowledge
+    if driver is None:
+        return
+    branch = driver.version.partition(".")[0]
+    for gpu in problem.gpus:
+        last, first = known.last_branch_for(gpu.compute_capability), known.least_branch_for(gpu.compute_capability)
+        if last is not None and compare_versions(branch, last) > 0:
+            yield f"driver branch {last} is the last that serves {gpu_words(gpu)}; found {driver.version}"
+        if first is not None and driver.source != "nvml" and compare_versions(branch, first) < 0:
+            yield f"driver branch {first} is the first that knows {gpu_words(gpu)}; found {driver.version}"
 
 
 def gpu_words(gpu: Gpu) -> str:

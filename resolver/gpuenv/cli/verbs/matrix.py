@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 EXAMPLES = (
     ("gpuenv matrix --here", "for the GPUs and the driver of this machine"),
     ("gpuenv matrix 5090 A100-SXM --platform win_amd64", "for two cards on Windows"),
-    ("gpuenv matrix --platform all --format markdown", "everything that is known, as a page"),
+    ("gpuenv matrix --format html > matrix.html", "everything that is known, as a page that needs no network"),
 )
 
 
@@ -37,7 +37,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="whose wheels (default: linux_x86_64; with --here: the machine's)",
     )
     parser.add_argument(
-        "--format", choices=("text", "markdown"), default="text", help="markdown: as docs/matrix.md shows it"
+        "--format",
+        choices=("text", "markdown", "html"),
+        default="text",
+        help="markdown: as docs/matrix.md shows it; html: a page to choose GPU, driver, system and Python on",
     )
 
 
@@ -59,6 +62,9 @@ def text(outcome: MatrixOutcome) -> Iterator[Line]:
 
     if outcome.format == "markdown":
         yield Verbatim(to_markdown(outcome.matrix).rstrip("\n"))
+        return
+    if outcome.format == "html":
+        yield Verbatim(outcome.page.rstrip("\n"))
         return
     if outcome.machine:
         yield f"for {outcome.machine}"
