@@ -6,7 +6,7 @@ ARGS   ?=
 JOBS   ?= 2
 SECONDS ?= 3600
 
-.PHONY: help replay create detect test lint format types bench faults faults-parallel fuzz tables-check lock lock-check docs clean
+.PHONY: help replay create detect test lint format types coverage bench faults faults-parallel fuzz tables-check lock lock-check docs clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -48,6 +48,13 @@ lint: $(VENV)/.ready-dev ## style, types, and the direction of imports
 format: $(VENV)/.ready-dev ## put the code into its style
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
+
+coverage: $(VENV)/.ready-dev ## lines of four rooms that the unit tests run, in percent
+	@$(BIN)/python -m coverage run --data-file=build/coverage --source=resolver/gpuenv -m pytest -n 0 tests/unit
+	@for room in commands environment index cli; do \
+	  printf '%-12s' $$room; \
+	  $(BIN)/python -m coverage report --data-file=build/coverage --include="*/gpuenv/$$room/*" --format=total; \
+	done
 
 bench: $(VENV)/.ready-dev ## measure start-up, detection, a page, a decision, a build; asserts nothing
 	@$(BIN)/python tools/bench.py $(ARGS)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-HEAVY = ("requests", "rich", "tomlkit", "pynvml", "packaging", "argparse", "cachecontrol", "gpuenv.cli.app")
+HEAVY = ("requests", "rich", "pynvml", "packaging", "argparse", "cachecontrol", "gpuenv.cli.app")
 
 
 def loaded_after(code: str) -> set[str]:
@@ -28,4 +28,4 @@ def test_help_loads_no_network_terminal_or_gpu_library() -> None:
         "try:\n    entry()\nexcept SystemExit:\n    pass"
     )
     modules = loaded_after(code)
-    assert not modules.intersection({"requests", "rich", "tomlkit", "pynvml", "cachecontrol", "packaging.version"})
+    assert not modules.intersection({"requests", "rich", "pynvml", "cachecontrol", "packaging.version"})

@@ -39,7 +39,7 @@ def main(argv: Sequence[str], *, environ: Mapping[str, str] | None = None) -> in
     # `kill` and a container's stop end a build as Ctrl-C does: what is half-built is removed.
     with contextlib.suppress(ValueError):  # in a thread other than the main one
         signal.signal(signal.SIGTERM, _interrupt)
-    run = _Run(
+    run = _Invocation(
         command=next((word for word in parsing.arranged(argv, VERBS)[:1] if word in VERBS), ""),
         console=Console(environ=world, secrets=_secrets([*argv, *world.values()])),
         as_json="--json" in argv or world.get("GPUENV_JSON", "").lower() in ("1", "true", "yes", "on"),
@@ -71,7 +71,7 @@ def main(argv: Sequence[str], *, environ: Mapping[str, str] | None = None) -> in
 
 
 @dataclass(slots=True, kw_only=True)
-class _Run:
+class _Invocation:
     """One run: where it speaks, and in which form. Both are guesses until the command line and settings are read."""
 
     command: str

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
 
-from gpuenv.environment.build import Built, FailedProofError
-from gpuenv.environment.failed import failed_place
+from gpuenv.environment.build import Built
+from gpuenv.environment.failed import FailedProofError, failed_place
 from gpuenv.errors import UsageError, VerificationError
 from gpuenv.model.profile import Profile
 from gpuenv.steps.context import Context, Outcome

@@ -20,9 +20,9 @@ from gpuenv.machine.checkup import check_up
 from gpuenv.machine.detection import Detection
 from gpuenv.machine.file import failure_in, parse_machine
 from gpuenv.steps.context import Context, Outcome
-from gpuenv.steps.lock import FOLDER, read_lock, require_sound
+from gpuenv.steps.lock import FOLDER, read_sound
 from gpuenv.steps.machine import complete, machine_text
-from gpuenv.steps.profile import known_profile, load_profile
+from gpuenv.steps.profile import load_profile
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,9 +110,5 @@ def _lock_of(context: Context, facts: EnvironmentFacts) -> tuple[Lock | None, Pa
     if facts.marker is None:
         return None, None
     path = context.project / FOLDER / facts.marker.lock_name
-    shown = context.shown(path)
-    lock = read_lock(path, shown=shown)
-    if lock is None:
-        return None, None
-    require_sound(context, lock, profile=known_profile(context, facts.marker.profile), shown=shown)
-    return lock, path
+    lock = read_sound(context, path, profile=facts.marker.profile)
+    return lock, None if lock is None else path

@@ -13,8 +13,7 @@ from gpuenv.errors import UsageError
 from gpuenv.steps.context import Context, Failure, Outcome
 from gpuenv.steps.downloads import open_store
 from gpuenv.steps.inventory import shelf
-from gpuenv.steps.lock import lock_path, read_lock, require_sound
-from gpuenv.steps.profile import known_profile
+from gpuenv.steps.lock import lock_path, read_sound
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,10 +89,9 @@ def _export(context: Context, target: Path | None) -> StoreOutcome:
             hints=("Run `gpuenv store export FOLDER --profile blackwell`",),
         )
     path = lock_path(context, name)
-    lock = read_lock(path, shown=path.name)
+    lock = read_sound(context, path, profile=name)
     if lock is None:
         raise UsageError(f"profile {name} has no lock", hints=(f"Make it: `gpuenv lock --profile {name} --keep`",))
-    require_sound(context, lock, profile=known_profile(context, name), shown=context.shown(path))
     store = open_store(context)
     folder = context.project / target
     store.export(lock, folder, name=name)

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
 
-from gpuenv import profile as profiles
 from gpuenv.environment.target import is_ours
 from gpuenv.errors import UsageError
 from gpuenv.installed.environment import read_environment
@@ -15,9 +14,9 @@ from gpuenv.lock.model import Lock
 from gpuenv.model.profile import Profile
 from gpuenv.model.verification import Check, Report
 from gpuenv.steps.context import Context, Failure, Outcome
-from gpuenv.steps.lock import lock_path, read_lock, require_sound
+from gpuenv.steps.lock import lock_path, read_sound
 from gpuenv.steps.machine import detect_or_read
-from gpuenv.steps.profile import load_profile
+from gpuenv.steps.profile import known_profile, load_profile
 from gpuenv.steps.proof import Proof
 from gpuenv.verify import baseline as baselines
 from gpuenv.verify.hints import Hints, hints_of
@@ -71,16 +70,12 @@ def _lock_of(context: Context, target: Path, name: str | None) -> tuple[Profile,
     """The profile and lock an environment was built from, as its marker says; any other is described by ``auto``."""
     marker = read_marker(target)
     wanted = name or (marker.profile if marker is not None else "auto")
-    known = {row.name for row in profiles.find_all(project=context.project, user=context.config)}
-    profile = load_profile(context, wanted if wanted in known or name is not None else "auto")
+    profile = load_profile(context, wanted) if name is not None else known_profile(context, wanted)
     path = lock_path(context, wanted)
     if marker is not None and wanted == marker.profile and (path.parent / marker.lock_name).is_file():
         path = path.parent / marker.lock_name  # one of a class of machines bears another name than the profile
-    shown = context.shown(path)
-    lock = read_lock(path, shown=shown) if marker is not None or name is not None else None
-    if lock is not None:
-        require_sound(context, lock, profile=profile, shown=shown)
-    return profile, lock, shown if lock is not None else ""
+    lock = read_sound(context, path, profile=wanted) if marker is not None or name is not None else None
+    return profile or load_profile(context, "auto"), lock, context.shown(path) if lock is not None else ""
 
 
 def _hints(context: Context, target: Path, profile: Profile, *, ours: bool) -> Hints:

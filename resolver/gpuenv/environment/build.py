@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,7 +17,7 @@ from pathlib import Path
 from gpuenv import __version__
 from gpuenv.environment.arrivals import Arrivals
 from gpuenv.environment.cached import cache_folder, not_cached, unpacked_since
-from gpuenv.environment.failed import check_failed_place, failed_place, keep_failed, remove_failed
+from gpuenv.environment.failed import check_failed_place, failed_place, remove_failed, require_proof
 from gpuenv.environment.guard import write_guard
 from gpuenv.environment.imports import require_imports
 from gpuenv.environment.interpreters import Interpreter
@@ -39,7 +39,6 @@ from gpuenv.errors import (
     IntegrityError,
     InterpreterError,
     OfflineError,
-    VerificationError,
 )
 from gpuenv.installed.compare import Compared, Difference, compare, read_bare
 from gpuenv.installed.distribution import Distribution
@@ -79,14 +78,6 @@ class BuildOptions:
     """Keep the environment that is replaced, beside the target (see ``environment/previous.py``)."""
 
 
-class FailedProofError(VerificationError):
-    """``report`` says what failed, ``kept`` where the environment stands for a look; ``None``: it was discarded."""
-
-    def __init__(self, message: str, *, report: Report, kept: Path | None, causes: Sequence[str]) -> None:
-        super().__init__(message, causes=causes)
-        self.report, self.kept = report, kept
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Built:
     """A finished environment. ``fetched`` names the packages that were not in the cache; ``seconds`` is by phase, and
@@ -121,7 +112,7 @@ class Staged:
         job = self._job
         if report is not None:
             job.clock.lap("verify")
-            _require_proof(report, self.path, job)
+            require_proof(report, self.path, job.target, keep=job.options.keep_failed)
         replaced = check_target(job.target.path).exists
         with job.reporter.task(f"Writing {job.target.path.name} to the disk"):
             previous = self._take_place()
@@ -217,10 +208,6 @@ class _Job:
     digest: str
     """Of the lock's file before anything is built: another run may write it meanwhile."""
 
-    @property
-    def expected(self) -> dict[str, str]:
-        return {package.name: package.version for package in self.lock.packages}
-
     def run(self, args: list[str], stage: Path, *, arrivals: Arrivals | None = None) -> Ended:
         environ = {"UV_CONCURRENT_DOWNLOADS": "8", **self.options.extra_env}
         if self.python.path is None:  # one that uv fetches
@@ -289,7 +276,8 @@ def _attempt(job: _Job, stage: Path, fresh: Collection[str] = ()) -> tuple[Path,
     job.clock.lap("sync")
     with job.reporter.task("Comparing the files with the wheels' RECORD"):
         found = read_environment(environment)
-        tree = compare(found, expected=job.expected, bare=bare, deep=job.options.deep)
+        versions = {package.name: package.version for package in job.lock.packages}
+        tree = compare(found, expected=versions, bare=bare, deep=job.options.deep)
     wheels = {package.name: package.sha256 for package in job.lock.packages}
     differences = tree.differences or check_records(
         found.distributions, wheels, state=job.state, reporter=job.reporter, fresh=fresh
@@ -325,13 +313,13 @@ def _sync(job: _Job, stage: Path, environment: Path, path: Path, lock: Lock) -> 
     command += ["--require-hashes", "--only-binary", ":all:", "--no-index"]
     if not lock.packages:
         command.append("--allow-empty-requirements")
-    cache = job.cache
-    missing = not_cached(cache, [each for each in lock.packages if each.url is not None]) if cache else ()
+    remote = [each for each in lock.packages if each.url is not None]
+    missing = not_cached(job.cache, remote) if job.cache else ()
     sizes = {each.name: each.size or 0 for each in lock.packages if not missing or each.name in missing}
     offline = job.options.offline
     try:
         if missing and not offline:
-            return _fetch(job, command, stage, environment, sizes, cache or stage)
+            return _fetch(job, command, stage, environment, sizes)
         count = len(lock.packages)
         with job.reporter.task(f"Installing {count} package{'s' if count != 1 else ''}"):
             _must(job.run([*command, "--offline"], stage), "installing the lock")
@@ -348,13 +336,11 @@ def _sync(job: _Job, stage: Path, environment: Path, path: Path, lock: Lock) -> 
         if offline or not set(stale) - set(missing):
             raise
         _must(job.run(["cache", "clean", *stale], stage), "uv cache clean")
-    return _fetch(job, command, stage, environment, sizes, cache or stage)
+    return _fetch(job, command, stage, environment, sizes)
 
 
-def _fetch(
-    job: _Job, command: list[str], stage: Path, environment: Path, sizes: Mapping[str, int], cache: Path
-) -> tuple[str, ...]:
-    require_space(sizes.values(), cache=cache, target=stage, free=job.options.free)
+def _fetch(job: _Job, command: list[str], stage: Path, environment: Path, sizes: Mapping[str, int]) -> tuple[str, ...]:
+    require_space(sizes.values(), cache=job.cache or stage, target=stage, free=job.options.free)
     title = f"Fetching and unpacking {len(sizes)} wheel{'s' if len(sizes) != 1 else ''}"
     started = time.time()
     with job.reporter.task(title, total=sum(sizes.values()), unit="B") as task:
@@ -390,16 +376,3 @@ def _finish(job: _Job, environment: Path, found: tuple[Distribution, ...]) -> Ma
     )
     write_marker(environment, marker)
     return marker
-
-
-def _require_proof(report: Report, environment: Path, job: _Job) -> None:
-    if report.verdict != "failed":
-        return
-    failed = [check for check in report.checks if check.status == "failed"]
-    causes = [f"{check.title}: {check.cause or check.seen}" for check in failed]
-    kept = keep_failed(environment, job.target, why=causes) if job.options.keep_failed else None
-    fate = f"is kept at {kept} for a look" if kept is not None else "was discarded"
-    old = f"; {job.target.path} was left as it was" if job.target.exists else ""
-    raise FailedProofError(
-        f"the new environment did not prove itself and {fate}{old}", report=report, kept=kept, causes=causes
-    )

@@ -9,12 +9,21 @@ from shlex import quote
 from gpuenv.environment.guard import write_pip_configuration
 from gpuenv.environment.swap import swap_in
 from gpuenv.environment.target import Target, check_target, is_ours, remove_tree
-from gpuenv.errors import TargetError
+from gpuenv.errors import TargetError, VerificationError
 from gpuenv.installed.marker import FAILED_NOTE
+from gpuenv.model.verification import Report
 from gpuenv.report import visible
 from gpuenv.system.files import write_atomic
 
 SUFFIX = ".failed"
+
+
+class FailedProofError(VerificationError):
+    """``report`` says what failed, ``kept`` where the environment stands for a look; ``None``: it was discarded."""
+
+    def __init__(self, message: str, *, report: Report, kept: Path | None, causes: Sequence[str]) -> None:
+        super().__init__(message, causes=causes)
+        self.report, self.kept = report, kept
 
 
 def failed_place(target: Path) -> Path:
@@ -34,6 +43,20 @@ def check_failed_place(target: Target) -> None:
             f"{place} is no environment that failed; it was left as it is",
             hints=(f"Move it away: `mv {quote(str(place))} {quote(f'{place}.old')}`", "Or leave out --keep-failed"),
         )
+
+
+def require_proof(report: Report, environment: Path, target: Target, *, keep: bool) -> None:
+    """Raise :class:`FailedProofError` where a staged environment did not prove itself; ``keep``: it is moved away."""
+    if report.verdict != "failed":
+        return
+    failed = [check for check in report.checks if check.status == "failed"]
+    causes = [f"{check.title}: {check.cause or check.seen}" for check in failed]
+    kept = keep_failed(environment, target, why=causes) if keep else None
+    fate = f"is kept at {kept} for a look" if kept is not None else "was discarded"
+    old = f"; {target.path} was left as it was" if target.exists else ""
+    raise FailedProofError(
+        f"the new environment did not prove itself and {fate}{old}", report=report, kept=kept, causes=causes
+    )
 
 
 def keep_failed(environment: Path, target: Target, *, why: Sequence[str]) -> Path:

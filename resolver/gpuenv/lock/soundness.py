@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from urllib.parse import unquote
 
 from packaging.requirements import Requirement
@@ -24,7 +25,7 @@ from gpuenv.model.profile import Profile
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Fault:
+class Contradiction:
     """One place where a lock contradicts itself. ``row`` is the place in the file: ``packages[3].version``."""
 
     row: str
@@ -34,7 +35,7 @@ class Fault:
         return f"{self.row}: {self.sentence}"
 
 
-def faults_of(lock: Lock, *, profile: Profile | None, knowledge: Knowledge) -> tuple[Fault, ...]:
+def faults_of(lock: Lock, *, profile: Profile | None, knowledge: Knowledge) -> tuple[Contradiction, ...]:
     """Every contradiction, in the order of the rules; empty for a lock as gpuenv writes it.
 
     ``profile`` counts where the lock was made for what it says now; without one, what only the profile asks for cannot
@@ -42,15 +43,11 @@ def faults_of(lock: Lock, *, profile: Profile | None, knowledge: Knowledge) -> t
     :func:`is_complete` says so, and what it records is checked.
     """
     asked = _asked(profile, lock) if profile is not None else None
-    return (
-        *_decision(lock),
-        *(_of_profile(lock, profile, asked) if profile is not None else ()),
-        *(fault for package in lock.packages for fault in _names(package)),
-        *(fault for package in lock.packages for fault in _marks(package, knowledge)),
-        *(fault for package in lock.packages for fault in _hosts(lock, package, knowledge)),
-        *_requirements(lock, asked or ()),
-        *_dependencies(lock, asked),
-    )
+    found = [*_decision(lock), *(_of_profile(lock, profile, asked) if profile is not None else ())]
+    for rule in (_names, partial(_marks, knowledge), partial(_hosts, lock, knowledge)):
+        found += [fault for package in lock.packages for fault in rule(package)]
+    found += [*_requirements(lock, asked or ()), *_dependencies(lock, asked)]
+    return tuple(Contradiction(row=row, sentence=sentence) for row, sentence in found)
 
 
 def is_complete(lock: Lock) -> bool:
@@ -58,79 +55,69 @@ def is_complete(lock: Lock) -> bool:
     return lock.inputs.family_hosts is not None
 
 
-def _decision(lock: Lock) -> Iterator[Fault]:
+def _decision(lock: Lock) -> Iterator[tuple[str, str]]:
     decision = lock.decision
     decided = {"torch": decision.torch} | dict(text.split("==", 1) for text in decision.family if "==" in text)
     if decided["torch"] != decision.torch:
-        said = f"is {decision.torch}, and decision.family says torch=={decided['torch']}"
-        yield Fault(row="tool.gpuenv.decision.torch", sentence=said)
+        yield "tool.gpuenv.decision.torch", f"is {decision.torch}, and decision.family says torch=={decided['torch']}"
     for name, version in decided.items():
         package = lock.by_name.get(name)
         if package is None:
-            yield Fault(row="packages", sentence=f"{name} {version} was decided, and no package has that name")
+            yield "packages", f"{name} {version} was decided, and no package has that name"
         elif package.version != version:
-            said = f"{name} is {package.version}, and {version} was decided"
-            yield Fault(row=_row(package, "version"), sentence=said)
+            yield _row(package, "version"), f"{name} is {package.version}, and {version} was decided"
     if (decision.variant == "cpu") != (decision.accelerator == "cpu"):
-        said = f"is {decision.variant}, and the accelerator is {decision.accelerator}"
-        yield Fault(row="tool.gpuenv.decision.variant", sentence=said)
+        yield "tool.gpuenv.decision.variant", f"is {decision.variant}, and the accelerator is {decision.accelerator}"
     local = decision.torch.partition("+")[2]
     if decision.source == "pytorch" and local and local != decision.variant:
-        said = f"is {decision.variant}, and torch {decision.torch} is another build"
-        yield Fault(row="tool.gpuenv.decision.variant", sentence=said)
+        yield "tool.gpuenv.decision.variant", f"is {decision.variant}, and torch {decision.torch} is another build"
 
     if decision.source in ("pytorch", "mirror") and (decision.channel == "nightly") != (".dev" in decision.torch):
-        said = f"is {decision.channel}, and torch {decision.torch} is of another channel"
-        yield Fault(row="tool.gpuenv.decision.channel", sentence=said)
+        yield "tool.gpuenv.decision.channel", f"is {decision.channel}, and torch {decision.torch} is of another channel"
 
 
-def _of_profile(lock: Lock, profile: Profile, asked: Iterable[Requirement] | None) -> Iterator[Fault]:
+def _of_profile(lock: Lock, profile: Profile, asked: Iterable[Requirement] | None) -> Iterator[tuple[str, str]]:
     """It is the lock of the profile it is used for, and what that asks for of the family was decided."""
     if lock.inputs.profile != profile.name:
-        said = f"is {lock.inputs.profile}, and the lock is used for {profile.name}"
-        yield Fault(row="tool.gpuenv.inputs.profile", sentence=said)
+        yield "tool.gpuenv.inputs.profile", f"is {lock.inputs.profile}, and the lock is used for {profile.name}"
     decided = {text.partition("==")[0] for text in lock.decision.family}
     for name in sorted({canonicalize_name(each.name) for each in asked or ()} - decided):
         if decided and name in lock.by_name and lock.by_name[name].family:
-            said = f"leaves out {name}, which the profile asks for"
-            yield Fault(row="tool.gpuenv.decision.family", sentence=said)
+            yield "tool.gpuenv.decision.family", f"leaves out {name}, which the profile asks for"
 
 
-def _names(package: LockedPackage) -> Iterator[Fault]:
+def _names(package: LockedPackage) -> Iterator[tuple[str, str]]:
     try:
         name, version, _, _ = parse_wheel_filename(package.filename)
         stated = Version(package.version)
     except (InvalidWheelFilename, InvalidVersion) as error:
-        yield Fault(row=_row(package, "wheels[0].name"), sentence=str(error))
+        yield _row(package, "wheels[0].name"), str(error)
         return
     if name != package.name:
-        said = f"{package.filename} is a wheel of {name}, not of {package.name}"
-        yield Fault(row=_row(package, "wheels[0].name"), sentence=said)
+        yield _row(package, "wheels[0].name"), f"{package.filename} is a wheel of {name}, not of {package.name}"
     elif version != stated:
-        said = f"{package.filename} is a wheel of {version}, not of {package.version}"
-        yield Fault(row=_row(package, "wheels[0].name"), sentence=said)
+        yield _row(package, "wheels[0].name"), f"{package.filename} is a wheel of {version}, not of {package.version}"
     if unquote(filename_of(package.location)) != unquote(package.filename):
         key = "url" if package.url is not None else "path"
-        said = f"leads to {filename_of(package.location)}, not to {package.filename}"
-        yield Fault(row=_row(package, f"wheels[0].{key}"), sentence=said)
+        yield _row(package, f"wheels[0].{key}"), f"leads to {filename_of(package.location)}, not to {package.filename}"
 
 
-def _marks(package: LockedPackage, knowledge: Knowledge) -> Iterator[Fault]:
+def _marks(knowledge: Knowledge, package: LockedPackage) -> Iterator[tuple[str, str]]:
     belongs = package.name in knowledge.family
     if belongs and not package.family:
-        said = f"{package.name} may come from torch's source only, and is not marked so"
-        yield Fault(row=_row(package, "tool.gpuenv.family"), sentence=said)
+        yield (
+            _row(package, "tool.gpuenv.family"),
+            f"{package.name} may come from torch's source only, and is not marked so",
+        )
     elif package.family and not belongs:
-        said = f"{package.name} is marked as released with torch, and is not"
-        yield Fault(row=_row(package, "tool.gpuenv.family"), sentence=said)
+        yield _row(package, "tool.gpuenv.family"), f"{package.name} is marked as released with torch, and is not"
 
 
-def _hosts(lock: Lock, package: LockedPackage, knowledge: Knowledge) -> Iterator[Fault]:
+def _hosts(lock: Lock, knowledge: Knowledge, package: LockedPackage) -> Iterator[tuple[str, str]]:
     decision, found = lock.decision, host_name(package)
     from_torch = package.family or decision.single_source
     if from_torch and package.source != decision.source:
-        said = f"is {package.source}, and torch's source is {decision.source}"
-        yield Fault(row=_row(package, "tool.gpuenv.source"), sentence=said)
+        yield _row(package, "tool.gpuenv.source"), f"is {package.source}, and torch's source is {decision.source}"
     recorded = lock.inputs.family_hosts if from_torch else lock.inputs.package_hosts
     allowed = None if recorded is None else frozenset(recorded)
     if from_torch and decision.source == "pytorch":
@@ -138,8 +125,10 @@ def _hosts(lock: Lock, package: LockedPackage, knowledge: Knowledge) -> Iterator
     if allowed is not None and found not in allowed:
         key = "url" if package.url is not None else "path"
         places = ", ".join(sorted(allowed)) or "nowhere"
-        said = f"{package.name} would come from {found}; this lock takes it from {places}"
-        yield Fault(row=_row(package, f"wheels[0].{key}"), sentence=said)
+        yield (
+            _row(package, f"wheels[0].{key}"),
+            f"{package.name} would come from {found}; this lock takes it from {places}",
+        )
 
 
 def _asked(profile: Profile, lock: Lock) -> tuple[Requirement, ...] | None:
@@ -150,14 +139,13 @@ def _asked(profile: Profile, lock: Lock) -> tuple[Requirement, ...] | None:
     return tuple(each for each in wanted if _applies(each, lock.inputs.target))
 
 
-def _requirements(lock: Lock, asked: Iterable[Requirement]) -> Iterator[Fault]:
+def _requirements(lock: Lock, asked: Iterable[Requirement]) -> Iterator[tuple[str, str]]:
     have = lock.by_name
     for requirement in asked:
         package = have.get(canonicalize_name(requirement.name))
         # A version of the family was decided by rules of its own: a nightly answers a wish for the release it precedes.
         if package is not None and not package.family and not _meets(package, requirement):
-            said = f"{package.version} is locked, and the profile asks for {requirement}"
-            yield Fault(row=_row(package, "version"), sentence=said)
+            yield _row(package, "version"), f"{package.version} is locked, and the profile asks for {requirement}"
     for package in lock.packages:
         for requirement in _parsed(package.requires):
             if not _applies(requirement, lock.inputs.target):
@@ -165,24 +153,25 @@ def _requirements(lock: Lock, asked: Iterable[Requirement]) -> Iterator[Fault]:
             needed = have.get(canonicalize_name(requirement.name))
             needs = f"{package.name} {package.version} needs {requirement.name}{requirement.specifier}"
             if needed is None:
-                yield Fault(row=_row(package, "tool.gpuenv.requires"), sentence=f"{needs}, which is not locked")
+                yield _row(package, "tool.gpuenv.requires"), f"{needs}, which is not locked"
             elif not _meets(needed, requirement):
-                yield Fault(row=_row(needed, "version"), sentence=f"{needs}, and {needed.version} is locked")
+                yield _row(needed, "version"), f"{needs}, and {needed.version} is locked"
 
 
-def _dependencies(lock: Lock, asked: tuple[Requirement, ...] | None) -> Iterator[Fault]:
+def _dependencies(lock: Lock, asked: tuple[Requirement, ...] | None) -> Iterator[tuple[str, str]]:
     """Everything named is there, and everything there is named by something that was asked for."""
     if not is_complete(lock):
         return
     have: Mapping[str, LockedPackage] = lock.by_name
     for package in lock.packages:
         if package.dependencies is None:
-            said = f"is missing, and what {package.name} needs cannot be told"
-            yield Fault(row=_row(package, "dependencies"), sentence=said)
+            yield _row(package, "dependencies"), f"is missing, and what {package.name} needs cannot be told"
         for name in package.dependencies or ():
             if name not in have:
-                said = f"{package.name} {package.version} needs {name}, which is not locked"
-                yield Fault(row=_row(package, "dependencies"), sentence=said)
+                yield (
+                    _row(package, "dependencies"),
+                    f"{package.name} {package.version} needs {name}, which is not locked",
+                )
     if asked is None:
         return
     roots = {"torch", *(text.partition("==")[0] for text in lock.decision.family)}
@@ -194,8 +183,10 @@ def _dependencies(lock: Lock, asked: tuple[Requirement, ...] | None) -> Iterator
             reached.add(name)
             waiting += have[name].dependencies or ()
     for name in sorted(set(have) - reached):
-        said = f"neither the profile nor a package of the lock asks for {name} {have[name].version}"
-        yield Fault(row=_row(have[name], "name"), sentence=said)
+        yield (
+            _row(have[name], "name"),
+            f"neither the profile nor a package of the lock asks for {name} {have[name].version}",
+        )
 
 
 def _row(package: LockedPackage, key: str) -> str:

@@ -28,6 +28,7 @@ from gpuenv.net.location import host_of, public
 from gpuenv.steps.context import Context
 from gpuenv.steps.decision import Decided, NothingFitsError, decide, say_decision
 from gpuenv.steps.machine import TargetMachine, class_name, in_scope, in_words
+from gpuenv.steps.profile import known_profile
 from gpuenv.steps.programs import uv_of
 from gpuenv.steps.sources import open_http, uv_environment
 from gpuenv.steps.torch_source import DecidedSource
@@ -91,6 +92,15 @@ def read_lock(path: Path, *, shown: str, profile: str = "") -> Lock | None:
         hints = (again,) if profile and path.is_file() else ()
         raise type(error)(error.message, causes=error.causes, hints=hints) from error
     return anchored(lock, PurePosixPath(path.parent.absolute().as_posix()))
+
+
+def read_sound(context: Context, path: Path, *, profile: str) -> Lock | None:
+    """Read a lock that may not exist and is used as it stands: one that contradicts itself is refused."""
+    shown = context.shown(path)
+    lock = read_lock(path, shown=shown)
+    if lock is not None:
+        require_sound(context, lock, profile=known_profile(context, profile), shown=shown)
+    return lock
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gpuenv.cli.envelope import parts
 from gpuenv.cli.verbs.report import report_data, report_text
 from gpuenv.steps.context import Context
 
 if TYPE_CHECKING:
     from gpuenv.commands.create import CreateOutcome
     from gpuenv.installed.marker import Marker
-    from gpuenv.lock.model import Lock
     from gpuenv.steps.plan import Planned
     from gpuenv.steps.rollback import RolledBack
 
@@ -23,6 +23,10 @@ EXAMPLES = (
     ("gpuenv create --keep-previous", "and keep what it replaces: `gpuenv create --rollback` puts that back"),
     ("gpuenv create --machine gpu-host.json --no-verify", "for another machine, whose `gpuenv detect --json` is here"),
 )
+
+
+_DECIDED = ("accelerator", "torch", "variant", "channel", "because")
+"""What of a decision a program is told."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -102,27 +106,16 @@ def data(outcome: CreateOutcome | Planned | RolledBack) -> dict[str, object]:
         "environment": str(outcome.built.path),
         "replaced": outcome.built.replaced,
         "previous": None if outcome.built.previous is None else str(outcome.built.previous),
-        "accelerator": decision.accelerator,
         "python": outcome.built.marker.python,
-        "torch": decision.torch,
-        "variant": decision.variant,
-        "channel": decision.channel,
+        **parts(decision, *_DECIDED),
         "lock": outcome.locked.shown,
         "lock_written": outcome.locked.written,
-        "packages": _packages(outcome.locked.lock),
-        "because": list(decision.because),
-        "fetched": list(outcome.built.fetched),
+        "packages": [parts(each, "name", "version", "sha256", "hash_origin") for each in outcome.locked.lock.packages],
+        "fetched": outcome.built.fetched,
         "seconds": {name: round(value, 3) for name, value in outcome.built.seconds.items()},
         "verification": None if outcome.built.report is None else report_data(outcome.built.report),
         "evidence": outcome.evidence,
     }
-
-
-def _packages(lock: Lock) -> list[dict[str, object]]:
-    return [
-        {"name": each.name, "version": each.version, "sha256": each.sha256, "hash_origin": each.hash_origin}
-        for each in lock.packages
-    ]
 
 
 def _planned_data(outcome: Planned) -> dict[str, object]:
@@ -131,21 +124,16 @@ def _planned_data(outcome: Planned) -> dict[str, object]:
         "dry_run": True,
         "profile": outcome.profile.name,
         "environment": str(outcome.environment),
-        "accelerator": lock.decision.accelerator,
-        "python": outcome.python,
-        "torch": lock.decision.torch,
-        "variant": lock.decision.variant,
-        "channel": lock.decision.channel,
+        **parts(outcome, "python", "evidence"),
+        **parts(lock.decision, *_DECIDED),
         "lock": outcome.locked.shown,
         "lock_written": outcome.locked.decided is not None,
-        "packages": [{"name": each.name, "version": each.version} for each in lock.packages],
-        "because": list(lock.decision.because),
-        "fetched": [{"name": each.name, "version": each.version, "size": each.size} for each in outcome.fetched],
+        "packages": [parts(each, "name", "version") for each in lock.packages],
+        "fetched": [parts(each, "name", "version", "size") for each in outcome.fetched],
         "replaced": _marker_data(outcome.replaced),
-        "lost": [{"name": each.name, "version": each.version} for each in outcome.lost],
+        "lost": [parts(each, "name", "version") for each in outcome.lost],
         "previous": None if outcome.previous is None else str(outcome.previous),
         "removed": None if outcome.removed is None else str(outcome.removed),
-        "evidence": outcome.evidence,
     }
 
 
@@ -164,11 +152,9 @@ def _marker_data(marker: Marker | None) -> dict[str, object] | None:
     if marker is None:
         return None
     return {
-        "profile": marker.profile,
+        **parts(marker, "profile", "python", "created"),
         "torch": _torch(marker),
-        "python": marker.python,
         "lock": marker.lock_name,
-        "created": marker.created,
     }
 
 

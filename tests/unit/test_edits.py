@@ -1,0 +1,20 @@
+"""The lines that ``tests/mutation.py`` puts a wrong one in place of: each stands where the table says, and is held."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from support.edits import EDITS
+
+TESTS = Path(__file__).parents[1]
+PACKAGE = TESTS.parent / "resolver" / "gpuenv"
+
+
+@pytest.mark.parametrize("name", EDITS)
+def test_each_line_stands_once_in_its_file_and_its_tests_are_there(name: str) -> None:
+    edit = EDITS[name]
+    assert (PACKAGE / edit.file).read_text(encoding="utf-8").count(edit.old) == 1
+    assert edit.new != edit.old
+    assert all((TESTS / each).exists() for each in edit.tests)
