@@ -256,7 +256,9 @@ def _capabilities(place: _ProfileKey, value: object) -> object:
 
 
 def _driver_version(place: _ProfileKey, value: object) -> object:
-    if not isinstance(value, str) or not all(part.isdecimal() for part in value.split(".")):
+    from gpuenv.knowledge.rules import is_dotted
+
+    if not isinstance(value, str) or not is_dotted(value):
         place.fail(f'must be a driver version such as "570.26", not {value!r}')
     return value
 

@@ -174,7 +174,7 @@ def decide(wheels: Iterable[Any], contents: WheelContents | str = "it cannot be 
     for wish, asked in (
         (family, choosing.request()),
         (choosing.profile(), choosing.request(pythons=("3.14",))),
-        (family, choosing.request(exclude_newer="2026-05-01", channel="nightly")),
+        (family, choosing.request(exclude_newer="2026-05-01", channel="auto")),
     ):
         answer, _ = choosing.settle(machine, wish, choosing.catalog(wheels), {}, asked, load(), read=lambda _: contents)
         text = json.dumps(decision_to_json(answer) if isinstance(answer, Decision) else no_decision_to_json(answer))

@@ -16,6 +16,10 @@ from fuzz.whole import WHOLE
 from gpuenv.errors import GpuenvError
 
 TARGETS = {target.name: target for target in (*READERS, *WHOLE)}
+_FACTS = (
+    b'{"cuda": "", "sass": ["sm_90"], "ptx": [], "requires_dist": [], "requires_python": "", "git": null, '
+    b'"origin": "wheel", "detail": ""}'
+)
 _METADATA = b"Name: torch\nVersion: 2.10.0+cu128\n"
 
 
@@ -32,7 +36,7 @@ def _row(name: str, folder: str = "cu128") -> bytes:
 FOUND: tuple[tuple[str, bytes], ...] = (
     # A range of Pythons, a version or a marker that cannot be read ended in a traceback.
     ("page-json", _page(**{"requires-python": "İ3.10"})),
-    ("page-html", _page(**{"requires-python": ">=3."})),
+    ("page-html", b"<a href='/whl/cu128/torch-2.10.0-py3-none-any.whl' data-requires-python='&gt;=3.'>x</a>"),
     ("metadata", _METADATA + b"Requires-Python: >=3."),
     ("metadata", _METADATA + b"Requires-Dist: torchvision; os_name ~= 'x'\n"),
     ("metadata", _METADATA + b"Requires-Dist: numpy; 'x' in extras\n"),
@@ -45,25 +49,25 @@ FOUND: tuple[tuple[str, bytes], ...] = (
     ("page-json", _page(yanked="\udcff")),
     ("page-json", b'{"meta": {"api-version": "1.0"}, "projects": [{"name": "https://[::1"}]}'),
     # Entries of another shape under a checksum that is right.
-    ("facts", b'{"cuda": "", "sass": [], "ptx": [], "requires_dist": [], "requires_python": "", "git": null, '
-     b'"origin": {}, "detail": ""}'),
+    ("facts", _FACTS.replace(b'"wheel"', b"{}")),
     ("kept-page", b'{"url": 1, "content_type": "", "etag": "", "modified": "", "fetched": "x", "body": 0}\n'),
     # Environments that somebody else made.
     ("environment", b"WHEEL\nWheel-Version: 1.0\nTag: os\n"),
     ("environment", b"METADATA\nName: numpy\xff\nVersion: 2.1.0\n"),
     ("environment", b"pyvenv.cfg\nhome = /usr/bin\nversion_info = 3\n"),
-    ("environment", b"pyvenv.cfg\nhome = " + b"a" * 5000 + b"\nversion_info = 3.12\n"),
     ("environment", b"pyvenv.cfg\nhome = /usr/b\0in\nversion_info = 3.12\n"),
-    ("environment", b"own.pth\n" + b"a" * 5000),
+    # Numbers with dots where a file said something else.
+    ("environment", b"version.py\n__version__ = '2.10.0'\ncuda: str | None = 'x'\n"),
+    ("profile", 'description = "x"\npackages = ["torch"]\n[machine]\nleast-driver = "١٢"\n'.encode()),
     # A line of a driver's library may hold anything.
     ("nvml", b"[" * 100_000),
+    # A name of a third of a mebibyte was taken apart once for each card of the table.
+    ("nvidia-smi", b"570.86.10, 0, GPU-1, 0, 1, [N/A], [N/A], " + b"NVIDIA x " * 110_000),
     ("profile", b'description = "x"\npackages = ["torch"]\n[verification]\nloss-below = 1' + b"0" * 400),
     ("profile", b'description = "x"\npackages = ["torch", "}"]\n'),
     # Addresses: secrets in the path of another one, or more than one where one is meant.
-    ("uv-words", b"error: `https://h.example/https://me:" + SECRET.encode() + b"@h.example/x` (404)\n"),
     ("uv-words", b"error: Failed to fetch: `\r\n://me:" + SECRET.encode() + b"@h.example/x/`\n  Caused by: (404)\n"),
     ("pip-and-netrc", b"pip.conf\n[global]\nindex-url = https://a/ https://me:" + SECRET.encode() + b"@h.example/\n"),
-    ("variables", b"PIP_FIND_LINKS=/" + b"a" * 5000),
     # Every step of a long word was tried as the beginning of an address.
     ("name", b"A" * 80_000 + b" ://x"),
 )  # fmt: skip

@@ -88,6 +88,10 @@ BROKEN = {
         'description = "x"\npackages = ["torch"]\n[verification]\nloss-below = inf\n',
         "p.toml:4: verification.loss-below: must be a finite number",
     ),
+    "a driver in other digits": (
+        'description = "x"\npackages = ["torch"]\n[machine]\nleast-driver = "١٢"\n',
+        "p.toml:4: machine.least-driver: must be a driver version",
+    ),
     "a bound that no float holds": (
         'description = "x"\npackages = ["torch"]\n[verification]\nloss-below = 1' + "0" * 400 + "\n",
         "p.toml:4: verification.loss-below: must be a finite number",

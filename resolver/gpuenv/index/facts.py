@@ -10,6 +10,7 @@ from typing import Any, get_args, get_type_hints
 
 from gpuenv.documents import DocumentError, parse_json
 from gpuenv.errors import GpuenvError
+from gpuenv.knowledge.rules import is_dotted
 from gpuenv.model.wheel import Wheel, WheelContents
 from gpuenv.system.files import read_text, write_atomic
 
@@ -101,4 +102,5 @@ def _contents(value: Any) -> WheelContents | None:  # Any: parsed JSON
             read[name] = each
         else:
             return None
-    return WheelContents(**read)
+    cuda = read["cuda"]
+    return WheelContents(**read) if not cuda or is_dotted(cuda) else None

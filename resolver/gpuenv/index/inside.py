@@ -6,6 +6,7 @@ import re
 
 from gpuenv.errors import IntegrityError
 from gpuenv.index.names import NameFault, is_variant, parse_name
+from gpuenv.knowledge.rules import is_dotted
 
 CUDA_CONFIG = "torch/include/ATen/cuda/CUDAConfig.h"
 VERSION = "torch/version.py"
@@ -42,8 +43,10 @@ def compiled_for(header: str) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
 
 
 def built_with(version_file: str) -> dict[str, str | None]:
-    """The values of ``torch/version.py`` by name: ``cuda``, ``git_version``, ``hip``, ``xpu``; absent where not set."""
-    return {name: single or double or None for name, single, double in _ASSIGNMENT.findall(version_file)}
+    """The values of ``torch/version.py`` by name: ``cuda``, ``git_version``, ``hip``, ``xpu``; absent where not set, or
+    where ``cuda`` is no version."""
+    found = {name: single or double or None for name, single, double in _ASSIGNMENT.findall(version_file)}
+    return {name: value for name, value in found.items() if name != "cuda" or value is None or is_dotted(value)}
 
 
 def variant_in(version_file: str) -> str | None:

@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from gpuenv.knowledge.rules import is_dotted
+
 _CUDA_CONFIG = "torch/include/ATen/cuda/CUDAConfig.h"
 _ASSIGNED = r"^{name}(?:\s*:[^=\n]+)?\s*=\s*(?:['\"](?P<value>[^'\"\n]*)['\"]|None)\s*$"
 _CODE = re.compile(r"code=\[?(?P<targets>[A-Za-z0-9_,]+)")
@@ -33,6 +35,7 @@ def read_torch(site: Path) -> TorchFacts | None:
     except OSError:
         return None
     cuda = _assigned(text, "cuda")
+    cuda = cuda if is_dotted(cuda) else ""
     sass: tuple[str, ...] | None = ()
     ptx: tuple[str, ...] | None = ()
     origin = "torch/version.py"

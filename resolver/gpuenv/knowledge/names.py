@@ -9,7 +9,7 @@ from gpuenv.knowledge.facts import GpuName, Platform
 
 #: Brands that a person leaves out: "RTX 5090" is the GeForce, "V100" the Tesla.
 _BRANDS = ("geforce", "tesla", "quadro", "grid")
-_CUDNN = re.compile(r"nvidia-cudnn-cu[0-9]+\s*\(?==\s*([0-9.]+)", re.IGNORECASE)
+_CUDNN = re.compile(r"nvidia-cudnn-cu[0-9]+\s*\(?==\s*([0-9]+(?:\.[0-9]+)*)(?![0-9.*])", re.IGNORECASE)
 
 
 def public(version: str) -> str:
@@ -64,7 +64,8 @@ def find_gpu(gpus: Sequence[GpuName], name: str) -> tuple[GpuName, ...]:
     if not wanted:
         return ()
     exact = tuple(gpu for gpu in gpus if wanted in all_keys(gpu))
-    return exact or tuple(gpu for gpu in gpus if unbranded(wanted) in map(unbranded, all_keys(gpu)))
+    bare = unbranded(wanted)  # once: a driver may give a name of any length
+    return exact or tuple(gpu for gpu in gpus if bare in map(unbranded, all_keys(gpu)))
 
 
 def all_keys(gpu: GpuName) -> tuple[str, ...]:

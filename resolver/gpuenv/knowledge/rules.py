@@ -293,6 +293,15 @@ def newest(versions: Iterable[str]) -> str | None:
     return max(versions, key=cmp_to_key(compare_versions), default=None)
 
 
+def is_dotted(text: str) -> bool:
+    """Whether a text is dotted numbers, as :func:`compare_versions` takes them. Whoever reads one asks first.
+
+    >>> is_dotted("570.124.06"), is_dotted("9.10."), is_dotted("١٢")
+    (True, False, False)
+    """
+    return all(part.isascii() and part.isdecimal() and len(part) < 10 for part in text.split("."))
+
+
 @lru_cache(maxsize=4096)  # the few versions of tables and page are compared tens of thousands of times a decision
 def _components(text: str) -> tuple[int, ...]:
     parts = text.strip().split(".")

@@ -17,6 +17,7 @@ from packaging.utils import canonicalize_name
 
 from gpuenv.documents import DocumentError, parse_toml
 from gpuenv.errors import ConfigurationError, IntegrityError, UsageError
+from gpuenv.knowledge.rules import is_dotted
 from gpuenv.lock import text as toml
 from gpuenv.lock.model import (
     Lock,
@@ -255,6 +256,8 @@ def _check_format(ours: LockTable) -> None:
 def _read_inputs(table: LockTable) -> LockInputs:
     machine = table.table("machine")
     target = MachineTarget(**_attributes(MachineTarget, machine))
+    if target.driver is not None and not is_dotted(target.driver):
+        machine.fail("driver", f"is {target.driver!r}, not a version of a driver")
     if _PYTHON.fullmatch(target.python) is None:
         machine.fail("python", f"is {target.python!r}, not a version such as 3.12")
     return LockInputs(target=target, **_attributes(LockInputs, table))
@@ -262,7 +265,10 @@ def _read_inputs(table: LockTable) -> LockInputs:
 
 def _read_decision(table: LockTable) -> LockedDecision:
     gpus = tuple(GpuSupport(**_attributes(GpuSupport, row)) for row in table.tables("gpus"))
-    return LockedDecision(gpus=gpus, **_attributes(LockedDecision, table))
+    decision = LockedDecision(gpus=gpus, **_attributes(LockedDecision, table))
+    if decision.least_driver is not None and not is_dotted(decision.least_driver):
+        table.fail("least-driver", f"is {decision.least_driver!r}, not a version of a driver")
+    return decision
 
 
 def _read_package(row: int, table: LockTable) -> LockedPackage:

@@ -174,6 +174,12 @@ def test_what_is_no_address_is_refused(bad: dict[str, str]) -> None:
     assert "canary" not in str(caught.value)
 
 
+def test_a_folder_whose_path_is_too_long_is_one() -> None:
+    """That it cannot be read is said where it is read."""
+    found = plan(environ={"PIP_FIND_LINKS": f"/{'a' * 5000}"})
+    assert [place.kind for place in found.torch][:2] == ["pytorch", "find-links"]
+
+
 def test_an_empty_find_links_stands_for_none_at_all() -> None:
     found = plan(CONF, find_links=("",))
     assert found.find_links == ()

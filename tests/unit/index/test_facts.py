@@ -101,12 +101,13 @@ def test_a_flipped_bit_that_leaves_good_json_is_a_broken_entry(tmp_path: Path) -
     assert facts.get(WHEEL) is None
 
 
-def test_an_origin_of_another_type_is_none(tmp_path: Path) -> None:
+@pytest.mark.parametrize("changes", [{"origin": {}}, {"cuda": "latest"}])
+def test_contents_of_another_form_are_none(tmp_path: Path, changes: dict[str, object]) -> None:
     facts = WheelFacts(tmp_path)
     facts.put(WHEEL, KERNELS)
     path = entry(tmp_path)
     value = json.loads(path.read_text())
-    value["contents"]["origin"] = {}
+    value["contents"] |= changes
     value["check"] = _checksum(value["key"], value["contents"])
     path.write_text(json.dumps(value))
     assert WheelFacts(tmp_path).get(WHEEL) is None

@@ -67,3 +67,8 @@ def test_only_the_wheels_own_metadata_counts() -> None:
     assert is_metadata("torch-2.10.0.dist-info/METADATA")
     assert not is_metadata("torch/vendor/x-1.0.dist-info/METADATA")
     assert not is_metadata("torch-2.10.0.dist-info/licenses/METADATA")
+
+
+def test_a_cuda_that_is_no_version_is_not_told() -> None:
+    assert "cuda" not in built_with("cuda = 'latest'\ngit_version = 'abc'\n")
+    assert built_with("cuda: str | None = None\n") == {"cuda": None}

@@ -199,6 +199,19 @@ def test_a_python_version_is_what_counts_of_it(env: Environment) -> None:
         assert places.python_version(env.path) == version
 
 
+def test_a_path_that_is_none_is_passed_over(env: Environment) -> None:
+    """One that is too long for the system, one with a NUL byte."""
+    (env.site / "own.pth").write_text("a" * 5000 + "\n/srv\0\n")
+    (env.path / "pyvenv.cfg").write_text(
+        f"home = {'a' * 5000}\0\nversion_info = 3.12\ninclude-system-site-packages = true\n"
+    )
+
+    facts = read_environment(env.path)
+
+    assert [each.folders for each in facts.startup] == [()]
+    assert facts.inherited == ()
+
+
 def test_metadata_that_is_not_utf8_is_read(env: Environment) -> None:
     env.install("numpy", "2.1.0", requires=("x",))
     info = env.site / "numpy-2.1.0.dist-info"

@@ -186,3 +186,8 @@ def test_cpu_and_windows_builds_ask_for_no_triton() -> None:
 )
 def test_platform_stands_in_the_name(filename: str, platform: str | None) -> None:
     assert platform_of_filename(filename) == platform
+
+
+@pytest.mark.parametrize("pin", ["==9.*", "==9.10.*", "==9.", ">=9.1"])
+def test_a_cudnn_that_is_not_pinned_is_not_told(pin: str) -> None:
+    assert cudnn_of([f"nvidia-cudnn-cu12{pin}"]) is None

@@ -172,6 +172,7 @@ SHA = '{ sha256 = "0000000000000000000000000000000000000000000000000000000000000
         ("format = 1", "format = 1\nsurprise = 1", "tool.gpuenv.surprise is not known to this gpuenv"),
         ('os = "linux"', 'os = "plan9"', "tool.gpuenv.inputs.machine.os is 'plan9'; it can be linux, windows, macos"),
         ('python = "3.12"', 'python = "3"', "tool.gpuenv.inputs.machine.python is '3', not a version such as 3.12"),
+        ('least-driver = "525.60.13"', 'least-driver = "x"', "tool.gpuenv.decision.least-driver is 'x', not a version"),
         ('["12.0"]', '["12"]', "tool.gpuenv.inputs.machine.compute-capabilities[0] is not a compute capability"),
         ('wish = "cuda"\n', "", "tool.gpuenv.decision.wish is missing"),
         ("index = 0", 'index = "0"', "tool.gpuenv.decision.gpus[0].index is a string, not a number"),
