@@ -21,7 +21,7 @@ from gpuenv.cli import project as projects
 from gpuenv.cli.console import Console
 from gpuenv.cli.envelope import envelope
 from gpuenv.cli.options import BY_NAME
-from gpuenv.cli.settings import Setting, Value, merge, refuse_undecodable, unknown_variables
+from gpuenv.cli.settings import PROJECT_FILES, Setting, Value, merge, refuse_undecodable, unknown_variables
 from gpuenv.errors import GpuenvError, MachineError, UsageError
 from gpuenv.net.location import secrets_of
 from gpuenv.steps.context import Context, Failure, Options, Outcome
@@ -242,7 +242,14 @@ def _options(settings: Mapping[str, Setting]) -> Options:
         field = _FIELDS.get(name, BY_NAME[name].attribute)
         if field in known:
             found[field] = _path(settings, name) if BY_NAME[name].kind == "path" else setting.value
-    return Options(**found)
+    by_project = frozenset(name for name, setting in settings.items() if setting.origin in PROJECT_FILES)
+    origins = {name: _origin(name, setting) for name, setting in settings.items()}
+    return Options(**found, origins=origins, by_project=by_project)
+
+
+def _origin(name: str, setting: Setting) -> str:
+    """``--index`` and ``GPUENV_INDEX`` say what they are; of a file its key is named too."""
+    return setting.origin if setting.origin.startswith(("--", "GPUENV_")) else f"{name} in {setting.origin}"
 
 
 def _path(settings: Mapping[str, Setting], name: str) -> Path | None:

@@ -11,7 +11,14 @@ from gpuenv.environment.failed import FailedProofError, failed_place
 from gpuenv.errors import UsageError, VerificationError
 from gpuenv.model.profile import Profile
 from gpuenv.steps.context import Context, Outcome
-from gpuenv.steps.environment import refuse_another_profile, refuse_target, refuse_to_discard, staged_environment
+from gpuenv.steps.environment import (
+    evidence_of,
+    refuse_another_profile,
+    refuse_target,
+    refuse_to_discard,
+    staged_environment,
+    target_of,
+)
 from gpuenv.steps.lock import Locked, existing_lock, new_lock
 from gpuenv.steps.machine import TargetMachine, detect_or_read, say_machine
 from gpuenv.steps.plan import Planned, plan
@@ -53,14 +60,14 @@ class CreateOutcome(Outcome):
 def run(context: Context, options: CreateOptions) -> CreateOutcome:
     """Do the whole way. Whatever stood at the target stands there still when any step fails."""
     profile = load_profile(context)
-    target = context.project / (options.target or profile.environment)
+    target = target_of(context, options.target, profile)
     refuse_target(context, target)
     refuse_another_profile(context, target, profile, replace=options.replace)
     machine = detect_or_read(context)
     say_machine(context, machine, profile)
     _refuse_unprovable(machine, options)
     check_fit(context, machine.facts, profile)
-    evidence = context.project / (options.evidence or Path("evidence") / profile.name)
+    evidence = evidence_of(context, options.evidence, profile.name)
     require_writable(context.state, what="gpuenv's own folder")
     if options.verify:
         require_writable(evidence, what="the folder of the evidence")
@@ -88,13 +95,13 @@ def run(context: Context, options: CreateOptions) -> CreateOutcome:
 def dry_run(context: Context, options: CreateOptions) -> Planned:
     """Say what :func:`run` would do, and what it would stop at. Nothing is written anywhere."""
     profile = load_profile(context)
-    target = context.project / (options.target or profile.environment)
+    target = target_of(context, options.target, profile)
     refuse_target(context, target)
     machine = detect_or_read(context)
     say_machine(context, machine, profile)
     _refuse_unprovable(machine, options)
     check_fit(context, machine.facts, profile)
-    evidence = context.project / (options.evidence or Path("evidence") / profile.name)
+    evidence = evidence_of(context, options.evidence, profile.name)
     return plan(
         context,
         profile=profile,

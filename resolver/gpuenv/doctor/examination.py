@@ -21,6 +21,7 @@ from gpuenv.lock.fit import fits_machine
 from gpuenv.lock.model import Lock
 from gpuenv.model.machine import Machine
 from gpuenv.system.files import read_bytes
+from gpuenv.system.process import absolute_path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,7 +112,7 @@ def beside(environment: Path, *, shown: str = "") -> str:
 
 def find_compiler(environ: Mapping[str, str]) -> str | None:
     """The C compiler that torch.compile would call: ``CC``, else the first of the usual names on PATH."""
-    path = environ.get("PATH", "")
+    path = absolute_path(environ)
     wanted = [environ["CC"].split()[0]] if environ.get("CC", "").strip() else ["cc", "gcc", "clang", "cl"]
     return next((found for name in wanted if (found := shutil.which(name, path=path))), None)
 

@@ -7,7 +7,6 @@ variables, and ``UV_INDEX`` or ``UV_OVERRIDE`` in a shell profile would otherwis
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import signal
@@ -21,7 +20,7 @@ from gpuenv.environment.translate import tail, translate
 from gpuenv.errors import GpuenvError, IndexUnreachableError, UvError, UvMissingError
 from gpuenv.net.location import redact
 from gpuenv.report import Reporter
-from gpuenv.system.process import Child, Ended, Limits, NotStarted, TimedOut, bytes_written, run
+from gpuenv.system.process import Child, Ended, Limits, NotStarted, TimedOut, absolute_path, bytes_written, run
 
 __all__ = ["PASSED", "Uv", "base_environment", "failure", "find_uv", "translate"]
 
@@ -203,8 +202,7 @@ def base_environment(environ: Mapping[str, str]) -> dict[str, str]:
     ``PATH`` loses its relative entries: what lies in the working directory is not a program.
     """
     base = {name: environ[name] for name in PASSED if environ.get(name)}
-    folders = [folder for folder in environ.get("PATH", os.defpath).split(os.pathsep) if Path(folder).is_absolute()]
-    base["PATH"] = os.pathsep.join(folders)
+    base["PATH"] = absolute_path(environ)
     return base
 
 

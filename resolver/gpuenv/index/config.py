@@ -96,6 +96,7 @@ def plan_sources(
     index: str | None = None,
     find_links: Sequence[str] = (),
     allow_hosts: Sequence[str] = (),
+    origins: Mapping[str, str] | None = None,
     environ: Mapping[str, str],
     platform: str,
     folder: Path,
@@ -110,17 +111,19 @@ def plan_sources(
     names stands alone. An empty ``--find-links`` stands for none at all: pip's are not asked either. ``allow_hosts``
     are hosts that rows of the torch index may lead to beside its own.
 
-    ``folder`` is what relative paths in options start from. ``default_index_url`` tells the ecosystem's own index where
-    none is configured. Raises :class:`UsageError` for an option that is
+    ``origins`` says where an option was said, where that is not its own name on a command line. ``folder`` is what
+    relative paths in options start from. ``default_index_url`` tells the ecosystem's own index where none is
+    configured. Raises :class:`UsageError` for an option that is
     neither URL nor folder, :class:`ConfigurationError` for a broken configuration file of pip.
     """
     pip = read_pip_configuration(environ, platform=platform, read=read)
     no_index = pip.on("no-index")
-    explicit = [_find_links(each, "--find-links", folder) for each in find_links if each]
+    said = {name: (origins or {}).get(name, f"--{name}") for name in ("torch-index", "index", "find-links")}
+    explicit = [_find_links(each, said["find-links"], folder) for each in find_links if each]
     own = () if "" in find_links or index else pip.words("find-links")
     from_pip = [_find_links(word, origin, folder) for word, origin in own]
-    main = _torch_index(torch_index, folder, allow_hosts) if torch_index else None
-    default = _default_index(index, pip, environ)
+    main = _torch_index(torch_index, folder, allow_hosts, configured_by=said["torch-index"]) if torch_index else None
+    default = _default_index(PipSetting(index, said["index"]) if index else None, pip, environ)
     if main is None and not no_index:
         main = _torch_index(knowledge.load().pytorch_index, folder, allow_hosts, configured_by="default")
     more = () if no_index or index else pip.words("extra-index-url")
@@ -141,7 +144,7 @@ def plan_sources(
     )
 
 
-def _torch_index(text: str, folder: Path, allow_hosts: Sequence[str], *, configured_by: str = "--torch-index") -> Place:
+def _torch_index(text: str, folder: Path, allow_hosts: Sequence[str], *, configured_by: str) -> Place:
     location = Location.parse(text, origin=configured_by, folder=folder).below()
     return Place(
         kind="pytorch" if location.url == knowledge.load().pytorch_index else "mirror",
@@ -152,8 +155,8 @@ def _torch_index(text: str, folder: Path, allow_hosts: Sequence[str], *, configu
     )
 
 
-def _default_index(option: str | None, pip: PipConfiguration, environ: Mapping[str, str]) -> Place | None:
-    candidates: list[PipSetting | None] = [PipSetting(option, "--index") if option else None]
+def _default_index(option: PipSetting | None, pip: PipConfiguration, environ: Mapping[str, str]) -> Place | None:
+    candidates: list[PipSetting | None] = [option]
     if not pip.on("no-index"):
         candidates.append(pip.get("index-url"))
         candidates += [

@@ -15,7 +15,7 @@ from gpuenv.machine.nvml import version_in
 from gpuenv.machine.windows import smi_folders
 from gpuenv.model.machine import ComputeCapability
 from gpuenv.report import visible
-from gpuenv.system.process import Ended, Limits, NotStarted, TimedOut, run
+from gpuenv.system.process import Ended, Limits, NotStarted, TimedOut, absolute_path, run
 
 WSL_FOLDER = "/usr/lib/wsl/lib"
 FIELDS = ("driver_version", "index", "uuid", "pci.bus_id", "memory.total", "mig.mode.current", "compute_cap", "name")
@@ -57,7 +57,7 @@ def find(environ: Mapping[str, str]) -> str | None:
     import shutil
 
     folders = smi_folders(environ) if sys.platform == "win32" else (WSL_FOLDER,)
-    return shutil.which("nvidia-smi", path=environ.get("PATH", "")) or next(
+    return shutil.which("nvidia-smi", path=absolute_path(environ)) or next(
         (found for folder in folders if (found := shutil.which("nvidia-smi", path=folder))), None
     )
 

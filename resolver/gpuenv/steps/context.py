@@ -34,6 +34,10 @@ class Options:
     exclude_newer: str | None = None
     allow_unknown_kernels: bool = False
     allow_download: bool = False
+    origins: Mapping[str, str] = field(default_factory=dict)
+    """Where each option was said, by its name: ``--index``, ``GPUENV_INDEX``, ``index in gpuenv.toml``."""
+    by_project: frozenset[str] = frozenset()
+    """Names of those that a file of the project says: a cloned one, perhaps."""
 
 
 class Run:

@@ -10,6 +10,7 @@ from shlex import quote
 
 from gpuenv.environment import build
 from gpuenv.environment.build import Staged
+from gpuenv.environment.failed import failed_place
 from gpuenv.environment.interpreters import interpreter_for, require_interpreter
 from gpuenv.environment.target import check_target
 from gpuenv.errors import TargetError
@@ -25,6 +26,7 @@ from gpuenv.steps.lock import Locked
 from gpuenv.steps.programs import interpreters_of, uv_of
 from gpuenv.steps.signed import fetch_signed
 from gpuenv.steps.sources import uv_credentials, uv_environment
+from gpuenv.system.files import require_inside
 
 
 @contextmanager
@@ -69,6 +71,29 @@ def staged_environment(
             f"{'Replaced' if staged.built.replaced else 'Built'} {target.name}: {len(locked.lock.packages)} packages, "
             f"compared with the wheels' RECORD: {staged.built.compared.summary}"
         )
+
+
+def target_of(context: Context, named: Path | None, profile: Profile) -> Path:
+    """Where the environment stands: as named, else as the profile says, which must not lead out of the project.
+
+    Raises :class:`~gpuenv.errors.FileError`.
+    """
+    if named is None:
+        require_inside((context.project / profile.environment).parent, context.project, what="the environment's folder")
+    return context.project / (named or profile.environment)
+
+
+def evidence_of(context: Context, named: Path | None, name: str) -> Path:
+    """Where evidence goes: as named, else a folder of the project, which must not lead out of it.
+
+    Raises :class:`~gpuenv.errors.FileError`.
+    """
+    if named is not None:
+        return context.project / named
+    folder = context.project / "evidence" / name
+    for each in (folder, failed_place(folder)):
+        require_inside(each, context.project, what="the folder of the evidence")
+    return folder
 
 
 def refuse_target(context: Context, target: Path) -> None:

@@ -32,7 +32,15 @@ from gpuenv.steps.profile import known_profile
 from gpuenv.steps.programs import uv_of
 from gpuenv.steps.sources import open_http, uv_environment
 from gpuenv.steps.torch_source import DecidedSource
-from gpuenv.system.files import present, read_bytes, read_text, require_writable, sweep_beside, write_atomic
+from gpuenv.system.files import (
+    present,
+    read_bytes,
+    read_text,
+    require_inside,
+    require_writable,
+    sweep_beside,
+    write_atomic,
+)
 
 FOLDER = "lockfiles"
 MOST_DAYS_BACK = 10
@@ -184,6 +192,7 @@ def command_of(context: Context, profile: Profile, *, single_source: bool, machi
 
 def write_lock(path: Path, lock: Lock) -> bool:
     """Write a lock in one step, wheels inside the project by relative path; ``False`` where nothing changes."""
+    require_inside(path.parent, path.parent.parent, what="the folder of the locks")
     folder = PurePosixPath(path.parent.absolute().as_posix())
     text = codec.render(near(lock, folder, project=folder.parent))
     if path.is_file() and read_bytes(path, what="the lock") == text.encode():
@@ -311,6 +320,7 @@ def decide_and_lock(
     that a package of the profile needs, and that this torch has none of, is decided with torch like one of the profile.
     """
     if not how.tentative:
+        require_inside(context.project / FOLDER, context.project, what="the folder of the locks")
         require_writable(context.project / FOLDER, what="the folder of the locks")
     exclude: tuple[str, ...] = ()
     needed: tuple[str, ...] = ()

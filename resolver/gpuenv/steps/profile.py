@@ -10,6 +10,7 @@ from gpuenv.model.machine import Machine
 from gpuenv.model.profile import Profile
 from gpuenv.steps.context import Context
 from gpuenv.system.files import read_text
+from gpuenv.system.process import absolute_path
 
 
 def load_profile(context: Context, name: str | None = None) -> Profile:
@@ -45,7 +46,7 @@ def _elsewhere(context: Context, profile: Profile) -> tuple[str, ...]:
 
     from gpuenv.knowledge.scheduler import queue
 
-    taken = queue(which=lambda name: shutil.which(name, path=context.environ.get("PATH", "")))
+    taken = queue(which=lambda name: shutil.which(name, path=absolute_path(context.environ)))
     name, start = taken or ("", "")
     where = f"in a {name} job with a GPU" if name else "on the machine with the GPU"
     begin = f"{start} " if start else ""

@@ -14,7 +14,7 @@ from gpuenv.errors import FileError, TargetError
 from gpuenv.installed.environment import read_environment
 from gpuenv.installed.marker import Marker, read_marker
 from gpuenv.steps.context import Context, Outcome
-from gpuenv.steps.environment import refuse_added, refuse_target
+from gpuenv.steps.environment import refuse_added, refuse_target, target_of
 from gpuenv.steps.lock import FOLDER
 from gpuenv.steps.profile import load_profile
 from gpuenv.system.files import read_bytes, require_writable
@@ -38,7 +38,7 @@ class RolledBack(Outcome):
 
 def roll_back_environment(context: Context, *, target: Path | None, discard_added: bool, dry_run: bool) -> RolledBack:
     """Put the kept environment back. With ``dry_run`` say what would be, and write nothing."""
-    path = context.project / (target or load_profile(context).environment)
+    path = target_of(context, target, load_profile(context))
     refuse_target(context, path)
     if dry_run:
         return _look(context, check_target(path), discard_added=discard_added, dry_run=True)

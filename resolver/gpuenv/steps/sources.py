@@ -20,23 +20,40 @@ from gpuenv.steps.programs import uv_of
 
 def source_plan(context: Context) -> SourcePlan:
     """Put the sources in order: options, PyTorch's own, what pip's configuration names, the default index."""
-    import sys
-
     options = context.options
     return context.run.once(
-        lambda: plan_sources(
-            torch_index=options.torch_index,
-            index=options.index,
-            find_links=options.find_links,
-            allow_hosts=options.allow_hosts,
-            environ=context.environ,
-            platform=sys.platform,
-            folder=context.project,
-            default_index_url=lambda: _ecosystem_index(context),
-        ),
+        lambda: _planned(context),
         by=source_plan,
         key=(options.torch_index, options.index, options.find_links, options.allow_hosts),
     )
+
+
+def _planned(context: Context) -> SourcePlan:
+    """Make the plan; what a file of the project chose is said, with ``-q`` too: nobody typed it."""
+    import sys
+
+    options = context.options
+    plan = plan_sources(
+        torch_index=options.torch_index,
+        index=options.index,
+        find_links=options.find_links,
+        allow_hosts=options.allow_hosts,
+        origins=options.origins,
+        environ=context.environ,
+        platform=sys.platform,
+        folder=context.project,
+        default_index_url=lambda: _ecosystem_index(context),
+    )
+    if "index" in options.by_project and plan.default_index is not None:
+        context.reporter.notice(f"packages beside torch's come from {plan.default_index.words}")
+    if "find-links" in options.by_project:
+        origin = options.origins["find-links"]
+        for place in (each for each in plan.find_links if each.configured_by == origin):
+            context.reporter.notice(f"wheels come from {place.words}")
+    if "allow-host" in options.by_project:
+        hosts = ", ".join(options.allow_hosts)
+        context.reporter.notice(f"torch's index may lead to {hosts} ({options.origins['allow-host']})")
+    return plan
 
 
 def _ecosystem_index(context: Context) -> str | None:

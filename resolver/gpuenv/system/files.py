@@ -129,6 +129,23 @@ def require_writable(folder: Path, *, what: str) -> None:
             raise PermissionError(errno.EROFS if read_only else errno.EACCES, "", str(there))
 
 
+def require_inside(folder: Path, project: Path, *, what: str) -> None:
+    """Refuse a folder of the project that a link leads out of it: a cloned project would choose what is overwritten.
+
+    Raises :class:`~gpuenv.errors.FileError`. What a person names on the command line is theirs, and not asked about.
+    """
+    if Path(os.path.realpath(folder)).is_relative_to(os.path.realpath(project)):
+        return
+    parts = [each for each in (*reversed(folder.parents), folder) if project in each.parents]
+    link = next((each for each in parts if each.is_symlink()), folder)
+    shown = shlex.quote(str(link.relative_to(project)))
+    raise FileError(
+        f"{folder}: {what} cannot be written",
+        causes=(f"{link} is a link that leads out of the project, to {os.path.realpath(link)}",),
+        hints=(f"Remove the link: `rm {shown}`",),
+    )
+
+
 def sync_folder(path: Path) -> None:
     """Bring the names in a folder to the disk, where the file system can."""
     with contextlib.suppress(OSError):  # Windows opens no folders

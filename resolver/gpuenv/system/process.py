@@ -62,6 +62,12 @@ class Limits:
     reap: float = 5.0
 
 
+def absolute_path(environ: Mapping[str, str]) -> str:
+    """``PATH`` without its relative entries: what lies in the working directory is not a program."""
+    folders = environ.get("PATH", os.defpath).split(os.pathsep)
+    return os.pathsep.join(folder for folder in folders if Path(folder).is_absolute())
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ended:
     """The child ended by itself; ``returncode`` is negative for the signal that ended it."""
