@@ -277,7 +277,8 @@ def _attempt(job: _Job, stage: Path, fresh: Collection[str] = ()) -> tuple[Path,
     with job.reporter.task("Comparing the files with the wheels' RECORD"):
         found = read_environment(environment)
         versions = {package.name: package.version for package in job.lock.packages}
-        tree = compare(found, expected=versions, bare=bare, deep=job.options.deep)
+        family = {package.name for package in job.lock.family}
+        tree = compare(found, expected=versions, family=family, bare=bare, deep=job.options.deep)
     wheels = {package.name: package.sha256 for package in job.lock.packages}
     differences = tree.differences or check_records(
         found.distributions, wheels, state=job.state, reporter=job.reporter, fresh=fresh

@@ -70,11 +70,12 @@ def not_as_locked(differences: Sequence[Difference], *, target: Path) -> Integri
     shown = [str(each) for each in differences[:SHOWN_DIFFERENCES]]
     if len(differences) > len(shown):
         shown.append(f"and {len(differences) - len(shown)} more")
-    names = sorted({each.package for each in differences if each.package})
+    clashing = sorted({each.package for each in differences if each.kind == "clash"})
+    names = sorted({each.package for each in differences if each.package} - set(clashing))
+    hints = [f"Clear what uv has cached and try again: `uv cache clean {' '.join(names)}`"] if names else []
+    hints += [f"Take another version of {name}, or leave out what asks for it" for name in clashing]
     return IntegrityError(
-        f"what uv installed is not what the locked wheels say; {target} was not built",
-        causes=shown,
-        hints=(f"Clear what uv has cached and try again: `uv cache clean {' '.join(names)}`",) if names else (),
+        f"what uv installed is not what the locked wheels say; {target} was not built", causes=shown, hints=hints
     )
 
 

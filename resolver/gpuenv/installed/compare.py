@@ -10,7 +10,7 @@ told from data. Hashes are compared for files that were changed after their whee
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -99,12 +99,18 @@ def read_bare(environment: Path) -> Bare:
 
 
 def compare(
-    facts: EnvironmentFacts, *, expected: Mapping[str, str] | None = None, bare: Bare | None = None, deep: bool = False
+    facts: EnvironmentFacts,
+    *,
+    expected: Mapping[str, str] | None = None,
+    family: Collection[str] = (),
+    bare: Bare | None = None,
+    deep: bool = False,
 ) -> Compared:
     """Compare an environment with the RECORDs in it, and with the set of packages it should hold.
 
     ``expected`` maps normalized names to versions. With ``bare``, the environment before the installation, it is one
-    that was just built: nothing may be there that no wheel lists. ``deep`` hashes every file (5.5 GB: 6 s).
+    that was just built: nothing may be there that no wheel lists, and no other package may bring a file of one of
+    ``family`` with other contents. ``deep`` hashes every file (5.5 GB: 6 s).
     """
     if facts.site is None:
         problem = Difference(kind="broken", package="", path="", detail="it has no site-packages folder")
@@ -122,6 +128,7 @@ def compare(
         job.differences += _clashes(facts.path, shared)
     else:
         job.differences += job.unlisted(bare)
+        job.differences += _foreign(shared, family)
     job.differences += job.startup()
     return Compared(
         differences=tuple(sorted(job.differences, key=lambda each: (each.package, each.path, each.kind))),
@@ -269,6 +276,17 @@ def _clashes(environment: Path, shared: Mapping[str, list[tuple[Distribution, Ro
                 detail = f"{winner} overwrote it" if winner else "it is of none of the packages that list it"
                 yield Difference(
                     kind="clash", package=dist.name, path=path, detail=detail, code=_matters(path, dist), by=winner
+                )
+
+
+def _foreign(shared: Mapping[str, list[tuple[Distribution, Row]]], family: Collection[str]) -> Iterator[Difference]:
+    """Name packages that bring a file of torch's family: which of the two is installed is a matter of chance."""
+    for path, owners in sorted(shared.items()):
+        whose = next((dist.name for dist, _ in owners if dist.name in family), None)
+        for dist, _ in owners if whose is not None else ():
+            if dist.name not in family:
+                yield Difference(
+                    kind="clash", package=dist.name, path=path, detail=f"{whose} brings that file", by=str(whose)
                 )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import platform
+import re
 import subprocess
 import sys
 import zipfile
@@ -384,3 +385,16 @@ def test_a_start_up_file_of_a_wheel_is_allowed_and_named(workshop: Workshop) -> 
     built = workshop.build([build_wheel("alpha", "1.0", files={"alpha.pth": "import sys\n", "alpha.py": ""})])
 
     assert any("alpha.pth of alpha runs code at every start" in note for note in built.compared.notes)
+
+
+def test_no_other_package_brings_a_file_of_the_family(workshop: Workshop) -> None:
+    """Which of two wheels wins is a matter of chance; files that other packages share are their own matter."""
+    intruder = build_wheel("intruder", "1.0", files={"torch/__init__.py": "import os\n", "intruder/__init__.py": ""})
+    with pytest.raises(IntegrityError) as caught:
+        workshop.build([alpha(), torch(), intruder])
+    (cause,) = caught.value.causes
+    assert re.fullmatch(r"intruder: lib/python3\.\d+/site-packages/torch/__init__\.py: torch brings that file", cause)
+    assert not workshop.target.exists()
+    same = build_wheel("same", "1.0", files={"torch/__init__.py": "__version__ = '1.0'\n", "alpha/extra.py": ""})
+    other = build_wheel("other", "1.0", files={"alpha/extra.py": "X = 1\n"})
+    workshop.build([alpha(), torch(), same, other])
