@@ -20,7 +20,7 @@ from gpuenv.knowledge.facts import (
     Platform,
     Release,
 )
-from gpuenv.knowledge.rules import CodeException, CodeRules, LibraryFloor, NoCode, Support, compare_versions, serve
+from gpuenv.knowledge.rules import CodeRules, NoCode, Support, compare_versions, serve
 from gpuenv.model.machine import Arch, ComputeCapability, Machine, Os
 from gpuenv.model.wheel import Wheel, WheelContents
 
@@ -326,27 +326,7 @@ class Knowledge:
     @cached_property
     def code_rules(self) -> CodeRules:
         """The rules on code that stand in tables, for :func:`gpuenv.knowledge.rules.serve`."""
-        table = tables.read("drivers")
-        return CodeRules(
-            exceptions=tuple(
-                CodeException(
-                    code=frozenset(row["code"]),
-                    not_on=frozenset(map(ComputeCapability.parse, row.get("not_on", ()))),
-                    only_on=frozenset(map(ComputeCapability.parse, row.get("only_on", ()))),
-                    until_cuda=row.get("until_cuda"),
-                    driver_cuda=row.get("driver_cuda"),
-                    why=row["why"],
-                )
-                for row in table["exceptions"]
-            ),
-            cudnn=tuple(
-                LibraryFloor(
-                    library=row["library"], since=row["since"], capability=ComputeCapability.parse(row["capability"])
-                )
-                for row in table["library_floors"]
-            ),
-            doubt=tables.read("kernels")["doubt"],
-        )
+        return tables.code_rules()
 
     def serve(
         self,

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from gpuenv.knowledge.facts import Architecture, DataSheet, GpuName, ImportCheck, KernelRow, Release, Triton
+from gpuenv.knowledge.rules import CodeException, CodeRules, LibraryFloor
 from gpuenv.model.machine import ComputeCapability
 
 Table = Mapping[str, Any]  # Any: decoded TOML; the functions below are the only ones that see it
@@ -159,4 +160,29 @@ def cards() -> tuple[tuple[tuple[str, ...], DataSheet], ...]:
             ),
         )
         for row in table["cards"]
+    )
+
+
+def code_rules() -> CodeRules:
+    """The exceptions to the rules on code, the least capabilities of libraries, and what is said of doubtful code."""
+    table = read("drivers")
+    return CodeRules(
+        exceptions=tuple(
+            CodeException(
+                code=frozenset(row["code"]),
+                not_on=frozenset(map(ComputeCapability.parse, row.get("not_on", ()))),
+                only_on=frozenset(map(ComputeCapability.parse, row.get("only_on", ()))),
+                until_cuda=row.get("until_cuda"),
+                driver_cuda=row.get("driver_cuda"),
+                why=row["why"],
+            )
+            for row in table["exceptions"]
+        ),
+        cudnn=tuple(
+            LibraryFloor(
+                library=row["library"], since=row["since"], capability=ComputeCapability.parse(row["capability"])
+            )
+            for row in table["library_floors"]
+        ),
+        doubt=read("kernels")["doubt"],
     )

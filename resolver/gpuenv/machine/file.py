@@ -40,7 +40,7 @@ def parse_machine(text: str, *, origin: str, failed: bool = False) -> Machine:
     did. GPUs come back in the order of their index. Raises :class:`ConfigurationError` that names file, place
     (``gpus[0].compute_capability``) and what is valid there.
     """
-    reader = _Reader(origin, failed=failed)
+    reader = _MachineReader(origin, failed=failed)
     try:
         value = parse_json(text.removeprefix("\ufeff"), pairs=reader.unique)
     except DocumentError as error:
@@ -76,7 +76,7 @@ def _texts(value: object) -> tuple[str, ...]:
     return tuple(each for each in value if isinstance(each, str)) if isinstance(value, list) else ()
 
 
-class _Reader:
+class _MachineReader:
     """Takes the values apart, knowing at each step where it is."""
 
     def __init__(self, origin: str, *, failed: bool) -> None:
