@@ -22,6 +22,7 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs/reliability.md"
 ROWS = ROOT / "build/faults"
+ABOUT = ROWS / "about.json"
 BEGIN, END = "<!-- faults: begin -->", "<!-- faults: end -->"
 
 GROUPS = {
@@ -41,12 +42,15 @@ Row = dict[str, Any]  # Any: a row of JSON, as tests/faults/case.py writes it
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--jobs", default="4", help="cases at once; most of a case is waiting (default: 4)")
+    parser.add_argument("--only", metavar="WORDS", help="run these again (as pytest's -k), and renew their rows alone")
     parser.add_argument("--page-only", action="store_true", help="write the page again from the rows of the last run")
     arguments = parser.parse_args()
     started, code = time.monotonic(), 0
+    now = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
     if not arguments.page_only:
-        shutil.rmtree(ROWS, ignore_errors=True)
-        ROWS.mkdir(parents=True)
+        if not arguments.only:
+            shutil.rmtree(ROWS, ignore_errors=True)
+            ROWS.mkdir(parents=True)
         line = [
             sys.executable,
             "-m",
@@ -58,19 +62,25 @@ def main() -> int:
             "--tb=line",
             "tests/faults",
         ]
+        line += ["-k", arguments.only] if arguments.only else []
         code = subprocess.run(
             line, cwd=ROOT, env={**os.environ, "GPUENV_TEST_FAULTS": str(ROWS)}, check=False
         ).returncode
+    if arguments.only:
+        about = json.loads(ABOUT.read_text(encoding="utf-8"))
+        ABOUT.write_text(json.dumps(about | {"again": [*about["again"], [now, arguments.only]]}), encoding="utf-8")
+    elif not arguments.page_only:
         about = {
-            "date": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
+            "date": now,
             "minutes": round((time.monotonic() - started) / 60, 1),
             "jobs": arguments.jobs,
             "cores": os.cpu_count(),
             "python": platform.python_version(),
             "system": f"{platform.system()} {platform.machine()}",
+            "again": [],
         }
-        (ROWS / "about.json").write_text(json.dumps(about), encoding="utf-8")
-    about = json.loads((ROWS / "about.json").read_text(encoding="utf-8"))
+        ABOUT.write_text(json.dumps(about), encoding="utf-8")
+    about = json.loads(ABOUT.read_text(encoding="utf-8"))
     rows = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(ROWS.glob("*-*.json"))]
     text = PAGE.read_text(encoding="utf-8")
     before, _, rest = text.partition(BEGIN)
@@ -85,6 +95,7 @@ def render(rows: Sequence[Row], about: Row) -> str:
     lines = [
         f"Run on {about['date']}: {len(rows)} faults in {about['minutes']} minutes, {about['jobs']} at once on "
         f"{about['cores']} cores ({about['system']}, Python {about['python']}).",
+        *(f"Run again on {date}, after a change: `{words}`." for date, words in about["again"]),
         "",
         f"| group | faults | {' | '.join(columns)} | rows that hold |",
         "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",

@@ -136,7 +136,10 @@ def only_one(target: Target, *, state: Path, timeout: float, reporter: Reporter)
 
     folder = state / "locks"
     folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / f"{target.key}.lock", mode=0o600)
+    path = folder / f"{target.key}.lock"
+    if path.is_symlink():
+        path.unlink()  # not ours: what it leads to would be opened, and emptied
+    lock = FileLock(path, mode=0o600)
     try:
         lock.acquire(timeout=0)
     except Timeout:
