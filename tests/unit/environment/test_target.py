@@ -11,6 +11,7 @@ from gpuenv.environment.target import (
     STAGE_PREFIX,
     boot_id,
     check_target,
+    only_one,
     remove_tree,
     staging,
     sweep,
@@ -207,3 +208,15 @@ def test_removing_a_tree_leaves_the_modes_of_shared_files_alone(tmp_path: Path) 
 
     assert not tree.exists()
     assert cache.stat().st_mode & 0o777 == 0o444
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_link_at_the_lock_of_a_target_is_not_followed(tmp_path: Path, *, there: bool) -> None:
+    target, kept = check_target(tmp_path / "env"), tmp_path / "mine"
+    if there:
+        kept.write_text("mine")
+    (tmp_path / "state/locks").mkdir(parents=True)
+    (tmp_path / "state/locks" / f"{target.key}.lock").symlink_to(kept)
+    with only_one(target, state=tmp_path / "state", timeout=1.0, reporter=Silent()):
+        assert kept.exists() == there
+    assert not there or kept.read_text() == "mine"
