@@ -73,7 +73,7 @@ BACK = {
 STORE = {
     "before the registration is written": ("os.rename *store/roots/*", 1),
     "before a download begins": ("open *partial/*/body", 1),
-    "before the validator is written": ("open *partial/*/validator.json", 1),
+    "before the validator is written": ("os.rename *partial/*/validator.json", 1),
     "before a wheel enters the store": ("os.rename *partial/*/body *", 2),
     "before the download is cleared": ("os.remove *partial/*", 1),
 }
