@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from sys import float_info
-from typing import NoReturn, Protocol
+from typing import Any, NoReturn, Protocol
 
 from gpuenv.documents import DocumentError, parse_toml
 from gpuenv.errors import ConfigurationError, UsageError
@@ -183,40 +183,41 @@ def _project(requirement: str) -> str:
     return canonicalize_name(Requirement(requirement).name)
 
 
-def _text(place: _ProfileKey, value: object) -> object:
-    if not isinstance(value, str) or not value.strip():
-        place.fail(f"must be a text, not {value!r}")
-    return value
+def _must_be(what: str, fits: Callable[[Any], bool]) -> Reader:  # Any: what a file may hold
+    """A reader of values that ``fits`` takes; ``what`` says which they are."""
 
+    def read(place: _ProfileKey, value: object) -> object:
+        if not fits(value):
+            place.fail(f"must be {what}, not {value!r}")
+        return value
 
-def _flag(place: _ProfileKey, value: object) -> object:
-    if not isinstance(value, bool):
-        place.fail(f"must be true or false, not {value!r}")
-    return value
+    return read
 
 
 def _one_of(*choices: str) -> Reader:
-    def read(place: _ProfileKey, value: object) -> object:
-        if value not in choices:
-            place.fail(f"must be one of {', '.join(choices)}, not {value!r}")
-        return value
+    return _must_be(f"one of {', '.join(choices)}", lambda value: value in choices)
 
-    return read
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _count(least: int, most: int) -> Reader:
-    def read(place: _ProfileKey, value: object) -> object:
-        if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
-            place.fail(f"must be a whole number from {least} to {most}, not {value!r}")
-        return value
-
-    return read
+    what = f"a whole number from {least} to {most}"
+    return _must_be(what, lambda value: _is_number(value) and isinstance(value, int) and least <= value <= most)
 
 
-def _number(place: _ProfileKey, value: object) -> object:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= float_info.max:
-        place.fail(f"must be a finite number above 0, not {value!r}")
-    return float(value)
+def _is_driver_version(value: object) -> bool:
+    from gpuenv.knowledge.rules import is_dotted
+
+    return isinstance(value, str) and is_dotted(value)
+
+
+_text = _must_be("a text", lambda value: isinstance(value, str) and bool(value.strip()))
+_flag = _must_be("true or false", lambda value: isinstance(value, bool))
+_number = _must_be("a finite number above 0", lambda value: _is_number(value) and 0 < value <= float_info.max)
+_variant = _must_be('a variant such as "cu128" or "cpu"', lambda value: isinstance(value, str) and value.isalnum())
+_driver_version = _must_be('a driver version such as "570.26"', _is_driver_version)
 
 
 def _requirements(place: _ProfileKey, value: object) -> object:
@@ -255,25 +256,10 @@ def _capabilities(place: _ProfileKey, value: object) -> object:
         place.fail(str(error))
 
 
-def _driver_version(place: _ProfileKey, value: object) -> object:
-    from gpuenv.knowledge.rules import is_dotted
-
-    if not isinstance(value, str) or not is_dotted(value):
-        place.fail(f'must be a driver version such as "570.26", not {value!r}')
-    return value
-
-
 def _folder(place: _ProfileKey, value: object) -> object:
     text = str(_text(place, value))
     if Path(text).is_absolute() or ".." in Path(text).parts or not Path(text).parts:
         place.fail("must be a folder inside the project; use `gpuenv create TARGET` for another place")
-    return text
-
-
-def _variant(place: _ProfileKey, value: object) -> object:
-    text = str(_text(place, value))
-    if not text.isalnum():
-        place.fail(f'must be a variant such as "cu128" or "cpu", not {value!r}')
     return text
 
 

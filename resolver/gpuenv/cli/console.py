@@ -168,26 +168,15 @@ def _encoding(stream: TextIO) -> str:
 
 
 def _progress(stream: TextIO, unit: str) -> Progress:
+    from rich import progress as bars
     from rich.console import Console as RichConsole
-    from rich.progress import (
-        BarColumn,
-        DownloadColumn,
-        MofNCompleteColumn,
-        Progress,
-        ProgressColumn,
-        SpinnerColumn,
-        TextColumn,
-        TimeElapsedColumn,
-        TransferSpeedColumn,
-    )
     from rich.table import Column
 
     # The spinner and the elapsed time move by themselves, whatever the work that is waited for says.
-    words = TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True, ratio=1))
-    columns: list[ProgressColumn] = [SpinnerColumn("line"), words]
+    words = bars.TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True, ratio=1))
+    columns: list[bars.ProgressColumn] = [bars.SpinnerColumn("line"), words]
     if unit:
-        columns.append(BarColumn(bar_width=16))
-        columns += (
-            [DownloadColumn(), TransferSpeedColumn()] if unit == "B" else [MofNCompleteColumn(), TextColumn(unit)]
-        )
-    return Progress(*columns, TimeElapsedColumn(), console=RichConsole(file=stream), transient=True)
+        columns.append(bars.BarColumn(bar_width=16))
+        counted = [bars.MofNCompleteColumn(), bars.TextColumn(unit)]
+        columns += [bars.DownloadColumn(), bars.TransferSpeedColumn()] if unit == "B" else counted
+    return bars.Progress(*columns, bars.TimeElapsedColumn(), console=RichConsole(file=stream), transient=True)

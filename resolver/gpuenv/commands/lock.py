@@ -98,7 +98,7 @@ def run(context: Context, options: LockOptions) -> LockOutcome:
             path = context.shown(lock_path(context, name))
             done.append(OneLock(profile=name, path=path, action="failed", problem=problem))
     problems = tuple(row.problem for row in done if row.problem is not None)
-    problems += tuple(_broken(row) if is_broken(row.reasons) else _outdated(row) for row in done if row.reasons)
+    problems += tuple(_problem(row) for row in done if row.reasons)
     broken = any(problem.code == "integrity" for problem in problems)
     return LockOutcome(
         locks=tuple(done),
@@ -239,21 +239,17 @@ def _refuse_unknown(names: Sequence[str], lock: Lock | None, shown: str) -> None
         )
 
 
-def _broken(row: OneLock) -> Failure:
+def _problem(row: OneLock) -> Failure:
+    broken = is_broken(row.reasons)
+    hint = f"See what would change: `{_again(row)} --upgrade --dry-run`"
+    if broken:
+        hint = "Compare with a second machine; where the new file is right, delete the lock and lock again"
+    does = "locks a file that its index now describes as another" if broken else "does not hold any more"
     return Failure(
-        code="integrity",
-        message=f"{row.path} locks a file that its index now describes as another",
+        code="integrity" if broken else "lock-outdated",
+        message=f"{row.path} {does}",
         causes=tuple(reason.sentence for reason in row.reasons),
-        hints=("Compare with a second machine; where the new file is right, delete the lock and lock again",),
-    )
-
-
-def _outdated(row: OneLock) -> Failure:
-    return Failure(
-        code="lock-outdated",
-        message=f"{row.path} does not hold any more",
-        causes=tuple(reason.sentence for reason in row.reasons),
-        hints=(f"See what would change: `{_again(row)} --upgrade --dry-run`",),
+        hints=(hint,),
     )
 
 

@@ -11,6 +11,9 @@ from gpuenv.errors import ConfigurationError
 
 _Choice = TypeVar("_Choice", bound=str)
 _Kind = TypeVar("_Kind")
+_KINDS: dict[type, str] = {
+    str: "a string", bool: "true or false", int: "a number", float: "a number", dict: "a table", list: "a list"
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,14 +124,4 @@ class LockTable:
 
 
 def _kind(item: object) -> str:
-    if isinstance(item, str):
-        return "a string"
-    if isinstance(item, bool):
-        return "true or false"
-    if isinstance(item, int | float):
-        return "a number"
-    if isinstance(item, Mapping):
-        return "a table"
-    if isinstance(item, list):
-        return "a list"
-    return f"a {type(item).__name__}"
+    return _KINDS.get(type(item), f"a {type(item).__name__}")

@@ -111,30 +111,6 @@ def read_sound(context: Context, path: Path, *, profile: str) -> Lock | None:
     return lock
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JointPins:
-    """What the packages outside the family ask of it: ``pins`` are requirements, ``because`` says who."""
-
-    pins: tuple[str, ...]
-    because: str
-
-
-def ask_packages(context: Context, decided: Decided, how: LockRequest) -> JointPins | None:
-    """Let uv pick torch together with the profile's other packages; ``None`` where it stays with what was decided."""
-    request, resolver = _dependency_request(context, decided, how), _resolver(context, decided)
-    if not joint.needs_joint(request, resolver):
-        return None
-    source = DecidedSource(context, decided, previous=how.previous, tentative=how.tentative)
-    picked = joint.pick_jointly(request, contents=source.contents, resolver=resolver)
-    pins = joint.pins_of(request, picked) if picked is not None else ()
-    if picked is None or not pins:
-        return None
-    who = joint.who_asks(request, picked, contents=source.contents)
-    asks = " and ".join(who) or f"{', '.join(decided.decision.others)} and what they need go with no newer one"
-    torch = decided.decision.packages[0].version
-    return JointPins(pins=pins, because=f"{asks}; without it, torch {torch} would have been chosen.")
-
-
 def make_lock(context: Context, decided: Decided, how: LockRequest) -> Lock:
     """Resolve what a decision needs and put everything into a lock. Writes nothing."""
     source = DecidedSource(context, decided, previous=how.previous, tentative=how.tentative)
@@ -351,16 +327,25 @@ def decide_and_lock(
 
 
 def _with_packages(context: Context, decided: Decided, how: LockRequest, needed: tuple[str, ...]) -> Decided:
-    """Decide again where a package of the profile needs another torch than the one that was decided."""
-    asked = ask_packages(context, decided, how)
-    if asked is None:
+    """Decide again where a package of the profile needs another torch than the one that was decided: uv picks torch
+    together with those packages."""
+    request, resolver = _dependency_request(context, decided, how), _resolver(context, decided)
+    if not joint.needs_joint(request, resolver):
         return decided
+    source = DecidedSource(context, decided, previous=how.previous, tentative=how.tentative)
+    picked = joint.pick_jointly(request, contents=source.contents, resolver=resolver)
+    pins = joint.pins_of(request, picked) if picked is not None else ()
+    if picked is None or not pins:
+        return decided
+    who = joint.who_asks(request, picked, contents=source.contents)
+    asks = " and ".join(who) or f"{', '.join(decided.decision.others)} and what they need go with no newer one"
+    because = f"{asks}; without it, torch {decided.decision.packages[0].version} would have been chosen."
     try:
-        other = decide(context, machine=decided.machine, profile=decided.profile, pins=(*needed, *asked.pins))
+        other = decide(context, machine=decided.machine, profile=decided.profile, pins=(*needed, *pins))
     except NothingFitsError as error:
-        context.reporter.detail(f"{asked.because} {error.message}")
+        context.reporter.detail(f"{because} {error.message}")
         return decided
-    return replace(other, decision=replace(other.decision, because=(asked.because, *other.decision.because)))
+    return replace(other, decision=replace(other.decision, because=(because, *other.decision.because)))
 
 
 def standing_path(context: Context, profile: Profile, machine: TargetMachine) -> Path:
