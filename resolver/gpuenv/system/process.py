@@ -144,10 +144,12 @@ def start(
                 preexec_fn=_die_with_parent() if tied else None,
                 creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
             )
-    except OSError as error:
-        return NotStarted(reason=error.strerror or str(error))
-    except (ValueError, subprocess.SubprocessError) as error:  # a NUL byte in a word or in the environment
-        return NotStarted(reason=str(error))
+    except (
+        OSError,
+        ValueError,
+        subprocess.SubprocessError,
+    ) as error:  # a NUL byte in a word or in the environment, too
+        return NotStarted(reason=getattr(error, "strerror", None) or str(error))
     child = Child(process, on_stdout=on_stdout, on_stderr=on_stderr, progress=progress)
     if held:
         stop(child)
@@ -214,8 +216,7 @@ def bytes_written(pid: int) -> int | None:
         text = Path(f"/proc/{pid}/io").read_text(encoding="ascii")
     except OSError:
         return None
-    found = next((line for line in text.splitlines() if line.startswith("wchar:")), None)
-    return None if found is None else int(found.partition(":")[2])
+    return next((int(line.partition(":")[2]) for line in text.splitlines() if line.startswith("wchar:")), None)
 
 
 class Child:
