@@ -174,7 +174,8 @@ def _first(done: Run) -> str:
 def redact(text: str, world: World) -> str:
     """Take out of a line what is of this machine and of this minute: folders, hosts, ports, hashes, random names."""
     text = text.replace(str(world.person.project) + "/", "").replace(str(world.person.project), "the project")
-    text = text.replace(str(world.person.home), "~").replace(str(world.folder), "…")
+    text = text.replace(str(world.folder / "tmp"), "$TMPDIR").replace(str(world.person.home), "~")
+    text = text.replace(str(world.folder), "…")
     text = re.sub(r"(localhost|127\.0\.0\.1)(:\d+)?", "HOST", text)
     text = re.sub(r"\b[0-9a-f]{32,64}\b", "HASH", text)
     text = re.sub(r"gpuenv-stage-[\w-]+", "gpuenv-stage-…", text)
