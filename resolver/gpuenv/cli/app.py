@@ -100,7 +100,9 @@ class _Invocation:
         self.console = _console(arguments, world, secrets, progress="no-progress" not in settings)
         if project != current:
             self.console.say(f"Project: {project}, above the current folder")
-        context = _context(settings, world, self.console, project)
+        context = replace(
+            _context(settings, world, self.console, project), words=tuple(parsing.arranged(argv, parser.verbs))
+        )
         with context.run:
             outcome = verb.run(arguments, context)
         return self._show(verb, outcome)

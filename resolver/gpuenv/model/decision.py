@@ -132,9 +132,40 @@ class Questions:
     items: tuple[Question, ...]
 
 
+Wish = Literal[
+    "variant", "python", "channel", "exclude-newer", "build", "torch", "gpu",
+    "profile-python", "profile-torch", "profile-companions", "required", "certainty", "profile", "accelerator",
+]  # fmt: skip
+"""What a person may have asked for, by option or profile: ``build`` is the local part of a pinned version, ``required``
+that the profile's companions must be there, ``certainty`` that what is not known is refused, ``accelerator`` that it is
+to be for a GPU."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """A wish that is given up for another. ``said`` is the wish as it was put (``--variant cu128``); ``option`` takes
+    ``values`` instead (``variant``, ``("cu126",)``). Without an option it is to be changed in the profile."""
+
+    wish: Wish
+    said: str
+    option: str = ""
+    values: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alternative:
+    """An answer that there is once the ``changes``, the fewest that help, are made. ``gives`` is the torch that is
+    chosen then; ``lacks`` are packages that are left out beside it."""
+
+    changes: tuple[Change, ...]
+    gives: str
+    lacks: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NoDecision:
-    """Nothing fits. ``summary`` is one sentence that names the deciding rule; ``hints`` are things to type."""
+    """Nothing fits. ``summary`` is one sentence that names the deciding rule; ``hints`` are things to type, and
+    ``alternatives`` what the machine could have after the smallest change of what was asked for."""
 
     summary: str
     causes: tuple[str, ...]
@@ -142,3 +173,6 @@ class NoDecision:
     rejected: tuple[Rejected, ...]
     wants_nightly: bool = False
     """True where stable channels were exhausted and the profile allows looking at nightlies, which were not offered."""
+    alternatives: tuple[Alternative, ...] = ()
+    contradiction: bool = False
+    """True where what was asked for cannot be, on any machine: the command line is wrong, not the machine."""

@@ -12,7 +12,7 @@ from gpuenv.model.decision import Decision, DriverSupport, NoDecision, Question,
 from gpuenv.model.machine import Machine
 from gpuenv.model.profile import Profile
 from gpuenv.model.wheel import Catalog, Wheel, WheelContents
-from gpuenv.select import completeness, family, nothing, rules, words
+from gpuenv.select import completeness, family, nightlies, nothing, rules, words
 from gpuenv.select.candidates import CatalogEntry, public_version
 from gpuenv.select.completeness import Chosen
 from gpuenv.select.evaluation import Evaluation, distinct, evaluate, filter_wheels, refuse_torch
@@ -76,7 +76,7 @@ def choose(evaluation: Evaluation) -> Decision | Questions | NoDecision:
             return nothing.only_ptx(evaluation, outcome)
         return _fullest(evaluation, place, found, companions)
     _settle_rest(evaluation)
-    return nothing.no_decision(evaluation, wants_nightly=_nightly_left(evaluation))
+    return nothing.no_decision(evaluation, wants_nightly=_nightly_may_help(evaluation))
 
 
 def _fullest(
@@ -122,6 +122,10 @@ def _nightly_left(evaluation: Evaluation) -> bool:
     pinned = any(specifiers.prereleases for specifiers in problem.constraints.versions["torch"])
     offered = problem.request.nightly_offered or evaluation.nightly
     return problem.channel == "auto" and not offered and (not problem.cpu or pinned)
+
+
+def _nightly_may_help(evaluation: Evaluation) -> bool:
+    return _nightly_left(evaluation) and nightlies.could_help(evaluation)
 
 
 def _settle_rest(evaluation: Evaluation) -> None:

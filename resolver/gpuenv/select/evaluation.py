@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from gpuenv.model.machine import Machine
 from gpuenv.model.wheel import Catalog, Wheel, WheelContents
 from gpuenv.select import kernels, rules
 from gpuenv.select.candidates import CatalogEntry, ReadContents, parse_entry
 from gpuenv.select.kernels import Served, Unknown
 from gpuenv.select.rank import Ages, Rank, rank
 from gpuenv.select.rules import Problem
-from gpuenv.select.target import Refusal
+from gpuenv.select.target import Refusal, TargetTags
 from gpuenv.select.verdicts import Verdicts
 
 
@@ -60,6 +61,15 @@ def filter_wheels(problem: Problem, catalog: Catalog) -> Filtered:
             passed.append(said)
     nightly = any(wheel.channel == "nightly" for wheel in catalog.wheels)
     return Filtered(entries=entries, passed=tuple(passed), refused=tuple(refused), nightly=nightly)
+
+
+def narrowed(machine: Machine, catalog: Catalog) -> Catalog:
+    """The catalog without the wheels of other platforms: what is asked for decides nothing about those."""
+    target = TargetTags(machine, ())
+    fits = (
+        wheel for wheel in catalog.wheels if target.refuses_platform(wheel.filename[:-4].rpartition("-")[2]) is None
+    )
+    return replace(catalog, wheels=tuple(fits))
 
 
 def evaluate(problem: Problem, filtered: Filtered, facts: Mapping[str, WheelContents]) -> Evaluation:

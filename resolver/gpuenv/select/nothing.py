@@ -1,8 +1,7 @@
-"""When nothing fits: which rule decided that, what came nearest, and what to type."""
+"""When nothing fits: the smallest set of rules that decided that, what came nearest, and what to type."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -10,21 +9,19 @@ from packaging.version import Version
 
 from gpuenv.knowledge.rules import code_of, compare_versions
 from gpuenv.knowledge.rules import newest as newest_of
-from gpuenv.model.decision import NoDecision, Reason
+from gpuenv.model.decision import NoDecision
 from gpuenv.model.machine import Gpu
-from gpuenv.select import kernels
+from gpuenv.select import unmet
 from gpuenv.select.candidates import CatalogEntry, label, public_version
+from gpuenv.select.conflict import Conflict, Row, code, passed_over, smallest
 from gpuenv.select.evaluation import Evaluation
 from gpuenv.select.kernels import Served
 from gpuenv.select.rules import Problem, check_driver
 from gpuenv.select.target import Refusal
 from gpuenv.select.words import driver_words, gpu_list, gpu_words, join, kinds
 
-_ORDER: tuple[Reason, ...] = (
-    "python", "abi", "channel", "yanked", "version", "too-new", "hash", "variant", "driver", "kernels",
-    "unknown-kernels", "companion",
-)  # fmt: skip
 _CAUSES = 4
+Refused = tuple[CatalogEntry, Refusal]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,20 +31,20 @@ class Explanation:
     summary: str
     causes: tuple[str, ...] = ()
     hints: tuple[str, ...] = ()
+    contradiction: bool = False
+    """What was asked for cannot be, on any machine."""
 
 
 def no_decision(evaluation: Evaluation, *, wants_nightly: bool) -> NoDecision:
-    """Say why nothing fits. The rule that the best candidates failed last is the one to name."""
+    """Say why nothing fits. What was asked for stands in the sentence as far as it matters, and no further."""
     finding = _find(evaluation)
-    hints = finding.hints
-    if evaluation.problem.channel == "stable" and not evaluation.problem.cpu:
-        hints = (*hints, "Nightlies were not looked at: add `--channel auto`")
     return NoDecision(
         summary=finding.summary,
         causes=finding.causes,
-        hints=hints,
+        hints=finding.hints,
         rejected=evaluation.verdicts.rejected(),
         wants_nightly=wants_nightly,
+        contradiction=finding.contradiction,
     )
 
 
@@ -64,30 +61,52 @@ def only_ptx(evaluation: Evaluation, best: Served) -> NoDecision:
 
 def _find(evaluation: Evaluation) -> Explanation:
     problem = evaluation.problem
-    reached: dict[Reason, list[tuple[CatalogEntry, Refusal]]] = {}
-    for entry, refusal in evaluation.refused:
-        reached.setdefault(refusal.reason, []).append((entry, refusal))
-    if not reached:
+    if not problem.target.pythons:
+        return _no_interpreter(problem)
+    if (wrong := _wrong_variant(problem)) is not None:
+        return wrong
+    if not evaluation.refused:
         return _no_platform(evaluation)
-    # A companion decided the matter for a torch that would have served. One that was never read is no such, but it came
-    # further than every wheel that was refused for its name.
-    alone = reached.pop("companion", [])
-    served = [row for row in alone if _serves(evaluation, row[0], problem.gpus)]
-    if served or (alone and not reached.keys() & {"driver", "kernels", "unknown-kernels"}):
-        return _companion(evaluation, served or alone)
-    last = max(reached, key=_ORDER.index)
-    unread = [row for row in reached.get("unknown-kernels", ()) if row[0].wheel.url in problem.unanswered]
-    match last:
-        case "unknown-kernels" if unread or not reached.get("kernels"):
-            return _unknown(problem, unread or reached[last])
-        case "driver" | "kernels" | "unknown-kernels":
-            return _driver_or_kernels(evaluation, reached)
-        case "variant":
-            return _variant(evaluation, reached[last])
-        case "python" | "abi":
-            return _python(problem, [entry for entry, _ in evaluation.refused])
-        case _:
-            return _version(evaluation, last, reached[last])
+    conflict = smallest(evaluation)
+    if conflict is None:
+        return _no_such_build(evaluation)
+    rows = conflict.meeting(conflict.asked)
+    asked = unmet.qualified(problem, conflict.asked)
+    if "companion" in conflict.parts:
+        lacking = [(row.entry, row.refusal) for row in rows if "companion" in row.parts]
+        return _companion(evaluation, lacking, unmet.subject_of(problem, conflict.asked))
+    if "unknown-kernels" in conflict.parts:
+        return _unknown(problem, [(row.entry, row.refusal) for row in rows if "unknown-kernels" in row.parts], asked)
+    if "driver" in conflict.parts or "kernels" in conflict.parts:
+        found = _driver_or_kernels(evaluation, conflict, rows, asked)
+        unread = {label(row.entry.wheel) for row in rows if passed_over(problem, row.entry, row.refusal)}
+        return replace(found, summary=f"{found.summary}; {len(unread)} older were not read") if unread else found
+    return Explanation(summary=unmet.summary(problem, conflict), causes=unmet.causes(problem, conflict)[:_CAUSES])
+
+
+def _no_interpreter(problem: Problem) -> Explanation:
+    asked, there = problem.profile.python, join(problem.request.pythons) or "none"
+    said = f"the profile wants Python {asked}" if asked else "no interpreter was offered"
+    return Explanation(summary=f"{said}, and the interpreters to choose from are {there}")
+
+
+def _wrong_variant(problem: Problem) -> Explanation | None:
+    """A variant that is none, or a CUDA build for the CPU."""
+    profile, variant = problem.profile, problem.variant
+    if variant is None:
+        return None
+    if unmet.misnamed(problem):
+        near = unmet.nearest_variant(problem.knowledge, variant)
+        other = variant.startswith(("rocm", "xpu"))
+        why = "gpuenv decides between CUDA variants and cpu" if other or near is None else f"the nearest is {near}"
+        return Explanation(summary=f"there is no CUDA variant named {variant}", causes=(why,), contradiction=True)
+    if not problem.cpu:
+        return None
+    if profile.accelerator == "cpu":
+        return Explanation(
+            summary=f"profile {profile.name} is for the CPU, and {variant} is a CUDA build", contradiction=True
+        )
+    return Explanation(summary=f"{variant} is a CUDA build, and there is no NVIDIA GPU on this machine")
 
 
 def _no_platform(evaluation: Evaluation) -> Explanation:
@@ -115,42 +134,11 @@ def _no_platform(evaluation: Evaluation) -> Explanation:
     )
 
 
-def _python(problem: Problem, entries: Sequence[CatalogEntry]) -> Explanation:
-    tags = {tag for entry in entries for tag in entry.tags.python.split(".")}
-    offered = sorted(int(found[1]) for tag in tags if (found := re.fullmatch(r"cp3(\d{1,3})", tag, re.ASCII)))
-    names = join([f"3.{minor}" for minor in offered])
-    if not problem.target.pythons:
-        asked, there = problem.profile.python, join(problem.request.pythons) or "none"
-        said = f"the profile wants Python {asked}" if asked else "no interpreter was offered"
-        return Explanation(summary=f"{said}, and the interpreters to choose from are {there}")
-    asked = join(problem.target.pythons)
-    return Explanation(
-        summary=f"no torch wheel is for Python {asked}",
-        causes=(f"there are wheels for Python {names}",) if names else (),
-        hints=(f"Add `--python 3.{offered[-1]}`",) if offered else (),
-    )
-
-
-def _version(evaluation: Evaluation, reason: Reason, rows: Sequence[tuple[CatalogEntry, Refusal]]) -> Explanation:
-    newest = max(rows, key=lambda row: row[0].version)
-    asked = join([f"torch{each}" for each in evaluation.problem.constraints.versions["torch"] if str(each)]) or "torch"
-    summary = {
-        "version": f"no wheel of {asked} is offered for this machine",
-        "channel": f"no wheel of {asked} is in the {evaluation.problem.channel} channel",
-        "too-new": f"no wheel of {asked} is as old as {evaluation.problem.request.exclude_newer}",
-        "yanked": f"every wheel of {asked} that is left was yanked",
-        "hash": f"no wheel of {asked} comes with a sha256",
-    }[reason]
-    hint = {"channel": ("Add `--channel auto`",), "too-new": ("Choose a later `--exclude-newer`",)}.get(reason, ())
-    return Explanation(
-        summary=summary, causes=(f"the newest there is: {label(newest[0].wheel)} ({newest[1].detail})",), hints=hint
-    )
-
-
-def _variant(evaluation: Evaluation, rows: Sequence[tuple[CatalogEntry, Refusal]]) -> Explanation:
+def _no_such_build(evaluation: Evaluation) -> Explanation:
+    """No wheel is of the kind that is decided on, whatever else was asked for."""
     problem = evaluation.problem
     # What gpuenv can decide on; a page lists the builds for other makers' cards beside them.
-    builds = {entry.variant for entry, _ in rows if entry.variant}
+    builds = {entry.variant for entry, _ in evaluation.refused if entry.variant}
     decidable = {each for each in builds if each == "cpu" or problem.knowledge.cuda_of(each)}
     offered = sorted(decidable or builds, key=lambda each: (len(each), each))
     cause = (f"offered for {problem.target.words}: {join(offered)}",) if offered else ()
@@ -160,12 +148,6 @@ def _variant(evaluation: Evaluation, rows: Sequence[tuple[CatalogEntry, Refusal]
             causes=cause,
             hints=("Name a source that has CPU builds: `--torch-index BASE` or `--find-links DIR`",),
         )
-    if problem.variant is not None:
-        return Explanation(
-            summary=f"no {problem.variant} build of torch is offered for this machine",
-            causes=cause,
-            hints=("Leave the variant out, or choose one that is offered",),
-        )
     return Explanation(
         summary="only CPU builds of torch are offered for this machine, and none is ever taken for a GPU",
         causes=cause,
@@ -173,64 +155,50 @@ def _variant(evaluation: Evaluation, rows: Sequence[tuple[CatalogEntry, Refusal]
     )
 
 
-def _companion(evaluation: Evaluation, rows: Sequence[tuple[CatalogEntry, Refusal]]) -> Explanation:
+def _companion(evaluation: Evaluation, rows: Sequence[Refused], subject: str) -> Explanation:
     best = max(rows, key=lambda row: row[0].version)
     names = join(evaluation.problem.constraints.required)
     details: dict[str, str] = {}
     for entry, refusal in sorted(rows, key=lambda row: row[0].version, reverse=True):
         details.setdefault(label(entry.wheel), refusal.detail)
     return Explanation(
-        summary=f"no torch that fits has its {names} beside it: {label(best[0].wheel)}: {best[1].detail}",
+        summary=f"no {subject} that fits has its {names} beside it: {label(best[0].wheel)}: {best[1].detail}",
         causes=tuple(f"{name}: {detail}" for name, detail in details.items())[:_CAUSES],
         hints=(f"Make {names} optional in the profile (`optional-packages`) to go without",),
     )
 
 
-def _unknown(problem: Problem, rows: Sequence[tuple[CatalogEntry, Refusal]]) -> Explanation:
+def _unknown(problem: Problem, rows: Sequence[Refused], asked: str) -> Explanation:
     details = {label(entry.wheel): refusal.detail for entry, refusal in rows}
     return Explanation(
-        summary=f"no wheel is known to have code for {kinds(problem.gpus)}, and {len(rows)} could not be read",
+        summary=f"no wheel{asked} is known to have code for {kinds(problem.gpus)}, and {len(rows)} could not be read",
         causes=tuple(f"{name}: {detail}" for name, detail in sorted(details.items(), reverse=True))[:_CAUSES],
         hints=("Add `--allow-unknown-kernels` to accept what cannot be established",),
     )
 
 
-def _driver_or_kernels(
-    evaluation: Evaluation, reached: dict[Reason, list[tuple[CatalogEntry, Refusal]]]
-) -> Explanation:
+def _driver_or_kernels(evaluation: Evaluation, conflict: Conflict, rows: Sequence[Row], asked: str) -> Explanation:
     """Name the driver where a newer one would do, the code where none would."""
     problem = evaluation.problem
-    by_driver = [entry for entry, _ in reached.get("driver", ())]
-    would_serve = [entry for entry in by_driver if _serves(evaluation, entry, problem.gpus)]
-    refusals = [
-        (entry, said) for entry in by_driver if isinstance(said := _code(evaluation, entry, problem.gpus), Refusal)
-    ]
-    if problem.machine.driver is not None and by_driver and len(refusals) == len(by_driver):
-        reached = {**reached, "kernels": [*reached.get("kernels", ()), *refusals]}  # no driver would help
-    if would_serve or not reached.get("kernels"):
-        return _driver(evaluation, would_serve or by_driver, sure=bool(would_serve))
+    lacking = [row.entry for row in rows if "kernels" in row.parts]
+    if "driver" in conflict.parts:
+        others = [row.entry for row in rows if "driver" in row.parts and "kernels" not in row.parts] or lacking
+        sure = [entry for entry in others if _serves(evaluation, entry, problem.gpus)]
+        return _driver(evaluation, sure or others, sure=bool(sure), asked=asked)
     if len({gpu.compute_capability for gpu in problem.gpus}) > 1:
-        mixed = _mixed(evaluation, [entry for rows in reached.values() for entry, _ in rows])
+        mixed = _mixed(evaluation, rows, asked)
         if mixed is not None:
             return mixed
-    return _kernels(evaluation, reached["kernels"])
+    refused = [(entry, said) for entry in lacking if isinstance(said := code(evaluation, entry, problem.gpus), Refusal)]
+    return _kernels(evaluation, refused, asked)
 
 
 def _serves(evaluation: Evaluation, entry: CatalogEntry, gpus: Sequence[Gpu]) -> bool:
     """Whether a wheel's known code serves these GPUs, on a driver new enough for it."""
-    return isinstance(_code(evaluation, entry, gpus), Served)
+    return isinstance(code(evaluation, entry, gpus), Served)
 
 
-def _code(evaluation: Evaluation, entry: CatalogEntry, gpus: Sequence[Gpu]) -> kernels.Outcome:
-    problem = replace(
-        evaluation.problem,
-        gpus=tuple(gpus),
-        driver_cuda=evaluation.problem.knowledge.cuda_of(entry.variant or "") or evaluation.problem.driver_cuda,
-    )
-    return kernels.examine(problem, entry, evaluation.facts)
-
-
-def _driver(evaluation: Evaluation, entries: Sequence[CatalogEntry], *, sure: bool) -> Explanation:
+def _driver(evaluation: Evaluation, entries: Sequence[CatalogEntry], *, sure: bool, asked: str) -> Explanation:
     problem = evaluation.problem
     floors = {
         entry.variant: floor
@@ -251,11 +219,11 @@ def _driver(evaluation: Evaluation, entries: Sequence[CatalogEntry], *, sure: bo
         key=lambda entry: (entry.version, entry.wheel.url),
     )
     floor = floors[easiest.variant or ""]
-    what = f"with code for {kinds(problem.gpus)}" if sure else "offered"
+    what = f"{asked} with code for {kinds(problem.gpus)}" if sure else f"{asked} offered"
     causes = [f"{label(easiest.wheel)} needs the least of them: {floor.minimum} ({floor.source})"]
     hints = _driver_hints(problem, floor.minimum, causes)
     return Explanation(
-        summary=f"{driver_words(problem)}, is too old for every wheel {what}", causes=tuple(causes), hints=tuple(hints)
+        summary=f"{driver_words(problem)}, is too old for every wheel{what}", causes=tuple(causes), hints=tuple(hints)
     )
 
 
@@ -283,20 +251,23 @@ def _numbers(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in version.split("."))
 
 
-def _kernels(evaluation: Evaluation, rows: Sequence[tuple[CatalogEntry, Refusal]]) -> Explanation:
+def _kernels(evaluation: Evaluation, rows: Sequence[Refused], asked: str) -> Explanation:
     problem = evaluation.problem
     newest_cuda = _newest_variant(problem, rows)
     lost = [gpu for gpu in problem.gpus if not any(_serves(evaluation, entry, [gpu]) for entry, _ in _best_rows(rows))]
     gpus = lost or list(problem.gpus)
     codes = join(sorted({code_of(gpu.compute_capability) for gpu in gpus}))
-    summary = f"no wheel has code for {codes} ({kinds(gpus)})"
+    summary = f"no wheel{asked} has code for {codes} ({kinds(gpus)})"
     firsts = {problem.knowledge.first_cuda_for(gpu.compute_capability) for gpu in gpus}
     first = next(iter(firsts)) if len(firsts) == 1 else None
     offered = problem.knowledge.cuda_of(newest_cuda) if newest_cuda else None
     if first and offered and compare_versions(offered, first) < 0:
-        summary += f"; CUDA {first} is the first that does, and the newest variant offered is {newest_cuda}"
+        summary += f"; CUDA {first} is the first that does"
+        if problem.variant is None:
+            summary += f", and the newest variant {'there' if asked else 'offered'} is {newest_cuda}"
     causes = dict.fromkeys(f"{label(entry.wheel)}: {refusal.detail}" for entry, refusal in _best_rows(rows))
-    return Explanation(summary=summary, causes=tuple(causes)[:_CAUSES], hints=_kernel_hints(problem, gpus))
+    hints = () if asked else _kernel_hints(problem, gpus)
+    return Explanation(summary=summary, causes=tuple(causes)[:_CAUSES], hints=hints)
 
 
 def _kernel_hints(problem: Problem, gpus: Sequence[Gpu]) -> tuple[str, ...]:
@@ -315,15 +286,15 @@ def _kernel_hints(problem: Problem, gpus: Sequence[Gpu]) -> tuple[str, ...]:
     return (f"torch {newest.torch} {newest.variant} has it: name a source that offers it (`--torch-index BASE`)",)
 
 
-def _best_rows(rows: Sequence[tuple[CatalogEntry, Refusal]]) -> list[tuple[CatalogEntry, Refusal]]:
+def _best_rows(rows: Sequence[Refused]) -> list[Refused]:
     """The newest wheel of each variant, newest variant first."""
-    best: dict[str, tuple[CatalogEntry, Refusal]] = {}
+    best: dict[str, Refused] = {}
     for row in sorted(rows, key=lambda row: (row[0].version, row[0].wheel.url)):
         best[row[0].variant or ""] = row
     return [best[variant] for variant in sorted(best, key=lambda text: (len(text), text), reverse=True)]
 
 
-def _newest_variant(problem: Problem, rows: Sequence[tuple[CatalogEntry, Refusal]]) -> str | None:
+def _newest_variant(problem: Problem, rows: Sequence[Refused]) -> str | None:
     newest: str | None = None
     for entry, _ in rows:
         cuda = problem.knowledge.cuda_of(entry.variant or "")
@@ -333,31 +304,31 @@ def _newest_variant(problem: Problem, rows: Sequence[tuple[CatalogEntry, Refusal
     return newest
 
 
-def _mixed(evaluation: Evaluation, entries: Sequence[CatalogEntry]) -> Explanation | None:
-    """Say which card is lost with which choice, and the ``--gpu`` to type."""
+def _mixed(evaluation: Evaluation, rows: Sequence[Row], asked: str) -> Explanation | None:
+    """Say which card is lost with which choice: of those that serve the same cards, the stable and newest one."""
     problem = evaluation.problem
-    newest: dict[tuple[Version, str], CatalogEntry] = {}
-    for entry in entries:
-        if entry.variant and check_driver(problem, entry.variant).refusal is None:
-            newest.setdefault((public_version(entry.wheel.version), entry.variant), entry)
+    entries = [row.entry for row in rows if row.parts <= {"kernels"}]
     best: dict[tuple[int, ...], CatalogEntry] = {}
-    for _, entry in sorted(newest.items(), key=lambda item: item[0]):
+    for entry in sorted(entries, key=lambda entry: _merit(problem, entry), reverse=True):
         served = tuple(gpu.index for gpu in problem.gpus if _serves(evaluation, entry, [gpu]))
         if served:
-            best[served] = entry
+            best.setdefault(served, entry)
     choices = [served for served in best if not any(set(served) < set(other) for other in best)]
     if not choices:
         return None
-    causes, hints = [], []
+    causes = []
     for served in sorted(choices, key=lambda each: (-len(each), each)):
         kept = [gpu for gpu in problem.gpus if gpu.index in served]
         lost = [gpu for gpu in problem.gpus if gpu.index not in served]
         causes.append(f"{label(best[served].wheel)} serves {gpu_list(kept)} and loses {gpu_list(lost)}")
-        options = " ".join(f"--gpu {index}" for index in served)
-        hints.append(f"Add `{options}` to go without {gpu_list(lost)}")
     capabilities = join(list(dict.fromkeys(gpu_words(gpu) for gpu in problem.gpus)))
     return Explanation(
-        summary=f"no single wheel has code for every GPU of this machine: {capabilities}",
-        causes=tuple(causes),
-        hints=tuple(hints),
+        summary=f"no single wheel{asked} has code for every GPU of this machine: {capabilities}", causes=tuple(causes)
     )
+
+
+def _merit(problem: Problem, entry: CatalogEntry) -> tuple[bool, Version, bool, Version, str]:
+    """A stable wheel before a nightly, the newest, one that the driver fully supports; by address in the end."""
+    full = entry.variant is not None and check_driver(problem, entry.variant).full
+    cuda = Version(problem.knowledge.cuda_of(entry.variant or "") or "0")
+    return (entry.wheel.channel == "stable", public_version(entry.wheel.version), full, cuda, entry.wheel.url)

@@ -51,7 +51,7 @@ def _constraints(profile: Profile, request: Request, knowledge: Knowledge) -> Co
         if project != "torch":
             companions.add(project)
     if request.torch:
-        versions.setdefault("torch", []).append(_specifier(request.torch))
+        versions.setdefault("torch", []).append(specifier(request.torch))
     return Constraints(
         versions={project: tuple(sets) for project, sets in versions.items()},
         required=tuple(sorted(required)),
@@ -60,7 +60,8 @@ def _constraints(profile: Profile, request: Request, knowledge: Knowledge) -> Co
     )
 
 
-def _specifier(text: str) -> SpecifierSet:
+def specifier(text: str) -> SpecifierSet:
+    """Read what ``--torch`` takes: a range, or a bare version."""
     try:
         return SpecifierSet(text if text[:1] in "<>=!~" else f"=={text}")
     except InvalidSpecifier as error:

@@ -164,7 +164,7 @@ def old_enough(problem: Problem, entry: CatalogEntry) -> Refusal | None:
     if stamp is None:
         unknown = Refusal("too-new", f"the index gives no upload time to compare with {cutoff}")
         return None if problem.request.insist_unknown else unknown
-    if _moment(stamp, end=False) <= _moment(cutoff, end=True):
+    if moment(stamp, end=False) <= moment(cutoff, end=True):
         return None
     return Refusal("too-new", f"of {stamp}, after {cutoff}")
 
@@ -250,7 +250,7 @@ def _driver_verdict(problem: Problem, variant: str) -> DriverVerdict:
     return DriverVerdict(floor=floor, full=full, refusal=None, by_branch=reach == "branch")
 
 
-def _moment(text: str, *, end: bool) -> datetime:
+def moment(text: str, *, end: bool) -> datetime:
     """A date or RFC 3339 time as a moment; a bare date means its end when it is a limit, else its start."""
     value = datetime.fromisoformat(text.replace("Z", "+00:00"))
     if len(text) == len("2026-01-02"):

@@ -84,6 +84,8 @@ class Context:
     uv: Path | None = None
     store: Path | None = None
     run: Run = field(default_factory=Run)
+    words: tuple[str, ...] = ()
+    """What was typed behind ``gpuenv``, the verb first: a hint is the same command with a word changed."""
 
     def shown(self, path: Path) -> str:
         """A path as a person wrote it: relative to the project where it is inside."""

@@ -13,7 +13,7 @@ from functools import partial
 
 from gpuenv import knowledge as tables
 from gpuenv import select
-from gpuenv.errors import GpuenvError, InterpreterError, NoFittingWheelError, PackageIndexError
+from gpuenv.errors import GpuenvError, NoFittingWheelError, PackageIndexError, UsageError
 from gpuenv.index.config import Place, SourcePlan
 from gpuenv.index.source import Sources, merge
 from gpuenv.model.decision import Decision, NoDecision, Rejected
@@ -22,13 +22,11 @@ from gpuenv.model.wheel import Attempt, Catalog, Channel, WheelContents
 from gpuenv.steps.context import Context
 from gpuenv.steps.machine import TargetMachine
 from gpuenv.steps.profile import bare_request, check_fit
-from gpuenv.steps.programs import interpreters_of
-from gpuenv.steps.sources import ask, open_http, source_plan
+from gpuenv.steps.pythons import pythons
+from gpuenv.steps.refusal import Refusal, Refused, of_source
+from gpuenv.steps.sources import ask, family_of, open_http, source_plan
 from gpuenv.steps.wheels import Reader
 from gpuenv.system.files import require_writable
-
-PREFERRED_PYTHONS = ("3.12", "3.13", "3.11", "3.14", "3.10", "3.15", "3.9", "3.8")
-"""For a machine that is not this one: the version most of the ecosystem has wheels for, then its neighbours."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,8 +49,8 @@ class Decided:
 class NothingFitsError(NoFittingWheelError):
     """No source has a fitting wheel; carries the rejections for ``--explain``."""
 
-    def __init__(self, answer: NoDecision, *, causes: Sequence[str] = ()) -> None:
-        super().__init__(answer.summary, causes=(*answer.causes, *causes), hints=answer.hints)
+    def __init__(self, answer: NoDecision, *, hints: Sequence[str] = ()) -> None:
+        super().__init__(answer.summary, causes=answer.causes, hints=(*hints, *answer.hints))
         self.answer = answer
 
 
@@ -70,29 +68,6 @@ def request_of(
         insist_unknown=options.allow_unknown_kernels,
         exclude=tuple(exclude),
         pins=tuple(pins),
-    )
-
-
-def pythons(context: Context, *, profile: Profile, machine: TargetMachine) -> tuple[str, ...]:
-    """List the Python versions to decide among, best first: installed ones here, the usual ones for elsewhere."""
-    from packaging.specifiers import SpecifierSet
-
-    if context.options.python is not None:
-        return (context.options.python,)
-    wanted = SpecifierSet(profile.python or "")
-    if not machine.here:
-        return tuple(version for version in PREFERRED_PYTHONS if wanted.contains(version))
-    from gpuenv.environment.interpreters import running_interpreter
-
-    own = running_interpreter().minor
-    for downloads in (False, True):
-        minors = dict.fromkeys([own, *(each.minor for each in interpreters_of(context, downloads=downloads))])
-        fitting = tuple(minor for minor in minors if wanted.contains(minor))
-        if fitting:
-            return fitting
-    raise InterpreterError(
-        f"profile {profile.name} needs Python {profile.python}, and no such interpreter is installed",
-        hints=("Install one, for example with `uv python install`, or change the profile's `python`",),
     )
 
 
@@ -115,13 +90,13 @@ def decide(
 
 
 class _Search:
-    """One walk through the sources. ``turned_down`` collects what earlier sources offered in vain."""
+    """One walk through the sources. ``refusals`` says what earlier sources offered in vain."""
 
     def __init__(self, *, context: Context, machine: TargetMachine, profile: Profile, plan: SourcePlan) -> None:
         self.context, self.machine, self.profile = context, machine, profile
         self.plan, self.http, self.reader = plan, open_http(context), Reader(context)
         self.knowledge = tables.load()
-        self.turned_down: list[NoDecision] = []
+        self.refusals: list[Refused] = []
         self.rejected: tuple[Rejected, ...] = ()
         self.extra_attempts: list[Attempt] = []
 
@@ -139,22 +114,20 @@ class _Search:
                 if place.kind != "pytorch":
                     self.context.reporter.notice(f"torch comes from {place.words}, not from PyTorch's own index")
                 return self._decided(answer, catalog, request, place, (*sources.attempts, *self.extra_attempts))
-            self.turned_down.append(answer)
+            self.refusals.append(Refused(place=place, catalog=catalog, channels=channels, answer=answer))
             self.rejected += answer.rejected
-        raise self._failure(sources)
+        raise self._failure(sources, request)
 
     def _settle(
         self, place: Place, catalog: Catalog, request: select.Request, projects: Sequence[str]
     ) -> tuple[Decision | NoDecision, Catalog]:
         """Decide on one source; wheels are read when they are asked about, nightlies loaded when only they help."""
-        if place.kind not in ("pytorch", "mirror"):
-            request = replace(request, nightly_offered=True)  # no channels there: all it has was offered
         return select.settle(
             self.machine.facts,
             self.profile,
             catalog,
             self.reader.facts,
-            request,
+            of_source(place, request),
             self.knowledge,
             read=self.reader.read,
             nightly=lambda stable: self._with_nightlies(place, catalog, projects, stable),
@@ -198,12 +171,16 @@ class _Search:
             bytes=counters.bytes,
         )
 
-    def _failure(self, sources: Sources) -> GpuenvError:
+    def _failure(self, sources: Sources, request: select.Request) -> GpuenvError:
         """Prefer "no wheel fits" when every source answered; an index that did not answer is the cause otherwise."""
-        if not self.turned_down:
+        if not self.refusals:
             return sources.nothing()
-        first = self.turned_down[0]
-        first = replace(first, rejected=self.rejected)
+        refusal = Refusal(
+            context=self.context, machine=self.machine, profile=self.profile, request=request, reader=self.reader,
+            refused=tuple(self.refusals),
+        )  # fmt: skip
+        answer = replace(refusal.explained(), rejected=self.rejected)
+        hints = refusal.hints() if not (request.pins or request.exclude) else ()
         failed = [
             f"{attempt.location} ({attempt.configured_by}) could not be asked: {attempt.failure}"
             for attempt in sources.attempts
@@ -212,22 +189,13 @@ class _Search:
         if failed and sources.errors:
             error = sources.nothing()
             return type(error)(
-                f"{first.summary}, and not every source could be asked",
-                causes=(*failed, *first.causes),
-                hints=(*error.hints, *first.hints),
+                f"{answer.summary}, and not every source could be asked",
+                causes=(*failed, *answer.causes),
+                hints=(*error.hints, *hints, *answer.hints),
             )
-        return NothingFitsError(first)
-
-
-def family_of(profile: Profile, family: frozenset[str], pins: Sequence[str] = ()) -> tuple[str, ...]:
-    """Name the projects that only the torch source may serve, of a profile and of what its packages need, sorted."""
-    from packaging.requirements import Requirement
-    from packaging.utils import canonicalize_name
-
-    names = {
-        canonicalize_name(Requirement(text).name) for text in (*profile.packages, *profile.optional_packages, *pins)
-    }
-    return tuple(sorted(names & family))
+        if answer.contradiction:
+            return UsageError(answer.summary, causes=answer.causes, hints=(*hints, *answer.hints))
+        return NothingFitsError(answer, hints=hints)
 
 
 def say_decision(context: Context, decided: Decided) -> None:

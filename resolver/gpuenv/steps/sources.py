@@ -12,6 +12,7 @@ from gpuenv.environment.compiling import default_index
 from gpuenv.errors import UvError
 from gpuenv.index.config import Place, SourcePlan, plan_sources
 from gpuenv.index.source import load_source
+from gpuenv.model.profile import Profile
 from gpuenv.model.wheel import Catalog, Channel
 from gpuenv.net.client import Client
 from gpuenv.steps.context import Context
@@ -62,6 +63,17 @@ def _ecosystem_index(context: Context) -> str | None:
     except UvError as error:  # what the other sources said counts
         context.reporter.detail(error.message)
         return None
+
+
+def family_of(profile: Profile, family: frozenset[str], pins: Sequence[str] = ()) -> tuple[str, ...]:
+    """Name the projects that only the torch source may serve, of a profile and of what its packages need, sorted."""
+    from packaging.requirements import Requirement
+    from packaging.utils import canonicalize_name
+
+    names = {
+        canonicalize_name(Requirement(text).name) for text in (*profile.packages, *profile.optional_packages, *pins)
+    }
+    return tuple(sorted(names & family))
 
 
 def open_http(context: Context) -> Client:

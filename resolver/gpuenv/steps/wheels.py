@@ -21,6 +21,7 @@ class Reader:
         self.facts: dict[str, WheelContents] = dict(facts or {})
         self._context, self._http = context, open_http(context)
         self._memory = WheelFacts(context.cache / "wheels")
+        self._unread: dict[str, str] = {}
 
     def read(self, question: Question) -> WheelContents | str:
         """Read what is asked for; a text is the reason why it could not be read."""
@@ -37,10 +38,16 @@ class Reader:
         except (PackageIndexError, IntegrityError) as error:
             reason = "; ".join([error.message, *error.causes[:1]])
             self._context.reporter.warn(f"{wheel.filename} cannot be read: {reason}")
+            self._unread[wheel.url] = reason
             return reason
         self.facts[wheel.url] = learned
         self._compare(wheel, learned)
         return learned
+
+    def known(self, question: Question) -> WheelContents | str:
+        """What this run knows of a wheel already; nothing is read."""
+        url = question.wheel.url
+        return self.facts.get(url) or self._unread.get(url, "it was not read")
 
     def metadata(self, wheel: Wheel) -> WheelContents | None:
         """What a wheel requires: known, or read now; ``None`` where it cannot be read."""

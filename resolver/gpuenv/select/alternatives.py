@@ -1,0 +1,329 @@
+"""What there is instead: a refusal decided again without each of the person's wishes, then without pairs of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations, product
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from gpuenv.knowledge import Knowledge
+from gpuenv.model.decision import Alternative, Change, Decision, Wish
+from gpuenv.model.machine import Gpu, Machine
+from gpuenv.model.profile import Profile
+from gpuenv.select.candidates import label, nightly_day
+from gpuenv.select.prepare import specifier
+from gpuenv.select.request import Request, gpus_in_scope
+from gpuenv.select.unmet import exactly, nearest_variant
+from gpuenv.select.words import gpu_list
+
+MOST = 3
+"""Alternatives that are named. More would be a menu, not advice."""
+
+Again = Callable[[Profile, Request], Decision | None]
+"""Decides again; ``None`` where there is no answer either."""
+Question = tuple[Profile, Request]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Case:
+    """What a refusal was given for, and what else there is."""
+
+    machine: Machine
+    profile: Profile
+    request: Request
+    pythons: tuple[str, ...]
+    auto: Profile | None
+    meant: str | None
+    """The variant that is named most like one that there is not (``cuda12.8``: ``cu128``)."""
+
+
+def alternatives(
+    machine: Machine,
+    profile: Profile,
+    request: Request,
+    knowledge: Knowledge,
+    *,
+    pythons: tuple[str, ...],
+    auto: Profile | None,
+    again: Again,
+) -> tuple[Alternative, ...]:
+    """Find the smallest sets of wishes without which there is an answer, as changes that were tried.
+
+    ``pythons`` are those that could be had for the asking, best first; ``auto`` is the profile that leaves everything
+    to the machine. Each alternative was decided with its changes made as they will be typed, so that its command gives
+    what it says.
+    """
+    asked = request.variant or profile.variant
+    named = asked in (None, "cpu") or knowledge.cuda_of(asked or "") is not None
+    meant = None if named else nearest_variant(knowledge, asked or "")
+    case = _Case(machine=machine, profile=profile, request=request, pythons=pythons, auto=auto, meant=meant)
+    wishes = _wishes(case)
+    for size in (1, 2, len(wishes)):
+        if 0 < size <= len(wishes) and (found := _of(case, combinations(wishes, size), again)):
+            return found
+    found = _of(case, ((wish,) for wish in _last_resorts(case)), again)
+    return found or _of(case, iter([("accelerator",)] if case.profile.accelerator != "cpu" else []), again)
+
+
+def _of(case: _Case, groups: Iterator[tuple[Wish, ...]], again: Again) -> tuple[Alternative, ...]:
+    found: list[Alternative] = []
+    for group in groups:
+        for way in product(*(_ways(case, wish) for wish in group)):
+            if any(set(_gpus(group, way)) < set(_gpus_of(other)) for other in found):
+                continue  # these GPUs and more have an answer already
+            alternative = _try(case, group, way, again)
+            if alternative is not None and _typed_words(alternative) not in map(_typed_words, found):
+                found.append(alternative)
+                if len(found) == MOST:
+                    return tuple(found)
+            if alternative is not None and "gpu" not in group:
+                break
+    return tuple(found)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Way:
+    """One way to give up a wish: what is asked then, and with which values where the answer does not tell them."""
+
+    asks: Callable[[Question], Question]
+    values: tuple[str, ...] = ()
+
+
+def _typed_words(alternative: Alternative) -> list[tuple[str, tuple[str, ...]]]:
+    """What is typed for it: two wishes may come down to the same command."""
+    return [(change.option or change.said, change.values) for change in alternative.changes]
+
+
+def _gpus(group: tuple[Wish, ...], way: tuple[_Way, ...]) -> tuple[str, ...]:
+    return next((each.values for wish, each in zip(group, way, strict=True) if wish == "gpu"), ())
+
+
+def _gpus_of(alternative: Alternative) -> tuple[str, ...]:
+    return next((change.values for change in alternative.changes if change.wish == "gpu"), ())
+
+
+def _try(case: _Case, group: tuple[Wish, ...], way: tuple[_Way, ...], again: Again) -> Alternative | None:
+    question: Question = (case.profile, case.request)
+    for each in way:
+        question = each.asks(question)
+    decision = again(*question)
+    if decision is None:
+        return None
+    for date in _dates(decision) if "exclude-newer" in group else ("",):
+        changes = tuple(_change(case, wish, each, decision, date) for wish, each in zip(group, way, strict=True))
+        typed: Question = question
+        for change in changes:
+            typed = _typed(typed, change)
+        answer = decision if typed == question else again(*typed)
+        if answer is not None:
+            return _alternative(case, changes, answer)
+    return None
+
+
+def _dates(decision: Decision) -> tuple[str, ...]:
+    """Limits to try, the smallest change first: the day of the oldest release that would do, then of the newest."""
+    torch = [wheel for wheel in (decision.packages[0], *decision.alternatives) if wheel.project == "torch"]
+    days = sorted({(nightly_day(wheel.version) or wheel.upload_time or "")[:10] for wheel in torch} - {""})
+    days = [f"{day[:4]}-{day[4:6]}-{day[6:]}" if "-" not in day else day for day in days]
+    return tuple(dict.fromkeys([*days[:1], *days[-1:]])) or ("",)
+
+
+def _alternative(case: _Case, changes: tuple[Change, ...], decision: Decision) -> Alternative:
+    wanted = {canonicalize_name(Requirement(text).name) for text in case.profile.optional_packages}
+    return Alternative(
+        changes=changes,
+        gives=label(decision.packages[0]),
+        lacks=tuple(sorted(wanted - {wheel.project for wheel in decision.packages} - {"torch"} - _others(decision))),
+    )
+
+
+def _others(decision: Decision) -> set[str]:
+    return {canonicalize_name(Requirement(text).name) for text in decision.others}
+
+
+# --- the wishes -------------------------------------------------------------------------------------------------------
+
+
+def _wishes(case: _Case) -> list[Wish]:
+    """What was asked for, in the order in which it is best given up."""
+    machine, profile, request = case.machine, case.profile, case.request
+    variant = request.variant or profile.variant
+    there: dict[Wish, bool] = {
+        "variant": variant not in (None, "cpu"),
+        "python": bool(set(case.pythons) - set(request.pythons)),
+        "channel": (request.channel or profile.channel) != "auto",
+        "exclude-newer": request.exclude_newer is not None,
+        "build": request.torch is not None and "+" in (exactly(specifier(request.torch)) or ""),
+        "torch": request.torch is not None,
+        "gpu": len(_choices(case)) > 0,
+        "profile-python": profile.python is not None,
+        "profile-torch": any(str(Requirement(text).specifier) for text in _named(profile, torch=True)),
+        "profile-companions": any(str(Requirement(text).specifier) for text in _named(profile, torch=False)),
+        "required": len(profile.packages) > 1,
+        "profile": bool(case.auto and profile.accelerator == "cpu" and variant not in (None, "cpu") and machine.gpus),
+    }
+    return [wish for wish, is_there in there.items() if is_there]
+
+
+def _last_resorts(case: _Case) -> list[Wish]:
+    """What is given up only where nothing else helps: the profile as a whole, and that what is unknown is refused."""
+    found: list[Wish] = []
+    if case.auto is not None and case.profile.name != case.auto.name and case.profile.accelerator != "cpu":
+        found.append("profile")
+    return [*found, *(() if case.request.insist_unknown else ("certainty",))]
+
+
+def _named(profile: Profile, *, torch: bool) -> list[str]:
+    texts = (*profile.packages, *profile.optional_packages)
+    return [text for text in texts if (canonicalize_name(Requirement(text).name) == "torch") is torch]
+
+
+def _choices(case: _Case) -> list[tuple[int, ...]]:
+    """Sets of GPUs to decide for alone: all of one or several capabilities, the largest sets first."""
+    machine, now = case.machine, {gpu.index for gpu in gpus_in_scope(case.machine, case.request)}
+    kinds = sorted({gpu.compute_capability for gpu in machine.gpus})
+    sets = [
+        tuple(gpu.index for gpu in machine.gpus if gpu.compute_capability in chosen)
+        for size in range(len(kinds) - 1, 0, -1)
+        for chosen in combinations(kinds, size)
+    ]
+    return [each for each in sets if set(each) != now]
+
+
+# --- giving one up ----------------------------------------------------------------------------------------------------
+
+
+def _ways(case: _Case, wish: Wish) -> list[_Way]:
+    def asks(**values: object) -> _Way:
+        return _Way(asks=lambda question: (question[0], replace(question[1], **values)))  # type: ignore[arg-type]  # its fields
+
+    def profiled(change: Callable[[Profile], Profile]) -> _Way:
+        return _Way(asks=lambda question: (change(question[0]), question[1]))
+
+    match wish:
+        case "variant":
+            anyone = _Way(asks=lambda q: (replace(q[0], variant=None), replace(q[1], variant=None)))
+            meant = case.meant
+            return [asks(variant=meant), anyone] if meant else [anyone]
+        case "python":
+            return [asks(pythons=case.pythons)]
+        case "channel":
+            return [_Way(asks=lambda q: (replace(q[0], channel="auto"), replace(q[1], channel="auto")))]
+        case "exclude-newer":
+            return [asks(exclude_newer=None)]
+        case "build":
+            return [asks(torch="==" + str(exactly(specifier(case.request.torch or ""))).partition("+")[0])]
+        case "torch":
+            return [asks(torch=None)]
+        case "certainty":
+            return [asks(insist_unknown=True)]
+        case "accelerator":
+            return [asks(variant="cpu")]
+        case "gpu":
+            return [_Way(asks=asks(gpus=chosen).asks, values=tuple(map(str, chosen))) for chosen in _choices(case)]
+        case "profile":
+            return [] if case.auto is None else [profiled(lambda _: case.auto or case.profile)]
+        case "profile-python":
+            return [profiled(lambda profile: replace(profile, python=None))]
+        case "profile-torch":
+            return [profiled(lambda profile: _unpinned(profile, torch=True))]
+        case "profile-companions":
+            return [profiled(lambda profile: _unpinned(profile, torch=False))]
+        case "required":
+            return [profiled(_optional)]
+
+
+def _unpinned(profile: Profile, *, torch: bool) -> Profile:
+    named = set(_named(profile, torch=torch))
+
+    def bare(texts: Sequence[str]) -> tuple[str, ...]:
+        return tuple(Requirement(text).name if text in named else text for text in texts)
+
+    return replace(profile, packages=bare(profile.packages), optional_packages=bare(profile.optional_packages))
+
+
+def _optional(profile: Profile) -> Profile:
+    torch = tuple(text for text in profile.packages if text in _named(profile, torch=True))
+    rest = tuple(text for text in profile.packages if text not in torch)
+    return replace(profile, packages=torch, optional_packages=(*profile.optional_packages, *rest))
+
+
+# --- what is typed instead --------------------------------------------------------------------------------------------
+
+
+def _change(case: _Case, wish: Wish, way: _Way, decision: Decision, date: str) -> Change:
+    torch = decision.packages[0]
+    exact = torch.version if "+" in torch.version and torch.variant is None else torch.version.partition("+")[0]
+    options: dict[Wish, tuple[str, tuple[str, ...]]] = {
+        "variant": ("variant", (decision.variant,)),
+        "python": ("python", (decision.python,)),
+        "channel": ("channel", ("auto" if decision.channel == "nightly" else "stable",)),
+        "exclude-newer": ("exclude-newer", (date,) if date else ()),
+        "build": ("torch", (f"=={exact}",)),
+        "torch": ("torch", (f"=={exact}",)),
+        "gpu": ("gpu", way.values),
+        "profile": ("profile", (case.auto.name,) if case.auto else ()),
+        "certainty": ("allow-unknown-kernels", ()),
+        "accelerator": ("variant", ("cpu",)),
+    }
+    option, values = options.get(wish, ("", ()))
+    return Change(wish=wish, said=_said(case, wish), option=option, values=values)
+
+
+def _typed(question: Question, change: Change) -> Question:
+    """What is asked with an option as it will be typed."""
+    profile, request = question
+    value = change.values[0] if change.values else None
+    match change.wish:
+        case "variant":
+            return profile, replace(request, variant=value)
+        case "python":
+            return profile, replace(request, pythons=change.values)
+        case "channel":
+            return profile, replace(request, channel="auto" if value == "auto" else "stable")
+        case "exclude-newer":
+            return profile, replace(request, exclude_newer=value)
+        case "build" | "torch":
+            return profile, replace(request, torch=value)
+        case _:
+            return question
+
+
+def _said(case: _Case, wish: Wish) -> str:
+    """A wish as the person put it."""
+    profile, request = case.profile, case.request
+    of = f"of profile {profile.name}"
+    match wish:
+        case "variant":
+            return f"--variant {request.variant}" if request.variant else f"variant {profile.variant} {of}"
+        case "python":
+            asked = len(request.pythons) == 1
+            return f"--python {request.pythons[0]}" if asked else f"Python {', '.join(request.pythons)}"
+        case "channel":
+            return f"--channel {request.channel}" if request.channel else f"channel {profile.channel} {of}"
+        case "exclude-newer":
+            return f"--exclude-newer {request.exclude_newer}"
+        case "build" | "torch":
+            return f"--torch {request.torch}"
+        case "gpu":
+            return "all of " + gpu_list(_in_scope(case))
+        case "profile":
+            return f"--profile {profile.name}"
+        case "profile-python":
+            return f"python {profile.python} {of}"
+        case "profile-torch":
+            return f"{', '.join(_named(profile, torch=True))} {of}"
+        case "profile-companions":
+            return f"{', '.join(_named(profile, torch=False))} {of}"
+        case "required":
+            names = [text for text in profile.packages if text in _named(profile, torch=False)]
+            return f"{', '.join(names)} as required packages {of}"
+        case "certainty" | "accelerator":
+            return ""
+
+
+def _in_scope(case: _Case) -> tuple[Gpu, ...]:
+    return gpus_in_scope(case.machine, case.request)

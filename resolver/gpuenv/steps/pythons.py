@@ -1,0 +1,67 @@
+"""The Python versions that a decision is made among."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from gpuenv.errors import InterpreterError
+from gpuenv.model.profile import Profile
+from gpuenv.steps.context import Context
+from gpuenv.steps.machine import TargetMachine
+from gpuenv.steps.programs import interpreters_of
+
+PREFERRED_PYTHONS = ("3.12", "3.13", "3.11", "3.14", "3.10", "3.15", "3.9", "3.8")
+"""For a machine that is not this one: the version most of the ecosystem has wheels for, then its neighbours."""
+
+
+def pythons(context: Context, *, profile: Profile, machine: TargetMachine) -> tuple[str, ...]:
+    """List the Python versions to decide among, best first: installed ones here, the usual ones for elsewhere."""
+    from packaging.specifiers import SpecifierSet
+
+    if context.options.python is not None:
+        return (context.options.python,)
+    wanted = SpecifierSet(profile.python or "")
+    if not machine.here:
+        return tuple(version for version in PREFERRED_PYTHONS if wanted.contains(version))
+    from gpuenv.environment.interpreters import running_interpreter
+
+    own = running_interpreter().minor
+    for downloads in (False, True):
+        minors = dict.fromkeys([own, *(each.minor for each in interpreters_of(context, downloads=downloads))])
+        fitting = tuple(minor for minor in minors if wanted.contains(minor))
+        if fitting:
+            return fitting
+    raise InterpreterError(
+        f"profile {profile.name} needs Python {profile.python}, and no such interpreter is installed",
+        hints=("Install one, for example with `uv python install`, or change the profile's `python`",),
+    )
+
+
+def other_pythons(context: Context, *, profile: Profile, machine: TargetMachine) -> tuple[str, ...]:
+    """List the versions that could be had for the asking (``--python``): those at hand first, the nearest to the one
+    that was asked for first among them."""
+    unasked = replace(context, options=replace(context.options, python=None))
+    try:
+        here = pythons(unasked, profile=replace(profile, python=None), machine=machine)
+    except InterpreterError:
+        here = ()
+    asked = context.options.python
+    first, then = here if machine.here else (), (*here, *PREFERRED_PYTHONS)
+    return tuple(dict.fromkeys((*nearest_first(first, asked), *nearest_first(then, asked))))
+
+
+def nearest_first(versions: Sequence[str], asked: str | None) -> tuple[str, ...]:
+    """Versions by their distance from the one that was asked for; as they are where none was.
+
+    >>> nearest_first(("3.12", "3.14", "3.10"), "3.15")
+    ('3.14', '3.12', '3.10')
+    """
+    if asked is None:
+        return tuple(versions)
+    wanted = _minor(asked)
+    return tuple(sorted(versions, key=lambda version: abs(_minor(version) - wanted)))
+
+
+def _minor(version: str) -> int:
+    return int(version.removesuffix("t").partition(".")[2])
