@@ -2,7 +2,8 @@
 
 ``[machine]``: driver, cuda, capabilities, names, os, arch, libc, wsl. ``[profile]``: ``name`` of a bundled one, or its
 fields, with what it is ``called``. ``[request]``: fields of :class:`gpuenv.select.Request`. ``[index]``: ``recorded``
-(a day, with ``channels`` and ``variants`` to narrow it) and rows: ``[index.torch]`` (stable), ``[index.nightly.torch]``,
+(a day, with ``channels`` and ``variants`` to narrow it) and rows: ``[index.torch]`` (stable),
+``[index.nightly.torch]``,
 ``[index.package-index.torch]``, ``[index.find-links.torch]``; a row is a version, a folder where the version does not
 tell it, and its tags. ``[wheels."torch 9.1.0+cu128"]`` says what is inside (``sass``, ``ptx``, ``cuda``, ``requires``,
 or ``unreadable``); without such a table a torch holds what its variant usually holds, a companion requires no torch

@@ -61,11 +61,39 @@ def alternatives(
     meant = None if named else nearest_variant(knowledge, asked or "")
     case = _Case(machine=machine, profile=profile, request=request, pythons=pythons, auto=auto, meant=meant)
     wishes = _wishes(case)
-    for size in (1, 2, len(wishes)):
-        if 0 < size <= len(wishes) and (found := _of(case, combinations(wishes, size), again)):
+    for size in (1, 2):
+        if found := _of(case, combinations(wishes, size), again):
             return found
-    found = _of(case, ((wish,) for wish in _last_resorts(case)), again)
-    return found or _of(case, iter([("accelerator",)] if case.profile.accelerator != "cpu" else []), again)
+    if len(wishes) > 2 and (found := _of(case, _fewest(case, wishes, again), again)):
+        return found
+    if found := _of(case, ((wish,) for wish in _last_resorts(case)), again):
+        return found
+    if profile.accelerator == "cpu":
+        return ()
+    others = [wish for wish in wishes if wish not in ("variant", "gpu")]
+    cpu = replace(case, request=replace(request, variant="cpu"))
+    groups = (("accelerator", *group) for group in ((), *_fewest(cpu, others, again)))
+    return _of(case, groups, again)[:1]
+
+
+def _fewest(case: _Case, wishes: Sequence[Wish], again: Again) -> Iterator[tuple[Wish, ...]]:
+    """A set of wishes that help together, of which none can be kept; nothing where all of them do not help."""
+
+    def helps(group: Sequence[Wish]) -> bool:
+        question: Question = (case.profile, case.request)
+        for wish in group:
+            for way in _ways(case, wish)[-1:]:
+                question = way.asks(question)
+        return again(*question) is not None
+
+    if not wishes or not helps(wishes):
+        return
+    kept = list(wishes)
+    for wish in reversed(wishes):
+        fewer = [each for each in kept if each != wish]
+        if helps(fewer):
+            kept = fewer
+    yield tuple(kept)
 
 
 def _of(case: _Case, groups: Iterator[tuple[Wish, ...]], again: Again) -> tuple[Alternative, ...]:

@@ -71,6 +71,8 @@ def _find(evaluation: Evaluation) -> Explanation:
     if conflict is None:
         return _no_such_build(evaluation)
     rows = conflict.meeting(conflict.asked)
+    if _one_channel(problem, conflict):
+        conflict = replace(conflict, parts=conflict.parts | {"channel"})
     asked = unmet.qualified(problem, conflict.asked)
     if "companion" in conflict.parts:
         lacking = [(row.entry, row.refusal) for row in rows if "companion" in row.parts]
@@ -82,6 +84,13 @@ def _find(evaluation: Evaluation) -> Explanation:
         unread = {label(row.entry.wheel) for row in rows if passed_over(problem, row.entry, row.refusal)}
         return replace(found, summary=f"{found.summary}; {len(unread)} older were not read") if unread else found
     return Explanation(summary=unmet.summary(problem, conflict), causes=unmet.causes(problem, conflict)[:_CAUSES])
+
+
+def _one_channel(problem: Problem, conflict: Conflict) -> bool:
+    """Whether only the pages of the channel that was insisted on were looked at, so that nothing is said of others."""
+    wheels = [row.entry.wheel for row in conflict.rows]
+    layered = any(wheel.source in ("pytorch", "mirror") for wheel in wheels)
+    return problem.channel != "auto" and layered and {wheel.channel for wheel in wheels} == {problem.channel}
 
 
 def _no_interpreter(problem: Problem) -> Explanation:
@@ -113,8 +122,10 @@ def _no_platform(evaluation: Evaluation) -> Explanation:
     machine = evaluation.problem.machine
     rows = [row for row in evaluation.verdicts.rejected() if row.project == "torch"]
     if not rows:
+        channel = evaluation.problem.channel
+        where = "" if channel == "auto" else f" in the {channel} channel"
         return Explanation(
-            summary="no source offers a torch wheel",
+            summary=f"no source offers a torch wheel{where}",
             hints=("Name a source with `--torch-index BASE` or `--find-links DIR`",),
         )
     libc = [row for row in rows if row.reason == "libc"]

@@ -51,9 +51,10 @@ def exactly(specifiers: SpecifierSet) -> str | None:
 def summary(problem: Problem, conflict: Conflict) -> str:
     """One sentence: which of the wishes exclude each other, or which is met by nothing."""
     parts, where = conflict.parts, problem.target.words
-    if parts == {"variant", "version"} and never_built(problem, conflict):
+    bare = parts - {"channel"}
+    if bare == {"variant", "version"} and never_built(problem, conflict):
         return f"{version_words(problem)} was never built for {problem.variant} on {where}"
-    if parts == {"version"} and (unknown := _no_release(problem)):
+    if bare == {"version"} and (unknown := _no_release(problem)):
         return unknown
     if parts == {"python"}:
         return f"no torch wheel is for Python {_or(problem.target.pythons)}"

@@ -91,7 +91,8 @@ def test_reading_ends_after_a_while() -> None:
     said, _ = settle(H100, profile(channel="nightly"), offer, {}, request(most_reads=5), load(), read=read)
     assert isinstance(said, NoDecision)
     assert len(asked) == 5
-    assert "no wheel has code for sm_90" in said.summary
+    assert "no wheel in the nightly channel has code for sm_90" in said.summary
+    assert "23 older were not read" in said.summary
     unread = [row for row in said.rejected if row.reason == "unknown-kernels"]
     assert sum(row.wheels for row in unread) == 23
 
