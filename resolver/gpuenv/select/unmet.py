@@ -119,7 +119,8 @@ def _instead(problem: Problem, part: Part, rest: frozenset[Part], entries: Seque
             return _versions(problem, subject, entries)
         case "python":
             pythons = _pythons(entries)
-            return f"{subject} is there for Python {join(pythons)}" if pythons else ""
+            there = "there are wheels" if subject == "torch" else f"{subject} is there"
+            return f"{there} for Python {join(pythons)}" if pythons else ""
         case "channel":
             channels = sorted({entry.wheel.channel for entry in entries})
             return f"{subject} is there in the {join(channels)} channel" if channels else ""
