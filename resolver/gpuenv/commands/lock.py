@@ -40,6 +40,7 @@ from gpuenv.steps.machine import (
 )
 from gpuenv.steps.profile import check_fit, load_profile
 from gpuenv.steps.signed import fetch_signed
+from gpuenv.steps.wishes import wishes_of, with_wishes
 from gpuenv.system.files import write_atomic
 
 
@@ -133,9 +134,10 @@ def _one(
     name = profile.name if group is None else f"{profile.name}-{group.name}"
     path = lock_path(context, name)
     shown = context.shown(path)
+    before = _before(context, path, options, profile)
+    asked, context = context, with_wishes(context, before, say=not options.check)
     say_machine(context, machine, profile)
     check_fit(context, machine.facts, profile)
-    before = _before(context, path, options, profile)
     _refuse_unknown(options.upgrade_packages, before, shown)
     if options.check:
         verdict = check(context, machine=machine, profile=profile, lock=before, shown=shown)
@@ -147,7 +149,7 @@ def _one(
             change=verdict.replacement,
             reasons=verdict.reasons,
         )
-    if before is not None and not _asked_to_change(options) and _holds(context, machine, profile, before):
+    if before is not None and not _asked_to_change(options) and _holds(asked, machine, profile, before):
         require_sound(context, before, profile=profile, shown=shown)
         context.reporter.say(f"Found up-to-date lockfile at: {shown}")
         return _kept(context, options, OneLock(profile=profile.name, path=shown, action="unchanged", lock=before), None)
@@ -161,6 +163,7 @@ def _one(
             preferred=None if before is None or options.upgrade else before.without(options.upgrade_packages),
             tentative=options.dry_run,
             single_source=single,
+            wishes=wishes_of(context.options),
             command=command_of(context, profile, single_source=single, machines=options.machines),
         ),
     )

@@ -70,6 +70,8 @@ class LockInputs:
     cutoff: str | None
     """Nothing uploaded after this time was considered (RFC 3339, UTC); ``None``: no cutoff."""
     knowledge: str
+    wishes: tuple[str, ...] = ()
+    """Options that shaped the decision, as they were typed (``--variant cu128``), sorted."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "cutoff", canonical_time(self.cutoff))

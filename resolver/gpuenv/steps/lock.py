@@ -32,6 +32,7 @@ from gpuenv.steps.profile import known_profile
 from gpuenv.steps.programs import uv_of
 from gpuenv.steps.sources import open_http, uv_environment
 from gpuenv.steps.torch_source import DecidedSource
+from gpuenv.steps.wishes import wishes_of, with_wishes
 from gpuenv.system.files import (
     present,
     read_bytes,
@@ -60,6 +61,8 @@ class LockRequest:
     tentative: bool = False
     single_source: bool = False
     command: str = ""
+    wishes: tuple[str, ...] | None = None
+    """What the lock says it was made for; ``None``: the options as they are."""
 
 
 def require_sound(context: Context, lock: Lock, *, profile: Profile | None, shown: str) -> None:
@@ -132,6 +135,7 @@ def make_lock(context: Context, decided: Decided, how: LockRequest) -> Lock:
             cutoff=context.options.exclude_newer,
             knowledge=tables.load().version,
             packages=packages,
+            wishes=wishes_of(context.options) if how.wishes is None else how.wishes,
         ),
         decision=making.decision_of(decided.decision, decided.profile, single_source=how.single_source),
         packages=packages,
@@ -276,6 +280,7 @@ def new_lock(context: Context, *, machine: TargetMachine, profile: Profile, dry_
     before = read_lock(path, shown=shown, profile=profile.name)
     if before is not None:
         context.reporter.say(f"Lockfile {shown} was made for other options: making it again")
+        context = with_wishes(context, before, say=True)
     single_source = before is not None and before.decision.single_source
     how = LockRequest(previous=before, single_source=single_source, tentative=dry_run)
     decided, lock = decide_and_lock(context, machine=machine, profile=profile, how=how)

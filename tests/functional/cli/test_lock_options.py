@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 import tomllib
@@ -225,3 +226,42 @@ def test_a_lock_that_cannot_be_read_is_made_again_by_the_hint(
     made = person.run(*hint.split(), *here)
     assert made.code == 0, made.err
     assert read(person, "any")["tool"]["gpuenv"]["decision"]["torch"].startswith("2.9.1")
+
+
+def wishes(lock: Path) -> list[str]:
+    return list(tomllib.loads(lock.read_text("utf-8"))["tool"]["gpuenv"]["inputs"]["wishes"])
+
+
+def test_what_a_lock_was_made_for_stands_in_it_and_holds_until_something_else_is_asked_for(tmp_path: Path) -> None:
+    """`--check`, `--upgrade`, a second `create` and the command in a hint go by the lock."""
+    person = Person.at(tmp_path)
+    person.write("profiles/team.toml", 'description = "two channels"\naccelerator = "cpu"\npackages = ["torch"]\n')
+    with IndexServer() as server:
+        add_night(server, "20260101")
+        server.add(torch_wheel("2.9.1", "cpu", tag=TAG, requires=("filelock",)), folder="cpu")
+        server.add_package(build_wheel("filelock", "3.19.0"))
+        here = where(server)
+        assert person.run("lock", "--channel", "nightly", "--variant", "cpu", *here).code == 0
+        lock = person.project / "lockfiles/pylock.team.toml"
+        assert wishes(lock) == ["--channel nightly", "--variant cpu"]
+
+        checked = person.run("lock", "--check", *here)
+        assert checked.code == 0, checked.err
+        assert person.run("create", "--no-verify", *here).code == 0
+        upgraded = person.run("lock", "--upgrade", *here)
+        assert upgraded.code == 0, upgraded.err
+        assert "As the lock was made: --channel nightly --variant cpu" in upgraded.err
+        assert "2.11.0.dev20260101" in lock.read_text("utf-8")
+
+        add_night(server, "20260102")
+        outdated = person.run("lock", "--check", "--refresh", *here)
+        assert outdated.code == 1
+        (hint,) = re.findall(r"`gpuenv ([^`]+)`", outdated.err)
+        shown = person.run(*shlex.split(hint))
+        assert shown.code == 0, shown.err
+        assert "2.11.0.dev20260102" in shown.out + shown.err
+
+        stable = person.run("lock", "--upgrade", "--channel", "stable", *here)
+        assert stable.code == 0, stable.err
+        assert wishes(lock) == ["--channel stable", "--variant cpu"]
+        assert "2.9.1+cpu" in lock.read_text("utf-8")

@@ -1,0 +1,44 @@
+"""What was asked for when a lock was made: it stands in the lock, and holds until something else is asked for."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import cast
+
+from gpuenv.lock.model import Lock
+from gpuenv.model.profile import ChannelWish
+from gpuenv.steps.context import Context, Options
+
+NAMES = ("python", "torch", "channel", "variant")
+"""Not ``gpu``: a GPU that was left out of a lock is one that it does not serve, and is said to be so."""
+
+
+def wishes_of(options: Options) -> tuple[str, ...]:
+    """The options that shaped a decision, as a lock records them: ``--variant cu128``, sorted."""
+    said = [f"--{name} {value}" for name in NAMES if (value := getattr(options, name)) is not None]
+    said += ["--allow-unknown-kernels"] if options.allow_unknown_kernels else []
+    return tuple(sorted(said))
+
+
+def with_wishes(context: Context, lock: Lock | None, *, say: bool = False) -> Context:
+    """The context with what the lock was made for, wherever nothing else was asked for now."""
+    if lock is None or not lock.inputs.wishes:
+        return context
+    options = context.options
+    held: dict[str, str] = {}
+    for wish in lock.inputs.wishes:
+        name, _, value = wish.removeprefix("--").partition(" ")
+        if name in NAMES:
+            held[name] = value
+    merged = replace(
+        options,
+        python=options.python or held.get("python"),
+        torch=options.torch or held.get("torch"),
+        channel=options.channel or cast(ChannelWish | None, held.get("channel")),  # as it was typed, and checked then
+        variant=options.variant or held.get("variant"),
+        allow_unknown_kernels=options.allow_unknown_kernels or "--allow-unknown-kernels" in lock.inputs.wishes,
+    )
+    kept = [wish for wish in wishes_of(merged) if wish not in wishes_of(options)]
+    if say and kept:
+        context.reporter.say(f"As the lock was made: {' '.join(kept)}")
+    return replace(context, options=merged)
