@@ -90,7 +90,7 @@ EDITS: dict[str, Edit] = {
     ),
     "python-here-first": _edit(
         "an interpreter to download is decided for before one that is here",
-        "steps/decision.py",
+        "steps/pythons.py",
         "for downloads in (False, True):",
         "for downloads in (True, False):",
         INTERPRETERS,
