@@ -6,10 +6,11 @@ Each is made once: a page that ten profiles want is asked for once.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from gpuenv import knowledge as tables
 from gpuenv.environment.compiling import default_index
-from gpuenv.errors import UvError
+from gpuenv.errors import IndexUnreachableError, UvError
 from gpuenv.index.config import Place, SourcePlan, plan_sources
 from gpuenv.index.source import load_source
 from gpuenv.model.profile import Profile
@@ -17,6 +18,7 @@ from gpuenv.model.wheel import Catalog, Channel
 from gpuenv.net.client import Client
 from gpuenv.steps.context import Context
 from gpuenv.steps.programs import uv_of
+from gpuenv.system.files import present
 
 
 def source_plan(context: Context) -> SourcePlan:
@@ -45,6 +47,7 @@ def _planned(context: Context) -> SourcePlan:
         folder=context.project,
         default_index_url=lambda: _ecosystem_index(context),
     )
+    plan = _without_missing(context, plan)
     if "index" in options.by_project and plan.default_index is not None:
         context.reporter.notice(f"packages beside torch's come from {plan.default_index.words}")
     if "find-links" in options.by_project:
@@ -55,6 +58,23 @@ def _planned(context: Context) -> SourcePlan:
         hosts = ", ".join(options.allow_hosts)
         context.reporter.notice(f"torch's index may lead to {hosts} ({options.origins['allow-host']})")
     return plan
+
+
+def _without_missing(context: Context, plan: SourcePlan) -> SourcePlan:
+    """Leave out folders of pip's configuration that are not on this machine, and say so; raises
+    :class:`~gpuenv.errors.IndexUnreachableError` for one that an option names."""
+    missing = [each for each in plan.find_links if each.location.is_local and not present(each.location.local)]
+    for place in missing:
+        if place.configured_by == context.options.origins.get("find-links", "--find-links"):
+            raise IndexUnreachableError(
+                f"there is no such folder: {place.words}",
+                hints=("Name one that is here, or leave the option out",),
+            )
+        context.reporter.warn(f"there is no such folder: {place.words}; nothing is taken from it")
+    if not missing:
+        return plan
+    torch = tuple(each for each in plan.torch if each not in missing)
+    return replace(plan, torch=torch, find_links=tuple(each for each in plan.find_links if each not in missing))
 
 
 def _ecosystem_index(context: Context) -> str | None:
