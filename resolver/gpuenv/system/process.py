@@ -144,11 +144,8 @@ def start(
                 preexec_fn=_die_with_parent() if tied else None,
                 creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
             )
-    except (
-        OSError,
-        ValueError,
-        subprocess.SubprocessError,
-    ) as error:  # a NUL byte in a word or in the environment, too
+    # Not of the system: a NUL byte in a word or in the environment.
+    except (OSError, ValueError, subprocess.SubprocessError) as error:
         return NotStarted(reason=getattr(error, "strerror", None) or str(error))
     child = Child(process, on_stdout=on_stdout, on_stderr=on_stderr, progress=progress)
     if held:
