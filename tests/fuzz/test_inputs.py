@@ -11,7 +11,7 @@ import pytest
 
 from fuzz.judge import SECRET, Target, judge
 from fuzz.mutate import mutate
-from fuzz.targets import READERS
+from fuzz.targets import READERS, locks
 from fuzz.whole import WHOLE
 from gpuenv.errors import GpuenvError
 
@@ -59,6 +59,9 @@ FOUND: tuple[tuple[str, bytes], ...] = (
     # Numbers with dots where a file said something else.
     ("environment", b"version.py\n__version__ = '2.10.0'\ncuda: str | None = 'x'\n"),
     ("profile", 'description = "x"\npackages = ["torch"]\n[machine]\nleast-driver = "١٢"\n'.encode()),
+    ("variables", b"CUDA_VISIBLE_DEVICES=" + b"9" * 5000),
+    ("variables", b"SLURM_JOB_ID=1\nSLURM_GPUS_ON_NODE=" + b"9" * 5000),
+    ("uv-lock", locks()[0].replace(b'url = "https://', b'url = "//[')),
     # A line of a driver's library may hold anything.
     ("nvml", b"[" * 100_000),
     # A name of a third of a mebibyte was taken apart once for each card of the table.

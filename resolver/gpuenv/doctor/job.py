@@ -84,7 +84,7 @@ def _count(number: int) -> str:
 
 def _visible(entry: str, machine: Machine) -> bool:
     if entry.isdecimal():
-        return int(entry) < len(machine.gpus)
+        return len(entry) < 10 and int(entry) < len(machine.gpus)
     if entry.startswith("MIG-"):
         return any(gpu.mig for gpu in machine.gpus)
     short = re.fullmatch(r"GPU-[0-9a-fA-F-]+", entry)

@@ -8,7 +8,6 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from packaging.pylock import Package, Pylock, PylockValidationError
 from packaging.utils import canonicalize_name
@@ -291,7 +290,7 @@ def _picked(package: Package, target: MachineTarget) -> Picked:
             causes=(f"it gives {', '.join(sorted(wheel.hashes))}",),
             hints=("Take the package from an index that has sha256",),
         )
-    place = wheel.url or Path(wheel.path or "").as_uri()
+    place = wheel.url or Path(wheel.path or "").absolute().as_uri()
     return Picked(
         name=package.name,
         version=version,
@@ -300,7 +299,7 @@ def _picked(package: Package, target: MachineTarget) -> Picked:
         sha256=sha256,
         size=wheel.size,
         upload_time=None if wheel.upload_time is None else wheel.upload_time.isoformat(),
-        signed=bool(urlsplit(place).query),
+        signed="?" in place.partition("#")[0],
     )
 
 

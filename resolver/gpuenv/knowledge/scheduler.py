@@ -73,7 +73,7 @@ def _given(environ: Mapping[str, str], devices: Sequence[str], counts: Sequence[
     """Whether the job got a GPU: by its lists, its counts, and the list that CUDA reads, which is set along."""
     lists = [environ[name].strip().lower() for name in (*devices, "CUDA_VISIBLE_DEVICES") if name in environ]
     numbers = [environ[name].strip() for name in counts if name in environ]
-    if any(each not in NO_DEVICE for each in lists) or any(each.isdecimal() and int(each) > 0 for each in numbers):
+    if any(each not in NO_DEVICE for each in lists) or any(each.isdecimal() and each.strip("0") for each in numbers):
         return True
     return False if lists or numbers else None
 

@@ -24,11 +24,12 @@ _HOST = re.compile(r"[^\s/\\?#@<>\"'`%]+")
 _LIKE_A_HOST = re.compile(r"(?:[A-Za-z0-9-]+\.)+[A-Za-z]{2,}(?::\d+)?(?:/|\Z)|[A-Za-z0-9.-]+:\d+(?:/|\Z)")
 _KEPT = "/%:@!$&'()*+,;=~-._"
 _PORTS = {"https": 443, "http": 80}
-# Bounded on all sides: foreign programs may print megabytes without a space, and this runs over every line.
+# Bounded, or ended by the next slash: foreign programs may print megabytes without a space, and this runs over every
+# line.
 _IN_TEXT = re.compile(
-    r"(?<![A-Za-z0-9+.-])([A-Za-z][A-Za-z0-9+.-]{0,20}://)(?:[^\s/'\"`<>]{1,500}@)?([^\s'\"`<>?]{0,2000})(\?[^\s'\"`<>)#]*)?"
+    r"(?<![A-Za-z0-9+.-])([A-Za-z][A-Za-z0-9+.-]{0,20}://)(?:[^\s/'\"`<>]+@)?([^\s'\"`<>?]{0,2000})(\?[^\s'\"`<>)#]*)?"
 )
-_NESTED = re.compile(r"//[^\s/'\"`<>]{1,500}@")
+_NESTED = re.compile(r"//[^\s/'\"`<>]+@")
 """User name and password of an address in the path of another, or of one that lost its scheme."""
 _LEAST_SECRET = 4
 

@@ -143,10 +143,11 @@ def test_megabytes_without_a_space_are_read_in_one_go() -> None:
         "GET https://h.example/https://me:canary@i.example/whl failed",
         "cannot fetch ://me:canary@i.example/whl",
         "https://[::1://me:canary@i.example/whl",
+        f"https://{'é' * 5000}me:canary@i.example/whl",
     ],
 )
 def test_an_address_inside_another_keeps_its_secret_too(text: str) -> None:
-    assert redact(text) == text.replace("me:canary@", "")
+    assert redact(text) == text.replace("é", "").replace("me:canary@", "")
 
 
 def test_a_path_that_is_too_long_is_none() -> None:
