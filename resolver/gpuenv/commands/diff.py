@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gpuenv.errors import UsageError
-from gpuenv.installed.drift import Change as Drift
+from gpuenv.installed.drift import PackageChange as Drift
 from gpuenv.installed.drift import drift
 from gpuenv.installed.environment import read_environment
 from gpuenv.lock.diff import Diff, diff

@@ -15,7 +15,7 @@ from gpuenv.doctor.finding import Finding, worst_first
 from gpuenv.doctor.requirements import unfit, unmet
 from gpuenv.installed.compare import CHANGED, Difference
 from gpuenv.installed.distribution import Distribution
-from gpuenv.installed.drift import Change
+from gpuenv.installed.drift import PackageChange
 from gpuenv.installed.torch import TorchFacts
 from gpuenv.knowledge.base import Knowledge
 from gpuenv.knowledge.rules import NoCode
@@ -227,7 +227,7 @@ def _sets(examination: Examination, knowledge: Knowledge, fix: str) -> Iterator[
         yield error(summary="; ".join(strange[:3]) + more, detail="Requires-Python and the tags of the wheels", fix=fix)
 
 
-def _said(change: Change) -> str:
+def _said(change: PackageChange) -> str:
     match change.kind:
         case "added":
             return f"{change.name} {change.found} was added"

@@ -13,7 +13,7 @@ from pathlib import Path
 from gpuenv.errors import GpuenvError
 from gpuenv.installed.compare import Compared, compare
 from gpuenv.installed.distribution import Distribution
-from gpuenv.installed.drift import Change, added, drift
+from gpuenv.installed.drift import PackageChange, added, drift
 from gpuenv.installed.environment import EnvironmentFacts
 from gpuenv.installed.marker import digest
 from gpuenv.knowledge import load
@@ -37,7 +37,7 @@ class Examination:
     profile: str = ""
     """The profile that was asked for, for an environment that does not tell its own; empty where none was."""
     machine: Machine | None = None
-    changes: tuple[Change, ...] = ()
+    changes: tuple[PackageChange, ...] = ()
     """What was changed since the build, or against ``lock``."""
     additions: tuple[Distribution, ...] = ()
     """What building it again would take away."""
@@ -79,7 +79,7 @@ def examine(
     """
     marker = facts.marker
     locked = {package.name: package.version for package in lock.packages} if lock is not None else None
-    changes: tuple[Change, ...] = ()
+    changes: tuple[PackageChange, ...] = ()
     if marker is not None or lock is not None:
         changes = drift(facts, expected=locked, family=[each.name for each in lock.family] if lock else ())
     moved = marker is not None and lock_path is not None and lock_path.is_file() and digest(lock_path) != marker.lock

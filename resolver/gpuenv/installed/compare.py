@@ -18,7 +18,7 @@ from typing import Literal
 
 from gpuenv.installed.distribution import Distribution
 from gpuenv.installed.environment import EnvironmentFacts
-from gpuenv.installed.files import FolderEntry, Row, followed, sha256_of, walk
+from gpuenv.installed.files import FolderEntry, RecordRow, followed, sha256_of, walk
 from gpuenv.installed.startup import KNOWN
 from gpuenv.lock.diff import same_version
 
@@ -155,7 +155,7 @@ class _Comparison:
     facts: EnvironmentFacts
     bare: Bare | None
     deep: bool
-    owners: dict[str, tuple[Distribution, Row]] = field(default_factory=dict)
+    owners: dict[str, tuple[Distribution, RecordRow]] = field(default_factory=dict)
     differences: list[Difference] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     entries: dict[str, FolderEntry] = field(default_factory=dict)
@@ -172,7 +172,7 @@ class _Comparison:
             for prefix in self.prefixes:
                 self.entries |= walk(root, below=prefix[:-1])
 
-    def listed(self, shared: Iterable[str]) -> Iterator[tuple[str, Distribution, Row]]:
+    def listed(self, shared: Iterable[str]) -> Iterator[tuple[str, Distribution, RecordRow]]:
         """Compare each listed file by presence and size; yields those whose hash has to be looked at too."""
         shared = set(shared)
         twice = {name for name, count in Counter(each.name for each in self.facts.distributions).items() if count > 1}
@@ -201,7 +201,7 @@ class _Comparison:
         return found
 
     def _difference(
-        self, entry: FolderEntry | None, path: str, dist: Distribution, row: Row, *, sized: bool
+        self, entry: FolderEntry | None, path: str, dist: Distribution, row: RecordRow, *, sized: bool
     ) -> Difference | None:
         def differs(kind: Kind, detail: str) -> Difference:
             code = self.bare is not None or is_code(path, self.prefixes)
@@ -260,7 +260,7 @@ def _is_bytecode(path: str) -> bool:
     return path.endswith(".pyc") or "/__pycache__/" in path
 
 
-def _clashes(environment: Path, shared: Mapping[str, list[tuple[Distribution, Row]]]) -> Iterator[Difference]:
+def _clashes(environment: Path, shared: Mapping[str, list[tuple[Distribution, RecordRow]]]) -> Iterator[Difference]:
     """Name who overwrote whom: the file is what one of its owners lists, and not what the others do."""
     for path, owners in sorted(shared.items()):
         try:
@@ -279,7 +279,9 @@ def _clashes(environment: Path, shared: Mapping[str, list[tuple[Distribution, Ro
                 )
 
 
-def _foreign(shared: Mapping[str, list[tuple[Distribution, Row]]], family: Collection[str]) -> Iterator[Difference]:
+def _foreign(
+    shared: Mapping[str, list[tuple[Distribution, RecordRow]]], family: Collection[str]
+) -> Iterator[Difference]:
     """Name packages that bring a file of torch's family: which of the two is installed is a matter of chance."""
     for path, owners in sorted(shared.items()):
         whose = next((dist.name for dist, _ in owners if dist.name in family), None)
@@ -330,10 +332,10 @@ def _set_differences(found: Iterable[Distribution], expected: Mapping[str, str] 
 
 def _owners(
     found: Iterable[Distribution],
-) -> tuple[dict[str, tuple[Distribution, Row]], dict[str, list[tuple[Distribution, Row]]]]:
+) -> tuple[dict[str, tuple[Distribution, RecordRow]], dict[str, list[tuple[Distribution, RecordRow]]]]:
     """Which distribution lists which file; and the files that several list with different contents."""
-    owners: dict[str, tuple[Distribution, Row]] = {}
-    shared: dict[str, list[tuple[Distribution, Row]]] = {}
+    owners: dict[str, tuple[Distribution, RecordRow]] = {}
+    shared: dict[str, list[tuple[Distribution, RecordRow]]] = {}
     for dist in found:
         for row in dist.rows:
             first = owners.setdefault(row.path, (dist, row))
@@ -343,7 +345,7 @@ def _owners(
     return owners, shared
 
 
-def _hash_differences(environment: Path, files: list[tuple[str, Distribution, Row]]) -> Iterator[Difference]:
+def _hash_differences(environment: Path, files: list[tuple[str, Distribution, RecordRow]]) -> Iterator[Difference]:
     if not files:
         return
     with ThreadPoolExecutor(_HASH_THREADS) as pool:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from packaging.utils import canonicalize_name
 
-from gpuenv.installed.files import Row, parse_record
+from gpuenv.installed.files import RecordRow, parse_record
 from gpuenv.lock.diff import same_version
 from gpuenv.net.location import redact
 
@@ -26,7 +26,7 @@ class Distribution:
     version: str
     info: str
     """The metadata folder, relative to the environment; absolute for one of the base interpreter."""
-    rows: tuple[Row, ...] = ()
+    rows: tuple[RecordRow, ...] = ()
     record: str = ""
     """sha256 of the RECORD file; empty where there is none."""
     requires: tuple[str, ...] = ()
@@ -73,7 +73,7 @@ def _distribution(info: Path, prefix: str, *, owned: bool) -> Distribution:
         name, version = said or name, its or version
         requires, requires_python = tuple(told.requires or ()), _field(metadata, "Requires-Python")
     record = ""
-    rows: tuple[Row, ...] = ()
+    rows: tuple[RecordRow, ...] = ()
     try:
         body = (info / "RECORD").read_bytes()
         record = hashlib.sha256(body).hexdigest()

@@ -14,7 +14,7 @@ ChangeKind = Literal["added", "removed", "changed", "replaced", "broken"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
+class PackageChange:
     """One package that is not as it was built, or not as it is locked.
 
     ``replaced`` is the same version with other contents. ``by`` says who did it as far as it left a trace
@@ -33,7 +33,7 @@ class Change:
 
 def drift(
     facts: EnvironmentFacts, *, expected: Mapping[str, str] | None = None, family: Collection[str] = ()
-) -> tuple[Change, ...]:
+) -> tuple[PackageChange, ...]:
     """Compare what is installed with a set of packages: those of a lock (``expected``), else those it was built with.
 
     ``expected`` maps normalized names to versions. By the environment's own marker a package that was replaced by
@@ -64,9 +64,11 @@ def added(facts: EnvironmentFacts, *, locked: Collection[str] = ()) -> tuple[Dis
     return tuple(each for each in facts.distributions if each.name not in kept)
 
 
-def _change(name: str, wanted: str | None, seen: Distribution | None, *, record: str, family: bool) -> Change | None:
+def _change(
+    name: str, wanted: str | None, seen: Distribution | None, *, record: str, family: bool
+) -> PackageChange | None:
     if seen is None:
-        return Change(name=name, kind="removed", expected=wanted, found=None, family=family)
+        return PackageChange(name=name, kind="removed", expected=wanted, found=None, family=family)
     kind: ChangeKind
     detail = ""
     if seen.problem:
@@ -80,6 +82,6 @@ def _change(name: str, wanted: str | None, seen: Distribution | None, *, record:
     else:
         return None
     by = f"{seen.installer or 'an unknown installer'}{f', from {seen.origin}' if seen.origin else ''}"
-    return Change(
+    return PackageChange(
         name=name, kind=kind, expected=wanted, found=seen.version, family=family, by=by, when=seen.when, detail=detail
     )

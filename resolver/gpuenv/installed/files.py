@@ -22,7 +22,7 @@ class FolderEntry:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class RecordRow:
     """One row of a RECORD. ``sha256`` is urlsafe base64 without padding, ``None`` where the row has none."""
 
     path: str
@@ -58,13 +58,13 @@ def followed(path: Path) -> FolderEntry | None:
     return FolderEntry(facts.st_size, facts.st_mtime, None)
 
 
-def parse_record(text: str, *, prefix: str) -> Iterator[Row]:
+def parse_record(text: str, *, prefix: str) -> Iterator[RecordRow]:
     """Read a RECORD (PEP 376, PEP 427: ``path,hash,size``) whose paths are relative to ``prefix``.
 
     Raises ``ValueError`` for a row that is none.
 
     >>> list(parse_record("../bin/run,sha256=abc,3\\na/b.py,,\\n", prefix="lib/site"))
-    [Row(path='lib/bin/run', sha256='abc', size=3), Row(path='lib/site/a/b.py', sha256=None, size=None)]
+    [RecordRow(path='lib/bin/run', sha256='abc', size=3), RecordRow(path='lib/site/a/b.py', sha256=None, size=None)]
     """
     # The csv module takes three times as long as a split, and rows with quotes are rare.
     rows: Iterable[list[str]] = (
@@ -78,7 +78,7 @@ def parse_record(text: str, *, prefix: str) -> Iterator[Row]:
         path, digest, size = row
         kind, _, value = digest.partition("=")
         plain = ".." not in path and "\\" not in path and path[:1] != "/" and "//" not in path and "./" not in path
-        yield Row(
+        yield RecordRow(
             f"{prefix}/{path}" if plain else posixpath.normpath(posixpath.join(prefix, path.replace("\\", "/"))),
             value if kind == "sha256" else None,
             int(size) if size else None,

@@ -11,7 +11,7 @@ import pytest
 
 from gpuenv.environment.guard import CONSTRAINTS
 from gpuenv.installed.compare import compare
-from gpuenv.installed.drift import Change
+from gpuenv.installed.drift import PackageChange
 from gpuenv.installed.drift import drift as drift_of
 from gpuenv.installed.environment import read_environment as inspect
 from support.locked import FileServer
@@ -19,7 +19,7 @@ from support.wheels import BuiltWheel, build_wheel
 from support.workshop import Workshop, alpha, torch
 
 
-def drift(environment: Path, *, expected: dict[str, str] | None = None) -> tuple[Change, ...]:
+def drift(environment: Path, *, expected: dict[str, str] | None = None) -> tuple[PackageChange, ...]:
     return drift_of(inspect(environment), expected=expected)
 
 

@@ -5,24 +5,24 @@ from pathlib import Path
 import pytest
 
 from gpuenv.installed.distribution import distributions
-from gpuenv.installed.files import Row, parse_record, walk
+from gpuenv.installed.files import RecordRow, parse_record, walk
 from gpuenv.installed.places import python_version, site_packages
 
 
 @pytest.mark.parametrize(
     ("text", "row"),
     [
-        ("a/b.py,sha256=xyz,12", Row("lib/s/a/b.py", "xyz", 12)),
-        ("a/b.py,,", Row("lib/s/a/b.py", None, None)),
-        ("../../bin/x,sha256=q,1", Row("bin/x", "q", 1)),
-        ("../../../etc/passwd,,", Row("../etc/passwd", None, None)),
-        ("/etc/passwd,,", Row("/etc/passwd", None, None)),
-        ("a\\b.py,md5=1,2", Row("lib/s/a/b.py", None, 2)),
-        ('"a,b.py",sha256=q,3', Row("lib/s/a,b.py", "q", 3)),
-        ("./a//b.py,,", Row("lib/s/a/b.py", None, None)),
+        ("a/b.py,sha256=xyz,12", RecordRow("lib/s/a/b.py", "xyz", 12)),
+        ("a/b.py,,", RecordRow("lib/s/a/b.py", None, None)),
+        ("../../bin/x,sha256=q,1", RecordRow("bin/x", "q", 1)),
+        ("../../../etc/passwd,,", RecordRow("../etc/passwd", None, None)),
+        ("/etc/passwd,,", RecordRow("/etc/passwd", None, None)),
+        ("a\\b.py,md5=1,2", RecordRow("lib/s/a/b.py", None, 2)),
+        ('"a,b.py",sha256=q,3', RecordRow("lib/s/a,b.py", "q", 3)),
+        ("./a//b.py,,", RecordRow("lib/s/a/b.py", None, None)),
     ],
 )
-def test_rows_are_read_as_the_format_says(text: str, row: Row) -> None:
+def test_rows_are_read_as_the_format_says(text: str, row: RecordRow) -> None:
     assert list(parse_record(text + "\n\n", prefix="lib/s")) == [row]
 
 
