@@ -34,6 +34,7 @@ from gpuenv.environment.space import Free, disk_errors, free_on, require_space
 from gpuenv.environment.store import Store
 from gpuenv.environment.swap import swap_in
 from gpuenv.environment.target import Target, check_target, only_one, remove_tree, staging
+from gpuenv.environment.translate import CacheEntryError
 from gpuenv.environment.uv import STALL_SECONDS, Uv, failure
 from gpuenv.errors import (
     IntegrityError,
@@ -333,9 +334,14 @@ def _sync(job: _Job, stage: Path, environment: Path, path: Path, lock: Lock) -> 
                 hints=("Run once without --offline", "Or keep the wheels of a lock: `gpuenv lock --keep`"),
             ) from None
     except IntegrityError as error:
-        stale = [each.name for each in lock.packages if f"{each.name}=={each.version}" == error.package]
-        if offline or not set(stale) - set(missing):
+        damaged = isinstance(
+            error, CacheEntryError
+        )  # all of them: a power cut hits what was written last, uv names one
+        stale = [each.name for each in lock.packages if damaged or f"{each.name}=={each.version}" == error.package]
+        if offline or (not damaged and not set(stale) - set(missing)):
             raise
+        if damaged:
+            job.reporter.warn("uv's cache holds damaged entries: fetching the wheels again")
         _must(job.run(["cache", "clean", *stale], stage), "uv cache clean")
     return _fetch(job, command, stage, environment, sizes)
 

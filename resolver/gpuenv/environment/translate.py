@@ -30,6 +30,10 @@ _STATUS = re.compile(r"HTTP status (?:client|server) error \((?P<status>\d{3})[^
 _CAUSE_LINES = 12
 
 
+class CacheEntryError(IntegrityError):
+    """An entry of uv's cache that uv cannot read: it stays so until the cache is cleaned."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Sign:
     """One way uv says one thing: any of ``words``, in lower case, anywhere in what it said."""
@@ -75,6 +79,12 @@ _SIGNS = (
         error=IntegrityError,
         message="a download is not a whole wheel",
         hints=("See whether the index still has the file that was locked: `gpuenv lock --check`",),
+    ),
+    _Sign(
+        words=("failed to deserialize cache entry",),
+        error=CacheEntryError,
+        message="uv's cache holds a damaged entry",
+        hints=("Clear it where there is a network: `uv cache clean`",),
     ),
     _Sign(
         words=(
@@ -130,8 +140,8 @@ def translate(stderr: str, *, doing: str = "uv") -> GpuenvError:
     for sign in _SIGNS:
         if any(word in lower for word in sign.words):
             message = _named(sign.message, said)
-            if sign.error is IntegrityError:
-                return IntegrityError(message, causes=causes, hints=sign.hints, package=_package(said))
+            if issubclass(sign.error, IntegrityError):
+                return sign.error(message, causes=causes, hints=sign.hints, package=_package(said))
             return sign.error(message, causes=causes, hints=sign.hints)
     if any(word in lower for word in _NETWORK):
         return _unreachable(said, causes)

@@ -112,6 +112,7 @@ def _parse_html(text: str, *, url: str, made: _Maker) -> Page:
         _sort(_html_row(made, name, base.join(target), fragment, attributes), base, rows, skipped)
     if not (rows or skipped or folders) and not _INDEX_MARK.search(text[:4096]):
         raise _refusal(url, "no link to a package in it: " + _glimpse(text))
+    rows = _agreeing(rows, skipped)
     return Page(rows=tuple(rows), skipped=tuple(skipped), folders=tuple(folders), signed=tuple(base.signed))
 
 
@@ -151,6 +152,7 @@ def _parse_json(text: str, *, url: str, made: _Maker) -> Page:
         if not isinstance(entry, dict) or not isinstance(entry.get("url"), str):
             raise _refusal(url, "a file in it has no URL")
         _sort(_json_row(made, entry, base), base, rows, skipped)
+    rows = _agreeing(rows, skipped)
     return Page(rows=tuple(rows), skipped=tuple(skipped), folders=(), signed=tuple(base.signed))
 
 
@@ -223,6 +225,21 @@ def _sort(row: Wheel | Skipped, base: _Base, rows: list[Wheel], skipped: list[Sk
         skipped.append(Skipped(filename=row.filename, reason="a plain-HTTP link without a hash on an HTTPS page"))
     else:
         rows.append(row)
+
+
+def _agreeing(rows: list[Wheel], skipped: list[Skipped]) -> list[Wheel]:
+    """Rows without those of an address that has two hashes: one of them is wrong, and a lock would hold it."""
+    if len({row.url for row in rows}) == len(rows):
+        return rows
+    hashes: dict[str, set[str]] = {}
+    for row in rows:
+        if row.sha256 is not None:
+            hashes.setdefault(row.url, set()).add(row.sha256)
+    doubtful = {url for url, found in hashes.items() if len(found) > 1}
+    skipped += (
+        Skipped(filename=row.filename, reason="its page gives it two hashes") for row in rows if row.url in doubtful
+    )
+    return [row for row in rows if row.url not in doubtful]
 
 
 class _Base:

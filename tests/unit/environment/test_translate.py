@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gpuenv.environment.translate import tail, translate
+from gpuenv.environment.translate import CacheEntryError, tail, translate
 from gpuenv.errors import (
     GpuenvError,
     IndexUnreachableError,
@@ -51,6 +51,11 @@ SAID = [
         failed("Failed to extract archive: torch.whl", "Bad uncompressed size (got 1, expected 2) for file: a"),
         IntegrityError,
         "a download is not a whole wheel: torch==1.0",
+    ),
+    (
+        failed("Failed to deserialize cache entry", "IO error while reading data: unexpected end of file"),
+        CacheEntryError,
+        "uv's cache holds a damaged entry: torch==1.0",
     ),
     (
         failed("Hash mismatch for `torch==1.0`") + "\nExpected:\n  sha256:aa\n\nComputed:\n  sha256:bb\n",

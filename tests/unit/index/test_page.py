@@ -106,6 +106,14 @@ def test_links_that_nothing_may_follow() -> None:
     assert len(found.skipped) == 3
 
 
+def test_an_address_with_two_hashes_is_no_row() -> None:
+    """One of them is wrong, and would be locked. The same row twice is one that is said twice."""
+    name, other = "torch-1.0-py3-none-any.whl", "torch-1.1-py3-none-any.whl"
+    found = page(*(f'<a href="{name}#sha256={each * 64}">x</a>' for each in "12"), *[f'<a href="{other}">x</a>'] * 2)
+    assert [row.version for row in found.rows] == ["1.1", "1.1"]
+    assert {(each.filename, each.reason) for each in found.skipped} == {(name, "its page gives it two hashes")}
+
+
 def test_comments_hold_no_links() -> None:
     assert page('<!-- <a href="torch-1.0-py3-none-any.whl">x</a> -->', "<h1>Links for torch</h1>").rows == ()
 
