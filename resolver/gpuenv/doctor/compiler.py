@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from functools import cache, partial
 from pathlib import Path
 
+from gpuenv import knowledge
 from gpuenv.doctor.examination import Examination
 from gpuenv.doctor.finding import Finding
 from gpuenv.installed.torch import TorchFacts
@@ -37,6 +38,7 @@ def diagnose_compiler(examination: Examination, torch: TorchFacts, *, fix: str) 
             detail=f"the base interpreter is in {examination.facts.base}",
             fix=_bring_headers(examination, fix),
         )
+    yield from _assembler(examination, missing)
     toolkit = examination.toolkit
     if toolkit is not None and toolkit.partition(".")[0] != torch.cuda.partition(".")[0]:
         yield Finding(
@@ -46,6 +48,23 @@ def diagnose_compiler(examination: Examination, torch: TorchFacts, *, fix: str) 
             "extensions that compile themselves will refuse",
             detail="version.json of the toolkit",
             fix="unset CUDA_HOME",
+        )
+
+
+def _assembler(examination: Examination, missing: partial[Finding]) -> Iterator[Finding]:
+    """A GPU that the assembler in the installed triton makes no code for."""
+    version, machine = examination.facts.versions.get("triton", "").partition("+")[0], examination.machine
+    row = knowledge.load().assemblers.get(version)
+    gpus = () if machine is None or row is None else machine.gpus
+    lost = [gpu for gpu in gpus if row is not None and gpu.compute_capability not in row.capabilities]
+    if row is not None and lost:
+        names = ", ".join(dict.fromkeys(f"{gpu.name} ({gpu.compute_capability})" for gpu in lost))
+        yield missing(
+            summary=f"the assembler of triton {version} makes no code for {names}: torch.compile will fail there",
+            detail=row.source,
+            fix="Set TRITON_PTXAS_PATH to the ptxas of a CUDA toolkit that knows the GPU, or choose a newer torch",
+            by="yourself",
+            check="gpuenv verify",
         )
 
 

@@ -10,6 +10,7 @@ from typing import get_args
 from gpuenv.knowledge import drivers, names, tables
 from gpuenv.knowledge.facts import (
     Architecture,
+    Assembler,
     DataSheet,
     Disagreement,
     DriverFloor,
@@ -78,6 +79,11 @@ class Knowledge:
     def import_checks(self) -> dict[str, ImportCheck]:
         """The companions that compare their CUDA with torch's at import, by project."""
         return tables.import_checks()
+
+    @cached_property
+    def assemblers(self) -> dict[str, Assembler]:
+        """What torch.compile can be assembled for, by version of triton, as far as wheels were read."""
+        return tables.assemblers()
 
     # --- names of builds -------------------------------------------------------------------------------------------
 

@@ -144,6 +144,15 @@ class ImportCheck:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Assembler:
+    """What the assembler in a wheel of triton makes code for."""
+
+    triton: str
+    capabilities: frozenset[ComputeCapability]
+    source: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Disagreement:
     """Table and wheel say different things of one wheel. ``differences`` reads ``"sass: table …, wheel …"``, sorted."""
 

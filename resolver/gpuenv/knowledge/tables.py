@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from gpuenv.knowledge.facts import Architecture, DataSheet, GpuName, ImportCheck, KernelRow, Release, Triton
+from gpuenv.knowledge.facts import Architecture, Assembler, DataSheet, GpuName, ImportCheck, KernelRow, Release, Triton
 from gpuenv.knowledge.rules import CodeException, CodeRules, LibraryFloor
 from gpuenv.model.machine import ComputeCapability
 
@@ -106,6 +106,19 @@ def companion_requires() -> dict[tuple[str, str], tuple[tuple[str, ...], str | N
 def import_checks() -> dict[str, ImportCheck]:
     """What companions compare at import, by project."""
     return {row["project"]: ImportCheck(**row) for row in read("companions")["checks"]}
+
+
+def assemblers() -> dict[str, Assembler]:
+    """Assemblers by the version of triton that carries them."""
+    return {
+        version: Assembler(
+            triton=version,
+            capabilities=frozenset(map(ComputeCapability.parse, row["capabilities"])),
+            source=row["source"],
+        )
+        for row in read("companions")["assemblers"]
+        for version in row["triton"]
+    }
 
 
 def architectures() -> dict[ComputeCapability, Architecture]:

@@ -14,6 +14,7 @@ from gpuenv.model.profile import Profile
 from gpuenv.model.wheel import Catalog, Wheel, WheelContents
 from gpuenv.select import completeness, family, nightlies, nothing, rules, words
 from gpuenv.select.candidates import CatalogEntry, public_version
+from gpuenv.select.compiling import compile_warnings
 from gpuenv.select.completeness import Chosen
 from gpuenv.select.evaluation import Evaluation, distinct, evaluate, filter_wheels, refuse_torch
 from gpuenv.select.family import Companions
@@ -179,7 +180,7 @@ def _decision(evaluation: Evaluation, chosen: Chosen, companions: Companions, *,
         gpus=outcome.gpus,
         driver=_driver_support(problem, entry),
         because=because,
-        warnings=words.warnings(evaluation, chosen, other=other),
+        warnings=(*words.warnings(evaluation, chosen, other=other), *compile_warnings(evaluation, entry)),
         accepted=evaluation.verdicts.accepted(),
         rejected=evaluation.verdicts.rejected(),
         alternatives=_alternatives(evaluation, chosen, companions),

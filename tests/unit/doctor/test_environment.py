@@ -463,6 +463,16 @@ def torch_compile(env: Environment, *, base: str, system: tuple[str, ...]) -> li
     return [each for each in findings if each.subject == "torch.compile"]
 
 
+@pytest.mark.parametrize(("triton", "said"), [("3.5.0", True), ("3.6.0", False), ("9.9.9", False)])
+def test_the_assembler_of_triton_has_to_know_the_card(env: Environment, triton: str, said: bool) -> None:
+    """torch.compile / triton / ptxas: thor-ptxas-vllm. A version that nobody read is not judged."""
+    env.torch("2.9.0+cu130", cuda="13.0", archs=BLACKWELL_WHEEL, requires=[f"triton=={triton}"])
+    findings = diagnosed(env.install("triton", triton).marked(), machine("12.1"))
+    found = [each for each in findings if "assembler" in each.summary]
+
+    assert [(each.severity, f"triton {triton}" in each.summary) for each in found] == [("warning", True)] * said
+
+
 def test_a_toolkit_of_another_major_version(env: Environment, tmp_path: Path) -> None:
     """companion needs matching local toolkit: deepspeed-nvcc-mismatch"""
     (tmp_path / "version.json").write_text('{"cuda": {"name": "CUDA SDK", "version": "11.7.1"}}')
