@@ -84,6 +84,10 @@ def _of_profile(lock: Lock, profile: Profile, asked: Iterable[Requirement] | Non
     for name in sorted({canonicalize_name(each.name) for each in asked or ()} - decided):
         if decided and name in lock.by_name and lock.by_name[name].family:
             yield "tool.gpuenv.decision.family", f"leaves out {name}, which the profile asks for"
+    for requirement in _parsed(profile.packages) if asked is not None else ():
+        name = canonicalize_name(requirement.name)
+        if name not in lock.by_name and _applies(requirement, lock.inputs.target):
+            yield "packages", f"the profile asks for {name}, and no package has that name"
 
 
 def _names(package: LockedPackage) -> Iterator[tuple[str, str]]:
