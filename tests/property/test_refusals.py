@@ -13,7 +13,7 @@ import pytest
 
 from gpuenv.cli import parser, verbs
 from gpuenv.knowledge import load
-from gpuenv.knowledge.rules import compare_drivers
+from gpuenv.knowledge.rules import compare_versions
 from gpuenv.model.decision import Alternative, Decision, NoDecision
 from gpuenv.model.machine import Machine
 from gpuenv.model.profile import Profile
@@ -240,7 +240,7 @@ def too_old(refused: Refused) -> bool:
     assert driver is not None
     with_code = [each for each in rows(refused.world, refused.answer.summary) if serves(refused.world, each)]
     floors = [KNOWN.driver_floor(each.variant or "", "linux") for each in with_code]
-    return all(floor is not None and compare_drivers(driver.version, floor.minimum) < 0 for floor in floors)
+    return all(floor is not None and compare_versions(driver.version, floor.minimum) < 0 for floor in floors)
 
 
 def nothing_offered(refused: Refused) -> bool:
