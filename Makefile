@@ -49,9 +49,9 @@ format: $(VENV)/.ready-dev ## put the code into its style
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-coverage: $(VENV)/.ready-dev ## lines of four rooms that the unit tests run, in percent
+coverage: $(VENV)/.ready-dev ## lines of five rooms that the unit tests run, in percent
 	@$(BIN)/python -m coverage run --data-file=build/coverage --source=resolver/gpuenv -m pytest -n 0 tests/unit
-	@for room in commands environment index cli; do \
+	@for room in commands steps environment index cli; do \
 	  printf '%-12s' $$room; \
 	  $(BIN)/python -m coverage report --data-file=build/coverage --include="*/gpuenv/$$room/*" --format=total; \
 	done

@@ -48,7 +48,7 @@ def main(argv: Sequence[str], *, environ: Mapping[str, str] | None = None) -> in
         refuse_undecodable(argv, world)
         try:
             return run.work(argv, world)
-        except parsing.Asked as asked:
+        except parsing.PageAsked as asked:
             run.console.result(asked.text)
             return 0
     except GpuenvError as error:

@@ -23,7 +23,7 @@ _ALIASES = {
 }  # fmt: skip
 
 
-class Asked(SystemExit):
+class PageAsked(SystemExit):
     """The command line asks for a page and nothing else: ``--help``, ``--version``."""
 
     def __init__(self, text: str) -> None:
@@ -32,7 +32,7 @@ class Asked(SystemExit):
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser that raises :class:`UsageError`, or :class:`Asked`, instead of printing and ending."""
+    """An argument parser that raises :class:`UsageError`, or :class:`PageAsked`, instead of printing and ending."""
 
     examples: tuple[tuple[str, str], ...] = ()
     verbs: Mapping[str, Parser] = {}
@@ -44,7 +44,7 @@ class Parser(argparse.ArgumentParser):
         return pages.whole(self, self.verbs) if self.verbs else pages.of_verb(self, self.examples)
 
     def _print_message(self, message: str, file: object = None) -> None:
-        raise Asked(message)
+        raise PageAsked(message)
 
     def _check_value(self, action: argparse.Action, value: object) -> None:
         """Refuse what is none of the choices, with the nearest (the hook of argparse for it)."""

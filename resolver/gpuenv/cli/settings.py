@@ -28,6 +28,11 @@ LONGEST = 4096
 PROJECT_FILES = ("gpuenv.toml", "pyproject.toml [tool.gpuenv]")
 """The origins of what a folder says for everybody who works in it, cloned ones included."""
 
+_IN_FILES: dict[str, tuple[type, str]] = {
+    "flag": (bool, "true or false"),
+    "list": (str, "a list of texts"),
+    "numbers": (int, "a list of whole numbers"),
+}
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off", ""})
 Value = str | bool | tuple[str, ...] | tuple[int, ...]
@@ -127,24 +132,14 @@ def _toml(path: Path) -> dict[str, object]:
 
 
 def _from_file(option: Option, raw: object, path: str) -> Value | None:
-    fail = _failure(option, raw, f"{path}: {option.name}")
-    match option.kind:
-        case "flag":
-            if not isinstance(raw, bool):
-                raise fail("true or false")
-            return raw or None
-        case "list":
-            if not isinstance(raw, list) or not all(isinstance(item, str) for item in raw):
-                raise fail("a list of texts")
-            return _checked(option, tuple(raw), f"{path}: {option.name}")
-        case "numbers":
-            if not isinstance(raw, list) or not all(isinstance(item, int) for item in raw):
-                raise fail("a list of whole numbers")
-            return tuple(raw)
-        case _:
-            if not isinstance(raw, str):
-                raise fail("a text")
-            return _checked(option, raw, f"{path}: {option.name}")
+    place, many = f"{path}: {option.name}", option.kind in ("list", "numbers")
+    kind, expected = _IN_FILES.get(option.kind, (str, "a text"))
+    values = raw if many and isinstance(raw, list) else [raw]
+    if not all(isinstance(each, kind) for each in values) or many != isinstance(raw, list):
+        raise _failure(option, raw, place)(expected)
+    if option.kind == "flag":
+        return True if raw else None
+    return tuple(values) if option.kind == "numbers" else _checked(option, tuple(values) if many else raw, place)
 
 
 def _from_text(option: Option, text: str, variable: str) -> Value | None:

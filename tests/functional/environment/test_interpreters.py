@@ -14,8 +14,8 @@ from gpuenv.model.machine import Machine
 from gpuenv.model.profile import Profile
 from gpuenv.report import Silent
 from gpuenv.steps.context import Context, Options
-from gpuenv.steps.decision import pythons
 from gpuenv.steps.machine import TargetMachine
+from gpuenv.steps.pythons import pythons
 
 HERE = TargetMachine(
     facts=Machine(os="linux", arch="x86_64", libc="glibc 2.39", wsl=False, container=False, driver=None, gpus=()),

@@ -74,7 +74,7 @@ def test_a_typo_is_answered_with_what_was_meant(words: list[str], message: str |
 
 @pytest.mark.parametrize("words", [["-h"], ["--json", "--help"], ["-v", "--version"], ["--version", "-v"], ["-V"]])
 def test_pages_are_shown_whatever_stands_beside(words: list[str]) -> None:
-    with pytest.raises(parser.Asked) as asked:
+    with pytest.raises(parser.PageAsked) as asked:
         parser.read(MADE, words)
     assert "gpuenv" in asked.value.text
 
@@ -103,7 +103,7 @@ def test_the_help_of_a_verb_has_its_own_options_first_and_an_example(name: str) 
         assert spelled in page or spelled in COUNTED
     assert page.index("Examples:") > page.index("Common options")
     assert len(page.splitlines()) < 45
-    with pytest.raises(parser.Asked) as asked:
+    with pytest.raises(parser.PageAsked) as asked:
         parser.read(MADE, [name, "--help"])
     assert asked.value.text == page
     assert asked.value.code == 0
