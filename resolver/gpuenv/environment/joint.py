@@ -108,12 +108,36 @@ def who_asks(
     return ()
 
 
+_ALONE = (
+    (
+        r"(?<![\w-]){} was not found in",
+        ("is not on the package index that was asked", "are not on the package index that was asked"),
+        "Check the name in the profile, or name a place that has it: `--index URL`, `--find-links DIR`",
+    ),
+    (
+        r"(?<![\w-]){}(?:[=<>!~]\S*)? has no usable wheels",
+        (
+            "has no wheel for this machine, and nothing is built from source",
+            "have no wheel for this machine, and nothing is built from source",
+        ),
+        "Name a page or a folder that has its wheels for this torch: `--find-links DIR`",
+    ),
+)
+"""What uv says of one package whatever the others are, what we say, and what can be done about it."""
+
+
 def refusal(request: DependencyRequest, error: UvError) -> UvError:
     """Name the packages that stand in each other's way; ``error`` itself where uv failed for another reason."""
     said = " ".join(error.causes)
     if not any(words in said.lower() for words in _NO_SOLUTION):
         return error
     named = [parsed.name for text in request.decision.others if (parsed := parse_requirement(text))]
+    causes = tuple(re.sub(r"^(?:(?:error|cause): )+", "", cause) for cause in error.causes)
+    for pattern, words, hint in _ALONE:
+        found = [name for name in named if re.search(pattern.format(re.escape(name)), said)]
+        if found:
+            message = f"{' and '.join(found)} {words[0] if len(found) == 1 else words[1]}"
+            return UvError(message, causes=causes, hints=(hint,))
     blamed = [name for name in named if re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])", said)] or named
     releases = [wheel.version.partition("+")[0] for wheel in request.decision.alternatives if wheel.project == "torch"]
     versions = ", ".join(str(each) for each in sorted(map(Version, releases), reverse=True)[:_SHOWN])
@@ -125,7 +149,7 @@ def refusal(request: DependencyRequest, error: UvError) -> UvError:
         message = f"{' and '.join(blamed)} {does} not go with any torch that fits this machine ({versions}{more})"
     return UvError(
         message,
-        causes=error.causes,
+        causes=causes,
         hints=(f"See which torch fits, and why: `gpuenv resolve --profile {request.decision.profile} --explain`",),
     )
 

@@ -11,7 +11,8 @@ import pytest
 
 from support.cli import Person, machine_json
 from support.index_server import IndexServer
-from support.wheels import torch_wheel
+from support.nights import TAG, where
+from support.wheels import build_wheel, torch_wheel
 
 pytestmark = pytest.mark.xdist_group("recorded-index")
 
@@ -83,3 +84,20 @@ def test_nothing_more_is_asked_of_the_index_where_there_is_an_answer(person: Per
     before = len(index.requests())
     assert person.run("resolve", "--machine", "rtx.json", "--torch-index", index.torch_index).code == 0
     assert len(index.requests()) - before == 3
+
+
+def test_every_package_of_the_profile_is_shown_and_one_that_is_nowhere_is_named(tmp_path: Path) -> None:
+    person = Person.at(tmp_path)
+    packages = '["torch", "flash-attn", "bitsandbytes>=0.45"]'
+    person.write("profiles/team.toml", f'description = "kernels"\naccelerator = "cpu"\npackages = {packages}\n')
+    with IndexServer() as server:
+        server.add(torch_wheel("2.9.1", "cpu", tag=TAG, requires=("filelock",)), folder="cpu")
+        for name, version in (("filelock", "3.19.0"), ("bitsandbytes", "0.45.0")):
+            server.add_package(build_wheel(name, version))
+        resolved, locked = person.run("resolve", *where(server)), person.run("lock", *where(server))
+
+    shown = [line.partition(":")[0].partition(">")[0].split()[0] for line in resolved.out.splitlines()]
+    assert {"torch", "flash-attn", "bitsandbytes"} <= set(shown)
+    assert "error: flash-attn is not on the package index that was asked\n" in locked.err
+    assert "cause: error" not in locked.err
+    assert "cause: cause" not in locked.err
