@@ -11,7 +11,7 @@ from gpuenv.machine.cuda import CudaAnswer
 from gpuenv.machine.detection import Detection
 from gpuenv.machine.linux import Host
 from gpuenv.machine.nvml import NvmlGpu
-from gpuenv.machine.problem import keeper
+from gpuenv.machine.problem import DMESG, keeper
 from gpuenv.model.machine import Gpu
 
 FABRIC_DOWN = (1, 2)
@@ -20,7 +20,6 @@ EXCLUSIVE, PROHIBITED = (1, 3), 2
 """nvmlComputeMode_t: one thread or one process; no CUDA at all."""
 NO_DEVICE, UNKNOWN = 100, 999
 """CUDA_ERROR_NO_DEVICE and CUDA_ERROR_UNKNOWN of cuda.h."""
-DMESG = "sudo dmesg | grep -i -e nvrm -e xid"
 
 CODES: dict[int, tuple[str, str]] = {
     46: ("another process holds the GPU for itself (exclusive compute mode)", "nvidia-smi"),

@@ -65,8 +65,8 @@ def _reinstall(examination: Examination, packages: Iterable[str]) -> str:
     versions = {each.name: each.version for each in facts.distributions}
     if facts.marker is not None or facts.marker_problem or any("+" in versions.get(name, "+") for name in names):
         return rebuild(examination)
-    wanted = " ".join(quote(f"{name}=={versions[name]}") for name in names)
-    return f"uv pip install --python {quote(examination.shown)} --no-deps --reinstall {wanted}"
+    pins = " ".join(quote(f"{name}=={versions[name]}") for name in names)
+    return f"uv pip install --python {quote(examination.shown)} --no-deps --reinstall {pins}"
 
 
 def _files(examination: Examination) -> Iterator[Finding]:

@@ -113,8 +113,8 @@ def beside(environment: Path, *, shown: str = "") -> str:
 def find_compiler(environ: Mapping[str, str]) -> str | None:
     """The C compiler that torch.compile would call: ``CC``, else the first of the usual names on PATH."""
     path = absolute_path(environ)
-    wanted = [environ["CC"].split()[0]] if environ.get("CC", "").strip() else ["cc", "gcc", "clang", "cl"]
-    return next((found for name in wanted if (found := shutil.which(name, path=path))), None)
+    names = [environ["CC"].split()[0]] if environ.get("CC", "").strip() else ["cc", "gcc", "clang", "cl"]
+    return next((found for name in names if (found := shutil.which(name, path=path))), None)
 
 
 def read_distribution() -> tuple[str, ...]:

@@ -103,8 +103,8 @@ def _install(examination: Examination, missing: Iterable[Unmet], fix: str) -> st
     """The command that installs what is asked for. Where somebody changed what gpuenv built, it is built again."""
     if examination.changes:
         return fix
-    wanted = " ".join(dict.fromkeys(quote(f"{each.requirement.name}{each.requirement.specifier}") for each in missing))
-    return f"uv pip install --python {quote(examination.shown)} {wanted}"
+    names = " ".join(dict.fromkeys(quote(f"{each.requirement.name}{each.requirement.specifier}") for each in missing))
+    return f"uv pip install --python {quote(examination.shown)} {names}"
 
 
 def _extensions(facts: EnvironmentFacts, torch: TorchFacts, found: Found) -> Iterator[Finding]:

@@ -141,10 +141,10 @@ def without(variable: str, left: Sequence[str]) -> str:
 def takes_newer(gpu: Gpu) -> bool | None:
     """Whether the card takes a libcuda newer than its driver, by table; ``None`` where no source says."""
     table = _table()
-    words = gpu.name.replace("-", " ").split()
-    if any(word in words for word in table["refuses"]):
+    parts = gpu.name.replace("-", " ").split()
+    if any(part in parts for part in table["refuses"]):
         return False
-    return True if any(word in words for word in table["takes"]) else None
+    return True if any(part in parts for part in table["takes"]) else None
 
 
 @cache

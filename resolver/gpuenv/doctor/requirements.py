@@ -53,17 +53,19 @@ def unmet(facts: EnvironmentFacts, machine: Machine | None) -> tuple[Unmet, ...]
     while waiting:
         dist, extra = waiting.pop()
         for text in dist.requires:
-            wanted = _applying(text, environment, extra)
-            if wanted is None:
+            requirement = _applying(text, environment, extra)
+            if requirement is None:
                 continue
-            name = canonicalize_name(wanted.name)
-            for more in wanted.extras - extras.setdefault(name, set()):
+            name = canonicalize_name(requirement.name)
+            for more in requirement.extras - extras.setdefault(name, set()):
                 extras[name].add(more)
                 if name in by_name:
                     waiting.append((by_name[name], more))
-            if not _meets(versions.get(name), wanted):
-                said = Unmet(owner=dist.name, version=dist.version, requirement=wanted, found=versions.get(name))
-                found.setdefault((dist.name, str(wanted)), said)
+            if not _meets(versions.get(name), requirement):
+                problem = Unmet(
+                    owner=dist.name, version=dist.version, requirement=requirement, found=versions.get(name)
+                )
+                found.setdefault((dist.name, str(requirement)), problem)
     return tuple(sorted(found.values(), key=lambda each: (each.owner, str(each))))
 
 
@@ -98,18 +100,18 @@ def markers(facts: EnvironmentFacts, machine: Machine | None) -> dict[str, str]:
 
 def _applying(text: str, environment: Mapping[str, str], extra: str) -> Requirement | None:
     """The requirement where it applies; with ``extra`` only where it is of that extra."""
-    wanted = parse_requirement(text)
-    if wanted is None or wanted.marker is None:
-        return None if extra else wanted
-    plain = applies(wanted, {**environment, "extra": ""})
+    requirement = parse_requirement(text)
+    if requirement is None or requirement.marker is None:
+        return None if extra else requirement
+    plain = applies(requirement, {**environment, "extra": ""})
     if not extra:
-        return wanted if plain else None
-    return wanted if not plain and applies(wanted, {**environment, "extra": extra}) else None
+        return requirement if plain else None
+    return requirement if not plain and applies(requirement, {**environment, "extra": extra}) else None
 
 
-def _meets(version: str | None, wanted: Requirement) -> bool:
+def _meets(version: str | None, requirement: Requirement) -> bool:
     found = parse_version(version) if version is not None else None
-    return found is not None and wanted.specifier.contains(found, prereleases=True)
+    return found is not None and requirement.specifier.contains(found, prereleases=True)
 
 
 def _python_fits(dist: Distribution, version: str) -> bool:

@@ -72,9 +72,16 @@ def grid(table: Matrix, *, note: Callable[[MatrixRow], str] | None = None, title
     """
     groups = _column_groups(table)
     several = len({row.platform for row in table.rows}) > 1
-    upper = ["", "", *([""] if several else []), "least", "full", *(_generation(table, group) for group in groups)]
+    upper = [
+        "",
+        "",
+        *([""] if several else []),
+        "least",
+        "full",
+        *(table.columns[group[0]].generation for group in groups),
+    ]
     lower = ["torch", "variant", *(["platform"] if several else []), "driver", "driver"]
-    lower += [_numbers(table, group) for group in groups]
+    lower += [" ".join(str(table.columns[index].capability) for index in group) for group in groups]
     if note is not None:
         upper.append(title.partition(" ")[0])
         lower.append(title.partition(" ")[2])
@@ -122,7 +129,7 @@ def _row_groups(table: Matrix) -> list[list[MatrixRow]]:
     Only neighbours in the list of known releases of that platform are folded: a release without a row ends a span.
     """
     releases = {platform: list(known) for platform, known in table.releases}
-    ordered = sorted(table.rows, key=lambda row: (PLATFORMS.index(row.platform), -_variant_number(row)))
+    ordered = sorted(table.rows, key=lambda row: (PLATFORMS.index(row.platform), -int(row.variant.removeprefix("cu"))))
     groups: list[list[MatrixRow]] = []
     for _, same in groupby(ordered, key=lambda row: (row.platform, row.variant)):
         for row in same:
@@ -141,18 +148,6 @@ def _continues(last: MatrixRow, row: MatrixRow, releases: list[str]) -> bool:
         and releases.index(row.torch) == releases.index(last.torch) + 1
         and [_word(cell) for cell in last.cells] == [_word(cell) for cell in row.cells]
     )
-
-
-def _variant_number(row: MatrixRow) -> int:
-    return int(row.variant.removeprefix("cu"))
-
-
-def _generation(table: Matrix, group: Sequence[int]) -> str:
-    return table.columns[group[0]].generation
-
-
-def _numbers(table: Matrix, group: Sequence[int]) -> str:
-    return " ".join(str(table.columns[index].capability) for index in group)
 
 
 def notes(table: Matrix) -> list[str]:

@@ -19,13 +19,41 @@ from gpuenv.machine.absence import (
     unseen,
 )
 from gpuenv.machine.nvml import NvmlFailure
-from gpuenv.machine.problem import CommandHint, DriverProblem, Evidence, Kind, keeper, traces
+from gpuenv.machine.problem import DMESG, CommandHint, DriverProblem, Evidence, Kind, keeper, traces
 
 WITHOUT_CARD = frozenset({None, 9, 12, 13, 28})
 """What NVML also answers on a machine without a card: no GPU, not loaded, no library, a stub of it, not found."""
 
 USERS_OWN = frozenset({"busy", "library-outdated", "jetson"})
 """Problems that are in the session, the image or nobody's hands, wherever they are met."""
+
+REBOOT = CommandHint("Reboot", "sudo reboot")
+OR_REBOOT = CommandHint("Or reboot", "sudo reboot")
+UNREADABLE: tuple[Kind, str, tuple[str, ...]] = (
+    "gpu-unreadable", "does not say what it is", (CommandHint("Read why", DMESG), REBOOT),
+)  # fmt: skip
+OF_GPU: dict[int | None, tuple[Kind, str, tuple[str, ...]]] = {
+    15: (
+        "gpu-lost",
+        "has fallen off the bus",
+        (REBOOT, CommandHint("If it returns, check power, slot and cooling", "sudo dmesg | grep -i xid")),
+    ),
+    16: (
+        "reset-required",
+        "must be reset before it can be used",
+        (CommandHint("End the programs on it and reset it", "sudo nvidia-smi --gpu-reset"), OR_REBOOT),
+    ),
+    8: ("insufficient-power", "has no external power", ("Connect the power cables of the card",)),
+    11: (
+        "interrupt",
+        "gets no interrupts from the system",
+        (
+            CommandHint("Read why", "sudo dmesg | grep -i -e nvrm -e irq"),
+            "Update the firmware of the mainboard",
+        ),
+    ),
+}
+"""What single cards suffer from, by NVML's code: kind, what is said of the card, what to do."""
 
 
 def explain(evidence: Evidence) -> DriverProblem | None:
@@ -157,7 +185,7 @@ def _mismatch(evidence: Evidence, failure: NvmlFailure) -> DriverProblem:
             )
             if contained
             else (
-                CommandHint("Reboot", "sudo reboot"),
+                REBOOT,
                 "Or, with no program on the GPU, reload the module: `sudo rmmod nvidia_uvm nvidia_drm nvidia_modeset "
                 "nvidia && sudo modprobe nvidia`",
             )
@@ -209,7 +237,7 @@ def _unknown_error(evidence: Evidence, failure: NvmlFailure, of: str) -> DriverP
             if contained
             else (
                 CommandHint("Reload the module", "sudo rmmod nvidia_uvm && sudo modprobe nvidia_uvm"),
-                CommandHint("Or reboot", "sudo reboot"),
+                OR_REBOOT,
             )
         ),
     )
@@ -222,42 +250,13 @@ def _busy(failure: NvmlFailure, of: str) -> DriverProblem:
         causes=(str(failure),),
         hints=(
             CommandHint("Try again", "gpuenv detect"),
-            CommandHint("If it stays", "sudo dmesg | grep -i -e nvrm -e xid"),
+            CommandHint("If it stays", DMESG),
         ),
     )
 
 
 def _of_gpu(failure: NvmlFailure, subject: str) -> DriverProblem:
-    kind: Kind
-    hints: tuple[str, ...]
-    match failure.code:
-        case 15:
-            kind, says = "gpu-lost", "has fallen off the bus"
-            hints = (
-                CommandHint("Reboot", "sudo reboot"),
-                CommandHint("If it returns, check power, slot and cooling", "sudo dmesg | grep -i xid"),
-            )
-        case 16:
-            kind, says = "reset-required", "must be reset before it can be used"
-            hints = (
-                CommandHint("End the programs on it and reset it", "sudo nvidia-smi --gpu-reset"),
-                CommandHint("Or reboot", "sudo reboot"),
-            )
-        case 8:
-            kind, says = "insufficient-power", "has no external power"
-            hints = ("Connect the power cables of the card",)
-        case 11:
-            kind, says = "interrupt", "gets no interrupts from the system"
-            hints = (
-                CommandHint("Read why", "sudo dmesg | grep -i -e nvrm -e irq"),
-                "Update the firmware of the mainboard",
-            )
-        case _:
-            kind, says = "gpu-unreadable", "does not say what it is"
-            hints = (
-                CommandHint("Read why", "sudo dmesg | grep -i -e nvrm -e xid"),
-                CommandHint("Reboot", "sudo reboot"),
-            )
+    kind, says, hints = OF_GPU.get(failure.code, UNREADABLE)
     return DriverProblem(kind=kind, summary=f"{subject} {says}", causes=(str(failure),), hints=hints)
 
 
@@ -285,7 +284,7 @@ def _hang(evidence: Evidence) -> DriverProblem:
         summary=f"{known} hangs when it is asked about the GPU",
         causes=(f"{failure.function}: {failure.text}" if failure else "no answer",),
         hints=(
-            CommandHint("Read what the driver complains of", "sudo dmesg | grep -i -e nvrm -e xid"),
+            CommandHint("Read what the driver complains of", DMESG),
             CommandHint(
                 "Reboot; if cards only start slowly, keep them awake", "sudo systemctl enable --now nvidia-persistenced"
             ),

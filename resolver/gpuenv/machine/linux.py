@@ -77,7 +77,7 @@ class Module:
     version: str
     source: str
     open: bool | None
-    """Whether it is the open flavour; ``None`` where that was not said."""
+    """Whether it is the open flavour; ``None`` where that was not named."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -300,9 +300,9 @@ def _container(root: Path) -> tuple[bool, str]:
 
 
 def _libc(root: Path, confstr: Callable[[], str | None] | None) -> tuple[str | None, str]:
-    said = (confstr() or "") if confstr is not None else ""
-    if re.fullmatch(r"glibc \d+\.\d+(?:\.\d+)?", said):
-        return said, "confstr"
+    named = (confstr() or "") if confstr is not None else ""
+    if re.fullmatch(r"glibc \d+\.\d+(?:\.\d+)?", named):
+        return named, "confstr"
     for path in _candidates(root, ("lib*/libc.so.6", "lib/*-linux-gnu*/libc.so.6", "usr/lib*/libc.so.6")):
         match = _GLIBC.search(_bytes(path))
         if match:

@@ -33,18 +33,18 @@ class Found:
 
 
 def merge(evidence: Evidence) -> Found:
-    """Join what was said of each GPU; one without uuid, name or capability becomes a trouble, not a GPU."""
+    """Join what was read of each GPU; one without uuid, name or capability becomes a trouble, not a GPU."""
     answers = evidence.answer.gpus
-    said = evidence.smi.gpus if evidence.smi else ()
-    by_smi = not answers and bool(said)
+    lines = evidence.smi.gpus if evidence.smi else ()
+    by_smi = not answers and bool(lines)
     if by_smi:
-        answers = tuple(NvmlGpu(index=gpu.index) for gpu in said)
+        answers = tuple(NvmlGpu(index=gpu.index) for gpu in lines)
     gpus: list[Gpu] = []
     sources: dict[str, str] = {}
     troubles: list[DriverProblem] = []
     empty = 0
     for answer in answers:
-        facts = _Facts(answer, _line_of(answer, said), _kernel_of(answer, evidence))
+        facts = _Facts(answer, _line_of(answer, lines), _kernel_of(answer, evidence))
         gpu = facts.gpu()
         if gpu is None:
             troubles.append(diagnosis.of_gpu(_reason(answer), evidence, facts.subject(answer.index)))
@@ -120,10 +120,10 @@ def capability_by_name(name: str) -> ComputeCapability | None:
     return found.pop() if len(found) == 1 else None
 
 
-def _line_of(answer: NvmlGpu, said: tuple[SmiGpu, ...]) -> SmiGpu | None:
+def _line_of(answer: NvmlGpu, lines: tuple[SmiGpu, ...]) -> SmiGpu | None:
     if answer.uuid is not None:
-        return next((line for line in said if line.uuid == answer.uuid), None)
-    return next((line for line in said if line.index == answer.index), None)
+        return next((line for line in lines if line.uuid == answer.uuid), None)
+    return next((line for line in lines if line.index == answer.index), None)
 
 
 def _kernel_of(answer: NvmlGpu, evidence: Evidence) -> KernelGpu | None:

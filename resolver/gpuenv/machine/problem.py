@@ -46,12 +46,12 @@ By = Literal["you", "the host's owner", "the site's administrator"]
 
 
 class CommandHint(str):
-    """A hint that a command follows: "words: `command`", then ``after``."""
+    """A hint that a command follows: "act: `command`", then ``after``."""
 
     command: str
 
-    def __new__(cls, words: str, command: str, after: str = "") -> Self:
-        hint = super().__new__(cls, f"{words}: `{command}`{after}")
+    def __new__(cls, act: str, command: str, after: str = "") -> Self:
+        hint = super().__new__(cls, f"{act}: `{command}`{after}")
         hint.command = command
         return hint
 
@@ -62,9 +62,9 @@ class CommandHint(str):
         >>> CommandHint.parse("Reboot: `sudo reboot`").command
         'sudo reboot'
         """
-        words, _, rest = text.partition(": `")
+        act, _, rest = text.partition(": `")
         command, end, after = rest.partition("`")
-        return cls(words, command, after) if end else text
+        return cls(act, command, after) if end else text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,6 +116,9 @@ class Evidence:
     shadow: str | None = None
     """A file that programs import in place of NVIDIA's pynvml; gpuenv does not."""
 
+
+DMESG = "sudo dmesg | grep -i -e nvrm -e xid"
+"""Shows what the driver complains of."""
 
 CPU = "If the CPU is what you want: `gpuenv create --profile cpu`"
 

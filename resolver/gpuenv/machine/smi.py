@@ -93,8 +93,8 @@ def parse(stdout: str, *, stderr: str = "", code: int, path: str, fields: Iterab
     names = tuple(fields)
     rows = [values for line in stdout.splitlines() if len(values := line.split(", ", len(names) - 1)) == len(names)]
     if code != 0 or not rows:
-        said = next((line.strip() for line in (*stdout.splitlines(), *stderr.splitlines()) if line.strip()), "")
-        return SmiAnswer(path=path, failure=said[:300] or f"nvidia-smi ended with status {code}", code=code)
+        output = next((line.strip() for line in (*stdout.splitlines(), *stderr.splitlines()) if line.strip()), "")
+        return SmiAnswer(path=path, failure=output[:300] or f"nvidia-smi ended with status {code}", code=code)
     answers = [dict(zip(names, map(_value, row), strict=True)) for row in rows]
     gpus = [gpu for position, answer in enumerate(answers) if (gpu := _gpu(position, answer))]
     driver = next((text for answer in answers if (text := version_in(answer.get("driver_version")))), None)
@@ -114,8 +114,8 @@ def snapshot(environ: Mapping[str, str], *, timeout: float = 15.0) -> str:
         case Ended(returncode=0, stdout=stdout):
             return stdout
         case Ended(returncode=code, stdout=stdout, stderr=stderr):
-            said = (stdout + stderr).strip()
-            return f"{said}\n(nvidia-smi ended with status {code})\n" if said else f"nvidia-smi: status {code}\n"
+            output = (stdout + stderr).strip()
+            return f"{output}\n(nvidia-smi ended with status {code})\n" if output else f"nvidia-smi: status {code}\n"
 
 
 def _value(text: str) -> str | None:

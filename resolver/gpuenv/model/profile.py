@@ -1,4 +1,4 @@
-"""What a user wants: the value that a profile file holds."""
+"""What a user asks for: the value that a profile file holds."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Literal
 from gpuenv.model.machine import ComputeCapability
 
 Accelerator = Literal["cuda", "cpu", "auto"]
-ChannelWish = Literal["stable", "nightly", "auto"]
+ChannelChoice = Literal["stable", "nightly", "auto"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,7 +22,7 @@ class VerificationPlan:
     steps: int = 14
     precision: Literal["bf16", "fp16", "fp32"] = "bf16"
     loss_below: float = 4.15
-    """The final loss must be below this bound (natural logarithm, nats a token)."""
+    """The final loss must be below this bound (natural logarithm, nats per token)."""
     budget_seconds: int | None = None
     """What the whole verification may take: training is sized by it. ``None``: 20 s on a GPU, 60 s on a CPU."""
     deadline_seconds: int = 600
@@ -31,7 +31,7 @@ class VerificationPlan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Profile:
-    """A wish, before any machine or index is looked at."""
+    """What is asked for, before any machine or index is read."""
 
     name: str
     description: str
@@ -43,7 +43,7 @@ class Profile:
     """Requirements (PEP 508) that must be met; ``torch`` is always among them."""
     optional_packages: tuple[str, ...] = ()
     """Requirements taken where the source has a consistent one, left out with a reason where not."""
-    channel: ChannelWish = "auto"
+    channel: ChannelChoice = "auto"
     variant: str | None = None
     """One variant the user insists on (``cu128``)."""
     python: str | None = None

@@ -9,7 +9,7 @@ from packaging.specifiers import SpecifierSet
 
 from gpuenv.knowledge import Knowledge
 from gpuenv.model.machine import Gpu, Machine
-from gpuenv.model.profile import ChannelWish, Profile
+from gpuenv.model.profile import ChannelChoice, Profile
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,7 +21,7 @@ class Request:
     torch: str | None = None
     """Version specifier for torch (``"==2.9.1"``), beside the profile's own."""
     variant: str | None = None
-    channel: ChannelWish | None = None
+    channel: ChannelChoice | None = None
     gpus: tuple[int, ...] | None = None
     """Indices of the GPUs in scope; ``None``: all."""
     exclude_newer: str | None = None

@@ -16,7 +16,7 @@ from gpuenv.knowledge import DriverFloor, Knowledge
 from gpuenv.knowledge.rules import compare_versions
 from gpuenv.metadata import parse_range
 from gpuenv.model.machine import Gpu, Machine
-from gpuenv.model.profile import ChannelWish, Profile
+from gpuenv.model.profile import ChannelChoice, Profile
 from gpuenv.select.candidates import CatalogEntry, nightly_day
 from gpuenv.select.request import Constraints, Request
 from gpuenv.select.target import Refusal, TargetTags
@@ -45,7 +45,7 @@ class Problem:
     target: TargetTags
     gpus: tuple[Gpu, ...]
     cpu: bool
-    channel: ChannelWish
+    channel: ChannelChoice
     variant: str | None
     driver_cuda: str | None
     """The newest CUDA the driver knows, as read or by table."""

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Literal, Self, TypeVar
 
 from gpuenv.errors import GpuenvError
-from gpuenv.model.profile import ChannelWish
+from gpuenv.model.profile import ChannelChoice
 from gpuenv.report import Reporter
 
 T = TypeVar("T")
@@ -28,7 +28,7 @@ class Options:
     allow_hosts: tuple[str, ...] = ()
     python: str | None = None
     torch: str | None = None
-    channel: ChannelWish | None = None
+    channel: ChannelChoice | None = None
     variant: str | None = None
     gpus: tuple[int, ...] | None = None
     exclude_newer: str | None = None

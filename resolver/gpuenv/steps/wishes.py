@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import cast
 
 from gpuenv.lock.model import Lock
-from gpuenv.model.profile import ChannelWish
+from gpuenv.model.profile import ChannelChoice
 from gpuenv.steps.context import Context, Options
 
 NAMES = ("python", "torch", "channel", "variant")
@@ -34,7 +34,7 @@ def with_wishes(context: Context, lock: Lock | None, *, say: bool = False) -> Co
         options,
         python=options.python or held.get("python"),
         torch=options.torch or held.get("torch"),
-        channel=options.channel or cast(ChannelWish | None, held.get("channel")),  # as it was typed, and checked then
+        channel=options.channel or cast(ChannelChoice | None, held.get("channel")),  # as it was typed, and checked then
         variant=options.variant or held.get("variant"),
         allow_unknown_kernels=options.allow_unknown_kernels or "--allow-unknown-kernels" in lock.inputs.wishes,
     )

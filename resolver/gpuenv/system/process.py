@@ -1,4 +1,4 @@
-"""Runs child processes: heard while they run, held to time limits, and ended with everything they started.
+"""Runs child processes: read while they run, held to time limits, and ended with everything they started.
 
     result = run(["uv", "--version"], environ=environ, limits=Limits(deadline=20))
     match result:
@@ -190,7 +190,7 @@ def finish(
         left = list(children)
         while left:
             for child in left:
-                child.hear()
+                child.deliver()
                 if (result := child.result(limits)) is not None:
                     results[child] = result
             left = [child for child in left if child not in results]
@@ -230,14 +230,14 @@ class Child:
         self.pid = process.pid
         self.started = time.monotonic()
         self.wake = Event()
-        """Set whenever there is something to hear, or the child has ended."""
+        """Set whenever there is something to deliver, or the child has ended."""
         self._process = process
         self._progress = progress
         self._mark, self._moved = 0, self.started
         self._lines: Queue[tuple[_Stream, bytes]] = Queue(_QUEUED_LINES)
         self._out, self._err = _Stream(on_stdout), _Stream(on_stderr)
         self._exited = Event()
-        self._deaf = False
+        self._delivered = False
         Thread(target=self._wait, daemon=True).start()
         for pipe, stream in ((process.stdout, self._out), (process.stderr, self._err)):
             Thread(target=self._read, args=(pipe, stream), daemon=True).start()
@@ -249,7 +249,7 @@ class Child:
             self._process.stdin.write(line.encode() + b"\n")
             self._process.stdin.flush()
 
-    def hear(self) -> None:
+    def deliver(self) -> None:
         """Hand on what has arrived."""
         with contextlib.suppress(Empty):
             while True:
@@ -282,8 +282,8 @@ class Child:
         return TimedOut(limit=limit, seconds=seconds, stdout=self._out.text(), stderr=self._err.text(), gone=gone)
 
     def end(self, limits: Limits) -> bool:
-        """End the child with its session, hear what is left, and say whether it is gone; nothing where that is done."""
-        if self._deaf:
+        """End the child with its session, deliver what is left, say whether it is gone; nothing where that is done."""
+        if self._delivered:
             return self._exited.is_set()
         try:
             if limits.grace and not self._exited.is_set():
@@ -298,11 +298,11 @@ class Child:
             self._process.wait()
         until = time.monotonic() + (DRAIN_SECONDS if gone else 0)
         while not (self._out.closed and self._err.closed) and time.monotonic() < until:
-            self.hear()
+            self.deliver()
             self.wake.wait(0.01)
             self.wake.clear()
-        self.hear()
-        self._deaf = True
+        self.deliver()
+        self._delivered = True
         if self._process.stdin is not None:
             with contextlib.suppress(OSError):
                 self._process.stdin.close()
@@ -340,7 +340,7 @@ class Child:
     def _read(self, pipe: IO[bytes] | None, stream: _Stream) -> None:
         assert pipe is not None
         with contextlib.suppress(OSError, ValueError), pipe:
-            while not self._deaf and (line := pipe.readline(LONGEST_LINE)):
+            while not self._delivered and (line := pipe.readline(LONGEST_LINE)):
                 self._lines.put((stream, line))
                 self.wake.set()
         self._lines.put((stream, b""))

@@ -130,15 +130,15 @@ def _rate(name: str, before: float, after: float, unit: str) -> Iterator[RunDiff
     share = after / before
     if share < SLOWER or share > 1 / SLOWER:
         change: Change = "worse" if share < SLOWER else "better"
-        words = f"{after:.4g} {unit} ({share:.0%})"
-        yield RunDifference(what=name, before=f"{before:.4g} {unit}", after=words, change=change)
+        figure = f"{after:.4g} {unit} ({share:.0%})"
+        yield RunDifference(what=name, before=f"{before:.4g} {unit}", after=figure, change=change)
 
 
 def _difference(what: str, before: object, after: object, change: Change) -> RunDifference:
-    return RunDifference(what=what, before=_word(before), after=_word(after), change=change)
+    return RunDifference(what=what, before=_text(before), after=_text(after), change=change)
 
 
-def _word(value: object) -> str:
+def _text(value: object) -> str:
     return "none" if value is None else str(value)
 
 

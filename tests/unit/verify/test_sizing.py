@@ -54,7 +54,7 @@ def test_the_model_follows_from_one_measured_step(wished: str, probe: float, lef
     ],
 )
 def test_the_steps_follow_from_the_measured_ones(took: list[float], wished: int, left: float, steps: int) -> None:
-    assert sizing.steps_that_fit(took, wished=wished, left=left) == steps
+    assert sizing.steps_that_fit(took, planned=wished, left=left) == steps
 
 
 @pytest.mark.parametrize(("model", "vocabulary"), [("gpt2", 50257), ("gpt2-small", 256), ("gpt2-tiny", 256)])

@@ -13,19 +13,19 @@ FIRST_WITH_FAST_FP16 = (7, 0)
 TYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
-def choose(wanted: str, *, gpu: bool) -> str:
-    """Return ``bf16``, ``fp16`` or ``fp32``: what is wanted where the device computes it in hardware, else the nearest.
+def choose(planned: str, *, gpu: bool) -> str:
+    """Return ``bf16``, ``fp16`` or ``fp32``: what is planned where the device has it in hardware, else the nearest.
 
     A GPU without bf16 trains in fp16, one without matrix units in fp32; a CPU trains in fp32 unless fp16 is asked for.
     """
     if not gpu:
-        return "fp16" if wanted == "fp16" else "fp32"
-    if wanted == "bf16" and not devices.has_bf16(torch):
+        return "fp16" if planned == "fp16" else "fp32"
+    if planned == "bf16" and not devices.has_bf16(torch):
         return "fp16" if torch.cuda.get_device_capability() >= FIRST_WITH_FAST_FP16 else "fp32"
-    return wanted
+    return planned
 
 
-def words(precision: str) -> str:
+def described(precision: str) -> str:
     """Return the precision as reports name it."""
     return {"bf16": "bf16 autocast", "fp16": "fp16 autocast, scaled gradients"}.get(precision, precision)
 

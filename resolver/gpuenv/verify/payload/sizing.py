@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 SMALLER = ("gpt2", "gpt2-small", "gpt2-tiny")
-"""Models by size. Where the wished one is too slow, the next one takes its place."""
+"""Models by size. Where the planned one is too slow, the next one takes its place."""
 LEAST_STEPS = 6
 """With fewer the learning rate has not risen to its full height, and the loss has not fallen far enough to tell."""
 LEAST_SHARE = 0.25
@@ -24,17 +24,8 @@ def left_seconds(budget: float, *, elapsed: float) -> float:
     return max(budget - elapsed, LEAST_SHARE * budget)
 
 
-def models_from(wished: str) -> tuple[str, ...]:
-    """Return the wished model and the smaller ones, in the order in which they are considered.
-
-    >>> models_from("gpt2-small")
-    ('gpt2-small', 'gpt2-tiny')
-    """
-    return SMALLER[SMALLER.index(wished) :]
-
-
 def model_that_fits(
-    wished: str, *, probe_seconds: float, probe_parameters: int, parameters: dict[str, int], steps: int, left: float
+    planned: str, *, probe_seconds: float, probe_parameters: int, parameters: dict[str, int], steps: int, left: float
 ) -> str:
     """Return the largest model that does ``steps`` steps in ``left`` seconds, the smallest where none does.
 
@@ -48,31 +39,29 @@ def model_that_fits(
     >>> model_that_fits("gpt2-small", probe_seconds=0.4, left=40.0, **rule)
     'gpt2-tiny'
     """
-    models = models_from(wished)
-    for model in models:
-        step = probe_seconds * parameters[model] / probe_parameters
-        if step * (steps + EXTRA_STEPS) <= left:
+    for model in SMALLER[SMALLER.index(planned) :]:
+        if fits(probe_seconds * parameters[model] / probe_parameters, steps=steps, left=left):
             return model
-    return models[-1]
+    return SMALLER[-1]
 
 
-def steps_that_fit(step_seconds: Sequence[float], *, wished: int, left: float) -> int:
+def steps_that_fit(step_seconds: Sequence[float], *, planned: int, left: float) -> int:
     """Return how many steps to do in all, after some were done and ``left`` seconds remain; asked after each step.
 
     The first step loads kernels and is left out as soon as there is another. At least :data:`LEAST_STEPS`, or all that
-    are wished where those are fewer.
+    are planned where those are fewer.
 
-    >>> steps_that_fit([9.0, 1.0], wished=14, left=30.0)
+    >>> steps_that_fit([9.0, 1.0], planned=14, left=30.0)
     14
-    >>> steps_that_fit([9.0, 1.0], wished=14, left=9.0)
+    >>> steps_that_fit([9.0, 1.0], planned=14, left=9.0)
     9
-    >>> steps_that_fit([9.0, 9.0], wished=14, left=1.0)
+    >>> steps_that_fit([9.0, 9.0], planned=14, left=1.0)
     6
     """
     steady = sorted(step_seconds[1:] or step_seconds)
     median = steady[len(steady) // 2]
-    more = int(min(left / median, wished + EXTRA_STEPS)) - EXTRA_STEPS if median > 0 else wished
-    return max(min(wished, len(step_seconds) + max(more, 0)), min(wished, LEAST_STEPS))
+    more = int(min(left / median, planned + EXTRA_STEPS)) - EXTRA_STEPS if median > 0 else planned
+    return max(min(planned, len(step_seconds) + max(more, 0)), min(planned, LEAST_STEPS))
 
 
 def fits(step_seconds: float, *, steps: int, left: float) -> bool:

@@ -261,7 +261,7 @@ class Trainer:
             model=self.settings["model"],
             parameters=sum(int(tensor.numel()) for tensor in self.parameters),
             device=self.device,
-            precision=precision.words(self.precision),
+            precision=precision.described(self.precision),
             wanted=self.settings["precision"],
             batch_size=self.settings["batch_size"],
             tokens=LENGTH,
@@ -291,7 +291,7 @@ class Trainer:
             )  # fmt: skip
             left = self.settings["until"] - channel.elapsed()
             measured = [self.settings["step_seconds"]] * len(took) if "step_seconds" in self.settings else took
-            if number + 1 >= sizing.steps_that_fit(measured, wished=len(self.batches), left=left):
+            if number + 1 >= sizing.steps_that_fit(measured, planned=len(self.batches), left=left):
                 break
         self.done = len(took)
         step = sorted(took[1:] or took)[len(took[1:] or took) // 2]
