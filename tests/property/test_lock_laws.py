@@ -29,6 +29,7 @@ sha256s = st.text("0123456789abcdef", min_size=64, max_size=64)
 times = st.none() | st.datetimes(datetime(1990, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC)).map(
     lambda moment: moment.isoformat()
 )
+drivers = st.lists(st.integers(0, 999), min_size=1, max_size=4).map(lambda parts: ".".join(map(str, parts)))
 capabilities = st.builds(ComputeCapability, st.integers(1, 20), st.integers(0, 9))
 
 
@@ -72,13 +73,13 @@ def locks(draw: st.DrawFn) -> Lock:
             sources=tuple(draw(st.lists(words, max_size=2))),
             cutoff=draw(times),
             target=linux(
-                compute_capabilities=tuple(draw(st.lists(capabilities, max_size=3))), driver=draw(st.none() | words)
+                compute_capabilities=tuple(draw(st.lists(capabilities, max_size=3))), driver=draw(st.none() | drivers)
             ),
         ),
         decision=decided(
             because=tuple(draw(st.lists(words, max_size=3))),
             warnings=tuple(draw(st.lists(words, max_size=3))),
-            least_driver=draw(st.none() | words),
+            least_driver=draw(st.none() | drivers),
             single_source=draw(st.booleans()),
             gpus=tuple(draw(st.lists(supports, max_size=2, unique_by=lambda gpu: gpu.index))),
         ),

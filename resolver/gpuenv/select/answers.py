@@ -55,7 +55,7 @@ SYSTEMS = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class MachineAnswer:
     """What a machine gets: ``torch`` and ``variant``, empty where nothing fits, and ``because``, which says why.
 
     ``by`` is the code that serves the GPU; ``read`` tells whether it was read from the wheel itself, or follows from
@@ -77,22 +77,22 @@ Run = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answers:
+class MachineAnswers:
     """All answers. ``steps`` are each system's driver versions at which something changes, ascending. ``runs`` are
     those of each system, capability and Python, by their places; below the first step the first answer holds."""
 
     capabilities: tuple[ComputeCapability, ...]
     pythons: tuple[str, ...]
     steps: tuple[tuple[str, ...], ...]
-    answers: tuple[Answer, ...]
+    answers: tuple[MachineAnswer, ...]
     runs: tuple[tuple[tuple[tuple[Run, ...], ...], ...], ...]
 
 
-def answer_all(knowledge: Knowledge, capabilities: tuple[ComputeCapability, ...]) -> Answers:
+def answer_all(knowledge: Knowledge, capabilities: tuple[ComputeCapability, ...]) -> MachineAnswers:
     """Decide for every machine of the tables."""
     asked, pythons = _Asked(knowledge=knowledge), recent_pythons(knowledge)
     steps = tuple(knowledge.driver_steps(system.driver_os) for system in SYSTEMS)
-    places: dict[Answer, int] = {}
+    places: dict[MachineAnswer, int] = {}
 
     def runs(system: System, drivers: tuple[str, ...], capability: ComputeCapability, python: str) -> Iterator[Run]:
         last = -1
@@ -106,7 +106,7 @@ def answer_all(knowledge: Knowledge, capabilities: tuple[ComputeCapability, ...]
         tuple(tuple(tuple(runs(system, drivers, each, python)) for python in pythons) for each in capabilities)
         for system, drivers in zip(SYSTEMS, steps, strict=True)
     )
-    return Answers(capabilities=capabilities, pythons=pythons, steps=steps, answers=tuple(places), runs=found)
+    return MachineAnswers(capabilities=capabilities, pythons=pythons, steps=steps, answers=tuple(places), runs=found)
 
 
 def recent_pythons(knowledge: Knowledge) -> tuple[str, ...]:
@@ -129,9 +129,9 @@ class _Asked:
     """Decisions that were made. Pythons with the same builds share theirs: nothing else tells them apart."""
 
     knowledge: Knowledge
-    made: dict[tuple[System, ComputeCapability, str, tuple[Build, ...]], Answer] = field(default_factory=dict)
+    made: dict[tuple[System, ComputeCapability, str, tuple[Build, ...]], MachineAnswer] = field(default_factory=dict)
 
-    def answer(self, system: System, capability: ComputeCapability, driver: str, python: str) -> Answer:
+    def answer(self, system: System, capability: ComputeCapability, driver: str, python: str) -> MachineAnswer:
         for count in _ASKED:
             builds = self._builds(system, python, count)
             key = (system, capability, driver, builds)
@@ -158,7 +158,7 @@ def _decide(
     driver: str,
     python: str,
     builds: tuple[Build, ...],
-) -> Answer:
+) -> MachineAnswer:
     asked = f"{driver}{'' if '.' in driver else '.0'}{_MARK}"
     known = f"{knowledge.driver_cuda(driver, system.driver_os)}{_MARK}"
     machine = machine_of(system, capability, Driver(version=asked, cuda=known, source="as given"))
@@ -172,7 +172,7 @@ def _decide(
     match found:
         case Decision(packages=(torch, *_), gpus=(served, *_)):
             row = knowledge.kernel_row(torch)
-            return Answer(
+            return MachineAnswer(
                 torch=torch.version.partition("+")[0],
                 variant=found.variant,
                 by=served.by,
@@ -182,9 +182,11 @@ def _decide(
                 warnings=put(found.warnings),
             )
         case NoDecision():
-            return Answer(because=put((found.summary, *found.causes)), hints=put(found.hints))
+            return MachineAnswer(because=put((found.summary, *found.causes)), hints=put(found.hints))
         case _:
-            return Answer(because=("The tables do not know the code of these wheels: `gpuenv resolve` reads it.",))
+            return MachineAnswer(
+                because=("The tables do not know the code of these wheels: `gpuenv resolve` reads it.",)
+            )
 
 
 def machine_of(system: System, capability: ComputeCapability, driver: Driver) -> Machine:

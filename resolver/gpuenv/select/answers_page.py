@@ -12,7 +12,7 @@ from gpuenv.knowledge import Knowledge
 from gpuenv.knowledge.matrix import matrix
 from gpuenv.knowledge.matrix_text import LEGEND, grid, notes
 from gpuenv.model.machine import ComputeCapability
-from gpuenv.select.answers import CUDA, DRIVER, SYSTEMS, Answers, answer_all
+from gpuenv.select.answers import CUDA, DRIVER, SYSTEMS, MachineAnswers, answer_all
 
 
 def page(knowledge: Knowledge) -> str:
@@ -45,7 +45,7 @@ def page(knowledge: Knowledge) -> str:
     return filled.encode("ascii", "xmlcharrefreplace").decode("ascii")
 
 
-def _data(knowledge: Knowledge, answers: Answers, generations: Sequence[str]) -> str:
+def _data(knowledge: Knowledge, answers: MachineAnswers, generations: Sequence[str]) -> str:
     """What the page's script reads; ``<`` is written so that no text can end the element."""
     places = {capability: place for place, capability in enumerate(answers.capabilities)}
     value = {

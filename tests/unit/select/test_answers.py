@@ -15,7 +15,7 @@ from gpuenv.model.decision import Decision, NoDecision
 from gpuenv.model.machine import ComputeCapability, Driver
 from gpuenv.model.wheel import Catalog
 from gpuenv.select import Request, answers, decide
-from gpuenv.select.answers import CUDA, DRIVER, SYSTEMS, Answer, Answers, System, answer_all
+from gpuenv.select.answers import CUDA, DRIVER, SYSTEMS, MachineAnswer, MachineAnswers, System, answer_all
 from gpuenv.select.answers_page import page
 
 TABLES = load()
@@ -24,11 +24,11 @@ CAPABILITIES = tuple(map(ComputeCapability.parse, ("3.7", "6.1", "8.6", "12.1"))
 
 
 @cache
-def made() -> Answers:
+def made() -> MachineAnswers:
     return answer_all(TABLES, CAPABILITIES)
 
 
-def answer(system: System, capability: ComputeCapability, python: str, driver: str) -> Answer:
+def answer(system: System, capability: ComputeCapability, python: str, driver: str) -> MachineAnswer:
     """What the page shows for a driver, found as its script does."""
     at = SYSTEMS.index(system)
     reached = [place for place, step in enumerate(made().steps[at]) if compare_versions(driver, step) >= 0]
