@@ -52,7 +52,8 @@ def gpus_called(gpus: Sequence[GpuName], text: str) -> tuple[GpuName, ...]:
     """All GPUs of a name, however it is written; the strictest reading that finds any.
 
     Readings: the name itself; as one word ("titanv"); without brand and series ("5090", "rtx5090"); its beginning
-    ("A100-SXM", "H100"); with what follows a name left out ("A100-SXM4-40GB MIG 1g.5gb").
+    ("A100-SXM", "H100"); with what follows a name left out ("A100-SXM4-40GB MIG 1g.5gb"); some words of it
+    ("Jetson Thor", "DGX Spark").
     """
     if exact := find_gpu(gpus, text):
         return exact
@@ -63,7 +64,7 @@ def gpus_called(gpus: Sequence[GpuName], text: str) -> tuple[GpuName, ...]:
     if found := tuple(gpu for gpu in gpus if any(glued in _glued(key) for key in all_keys(gpu))):
         return found
     known = [(gpu, _words(key)) for gpu in gpus for key in all_keys(gpu)]
-    for matches in (eq, _begins, _followed):
+    for matches in (eq, _begins, _followed, _within):
         found = tuple(dict.fromkeys(gpu for gpu, words in known if matches(wanted, words)))
         if found:
             return found
@@ -112,6 +113,11 @@ def _begins(wanted: tuple[str, ...], words: tuple[str, ...]) -> bool:
         return False
     last, rest = wanted[-1], words[len(wanted) - 1].removeprefix(wanted[-1])
     return words[len(wanted) - 1].startswith(last) and (not rest or (last[-1].isalpha() and rest.isdigit()))
+
+
+def _within(wanted: tuple[str, ...], words: tuple[str, ...]) -> bool:
+    """Two or more whole words of the name, wherever they stand: "Jetson Thor" of "Jetson AGX Thor"."""
+    return len(wanted) > 1 and set(wanted) <= {word.strip("()") for word in words}
 
 
 def _followed(wanted: tuple[str, ...], words: tuple[str, ...]) -> bool:
