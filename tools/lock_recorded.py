@@ -32,6 +32,8 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 
 
+from packaging.utils import canonicalize_name  # noqa: E402
+
 from gpuenv import knowledge as tables  # noqa: E402 # the folder of the recording has to be on the path first
 from gpuenv import profile as profiles  # noqa: E402
 from gpuenv.commands import lock as locking  # noqa: E402
@@ -44,7 +46,7 @@ from gpuenv.lock.fit import fits_machine  # noqa: E402
 from gpuenv.lock.making import profile_digest  # noqa: E402
 from gpuenv.lock.model import Lock  # noqa: E402
 from gpuenv.machine.file import parse_machine  # noqa: E402
-from gpuenv.model.wheel import Wheel, WheelContents  # noqa: E402
+from gpuenv.model.wheel import WheelContents  # noqa: E402
 from gpuenv.net.client import PAGE_LIMIT, PAGE_TYPES, Absent, Answer, Client  # noqa: E402
 from gpuenv.net.location import Location, host_of  # noqa: E402
 from gpuenv.report import Silent  # noqa: E402
@@ -97,21 +99,16 @@ def _stable_rows(project: str | None = None) -> list[Row]:
     return [row for row in recording().on(DAY, projects=names) if row.channel == "stable"]
 
 
-def remember(facts: WheelFacts) -> None:
-    """Put what is proven into gpuenv's memory of wheels, which goes by their hash."""
+def remember(facts: WheelFacts, http: Client) -> None:
+    """Put what is proven into gpuenv's memory of wheels, which goes by their rows."""
     entries = json.loads((recording().folder / "proven.json").read_text(encoding="utf-8"))
-    for entry in entries:
-        filename = entry["key"].rpartition("/")[2]
-        wheel = Wheel(
-            project=filename.partition("-")[0],
-            version=filename.split("-")[1],
-            filename=filename,
-            url=f"{HOST}/whl/{entry['key']}",
-            source="pytorch",
-            channel="stable",
-            variant=None,
-            sha256=entry["sha256"],
-        )
+    proven = {f"{HOST}/whl/{entry['key']}": entry for entry in entries}
+    projects = sorted({canonicalize_name(key.rpartition("/")[2].partition("-")[0]) for key in proven})
+    place = Place(kind="pytorch", location=Location.parse(f"{HOST}/whl", origin=""), configured_by="default")
+    for wheel in load_source(place, http, projects=projects).wheels:
+        entry = proven.get(unquote(wheel.url))
+        if entry is None or entry["sha256"] != wheel.sha256:
+            continue
         contents = WheelContents(
             requires_dist=tuple(entry["requires"]),
             requires_python=entry["requires_python"],
@@ -137,7 +134,7 @@ def make(project: Path) -> tuple[locking.OneLock, ...]:
         plan = source_plan(context)
         recorded = RecordedClient(cache=context.cache, environ=world, access=plan.access)
         context.run.once(lambda: recorded, by=open_http, key=(plan.access, plan.locations))
-        remember(WheelFacts(context.cache / "wheels"))
+        remember(WheelFacts(context.cache / "wheels"), recorded)
         return locking.run(context, locking.LockOptions(everything=True, single_source=True, upgrade=True)).locks
 
 

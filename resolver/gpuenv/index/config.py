@@ -166,7 +166,7 @@ def _default_index(option: PipSetting | None, pip: PipConfiguration, environ: Ma
     if found is None:
         return None
     value = found.value.strip()
-    if len(value.split()) > 1:
+    if value.count("://") > 1 and len(value.split()) > 1:  # one address may hold a blank, in its password
         raise ConfigurationError(
             f"index-url ({found.origin}): more than one address stands there",
             hints=["Keep one, and name the others in extra-index-url"],

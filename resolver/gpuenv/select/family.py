@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
@@ -295,11 +295,7 @@ def day_words(day: str) -> str:
     return f"{day[:4]}-{day[4:6]}-{day[6:]}"
 
 
-def known_requires(
-    problem: Problem, members: Sequence[CatalogEntry], facts: ReadContents
-) -> tuple[tuple[str, tuple[str, ...]], ...]:
-    """Requirements of the chosen wheels by project, where they are known."""
-    found: Mapping[str, tuple[str, ...] | None] = {
-        entry.wheel.project: requires_of(problem, entry, facts) for entry in members
-    }
-    return tuple((project, requires) for project, requires in found.items() if requires is not None)
+def known_requires(members: Sequence[CatalogEntry], facts: ReadContents) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """All that the chosen wheels require, by project, where it was read out of them: a table knows the family alone."""
+    found = ((entry.wheel.project, facts.requires(entry)) for entry in members)
+    return tuple((project, requires) for project, requires in found if requires is not None)

@@ -60,6 +60,7 @@ def runs(index: IndexServer) -> list[tuple[str, ...]]:
         ("profiles",),
         ("diff", "lockfiles/pylock.cpu.toml", ".venv-gpu"),
         ("store",),
+        ("cache", "size"),
         ("completions", "zsh"),
         *((verb, "--help") for verb in VERBS),
         ("help",),
