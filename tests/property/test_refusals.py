@@ -189,7 +189,7 @@ def as_typed(typed: object) -> tuple[Profile, Request]:
 
 
 def test_no_smaller_change_would_do() -> None:
-    """ "The smallest set": where two wishes have to go, neither alone would do."""
+    """ "The smallest set": where two constraints have to go, neither alone would do."""
     pairs = [each for each in refusals() if each.offers and len(each.offers[0].changes) == 2]
     assert pairs
     for refused in pairs:

@@ -29,6 +29,7 @@ from gpuenv.steps.lock import (
     write_lock,
 )
 from gpuenv.steps.lock_check import check
+from gpuenv.steps.lock_options import recorded_options, with_lock_options
 from gpuenv.steps.machine import (
     MachineClass,
     TargetMachine,
@@ -40,7 +41,6 @@ from gpuenv.steps.machine import (
 )
 from gpuenv.steps.profile import check_fit, load_profile
 from gpuenv.steps.signed import fetch_signed
-from gpuenv.steps.wishes import wishes_of, with_wishes
 from gpuenv.system.files import write_atomic
 
 
@@ -135,7 +135,7 @@ def _one(
     path = lock_path(context, name)
     shown = context.shown(path)
     before = _before(context, path, options, profile)
-    asked, context = context, with_wishes(context, before, say=not options.check)
+    asked, context = context, with_lock_options(context, before, say=not options.check)
     say_machine(context, machine, profile)
     check_fit(context, machine.facts, profile)
     _refuse_unknown(options.upgrade_packages, before, shown)
@@ -163,7 +163,7 @@ def _one(
             preferred=None if before is None or options.upgrade else before.without(options.upgrade_packages),
             tentative=options.dry_run,
             single_source=single,
-            wishes=wishes_of(context.options),
+            options=recorded_options(context.options),
             command=command_of(context, profile, single_source=single, machines=options.machines),
         ),
     )

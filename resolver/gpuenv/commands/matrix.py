@@ -74,6 +74,7 @@ def run(context: Context, *, gpus: Sequence[str], platform: str | None, format: 
 
 
 def _page(context: Context, known: tables.Knowledge, *, narrowed: bool) -> MatrixOutcome:
+    from gpuenv.select.answers import answer_all
     from gpuenv.select.answers_page import page
 
     options = context.options
@@ -83,7 +84,9 @@ def _page(context: Context, known: tables.Knowledge, *, narrowed: bool) -> Matri
             hints=("Run `gpuenv matrix --format html`, and choose on the page",),
         )
     context.reporter.say("Deciding for every GPU, system, driver and Python of the tables")
-    return MatrixOutcome(matrix=laying.matrix(known), format="html", page=page(known))
+    table = laying.matrix(known)
+    answers = answer_all(known, tuple(column.capability for column in table.columns))
+    return MatrixOutcome(matrix=table, format="html", page=page(known, answers))
 
 
 def _capabilities(context: Context, machine: Machine) -> frozenset[ComputeCapability]:

@@ -28,7 +28,7 @@ def fits_machine(lock: Lock, machine: Machine, knowledge: Knowledge) -> LockMism
     """Say why ``machine`` must not use the lock, ``None`` where it may. Only its GPUs in scope should be in it.
 
     The machine need not be the one the lock was made on: what counts is that every GPU has code in the locked torch and
-    that its driver runs it. A CPU build that nobody wished for does not fit a machine with a GPU.
+    that its driver runs it. A CPU build that nobody asked for does not fit a machine with a GPU.
     """
     return _platform(lock, machine) or _accelerator(lock, machine, knowledge)
 

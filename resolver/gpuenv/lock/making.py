@@ -84,7 +84,7 @@ def inputs_of(
     cutoff: str | None,
     knowledge: str,
     packages: Sequence[LockedPackage],
-    wishes: Sequence[str] = (),
+    options: Sequence[str] = (),
 ) -> LockInputs:
     """The five inputs of the law, and the hosts that ``packages`` lie on. ``sources`` must carry no credentials."""
     return LockInputs(
@@ -95,7 +95,7 @@ def inputs_of(
         sources=tuple(sources),
         cutoff=cutoff,
         knowledge=knowledge,
-        wishes=tuple(wishes),
+        options=tuple(options),
         family_hosts=tuple(sorted({host_name(package) for package in packages if package.family})),
         package_hosts=tuple(sorted({host_name(package) for package in packages if not package.family})),
     )

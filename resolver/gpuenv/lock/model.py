@@ -57,7 +57,7 @@ class LockInputs:
 
     profile: str
     profile_digest: str
-    """sha256 of the profile's meaning: two files that wish the same have the same digest."""
+    """sha256 of the profile's meaning: two files that ask the same have the same digest."""
     target: MachineTarget
     snapshot: str
     """sha256 over the rows the torch sources listed."""
@@ -70,7 +70,7 @@ class LockInputs:
     cutoff: str | None
     """Nothing uploaded after this time was considered (RFC 3339, UTC); ``None``: no cutoff."""
     knowledge: str
-    wishes: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()
     """Options that shaped the decision, as they were typed (``--variant cu128``), sorted."""
 
     def __post_init__(self) -> None:
@@ -84,7 +84,7 @@ class LockedDecision:
     torch: str
     accelerator: Literal["cuda", "cpu"]
     wish: Accelerator
-    """What the profile asked for: a CPU lock that somebody wished for is not one that a machine without GPU got."""
+    """What the profile asked for: a CPU lock that somebody asked for is not one that a machine without GPU got."""
     variant: str
     channel: Channel
     source: SourceKind

@@ -71,7 +71,6 @@ def _decision(lock: Lock) -> Iterator[tuple[str, str]]:
     local = decision.torch.partition("+")[2]
     if decision.source == "pytorch" and local and local != decision.variant:
         yield "tool.gpuenv.decision.variant", f"is {decision.variant}, and torch {decision.torch} is another build"
-
     if decision.source in ("pytorch", "mirror") and (decision.channel == "nightly") != (".dev" in decision.torch):
         yield "tool.gpuenv.decision.channel", f"is {decision.channel}, and torch {decision.torch} is of another channel"
 
@@ -147,7 +146,7 @@ def _requirements(lock: Lock, asked: Iterable[Requirement]) -> Iterator[tuple[st
     have = lock.by_name
     for requirement in asked:
         package = have.get(canonicalize_name(requirement.name))
-        # A version of the family was decided by rules of its own: a nightly answers a wish for the release it precedes.
+        # A version of the family was decided by rules of its own: a nightly meets a range from its release on.
         if package is not None and not package.family and not _meets(package, requirement):
             yield _row(package, "version"), f"{package.version} is locked, and the profile asks for {requirement}"
     for package in lock.packages:

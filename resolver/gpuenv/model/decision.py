@@ -132,7 +132,7 @@ class Questions:
     items: tuple[Question, ...]
 
 
-Wish = Literal[
+Constraint = Literal[
     "variant", "python", "channel", "exclude-newer", "build", "torch", "gpu",
     "profile-python", "profile-torch", "profile-companions", "required", "certainty", "profile", "accelerator",
 ]  # fmt: skip
@@ -143,10 +143,10 @@ to be for a GPU."""
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """A wish that is given up for another. ``said`` is the wish as it was put (``--variant cu128``); ``option`` takes
+    """A constraint that is given up for another. ``said`` is how it was put (``--variant cu128``); ``option`` takes
     ``values`` instead (``variant``, ``("cu126",)``). Without an option it is to be changed in the profile."""
 
-    wish: Wish
+    constraint: Constraint
     said: str
     option: str = ""
     values: tuple[str, ...] = ()

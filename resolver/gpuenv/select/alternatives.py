@@ -1,4 +1,4 @@
-"""What there is instead: a refusal decided again without each of the person's wishes, then without pairs of them."""
+"""What there is instead: a refusal decided again without each of the person's constraints, then without pairs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from gpuenv.knowledge import Knowledge
-from gpuenv.model.decision import Alternative, Change, Decision, Wish
+from gpuenv.model.decision import Alternative, Change, Constraint, Decision
 from gpuenv.model.machine import Gpu, Machine
 from gpuenv.model.profile import Profile
 from gpuenv.select.candidates import label, nightly_day
@@ -28,7 +28,7 @@ Question = tuple[Profile, Request]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Case:
+class _Unanswered:
     """What a refusal was given for, and what else there is."""
 
     machine: Machine
@@ -50,7 +50,7 @@ def alternatives(
     auto: Profile | None,
     again: Again,
 ) -> tuple[Alternative, ...]:
-    """Find the smallest sets of wishes without which there is an answer, as changes that were tried.
+    """Find the smallest sets of constraints without which there is an answer, as changes that were tried.
 
     ``pythons`` are those that could be had for the asking, best first; ``auto`` is the profile that leaves everything
     to the machine. Each alternative was decided with its changes made as they will be typed, so that its command gives
@@ -59,50 +59,50 @@ def alternatives(
     asked = request.variant or profile.variant
     named = asked in (None, "cpu") or knowledge.cuda_of(asked or "") is not None
     meant = None if named else nearest_variant(knowledge, asked or "")
-    case = _Case(machine=machine, profile=profile, request=request, pythons=pythons, auto=auto, meant=meant)
-    wishes = _wishes(case)
+    given = _Unanswered(machine=machine, profile=profile, request=request, pythons=pythons, auto=auto, meant=meant)
+    constraints = _constraints(given)
     for size in (1, 2):
-        if found := _of(case, combinations(wishes, size), again):
+        if found := _of(given, combinations(constraints, size), again):
             return found
-    if len(wishes) > 2 and (found := _of(case, _fewest(case, wishes, again), again)):
+    if len(constraints) > 2 and (found := _of(given, _fewest(given, constraints, again), again)):
         return found
-    if found := _of(case, ((wish,) for wish in _last_resorts(case)), again):
+    if found := _of(given, ((constraint,) for constraint in _last_resorts(given)), again):
         return found
     if profile.accelerator == "cpu":
         return ()
-    others = [wish for wish in wishes if wish not in ("variant", "gpu")]
-    cpu = replace(case, request=replace(request, variant="cpu"))
+    others = [constraint for constraint in constraints if constraint not in ("variant", "gpu")]
+    cpu = replace(given, request=replace(request, variant="cpu"))
     groups = (("accelerator", *group) for group in ((), *_fewest(cpu, others, again)))
-    return _of(case, groups, again)[:1]
+    return _of(given, groups, again)[:1]
 
 
-def _fewest(case: _Case, wishes: Sequence[Wish], again: Again) -> Iterator[tuple[Wish, ...]]:
-    """A set of wishes that help together, of which none can be kept; nothing where all of them do not help."""
+def _fewest(given: _Unanswered, constraints: Sequence[Constraint], again: Again) -> Iterator[tuple[Constraint, ...]]:
+    """A set of constraints that help together, of which none can be kept; nothing where all of them do not help."""
 
-    def helps(group: Sequence[Wish]) -> bool:
-        question: Question = (case.profile, case.request)
-        for wish in group:
-            for way in _ways(case, wish)[-1:]:
+    def helps(group: Sequence[Constraint]) -> bool:
+        question: Question = (given.profile, given.request)
+        for constraint in group:
+            for way in _ways(given, constraint)[-1:]:
                 question = way.asks(question)
         return again(*question) is not None
 
-    if not wishes or not helps(wishes):
+    if not constraints or not helps(constraints):
         return
-    kept = list(wishes)
-    for wish in reversed(wishes):
-        fewer = [each for each in kept if each != wish]
+    kept = list(constraints)
+    for constraint in reversed(constraints):
+        fewer = [each for each in kept if each != constraint]
         if helps(fewer):
             kept = fewer
     yield tuple(kept)
 
 
-def _of(case: _Case, groups: Iterator[tuple[Wish, ...]], again: Again) -> tuple[Alternative, ...]:
+def _of(given: _Unanswered, groups: Iterator[tuple[Constraint, ...]], again: Again) -> tuple[Alternative, ...]:
     found: list[Alternative] = []
     for group in groups:
-        for way in product(*(_ways(case, wish) for wish in group)):
+        for way in product(*(_ways(given, constraint) for constraint in group)):
             if any(set(_gpus(group, way)) < set(_gpus_of(other)) for other in found):
                 continue  # these GPUs and more have an answer already
-            alternative = _try(case, group, way, again)
+            alternative = _try(given, group, way, again)
             if alternative is not None and _typed_words(alternative) not in map(_typed_words, found):
                 found.append(alternative)
                 if len(found) == MOST:
@@ -114,40 +114,42 @@ def _of(case: _Case, groups: Iterator[tuple[Wish, ...]], again: Again) -> tuple[
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Way:
-    """One way to give up a wish: what is asked then, and with which values where the answer does not tell them."""
+    """One way to give up a constraint: what is asked then, and the values where the answer does not tell them."""
 
     asks: Callable[[Question], Question]
     values: tuple[str, ...] = ()
 
 
 def _typed_words(alternative: Alternative) -> list[tuple[str, tuple[str, ...]]]:
-    """What is typed for it: two wishes may come down to the same command."""
+    """What is typed for it: two constraints may come down to the same command."""
     return [(change.option or change.said, change.values) for change in alternative.changes]
 
 
-def _gpus(group: tuple[Wish, ...], way: tuple[_Way, ...]) -> tuple[str, ...]:
-    return next((each.values for wish, each in zip(group, way, strict=True) if wish == "gpu"), ())
+def _gpus(group: tuple[Constraint, ...], way: tuple[_Way, ...]) -> tuple[str, ...]:
+    return next((each.values for constraint, each in zip(group, way, strict=True) if constraint == "gpu"), ())
 
 
 def _gpus_of(alternative: Alternative) -> tuple[str, ...]:
-    return next((change.values for change in alternative.changes if change.wish == "gpu"), ())
+    return next((change.values for change in alternative.changes if change.constraint == "gpu"), ())
 
 
-def _try(case: _Case, group: tuple[Wish, ...], way: tuple[_Way, ...], again: Again) -> Alternative | None:
-    question: Question = (case.profile, case.request)
+def _try(given: _Unanswered, group: tuple[Constraint, ...], way: tuple[_Way, ...], again: Again) -> Alternative | None:
+    question: Question = (given.profile, given.request)
     for each in way:
         question = each.asks(question)
     decision = again(*question)
     if decision is None:
         return None
     for date in _dates(decision) if "exclude-newer" in group else ("",):
-        changes = tuple(_change(case, wish, each, decision, date) for wish, each in zip(group, way, strict=True))
+        changes = tuple(
+            _change(given, constraint, each, decision, date) for constraint, each in zip(group, way, strict=True)
+        )
         typed: Question = question
         for change in changes:
             typed = _typed(typed, change)
         answer = decision if typed == question else again(*typed)
         if answer is not None:
-            return _alternative(case, changes, answer)
+            return _alternative(given, changes, answer)
     return None
 
 
@@ -159,8 +161,8 @@ def _dates(decision: Decision) -> tuple[str, ...]:
     return tuple(dict.fromkeys([*days[:1], *days[-1:]])) or ("",)
 
 
-def _alternative(case: _Case, changes: tuple[Change, ...], decision: Decision) -> Alternative:
-    wanted = {canonicalize_name(Requirement(text).name) for text in case.profile.optional_packages}
+def _alternative(given: _Unanswered, changes: tuple[Change, ...], decision: Decision) -> Alternative:
+    wanted = {canonicalize_name(Requirement(text).name) for text in given.profile.optional_packages}
     return Alternative(
         changes=changes,
         gives=label(decision.packages[0]),
@@ -172,36 +174,36 @@ def _others(decision: Decision) -> set[str]:
     return {canonicalize_name(Requirement(text).name) for text in decision.others}
 
 
-# --- the wishes -------------------------------------------------------------------------------------------------------
+# --- the constraints -------------------------------------------------------------------------------------------------
 
 
-def _wishes(case: _Case) -> list[Wish]:
+def _constraints(given: _Unanswered) -> list[Constraint]:
     """What was asked for, in the order in which it is best given up."""
-    machine, profile, request = case.machine, case.profile, case.request
+    machine, profile, request = given.machine, given.profile, given.request
     variant = request.variant or profile.variant
-    there: dict[Wish, bool] = {
+    there: dict[Constraint, bool] = {
         "variant": variant not in (None, "cpu"),
-        "python": bool(set(case.pythons) - set(request.pythons)),
+        "python": bool(set(given.pythons) - set(request.pythons)),
         "channel": (request.channel or profile.channel) != "auto",
         "exclude-newer": request.exclude_newer is not None,
         "build": request.torch is not None and "+" in (exactly(specifier(request.torch)) or ""),
         "torch": request.torch is not None,
-        "gpu": len(_choices(case)) > 0,
+        "gpu": len(_choices(given)) > 0,
         "profile-python": profile.python is not None,
         "profile-torch": any(str(Requirement(text).specifier) for text in _named(profile, torch=True)),
         "profile-companions": any(str(Requirement(text).specifier) for text in _named(profile, torch=False)),
         "required": len(profile.packages) > 1,
-        "profile": bool(case.auto and profile.accelerator == "cpu" and variant not in (None, "cpu") and machine.gpus),
+        "profile": bool(given.auto and profile.accelerator == "cpu" and variant not in (None, "cpu") and machine.gpus),
     }
-    return [wish for wish, is_there in there.items() if is_there]
+    return [constraint for constraint, is_there in there.items() if is_there]
 
 
-def _last_resorts(case: _Case) -> list[Wish]:
+def _last_resorts(given: _Unanswered) -> list[Constraint]:
     """What is given up only where nothing else helps: the profile as a whole, and that what is unknown is refused."""
-    found: list[Wish] = []
-    if case.auto is not None and case.profile.name != case.auto.name and case.profile.accelerator != "cpu":
+    found: list[Constraint] = []
+    if given.auto is not None and given.profile.name != given.auto.name and given.profile.accelerator != "cpu":
         found.append("profile")
-    return [*found, *(() if case.request.insist_unknown else ("certainty",))]
+    return [*found, *(() if given.request.insist_unknown else ("certainty",))]
 
 
 def _named(profile: Profile, *, torch: bool) -> list[str]:
@@ -209,9 +211,9 @@ def _named(profile: Profile, *, torch: bool) -> list[str]:
     return [text for text in texts if (canonicalize_name(Requirement(text).name) == "torch") is torch]
 
 
-def _choices(case: _Case) -> list[tuple[int, ...]]:
+def _choices(given: _Unanswered) -> list[tuple[int, ...]]:
     """Sets of GPUs to decide for alone: all of one or several capabilities, the largest sets first."""
-    machine, now = case.machine, {gpu.index for gpu in gpus_in_scope(case.machine, case.request)}
+    machine, now = given.machine, {gpu.index for gpu in gpus_in_scope(given.machine, given.request)}
     kinds = sorted({gpu.compute_capability for gpu in machine.gpus})
     sets = [
         tuple(gpu.index for gpu in machine.gpus if gpu.compute_capability in chosen)
@@ -224,26 +226,26 @@ def _choices(case: _Case) -> list[tuple[int, ...]]:
 # --- giving one up ----------------------------------------------------------------------------------------------------
 
 
-def _ways(case: _Case, wish: Wish) -> list[_Way]:
+def _ways(given: _Unanswered, constraint: Constraint) -> list[_Way]:
     def asks(**values: object) -> _Way:
         return _Way(asks=lambda question: (question[0], replace(question[1], **values)))  # type: ignore[arg-type]  # its fields
 
     def profiled(change: Callable[[Profile], Profile]) -> _Way:
         return _Way(asks=lambda question: (change(question[0]), question[1]))
 
-    match wish:
+    match constraint:
         case "variant":
             anyone = _Way(asks=lambda q: (replace(q[0], variant=None), replace(q[1], variant=None)))
-            meant = case.meant
+            meant = given.meant
             return [asks(variant=meant), anyone] if meant else [anyone]
         case "python":
-            return [asks(pythons=case.pythons)]
+            return [asks(pythons=given.pythons)]
         case "channel":
             return [_Way(asks=lambda q: (replace(q[0], channel="auto"), replace(q[1], channel="auto")))]
         case "exclude-newer":
             return [asks(exclude_newer=None)]
         case "build":
-            return [asks(torch="==" + str(exactly(specifier(case.request.torch or ""))).partition("+")[0])]
+            return [asks(torch="==" + str(exactly(specifier(given.request.torch or ""))).partition("+")[0])]
         case "torch":
             return [asks(torch=None)]
         case "certainty":
@@ -251,9 +253,9 @@ def _ways(case: _Case, wish: Wish) -> list[_Way]:
         case "accelerator":
             return [asks(variant="cpu")]
         case "gpu":
-            return [_Way(asks=asks(gpus=chosen).asks, values=tuple(map(str, chosen))) for chosen in _choices(case)]
+            return [_Way(asks=asks(gpus=chosen).asks, values=tuple(map(str, chosen))) for chosen in _choices(given)]
         case "profile":
-            return [] if case.auto is None else [profiled(lambda _: case.auto or case.profile)]
+            return [] if given.auto is None else [profiled(lambda _: given.auto or given.profile)]
         case "profile-python":
             return [profiled(lambda profile: replace(profile, python=None))]
         case "profile-torch":
@@ -282,10 +284,10 @@ def _optional(profile: Profile) -> Profile:
 # --- what is typed instead --------------------------------------------------------------------------------------------
 
 
-def _change(case: _Case, wish: Wish, way: _Way, decision: Decision, date: str) -> Change:
+def _change(given: _Unanswered, constraint: Constraint, way: _Way, decision: Decision, date: str) -> Change:
     torch = decision.packages[0]
     exact = torch.version if "+" in torch.version and torch.variant is None else torch.version.partition("+")[0]
-    options: dict[Wish, tuple[str, tuple[str, ...]]] = {
+    options: dict[Constraint, tuple[str, tuple[str, ...]]] = {
         "variant": ("variant", (decision.variant,)),
         "python": ("python", (decision.python,)),
         "channel": ("channel", ("auto" if decision.channel == "nightly" else "stable",)),
@@ -293,19 +295,19 @@ def _change(case: _Case, wish: Wish, way: _Way, decision: Decision, date: str) -
         "build": ("torch", (f"=={exact}",)),
         "torch": ("torch", (f"=={exact}",)),
         "gpu": ("gpu", way.values),
-        "profile": ("profile", (case.auto.name,) if case.auto else ()),
+        "profile": ("profile", (given.auto.name,) if given.auto else ()),
         "certainty": ("allow-unknown-kernels", ()),
         "accelerator": ("variant", ("cpu",)),
     }
-    option, values = options.get(wish, ("", ()))
-    return Change(wish=wish, said=_said(case, wish), option=option, values=values)
+    option, values = options.get(constraint, ("", ()))
+    return Change(constraint=constraint, said=_said(given, constraint), option=option, values=values)
 
 
 def _typed(question: Question, change: Change) -> Question:
     """What is asked with an option as it will be typed."""
     profile, request = question
     value = change.values[0] if change.values else None
-    match change.wish:
+    match change.constraint:
         case "variant":
             return profile, replace(request, variant=value)
         case "python":
@@ -320,11 +322,11 @@ def _typed(question: Question, change: Change) -> Question:
             return question
 
 
-def _said(case: _Case, wish: Wish) -> str:
-    """A wish as the person put it."""
-    profile, request = case.profile, case.request
+def _said(given: _Unanswered, constraint: Constraint) -> str:
+    """A constraint as the person put it."""
+    profile, request = given.profile, given.request
     of = f"of profile {profile.name}"
-    match wish:
+    match constraint:
         case "variant":
             return f"--variant {request.variant}" if request.variant else f"variant {profile.variant} {of}"
         case "python":
@@ -337,7 +339,7 @@ def _said(case: _Case, wish: Wish) -> str:
         case "build" | "torch":
             return f"--torch {request.torch}"
         case "gpu":
-            return "all of " + gpu_list(_in_scope(case))
+            return "all of " + gpu_list(_in_scope(given))
         case "profile":
             return f"--profile {profile.name}"
         case "profile-python":
@@ -353,5 +355,5 @@ def _said(case: _Case, wish: Wish) -> str:
             return ""
 
 
-def _in_scope(case: _Case) -> tuple[Gpu, ...]:
-    return gpus_in_scope(case.machine, case.request)
+def _in_scope(given: _Unanswered) -> tuple[Gpu, ...]:
+    return gpus_in_scope(given.machine, given.request)

@@ -12,15 +12,14 @@ from gpuenv.knowledge import Knowledge
 from gpuenv.knowledge.matrix import matrix
 from gpuenv.knowledge.matrix_text import LEGEND, grid, notes
 from gpuenv.model.machine import ComputeCapability
-from gpuenv.select.answers import CUDA, DRIVER, SYSTEMS, MachineAnswers, answer_all
+from gpuenv.select.answers import CUDA, DRIVER, SYSTEMS, MachineAnswers
 
 
-def page(knowledge: Knowledge) -> str:
-    """Return the page as HTML, built from the tables and the decision."""
+def page(knowledge: Knowledge, answers: MachineAnswers) -> str:
+    """Return the page as HTML: the matrix of the tables, and the decision's answers to choose among."""
     table = matrix(knowledge)
     folded = grid(table)
     titles = [" ".join(filter(None, parts)) for parts in zip(*folded.heading, strict=True)]
-    answers = answer_all(knowledge, tuple(column.capability for column in table.columns))
     read = [row for row in knowledge.kernels.values() if row.read]
     rows = [
         (row.torch, row.variant, row.platform, "the wheel" if row.read else "the build's configuration", row.source)
@@ -37,7 +36,7 @@ def page(knowledge: Knowledge) -> str:
             f"the configuration of their build. The table is of {knowledge.kernels_date}."
         ),
         "ROWS": _table(("torch", "variant", "platform", "known from", "source"), rows),
-        "DATA": _data(knowledge, answers, [column.generation for column in table.columns]),
+        "DATA": _data(knowledge, answers),
     }
     text = files("gpuenv.select").joinpath("answers_page.html").read_text(encoding="utf-8")
     filled = re.sub("@([A-Z]+)@", lambda found: parts[found[1]], text)
@@ -45,7 +44,7 @@ def page(knowledge: Knowledge) -> str:
     return filled.encode("ascii", "xmlcharrefreplace").decode("ascii")
 
 
-def _data(knowledge: Knowledge, answers: MachineAnswers, generations: Sequence[str]) -> str:
+def _data(knowledge: Knowledge, answers: MachineAnswers) -> str:
     """What the page's script reads; ``<`` is written so that no text can end the element."""
     places = {capability: place for place, capability in enumerate(answers.capabilities)}
     value = {
@@ -59,7 +58,7 @@ def _data(knowledge: Knowledge, answers: MachineAnswers, generations: Sequence[s
         ],
         "pythons": answers.pythons,
         "capabilities": [str(each) for each in answers.capabilities],
-        "generations": generations,
+        "generations": [knowledge.architecture(each) or "" for each in answers.capabilities],
         "gpus": _gpus(knowledge, places),
         "answers": [
             {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
-from typing import Literal
+from typing import Literal, get_args
 
 from gpuenv.model.machine import Gpu
 from gpuenv.select import kernels, rules
@@ -20,10 +20,7 @@ Part = Literal[
 ]  # fmt: skip
 """What refuses a wheel. The first row is about the machine and the family, the second about what was asked for."""
 
-ORDER: tuple[Part, ...] = (
-    "kernels", "unknown-kernels", "driver", "companion",
-    "variant", "version", "python", "channel", "too-new", "yanked", "hash",
-)  # fmt: skip
+ORDER: tuple[Part, ...] = get_args(Part)
 """Of two sets of one size the one that stands first here is named: what no change of the command line would cure."""
 
 ASKED: frozenset[Part] = frozenset({"variant", "version", "python", "channel", "too-new", "yanked", "hash"})

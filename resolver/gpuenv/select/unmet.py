@@ -1,4 +1,4 @@
-"""When what was asked for together was never there: which wish excludes which, and what there is instead."""
+"""When what was asked for together was never there: which constraint excludes which, and what there is instead."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def exactly(specifiers: SpecifierSet) -> str | None:
 
 
 def summary(problem: Problem, conflict: Conflict) -> str:
-    """One sentence: which of the wishes exclude each other, or which is met by nothing."""
+    """One sentence: which of the constraints exclude each other, or which is met by nothing."""
     parts, where = conflict.parts, problem.target.words
     bare = parts - {"channel"}
     if bare == {"variant", "version"} and never_built(problem, conflict):
@@ -99,7 +99,7 @@ def _no_release(problem: Problem) -> str:
 
 
 def causes(problem: Problem, conflict: Conflict) -> tuple[str, ...]:
-    """What there is where one of the wishes is left out, for each of them."""
+    """What there is where one of the constraints is left out, for each of them."""
     found = []
     for part in sorted(conflict.parts):
         rest = conflict.parts - {part}

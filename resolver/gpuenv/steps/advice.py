@@ -25,7 +25,7 @@ def advice(alternative: Alternative, *, words: Sequence[str], profile: str, orig
 
 def _instead(change: Change, *, profile: str, origin: str) -> str:
     named = " ".join(f"--{change.option} {value}" for value in change.values)
-    match change.wish:
+    match change.constraint:
         case "gpu":
             which = f"GPU {change.values[0]}" if len(change.values) == 1 else f"GPUs {', '.join(change.values)}"
             return f"for {which} alone"

@@ -23,7 +23,7 @@ from gpuenv.steps.context import Context
 from gpuenv.steps.machine import TargetMachine
 from gpuenv.steps.profile import bare_request, check_fit
 from gpuenv.steps.pythons import pythons
-from gpuenv.steps.refusal import Refusal, Refused, of_source
+from gpuenv.steps.refusal import Refused, RefusedRun, of_source
 from gpuenv.steps.sources import ask, family_of, open_http, source_plan
 from gpuenv.steps.wheels import Reader
 from gpuenv.system.files import require_writable
@@ -102,8 +102,8 @@ class _Search:
 
     def run(self, request: select.Request) -> Decided:
         projects = family_of(self.profile, self.knowledge.family, request.pins)
-        wish = request.channel or self.profile.channel
-        channels: tuple[Channel, ...] = ("nightly",) if wish == "nightly" else ("stable",)
+        asked = request.channel or self.profile.channel
+        channels: tuple[Channel, ...] = ("nightly",) if asked == "nightly" else ("stable",)
         sources = Sources(self.plan, partial(ask, self.context, projects=projects, channels=channels))
         for place, catalog in sources:
             if not catalog.wheels:
@@ -175,7 +175,7 @@ class _Search:
         """Prefer "no wheel fits" when every source answered; an index that did not answer is the cause otherwise."""
         if not self.refusals:
             return sources.nothing()
-        refusal = Refusal(
+        refusal = RefusedRun(
             context=self.context, machine=self.machine, profile=self.profile, request=request, reader=self.reader,
             refused=tuple(self.refusals),
         )  # fmt: skip

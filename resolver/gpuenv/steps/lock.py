@@ -27,12 +27,12 @@ from gpuenv.model.profile import Profile
 from gpuenv.net.location import host_of, public
 from gpuenv.steps.context import Context
 from gpuenv.steps.decision import Decided, NothingFitsError, decide, say_decision
+from gpuenv.steps.lock_options import recorded_options, with_lock_options
 from gpuenv.steps.machine import TargetMachine, class_name, in_scope, in_words
 from gpuenv.steps.profile import known_profile
 from gpuenv.steps.programs import uv_of
 from gpuenv.steps.sources import open_http, uv_environment
 from gpuenv.steps.torch_source import DecidedSource
-from gpuenv.steps.wishes import wishes_of, with_wishes
 from gpuenv.system.files import (
     present,
     read_bytes,
@@ -61,7 +61,7 @@ class LockRequest:
     tentative: bool = False
     single_source: bool = False
     command: str = ""
-    wishes: tuple[str, ...] | None = None
+    options: tuple[str, ...] | None = None
     """What the lock says it was made for; ``None``: the options as they are."""
 
 
@@ -135,7 +135,7 @@ def make_lock(context: Context, decided: Decided, how: LockRequest) -> Lock:
             cutoff=context.options.exclude_newer,
             knowledge=tables.load().version,
             packages=packages,
-            wishes=wishes_of(context.options) if how.wishes is None else how.wishes,
+            options=recorded_options(context.options) if how.options is None else how.options,
         ),
         decision=making.decision_of(decided.decision, decided.profile, single_source=how.single_source),
         packages=packages,
@@ -280,7 +280,7 @@ def new_lock(context: Context, *, machine: TargetMachine, profile: Profile, dry_
     before = read_lock(path, shown=shown, profile=profile.name)
     if before is not None:
         context.reporter.say(f"Lockfile {shown} was made for other options: making it again")
-        context = with_wishes(context, before, say=True)
+        context = with_lock_options(context, before, say=True)
     single_source = before is not None and before.decision.single_source
     how = LockRequest(previous=before, single_source=single_source, tentative=dry_run)
     decided, lock = decide_and_lock(context, machine=machine, profile=profile, how=how)

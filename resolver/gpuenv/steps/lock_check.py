@@ -20,9 +20,9 @@ from gpuenv.model.wheel import Channel, Wheel
 from gpuenv.net.client import Client
 from gpuenv.steps.context import Context
 from gpuenv.steps.lock import LockRequest, decide_and_lock, require_sound
+from gpuenv.steps.lock_options import with_lock_options
 from gpuenv.steps.machine import TargetMachine, in_scope
 from gpuenv.steps.sources import ask, open_http, source_plan
-from gpuenv.steps.wishes import with_wishes
 
 
 def check(context: Context, *, machine: TargetMachine, profile: Profile, lock: Lock | None, shown: str) -> Verdict:
@@ -53,7 +53,7 @@ def check(context: Context, *, machine: TargetMachine, profile: Profile, lock: L
 def _as_locked(context: Context, lock: Lock) -> Context:
     """The context with the lock's own Python and cutoff where nobody asked for others: they are inputs of the lock, and
     a check on a machine with other interpreters is no reason to lock again."""
-    context = with_wishes(context, lock)
+    context = with_lock_options(context, lock)
     options = replace(
         context.options,
         python=context.options.python or lock.inputs.target.python,
@@ -93,7 +93,7 @@ def _fresh(context: Context, machine: TargetMachine, profile: Profile, lock: Loc
     """The lock that would be made now; ``None`` where none can, which the other reasons explain."""
     try:
         how = LockRequest(
-            wishes=lock.inputs.wishes,
+            options=lock.inputs.options,
             previous=lock,
             tentative=True,
             single_source=lock.decision.single_source,

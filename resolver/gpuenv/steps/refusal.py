@@ -6,6 +6,7 @@ Which source was asked first changes neither the reason nor the advice.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from gpuenv import knowledge as tables
@@ -45,7 +46,7 @@ def of_source(place: Place, request: select.Request) -> select.Request:
 
 
 @dataclass(slots=True, kw_only=True)
-class Refusal:
+class RefusedRun:
     """The refusal of one run."""
 
     context: Context
@@ -92,7 +93,7 @@ class Refusal:
             return None
 
     def _again(self, profile: Profile, request: select.Request) -> Decision | None:
-        """Walk through the sources as a run with these wishes would."""
+        """Walk through the sources as a run with these constraints would."""
         projects = family_of(profile, tables.load().family, request.pins)
         first: Channel = "nightly" if (request.channel or profile.channel) == "nightly" else "stable"
         for each in self.refused:
@@ -107,13 +108,15 @@ class Refusal:
                 of_source(each.place, request),
                 tables.load(),
                 read=self._read,
-                nightly=lambda _, each=each, catalog=catalog: self._with_nightlies(each, catalog, projects),  # type: ignore[misc]  # bound now
+                nightly=partial(self._with_nightlies, each, catalog, projects),
             )
             if isinstance(answer, Decision):
                 return answer
         return None
 
-    def _with_nightlies(self, each: Refused, catalog: Catalog, projects: tuple[str, ...]) -> Catalog:
+    def _with_nightlies(
+        self, each: Refused, catalog: Catalog, projects: tuple[str, ...], _stable: NoDecision
+    ) -> Catalog:
         nightly = self._offered(each, "nightly", projects)
         return catalog if nightly is None else merge((catalog, nightly))
 

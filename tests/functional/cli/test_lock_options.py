@@ -16,7 +16,7 @@ import pytest
 
 from gpuenv.environment.uv import find_uv
 from support.cli import Person, Run, machine_json
-from support.index_server import IndexServer
+from support.index_server import Fault, IndexServer
 from support.nights import PYTHON, TAG, add_dependencies, add_night, team, where
 from support.wheels import build_wheel, torch_wheel
 
@@ -228,8 +228,8 @@ def test_a_lock_that_cannot_be_read_is_made_again_by_the_hint(
     assert read(person, "any")["tool"]["gpuenv"]["decision"]["torch"].startswith("2.9.1")
 
 
-def wishes(lock: Path) -> list[str]:
-    return list(tomllib.loads(lock.read_text("utf-8"))["tool"]["gpuenv"]["inputs"]["wishes"])
+def recorded(lock: Path) -> list[str]:
+    return list(tomllib.loads(lock.read_text("utf-8"))["tool"]["gpuenv"]["inputs"]["options"])
 
 
 def test_what_a_lock_was_made_for_stands_in_it_and_holds_until_something_else_is_asked_for(tmp_path: Path) -> None:
@@ -243,7 +243,7 @@ def test_what_a_lock_was_made_for_stands_in_it_and_holds_until_something_else_is
         here = where(server)
         assert person.run("lock", "--channel", "nightly", "--variant", "cpu", *here).code == 0
         lock = person.project / "lockfiles/pylock.team.toml"
-        assert wishes(lock) == ["--channel nightly", "--variant cpu"]
+        assert recorded(lock) == ["--channel nightly", "--variant cpu"]
 
         checked = person.run("lock", "--check", *here)
         assert checked.code == 0, checked.err
@@ -263,5 +263,18 @@ def test_what_a_lock_was_made_for_stands_in_it_and_holds_until_something_else_is
 
         stable = person.run("lock", "--upgrade", "--channel", "stable", *here)
         assert stable.code == 0, stable.err
-        assert wishes(lock) == ["--channel stable", "--variant cpu"]
+        assert recorded(lock) == ["--channel stable", "--variant cpu"]
         assert "2.9.1+cpu" in lock.read_text("utf-8")
+
+
+def test_nothing_is_locked_with_a_torch_whose_requirements_cannot_be_read(person: Person, index: IndexServer) -> None:
+    """The tables know what a family needs of torch. Taken for all of it, they would give a lock without the rest."""
+    index.fault("/whl/cu128/torch-2.9.1", Fault(status=403))
+    done = lock(person, index, "--machine", "old.json")
+    assert done.code in (3, 4), done.err
+    assert "torch-2.9.1" in done.err
+    assert not (person.project / "lockfiles").exists()
+    index.heal()
+    done = lock(person, index, "--machine", "old.json")
+    assert done.code == 0, done.err
+    assert {"filelock", "triton", "numpy"} <= {package["name"] for package in read(person, "any")["packages"]}

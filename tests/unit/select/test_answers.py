@@ -8,6 +8,7 @@ import re
 from functools import cache
 
 import pytest
+from packaging.version import Version
 
 from gpuenv.knowledge import load
 from gpuenv.knowledge.rules import compare_versions
@@ -17,8 +18,10 @@ from gpuenv.model.wheel import Catalog
 from gpuenv.select import Request, answers, decide
 from gpuenv.select.answers import CUDA, DRIVER, SYSTEMS, MachineAnswer, MachineAnswers, System, answer_all
 from gpuenv.select.answers_page import page
+from support.recorded import recording
 
 TABLES = load()
+DAY = "2026-05-19"
 #: Before Maxwell, without tensor cores, the usual, served by code of a lower minor, new.
 CAPABILITIES = tuple(map(ComputeCapability.parse, ("3.7", "6.1", "8.6", "12.1")))
 
@@ -78,9 +81,8 @@ def test_nothing_of_the_marks_is_left_in_a_sentence() -> None:
     assert not [text for text in texts if answers._MARK.strip(".") in text]
 
 
-def test_the_page_asks_nothing_of_the_network_and_every_name_has_its_answer(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gpuenv.select.answers_page.answer_all", lambda _known, _capabilities: made())
-    text = page(TABLES)
+def test_the_page_asks_nothing_of_the_network_and_every_name_has_its_answer() -> None:
+    text = page(TABLES, made())
     assert text.isascii()
     assert not re.search(r"""(?:src|href)=|url\(|@import|fetch\(|XMLHttp""", text)
     assert not re.search(r"@[A-Z]+@", text)
@@ -91,3 +93,24 @@ def test_the_page_asks_nothing_of_the_network_and_every_name_has_its_answer(monk
     assert {name for name, _ in data["gpus"]} >= {gpu.name for gpu in TABLES.gpus}
     assert all(place < len(data["answers"]) for one in data["runs"] for two in one for runs in two for _, place in runs)
     assert data["systems"][1]["steps"] == list(TABLES.driver_steps("windows"))
+
+
+def test_the_folder_that_pip_is_sent_to_has_the_build() -> None:
+    """``pip install torch==X --index-url BASE/VARIANT``, by recorded pages; some leave out the local part."""
+    rows = [row.key.split("/") for row in recording().on(DAY, projects=["torch"]) if row.channel == "stable"]
+    there = set()
+    for folder, name in (row for row in rows if len(row) == 2):
+        _, version, *_, tag, _, _ = name.split("-")
+        if version.partition("+")[2] in ("", folder):
+            there.add((folder, version.partition("+")[0], tag, TABLES.platform_of_filename(name)))
+    newest = max((Version(version) for _, version, _, _ in there))
+    offered = {
+        (each.variant, each.torch, f"cp{python.replace('.', '')}", system.platform)
+        for system, capabilities in zip(SYSTEMS, made().runs, strict=True)
+        for pythons in capabilities
+        for python, runs in zip(made().pythons, pythons, strict=True)
+        for each in (made().answers[place] for _, place in runs)
+        if each.torch and Version(each.torch) <= newest
+    }
+    assert len(offered) > 20
+    assert offered <= there

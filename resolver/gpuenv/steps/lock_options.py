@@ -13,21 +13,21 @@ NAMES = ("python", "torch", "channel", "variant")
 """Not ``gpu``: a GPU that was left out of a lock is one that it does not serve, and is said to be so."""
 
 
-def wishes_of(options: Options) -> tuple[str, ...]:
+def recorded_options(options: Options) -> tuple[str, ...]:
     """The options that shaped a decision, as a lock records them: ``--variant cu128``, sorted."""
     said = [f"--{name} {value}" for name in NAMES if (value := getattr(options, name)) is not None]
     said += ["--allow-unknown-kernels"] if options.allow_unknown_kernels else []
     return tuple(sorted(said))
 
 
-def with_wishes(context: Context, lock: Lock | None, *, say: bool = False) -> Context:
+def with_lock_options(context: Context, lock: Lock | None, *, say: bool = False) -> Context:
     """The context with what the lock was made for, wherever nothing else was asked for now."""
-    if lock is None or not lock.inputs.wishes:
+    if lock is None or not lock.inputs.options:
         return context
     options = context.options
     held: dict[str, str] = {}
-    for wish in lock.inputs.wishes:
-        name, _, value = wish.removeprefix("--").partition(" ")
+    for option in lock.inputs.options:
+        name, _, value = option.removeprefix("--").partition(" ")
         if name in NAMES:
             held[name] = value
     merged = replace(
@@ -36,9 +36,9 @@ def with_wishes(context: Context, lock: Lock | None, *, say: bool = False) -> Co
         torch=options.torch or held.get("torch"),
         channel=options.channel or cast(ChannelChoice | None, held.get("channel")),  # as it was typed, and checked then
         variant=options.variant or held.get("variant"),
-        allow_unknown_kernels=options.allow_unknown_kernels or "--allow-unknown-kernels" in lock.inputs.wishes,
+        allow_unknown_kernels=options.allow_unknown_kernels or "--allow-unknown-kernels" in lock.inputs.options,
     )
-    kept = [wish for wish in wishes_of(merged) if wish not in wishes_of(options)]
+    kept = [option for option in recorded_options(merged) if option not in recorded_options(options)]
     if say and kept:
         context.reporter.say(f"As the lock was made: {' '.join(kept)}")
     return replace(context, options=merged)
