@@ -143,8 +143,9 @@ to be for a GPU."""
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """A constraint that is given up for another. ``said`` is how it was put (``--variant cu128``); ``option`` takes
-    ``values`` instead (``variant``, ``("cu126",)``). Without an option it is to be changed in the profile."""
+    """A constraint that is given up for another. ``said`` is how it was put (``--variant cu128``), empty where nobody
+    put it; ``option`` takes ``values`` instead (``variant``, ``("cu126",)``). Without an option it is to be changed in
+    the profile."""
 
     constraint: Constraint
     said: str

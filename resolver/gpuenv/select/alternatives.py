@@ -323,15 +323,14 @@ def _typed(question: Question, change: Change) -> Question:
 
 
 def _said(given: _Unanswered, constraint: Constraint) -> str:
-    """A constraint as the person put it."""
+    """A constraint as the person put it; empty for what nobody typed and no profile says."""
     profile, request = given.profile, given.request
     of = f"of profile {profile.name}"
     match constraint:
         case "variant":
             return f"--variant {request.variant}" if request.variant else f"variant {profile.variant} {of}"
         case "python":
-            asked = len(request.pythons) == 1
-            return f"--python {request.pythons[0]}" if asked else f"Python {', '.join(request.pythons)}"
+            return f"--python {request.pythons[0]}" if len(request.pythons) == 1 else ""
         case "channel":
             return f"--channel {request.channel}" if request.channel else f"channel {profile.channel} {of}"
         case "exclude-newer":
@@ -349,8 +348,7 @@ def _said(given: _Unanswered, constraint: Constraint) -> str:
         case "profile-companions":
             return f"{', '.join(_named(profile, torch=False))} {of}"
         case "required":
-            names = [text for text in profile.packages if text in _named(profile, torch=False)]
-            return f"{', '.join(names)} as required packages {of}"
+            return ", ".join(text for text in profile.packages if text in _named(profile, torch=False))
         case "certainty" | "accelerator":
             return ""
 

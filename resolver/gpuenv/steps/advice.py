@@ -34,10 +34,10 @@ def _instead(change: Change, *, profile: str, origin: str) -> str:
         case "accelerator":
             return "on the CPU"
         case "required":
-            return f"with {change.said.partition(' as ')[0]} in `optional-packages` of profile {profile} ({origin})"
+            return f"with {change.said} in `optional-packages` of profile {profile} ({origin})"
         case "profile-python" | "profile-torch" | "profile-companions":
             return f"without {change.said} ({origin})"
-        case "python" if not change.said.startswith("--"):
+        case "python" if not change.said:
             return f"with {named}"
         case _ if change.values:
             return f"with {named} instead of {change.said}"
@@ -45,7 +45,7 @@ def _instead(change: Change, *, profile: str, origin: str) -> str:
             return f"without {change.said}"
 
 
-def retyped(words: Sequence[str], values: Mapping[str, tuple[str, ...]], *, profile: str) -> str:
+def retyped(line: Sequence[str], values: Mapping[str, tuple[str, ...]], *, profile: str) -> str:
     """The command line with some options changed; no value takes an option out, or sets a flag that was not there.
 
     >>> retyped(["resolve", "--variant=cu128", "-v"], {"variant": ("cu126",)}, profile="auto")
@@ -54,9 +54,9 @@ def retyped(words: Sequence[str], values: Mapping[str, tuple[str, ...]], *, prof
     'gpuenv lock --profile hopper --torch "==2.9.1"'
     """
     kept: list[str] = []
-    typed = [*(word for word in words if word != "--all")]
+    typed = [*(word for word in line if word != "--all")]
     dropped = {f"--{name}" for name in values}
-    named = "--all" in words and "profile" not in values
+    named = "--all" in line and "profile" not in values
     place, seen = 0, set()
     while place < len(typed):
         name, equals, _ = typed[place].partition("=")

@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 
 from support.cli import Person, command
+from support.helper_project import helper_index, helper_person
 from support.index_server import Fault, IndexServer
-from support.nights import PYTHON, TAG
+from support.nights import TAG
 from support.wheels import build_wheel, torch_wheel
 
 LONG_AGO = (1_000_000_000, 1_000_000_000)
@@ -23,21 +24,14 @@ LONG_AGO = (1_000_000_000, 1_000_000_000)
 
 @pytest.fixture
 def index() -> Iterator[IndexServer]:
-    with IndexServer() as server:
-        server.add(torch_wheel("2.10.0", "cpu", tag=TAG, requires=["helper"]), folder="cpu")
-        server.add_package(build_wheel("helper", "1.0", files={"helper/__init__.py": "X = 1\n"}))
+    with helper_index(hashed=True) as server:
         yield server
 
 
 @pytest.fixture
 def person(tmp_path: Path, index: IndexServer) -> Person:
     (tmp_path / "temp").mkdir()
-    person = Person.at(
-        tmp_path, GPUENV_TORCH_INDEX=index.torch_index, GPUENV_INDEX=index.default_index, GPUENV_PYTHON=PYTHON,
-        GPUENV_PROFILE="team", TMPDIR=str(tmp_path / "temp"),
-    )  # fmt: skip
-    person.write("profiles/team.toml", 'description = "t"\naccelerator = "cpu"\npackages = ["torch"]\n')
-    return person
+    return helper_person(tmp_path, index, TMPDIR=str(tmp_path / "temp"))
 
 
 def state(person: Person) -> Path:

@@ -13,9 +13,8 @@ from pathlib import Path
 import pytest
 
 from support.cli import Person, command
+from support.helper_project import helper_index, helper_person
 from support.index_server import IndexServer
-from support.nights import PYTHON, TAG
-from support.wheels import build_wheel, torch_wheel
 
 TESTS = Path(__file__).parents[2]
 RANDOM = re.compile(r"\.[0-9a-f]{16}$|/\.[0-9a-f]{16}\.part$|/\.gpuenv-stage-|/gpuenv-[a-z]+-\w+/|/\.tmp")
@@ -31,20 +30,13 @@ COMMANDS = (
 
 @pytest.fixture
 def index() -> Iterator[IndexServer]:
-    with IndexServer() as server:
-        server.add(torch_wheel("2.10.0", "cpu", tag=TAG, requires=["helper"]), folder="cpu", hashed=False)
-        server.add_package(build_wheel("helper", "1.0", files={"helper/__init__.py": "X = 1\n"}))
+    with helper_index() as server:
         yield server
 
 
 @pytest.fixture
 def person(tmp_path: Path, index: IndexServer) -> Person:
-    person = Person.at(
-        tmp_path, GPUENV_TORCH_INDEX=index.torch_index, GPUENV_INDEX=index.default_index, GPUENV_PYTHON=PYTHON,
-        GPUENV_PROFILE="team",
-    )  # fmt: skip
-    person.write("profiles/team.toml", 'description = "t"\naccelerator = "cpu"\npackages = ["torch"]\n')
-    return person
+    return helper_person(tmp_path, index)
 
 
 def written(person: Person) -> set[Path]:

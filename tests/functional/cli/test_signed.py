@@ -10,28 +10,22 @@ from pathlib import Path
 import pytest
 
 from support.cli import Person
+from support.helper_project import helper_index, helper_person
 from support.index_server import IndexServer
-from support.nights import PYTHON, TAG
-from support.wheels import build_wheel, torch_wheel
+from support.nights import TAG
+from support.wheels import torch_wheel
 
 
 @pytest.fixture
 def server() -> Iterator[IndexServer]:
-    with IndexServer() as running:
-        running.add(torch_wheel("2.10.0", "cpu", tag=TAG, requires=["helper"]), folder="cpu", hashed=False)
-        running.add_package(build_wheel("helper", "1.0", files={"helper/__init__.py": "X = 1\n"}))
+    with helper_index() as running:
         running.sign()
         yield running
 
 
 @pytest.fixture
 def person(tmp_path: Path, server: IndexServer) -> Person:
-    person = Person.at(
-        tmp_path, GPUENV_TORCH_INDEX=server.torch_index, GPUENV_INDEX=server.default_index, GPUENV_PYTHON=PYTHON,
-        GPUENV_PROFILE="team",
-    )  # fmt: skip
-    person.write("profiles/team.toml", 'description = "t"\naccelerator = "cpu"\npackages = ["torch"]\n')
-    return person
+    return helper_person(tmp_path, server)
 
 
 def elsewhere(person: Person) -> None:
