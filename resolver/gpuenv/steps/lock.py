@@ -265,7 +265,8 @@ def _newer(context: Context, lock: Lock, machine: TargetMachine, profile: Profil
     knowledge = tables.load()
     newer = newer_release(lock, in_scope(context, machine.facts), knowledge)
     ours = knowledge.releases.get(lock.decision.torch.partition("+")[0])
-    pins = (context.options.variant, profile.variant, context.options.torch)
+    options = with_lock_options(context, lock).options  # an upgrade goes by them too
+    pins = (options.variant, profile.variant, options.torch)
     pinned = any(each.startswith("torch") and set(each) & set("<>=!~@") for each in profile.packages)
     if newer is None or ours is None or any(pins) or pinned:
         return ""

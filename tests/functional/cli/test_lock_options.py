@@ -278,3 +278,24 @@ def test_nothing_is_locked_with_a_torch_whose_requirements_cannot_be_read(person
     done = lock(person, index, "--machine", "old.json")
     assert done.code == 0, done.err
     assert {"filelock", "triton", "numpy"} <= {package["name"] for package in read(person, "any")["packages"]}
+
+
+def test_a_newer_torch_is_named_with_the_command_that_takes_it_unless_the_lock_was_pinned(
+    person: Person, index: IndexServer
+) -> None:
+    settings = {"GPUENV_TORCH_INDEX": index.torch_index, "GPUENV_INDEX": index.default_index, "GPUENV_PYTHON": PYTHON}
+    settings |= {"GPUENV_PROFILE": "any", "GPUENV_MACHINE": "old.json", "GPUENV_REFRESH": "1"}
+    assert person.run("lock", **settings).code == 0
+    said = person.run("create", "--no-verify", "--dry-run", **settings)
+    hint = re.search(r"came out on [0-9-]+, see `gpuenv ([^`]+)`", said.err)
+    assert hint, said.err
+    newer = torch_wheel("2.10.0", "cu128", tag=TAG, requires=["filelock", "triton==3.5.1"])
+    index.add(newer, folder="cu128")
+    index.add(build_wheel("torchvision", "0.25.0+cu128", tag=TAG, requires=["torch==2.10.0", "numpy"]), folder="cu128")
+    shown = person.run(*shlex.split(hint[1]), **settings)
+    assert shown.code == 0, shown.err
+    assert "2.10.0" in shown.out + shown.err
+    assert person.run("lock", "--upgrade", "--torch", "==2.9.1", **settings).code == 0
+    pinned = person.run("create", "--no-verify", "--dry-run", **settings)
+    assert "Using lockfile" in pinned.err
+    assert "came out" not in pinned.err
