@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import stat
 import time
 from collections.abc import Callable, Iterator
 
 from faults.case import CREATE, KEEP, LOCK, Case
 from faults.world import World
+from gpuenv.environment.uv import find_uv
 from gpuenv.installed.marker import PREVIOUS_NOTE
 from support.cli import Run
 from support.index_server import Fault
 
 KEEP_PREVIOUS = (*CREATE, "--keep-previous")
+VERIFY = ("verify", ".venv-gpu")
 ROLL_BACK = ("create", "--rollback")
+LEFT = "left-by-a-killed-run"
 STAGE = "*.gpuenv-stage-*"
 
 #: Point of a build that has everything cached: pattern over what is about to be done, and its number.
@@ -70,6 +74,14 @@ BACK = {
     "before the note is removed": ("os.remove *NOTE", 2),
 }
 
+#: Of a build that is proved, and of a proof alone. The small torch cannot train: without the kill it ends 1.
+PROOF = {
+    "before the proof begins": ("subprocess.Popen *verify/payload/*", 1),
+    "between two parts of the proof": ("subprocess.Popen *verify/payload/*", 2),
+    "before evidence is written": ("open *evidence/*", 1),
+    "while evidence is written": ("os.rename *evidence/*", 4),
+}
+
 STORE = {
     "before the registration is written": ("os.rename *store/roots/*", 1),
     "before a download begins": ("open *partial/*/body", 1),
@@ -114,6 +126,13 @@ def cases() -> Iterator[Case]:
             group="kills", fault="SIGKILL", stage=f"lock --keep, {stage}", words=KEEP, start="cold",
             strike=("SIGKILL", point, number),
         )  # fmt: skip
+    yield from proofs()
+    for part, first in {"pages": "*cache/gpuenv/http/*", "facts": "*cache/gpuenv/wheels/*", "leftovers": LEFT}.items():
+        yield Case(
+            group="kills", fault="SIGKILL", stage=f"cache clean {part}, before the first file is removed",
+            words=("cache", "clean", part), where=lambda _: (), arrange=leave_something,
+            strike=("SIGKILL", f"os.remove {first}", 1),
+        )  # fmt: skip
     for name in ("SIGKILL", "SIGINT"):
         yield Case(
             group="kills", fault=name, stage="store prune, before a wheel is removed", lock="one",
@@ -141,6 +160,56 @@ def cases() -> Iterator[Case]:
         group="kills", fault="uv killed", stage="lock --upgrade, `uv pip compile`", start="cold", lock="one",
         words=LOCK, drive=broken_uv("compile", "kill -9 $$", LOCK), code=6,
     )  # fmt: skip
+
+
+def proofs() -> Iterator[Case]:
+    """Kills of `create` and `verify` while the environment is proved."""
+    for stage, (point, number) in PROOF.items():
+        for name in ("SIGKILL", "SIGTERM", "SIGINT") if stage == "before the proof begins" else ("SIGKILL",):
+            strike = (name, point, number)
+            yield Case(group="kills", fault=name, stage=f"create, {stage}", words=("create",), strike=strike)
+            yield Case(
+                group="kills", fault=name, stage=f"verify, {stage}", words=VERIFY, where=lambda _: (), strike=strike
+            )
+    for name in ("SIGKILL", "SIGTERM", "SIGINT"):
+        yield Case(
+            group="kills", fault=name, stage="verify, while torch is imported", drive=proving(name), words=VERIFY,
+            arrange=slow_to_import, ci=name == "SIGKILL",
+        )  # fmt: skip
+
+
+def slow_to_import(world: World) -> None:
+    """A torch that says that it is being imported, and waits."""
+    (torch,) = world.target.glob("lib/python*/site-packages/torch/__init__.py")
+    torch.unlink()  # a hard link into uv's cache
+    seen = world.folder / "tmp/gpuenv-imported"
+    torch.write_text(f"import time\nopen({str(seen)!r}, 'w').close()\ntime.sleep(600)\n", encoding="utf-8")
+
+
+def proving(name: str) -> Callable[[World], Run]:
+    """Send a signal while the process in the environment imports torch."""
+
+    def drive(world: World) -> Run:
+        imported = world.folder / "tmp/gpuenv-imported"
+        running = world.start(*VERIFY)
+        for _ in range(6000):
+            if imported.exists() or running.process.poll() is not None:
+                break
+            time.sleep(0.01)
+        assert imported.exists(), "torch was not imported"
+        running.send(name)
+        return running.wait()
+
+    return drive
+
+
+def leave_something(world: World) -> None:
+    """What a killed run leaves, two days ago."""
+    folder = world.folder / "tmp/gpuenv-dependencies-abcdefgh"
+    folder.mkdir(mode=0o700)
+    (folder / LEFT).touch()
+    past = time.time() - 2 * 86400
+    os.utime(folder, (past, past))
 
 
 def kept_before(world: World) -> None:
@@ -177,10 +246,6 @@ def broken_uv(verb: str, script: str, words: tuple[str, ...] = CREATE) -> Callab
     """A uv that is the real one until it is to do ``verb``: then it does it, and ends as the script says."""
 
     def drive(world: World) -> Run:
-        import os
-
-        from gpuenv.environment.uv import find_uv
-
         real = find_uv(os.environ).path
         world.notes.append("brought uv")
         path = world.folder / "uv"

@@ -60,6 +60,7 @@ WAYS: dict[str, Ways] = {
     ".netrc": file(".netrc", "default login me password secret\n", home=True),
     "a wheel in the project": lambda world, index, page: bring_wheel(world),
     "uv of gpuenv.toml": file("gpuenv.toml", 'uv = "./evil"\n'),
+    "store of gpuenv.toml": file("gpuenv.toml", 'store = "./hostile"\n'),
     "uv-cache of gpuenv.toml": file("gpuenv.toml", 'cache-dir = "./hostile"\n'),
 }
 

@@ -24,7 +24,8 @@ class Option:
     """What the whole text has to match; ``example`` shows one that does."""
     example: str = ""
     personal: bool = False
-    """Never taken from a project's file: a cloned repository neither names a program to run nor brings cached facts."""
+    """Never taken from a project's file: a cloned repository neither names a program to run, nor brings cached facts,
+    nor says where wheels are kept and removed."""
     location: bool = False
     """Whether it takes an address or a folder."""
 
@@ -130,6 +131,7 @@ GROUPED: dict[str, tuple[Option, ...]] = {
         Option(
             name="store",
             kind="path",
+            personal=True,
             metavar="DIR",
             help="the content-addressed folder of kept wheels (default: in the user's state folder)",
         ),

@@ -39,9 +39,10 @@ class About:
 
 FILES = (
     "README.md", "env_info.txt", "torch_version.txt", "cuda_check.txt", "nvidia_smi.txt", "training_log.txt",
-    "evidence.json", "report.html",
+    "report.html", "evidence.json",
 )  # fmt: skip
-"""What a folder of evidence holds, the page to open first."""
+"""What a folder of evidence holds, the page to open first. evidence.json is written last: after a kill between two
+files a program still reads the whole of one run."""
 
 
 def write(folder: Path, *, report: Report, machine: Machine, about: About, smi_text: str) -> tuple[Path, ...]:
@@ -59,8 +60,8 @@ def write(folder: Path, *, report: Report, machine: Machine, about: About, smi_t
         text.cuda_check(),
         text.nvidia_smi(smi_text),
         text.training_log(),
-        json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n",
         evidence_page.page(text),
+        json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n",
     )
     for name, content in zip(FILES, contents, strict=True):
         # What is read must not command a terminal or a page, whatever a name in it holds.

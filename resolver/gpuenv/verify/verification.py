@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -18,6 +17,7 @@ from gpuenv.model.machine import Machine
 from gpuenv.model.profile import VerificationPlan
 from gpuenv.model.verification import Report
 from gpuenv.report import Reporter
+from gpuenv.system.scratch import scratch
 from gpuenv.verify.checks import make_report
 from gpuenv.verify.expected import Expected, reference
 from gpuenv.verify.fatbin import DeviceCode, FatbinError, read_library
@@ -199,7 +199,7 @@ def run_verification(
             hints=(f"See what is wrong: `gpuenv doctor {quote(str(environment))}`",),
         )
     messages: list[Message] = []
-    with Progress(reporter, plan, gpu=accelerator == "cuda") as progress, tempfile.TemporaryDirectory() as scratch:
+    with Progress(reporter, plan, gpu=accelerator == "cuda") as progress, scratch("verify") as folder:
 
         def take(message: Message) -> None:
             messages.append(message)
@@ -213,13 +213,13 @@ def run_verification(
             plan=plan,
             expected=expected,
             own=environ,
-            environ=scrub(environ, scratch=scratch),
+            environ=scrub(environ, scratch=str(folder)),
             gpu=accelerator == "cuda",
             uuids=tuple(map(plain_uuid, uuids)),
             budget=begin + (plan.budget_seconds or BUDGETS[accelerator]),
             deadline=begin + plan.deadline_seconds,
             silence=silence,
-            scratch=scratch,
+            scratch=str(folder),
             on_message=take,
         )
         processes.run_all()

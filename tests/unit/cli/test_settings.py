@@ -105,8 +105,8 @@ def test_what_is_one_is_taken(tmp_path: Path, name: str, text: str) -> None:
     assert merged(tmp_path, arguments={name: text})[name.replace("_", "-")].value == text
 
 
-@pytest.mark.parametrize("line", ['uv = "./evil"', 'cache-dir = "cache"'])
-def test_a_cloned_repository_names_no_program_and_brings_no_cache(line: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("line", ['uv = "./evil"', 'cache-dir = "cache"', 'store = "store"'])
+def test_a_cloned_repository_names_no_program_cache_or_store(line: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="a project does not choose this, only you do") as raised:
         merged(tmp_path, project=f"{line}\n")
     assert raised.value.exit_code == 2

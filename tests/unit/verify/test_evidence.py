@@ -22,8 +22,8 @@ NAMES = [
     "cuda_check.txt",
     "nvidia_smi.txt",
     "training_log.txt",
-    "evidence.json",
     "report.html",
+    "evidence.json",
 ]
 ABOUT = evidence.About(
     created="2026-11-22T12:00:00Z",
