@@ -38,6 +38,7 @@ from gpuenv.index.source import snapshot
 from gpuenv.index.wheelfile import read_contents
 from gpuenv.installed.drift import added, drift
 from gpuenv.installed.environment import read_environment
+from gpuenv.installed.fatbin import FatbinError, read_code, read_library
 from gpuenv.knowledge import load
 from gpuenv.lock import codec
 from gpuenv.lock.diff import diff
@@ -64,7 +65,6 @@ from gpuenv.system.process import NotStarted
 from gpuenv.verify import baseline
 from gpuenv.verify.checks import make_report
 from gpuenv.verify.evidence import About, to_json, write
-from gpuenv.verify.fatbin import FatbinError, read_code, read_library
 from gpuenv.verify.runner import Message, PayloadJob, _Running
 from support import choosing, fatbins, verify_observed
 from support.cli import machine_json
@@ -288,7 +288,7 @@ def read_metadata(data: bytes, room: Path) -> object:
 def libraries() -> list[bytes]:
     sass = [fatbins.image("sass", number) for number in (75, 80, 120)]
     one = fatbins.library([[*sass, fatbins.image("ptx", 120)], sass[:1]])
-    return [one, fatbins.library([]), fatbins.library([sass], section=b".other")]
+    return [one, fatbins.library([]), fatbins.library([sass], section=b".other"), fatbins.portable_library([sass])]
 
 
 def read_elf(data: bytes, room: Path) -> object:

@@ -7,8 +7,8 @@ from collections import Counter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gpuenv.verify.fatbin import FatbinError, read_code
-from support.fatbins import image, library
+from gpuenv.installed.fatbin import FatbinError, read_code
+from support.fatbins import image, library, portable_library
 
 KINDS = st.tuples(st.sampled_from(["sass", "ptx"]), st.sampled_from([75, 80, 86, 90, 100, 120]), st.integers(0, 80))
 
@@ -26,7 +26,8 @@ def test_what_is_put_in_is_what_is_counted(fatbins: list[list[tuple[str, int, in
 @given(st.data())
 @settings(max_examples=150)
 def test_damage_is_an_error_or_an_answer_never_a_crash(data: st.DataObject) -> None:
-    whole = bytearray(library([[image("sass", 80), image("ptx", 90)], [image("sass", 90, size=60)]]))
+    build = data.draw(st.sampled_from([library, portable_library]))
+    whole = bytearray(build([[image("sass", 80), image("ptx", 90)], [image("sass", 90, size=60)]]))
     for _ in range(data.draw(st.integers(1, 6))):
         whole[data.draw(st.integers(0, len(whole) - 1))] = data.draw(st.integers(0, 255))
     cut = data.draw(st.integers(0, len(whole)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from gpuenv.installed.marker import MarkedPackage, Marker, digest, write_marker
@@ -30,22 +30,23 @@ class Environment:
         self.packages: list[MarkedPackage] = []
 
     def install(
-        self, name: str, version: str, *, requires: Sequence[str] = (), files: dict[str, str] | None = None
+        self, name: str, version: str, *, requires: Sequence[str] = (), files: Mapping[str, str | bytes] | None = None
     ) -> Environment:
         module = name.replace("-", "_")
         info = f"{module}-{version}.dist-info"
         metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
         metadata += "".join(f"Requires-Dist: {each}\n" for each in requires)
-        contents = {f"{module}/__init__.py": "", **(files or {}), f"{info}/METADATA": metadata}
+        contents: dict[str, str | bytes] = {f"{module}/__init__.py": "", **(files or {}), f"{info}/METADATA": metadata}
         contents[f"{info}/INSTALLER"] = "uv"
         contents[f"{info}/WHEEL"] = "Wheel-Version: 1.0\n"
         rows = []
-        for place, text in contents.items():
+        for place, content in contents.items():
+            body = content.encode() if isinstance(content, str) else content
             path = self.site / place
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text)
-            hashed = base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).rstrip(b"=").decode()
-            rows.append(f"{place},sha256={hashed},{len(text.encode())}\n")
+            path.write_bytes(body)
+            hashed = base64.urlsafe_b64encode(hashlib.sha256(body).digest()).rstrip(b"=").decode()
+            rows.append(f"{place},sha256={hashed},{len(body)}\n")
         record = self.site / info / "RECORD"
         record.write_text("".join(rows) + f"{info}/RECORD,,\n")
         self.packages.append(

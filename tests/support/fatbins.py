@@ -18,10 +18,7 @@ def image(kind: str, architecture: int, *, size: int = 24, fill: bytes = b"\0") 
 
 def library(fatbins: Sequence[Sequence[bytes]], *, section: bytes = b".nv_fatbin") -> bytes:
     """An ELF file with one section of fat binaries and the section of names."""
-    body = b""
-    for images in fatbins:
-        content = b"".join(images)
-        body += MAGIC + struct.pack("<HHQ", 1, 16, len(content)) + content
+    body = _body(fatbins)
     names = b"\0" + section + b"\0.shstrtab\0"
     start = 64
     names_at = start + len(body)
@@ -34,3 +31,18 @@ def library(fatbins: Sequence[Sequence[bytes]], *, section: bytes = b".nv_fatbin
     code = struct.pack("<IIQQQQIIQQ", 1, 1, 0, 0, start, len(body), 0, 0, 8, 0)
     strings = struct.pack("<IIQQQQIIQQ", 1 + len(section) + 1, 3, 0, 0, names_at, len(names), 0, 0, 1, 0)
     return bytes(header) + body + names + empty + code + strings
+
+
+def portable_library(fatbins: Sequence[Sequence[bytes]], *, section: bytes = b".nv_fatb") -> bytes:
+    """A Windows library with one section of fat binaries: DOS header, PE header, section table, section."""
+    body = _body(fatbins)
+    start = 64 + 24 + 40
+    dos = b"MZ" + bytes(58) + struct.pack("<I", 64)
+    coff = b"PE\0\0" + struct.pack("<HHIIIHH", 0x8664, 1, 0, 0, 0, 0, 0x2022)
+    row = struct.pack("<8sIIIIIIHHI", section, len(body), 0x1000, len(body), start, 0, 0, 0, 0, 0)
+    return dos + coff + row + body
+
+
+def _body(fatbins: Sequence[Sequence[bytes]]) -> bytes:
+    contents = (b"".join(images) for images in fatbins)
+    return b"".join(MAGIC + struct.pack("<HHQ", 1, 16, len(content)) + content for content in contents)

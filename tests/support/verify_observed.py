@@ -10,13 +10,13 @@ from pathlib import Path
 from gpuenv.installed.compare import Compared
 from gpuenv.installed.distribution import Distribution
 from gpuenv.installed.environment import EnvironmentFacts
+from gpuenv.installed.fatbin import DeviceCode
 from gpuenv.installed.torch import TorchFacts
 from gpuenv.model.machine import ComputeCapability, Driver, Gpu, Machine
 from gpuenv.model.profile import VerificationPlan
 from gpuenv.model.verification import Check, Report
 from gpuenv.verify.checks import make_report
 from gpuenv.verify.expected import Expected, ExpectedPackage, reference
-from gpuenv.verify.fatbin import DeviceCode
 from gpuenv.verify.messages import Message
 from gpuenv.verify.observed import Observed
 from gpuenv.verify.runner import PayloadEnded

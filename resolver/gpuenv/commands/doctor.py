@@ -84,6 +84,7 @@ def _none(context: Context, target: Path, error: UsageError) -> Finding:
     return Finding(
         subject="environment",
         severity="error",
+        kind="no-environment",
         summary=error.message,
         detail="; ".join(error.causes),
         fix=f"{build} {quote(shown if free else beside(target, shown=shown))}",

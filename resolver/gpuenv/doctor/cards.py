@@ -18,6 +18,7 @@ FABRIC_DOWN = (1, 2)
 """nvmlGpuFabricState_t: not started, in progress."""
 EXCLUSIVE, PROHIBITED = (1, 3), 2
 """nvmlComputeMode_t: one thread or one process; no CUDA at all."""
+READ_LOG = f"Read what the driver complains of, and do what its Xid asks for: `{DMESG}`"
 NO_DEVICE, UNKNOWN = 100, 999
 """CUDA_ERROR_NO_DEVICE and CUDA_ERROR_UNKNOWN of cuda.h."""
 
@@ -76,6 +77,7 @@ def _states(gpu: Gpu, answer: NvmlGpu, checkup: Checkup, by: By, *, alone: bool,
     if answer.fabric in FABRIC_DOWN:
         yield found(
             severity="error",
+            kind="fabric-down",
             summary=f"{gpu.name} has not joined its NVSwitch fabric: CUDA answers 802 (system not yet initialized)",
             detail=f"fabric state {answer.fabric} (NVML)",
             fix="sudo systemctl enable --now nvidia-fabricmanager",
@@ -84,6 +86,7 @@ def _states(gpu: Gpu, answer: NvmlGpu, checkup: Checkup, by: By, *, alone: bool,
     if gpu.mig and answer.slices == 0 and not mig_told:
         yield found(
             severity="warning",
+            kind="mig-without-slices",
             summary=f"{gpu.name} is in MIG mode without a MIG device: CUDA finds nothing on it",
             detail="nvmlDeviceGetMigDeviceHandleByIndex found no device (NVML)",
             fix=f"sudo nvidia-smi mig -i {gpu.index} -cgi 0 -C",
@@ -91,14 +94,16 @@ def _states(gpu: Gpu, answer: NvmlGpu, checkup: Checkup, by: By, *, alone: bool,
         )
     if answer.mode == PROHIBITED:
         summary = f"{gpu.name} is in compute mode Prohibited: no CUDA program starts on it"
-        yield mode(severity="error", summary=summary, detail="nvmlDeviceGetComputeMode (NVML)")
+        detail = "nvmlDeviceGetComputeMode (NVML)"
+        yield mode(severity="error", kind="mode-prohibited", summary=summary, detail=detail)
     elif answer.mode in EXCLUSIVE and alone and not checkup.mps:
         summary = f"{gpu.name} is in exclusive compute mode: a second process on it fails (error 46)"
         detail = "nvmlDeviceGetComputeMode (NVML); no MPS daemon shares it"
-        yield mode(severity="warning", summary=summary, detail=detail)
+        yield mode(severity="warning", kind="mode-exclusive", summary=summary, detail=detail)
     if answer.licensed is False:
         yield found(
             severity="warning",
+            kind="vgpu-unlicensed",
             summary=f"{gpu.name} is a virtual GPU without a licence: it is slowed down, and CUDA may stop on it",
             detail="nvmlDeviceGetGridLicensableFeatures (NVML)",
             fix="Name the licence server in /etc/nvidia/gridd.conf, then run `sudo systemctl restart nvidia-gridd`",
@@ -112,6 +117,7 @@ def _refused(gpu: Gpu, code: int, by: By) -> Finding:
     return Finding(
         subject=f"GPU {gpu.index}",
         severity="error",
+        kind="cuda-refuses-the-card",
         summary=f"{gpu.name}: CUDA error {code}: {means}",
         detail="cuDevicePrimaryCtxRetain (libcuda)",
         fix=act or reset,
@@ -148,6 +154,7 @@ def _without_uvm(host: Host, by: By, *, certain: bool) -> Finding:
     return Finding(
         subject="driver",
         severity="error" if certain else "warning",
+        kind="uvm-missing",
         summary="the device node /dev/nvidia-uvm is missing, without which CUDA does not start",
         detail=f"/dev holds {', '.join(node.split()[0] for node in host.nodes[:4])}{module}",
         fix="Start the container with the node: `docker run --gpus all IMAGE`, or add `--device /dev/nvidia-uvm`"
@@ -168,21 +175,24 @@ def _failed(asked: CudaAnswer, count: int, host: Host | None, by: By, *, masked:
     if asked.ending in ("hung", "crashed"):
         how = "hangs" if asked.ending == "hung" else "crashes"
         summary = f"CUDA {how} when it starts, although NVML answers"
-        yield error(summary=summary, detail=asked.reason, fix=DMESG)
+        yield error(kind="cuda-ends", summary=summary, detail=asked.reason, fix=READ_LOG)
     elif asked.init in CODES:
         means, act = CODES[asked.init]
         detail = "cuInit (libcuda), although NVML answers"
-        yield error(summary=f"{starts}: {means}", detail=detail, fix=act, by="" if act.startswith("unset") else by)
+        by = "" if act.startswith("unset") else by
+        yield error(kind="cuda-error", summary=f"{starts}: {means}", detail=detail, fix=act, by=by)
     elif asked.init == UNKNOWN:  # the module behind unified memory did not come back, after sleep for instance
         wsl = host is not None and host.wsl
         uvm = f"; {_module(host).removeprefix('the module ')}" if host and host.uvm is not None and not wsl else ""
         yield error(
+            kind="cuda-unknown-error",
             summary=f"{starts} though NVML answers: often so after the machine slept",
             detail=f"cuInit (libcuda){uvm}",
             fix="wsl --shutdown" if wsl else "sudo rmmod nvidia_uvm && sudo modprobe nvidia_uvm",
         )
     elif asked.init == NO_DEVICE and not masked:
         summary = f"CUDA counts no GPU, and NVML lists {count}"
-        yield error(summary=summary, detail=f"cuInit returned {NO_DEVICE} (libcuda)", fix=DMESG)
+        detail = f"cuInit returned {NO_DEVICE} (libcuda)"
+        yield error(kind="cuda-counts-none", summary=summary, detail=detail, fix=READ_LOG)
     elif asked.init not in (None, 0, NO_DEVICE):
-        yield error(summary=f"{starts} though NVML answers", fix=DMESG)
+        yield error(kind="cuda-error", summary=f"{starts} though NVML answers", fix=READ_LOG)

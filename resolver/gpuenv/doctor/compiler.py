@@ -11,7 +11,7 @@ from pathlib import Path
 
 from gpuenv import knowledge
 from gpuenv.doctor.examination import Examination
-from gpuenv.doctor.finding import Finding
+from gpuenv.doctor.finding import UNNAMED, Finding
 from gpuenv.installed.torch import TorchFacts
 
 _MANAGED = re.compile(r"cpython-(\d+\.\d+(?:\.\d+)?)\b.*")
@@ -27,13 +27,16 @@ def diagnose_compiler(examination: Examination, torch: TorchFacts, *, fix: str) 
     if examination.compiler is None:
         brings = _brings(examination, "compiler")
         yield missing(
+            kind="no-compiler",
             summary="there is no C compiler, so torch.compile will fail at its first use",
             detail="neither CC nor cc, gcc, clang on PATH",
             fix=brings or "Install a C compiler: gcc or clang",
             by="" if brings else "yourself",
+            check="" if brings else UNNAMED,
         )
     if not examination.headers:
         yield missing(
+            kind="no-headers",
             summary="Python.h is missing, so torch.compile will fail at its first use",
             detail=f"the base interpreter is in {examination.facts.base}",
             fix=_bring_headers(examination, fix),
@@ -44,6 +47,7 @@ def diagnose_compiler(examination: Examination, torch: TorchFacts, *, fix: str) 
         yield Finding(
             subject="toolkit",
             severity="warning",
+            kind="toolkit",
             summary=f"the toolkit at CUDA_HOME is {toolkit}, torch was built with {torch.cuda}: "
             "extensions that compile themselves will refuse",
             detail="version.json of the toolkit",
@@ -60,6 +64,7 @@ def _assembler(examination: Examination, missing: partial[Finding]) -> Iterator[
     if row is not None and lost:
         names = ", ".join(dict.fromkeys(f"{gpu.name} ({gpu.compute_capability})" for gpu in lost))
         yield missing(
+            kind="assembler",
             summary=f"the assembler of triton {version} makes no code for {names}: torch.compile will fail there",
             detail=row.source,
             fix="Set TRITON_PTXAS_PATH to the ptxas of a CUDA toolkit that knows the GPU, or choose a newer torch",

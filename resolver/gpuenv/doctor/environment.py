@@ -10,6 +10,7 @@ from packaging.utils import canonicalize_name
 
 from gpuenv.doctor.compiler import diagnose_compiler
 from gpuenv.doctor.examination import Examination
+from gpuenv.doctor.extensions import diagnose_extensions
 from gpuenv.doctor.family import diagnose_family
 from gpuenv.doctor.finding import Finding, worst_first
 from gpuenv.doctor.requirements import unfit, unmet
@@ -34,11 +35,16 @@ def diagnose_environment(examination: Examination, *, knowledge: Knowledge) -> t
     if facts.torch is None:
         error = partial(Finding, subject="torch", severity="error", fix=fix)
         findings.append(
-            error(summary="torch is not installed in this environment", detail=str(facts.site or facts.path))
+            error(
+                kind="torch-missing",
+                summary="torch is not installed in this environment",
+                detail=str(facts.site or facts.path),
+            )
         )
     else:
         findings += _torch(examination, facts.torch, knowledge, fix)
         findings += diagnose_compiler(examination, facts.torch, fix=fix)
+        findings += diagnose_extensions(examination, knowledge=knowledge)
     findings += diagnose_family(examination, knowledge=knowledge, fix=fix)
     return worst_first(findings)
 
@@ -77,6 +83,7 @@ def _files(examination: Examination) -> Iterator[Finding]:
         findings.append(
             _of_files(
                 severity="warning",
+                kind="start-up-code",
                 summary=f"{_some([each.path for each in starting])} runs at every start of the interpreter",
                 detail="; ".join(each.detail for each in starting[:SHOWN]),
                 fix=_without(examination, starting),
@@ -101,6 +108,7 @@ def _broken(examination: Examination) -> Iterator[Finding]:
         whole = facts.python is not None and facts.site is not None
         yield _of_files(
             severity="error",
+            kind="broken",
             summary="the environment is broken: " + facts.problems[0],
             detail="; ".join(facts.problems[1:]),
             fix=_reinstall(examination, halves) if whole else rebuild(examination),
@@ -118,6 +126,7 @@ def _changed_files(examination: Examination) -> Iterator[Finding]:
         count = _count(differences, f"{what} file is", f"{what} files are")
         yield _of_files(
             severity="error" if code else "warning",
+            kind="code-changed" if code else "data-changed",
             summary=f"{count} missing or not what RECORD says, of {_some(packages)}",
             detail=note + "; ".join(map(str, differences[:SHOWN])),
             fix=_reinstall(examination, packages),
@@ -136,6 +145,7 @@ def _clashes(examination: Examination) -> Iterator[Finding]:
         winner = f"{by} {versions.get(by, '')}" if by else "another package"
         yield _of_files(
             severity="error" if grave else "warning",
+            kind="code-overwritten" if grave else "data-overwritten",
             summary=f"{winner} overwrote {_count(differences, 'file', 'files')} of {package} {versions[package]}",
             detail="; ".join(each.path for each in differences[:SHOWN]),
             fix=_part(examination, by, package) if grave else rebuild(examination),
@@ -157,6 +167,7 @@ def _leftovers(examination: Examination) -> Iterator[Finding]:
         version = examination.facts.python_version
         yield _of_files(
             severity="warning",
+            kind="another-python",
             summary=f"{folder} is of another Python: the interpreter here ({version}) does not use it",
             detail=str(site),
             fix=f"rm -r {quote(f'{examination.shown}/{folder}')}",
@@ -169,6 +180,7 @@ def _origin(examination: Examination, fix: str) -> Iterator[Finding]:
     if facts.marker_problem:
         yield origin(
             severity="error",
+            kind="origin-lost",
             summary=f"what it was built from is lost: {facts.marker_problem}",
             detail="gpuenv does not replace an environment that it cannot tell to be its own",
             fix=fix,
@@ -179,6 +191,7 @@ def _origin(examination: Examination, fix: str) -> Iterator[Finding]:
     elif examination.lock_moved_on:
         yield origin(
             severity="warning",
+            kind="lock-moved-on",
             summary=f"{facts.marker.lock_name} has changed since this environment was built from it",
             detail=f"built {facts.marker.created}",
             fix=fix,
@@ -189,6 +202,7 @@ def _origin(examination: Examination, fix: str) -> Iterator[Finding]:
     if family:
         yield drift(
             severity="error",
+            kind="family-drifted",
             summary=f"torch's family is not as in {against}: {_some(map(_said, family))}",
             detail="; ".join(f"{each.name}: by {each.by} at {each.when}" for each in family if each.by),
         )
@@ -197,6 +211,7 @@ def _origin(examination: Examination, fix: str) -> Iterator[Finding]:
         additions = ", ".join(f"{each.name} {each.version}" for each in examination.additions)
         yield drift(
             severity="warning",
+            kind="packages-drifted",
             summary=f"{count} not as in {against}: {_some(map(_said, others))}",
             detail=f"building it again takes away {additions}" if additions else "",
         )
@@ -211,6 +226,7 @@ def _sets(examination: Examination, knowledge: Knowledge, fix: str) -> Iterator[
     for name, found in twice.items():
         if len(found) > 1:
             yield error(
+                kind="installed-twice",
                 summary=f"{name} is installed {len(found)} times: {', '.join(each.version for each in found)}",
                 detail="; ".join(each.info for each in found),
                 fix=_reinstall(examination, [name]),
@@ -220,11 +236,13 @@ def _sets(examination: Examination, knowledge: Knowledge, fix: str) -> Iterator[
         name = canonicalize_name(folder.name)
         if name in asked or name == "triton" or knowledge.role(name) in ("core", "companion"):
             what = f"{folder.name} is there without its metadata"
-            yield error(summary=f"{what}: no installer sees it, and none will replace it", detail=str(folder), fix=fix)
+            summary = f"{what}: no installer sees it, and none will replace it"
+            yield error(kind="without-metadata", summary=summary, detail=str(folder), fix=fix)
     strange = list(unfit(facts, examination.machine))
     if strange:
         more = f"; and {len(strange) - 3} more" if len(strange) > 3 else ""
-        yield error(summary="; ".join(strange[:3]) + more, detail="Requires-Python and the tags of the wheels", fix=fix)
+        read = "Requires-Python and the tags of the wheels"
+        yield error(kind="does-not-fit", summary="; ".join(strange[:3]) + more, detail=read, fix=fix)
 
 
 def _said(change: PackageChange) -> str:
@@ -246,6 +264,7 @@ def _torch(examination: Examination, torch: TorchFacts, knowledge: Knowledge, fi
     if torch.hip:
         yield found(
             severity="error" if machine is None or machine.gpus else "warning",
+            kind="torch-for-amd",
             summary=f"torch {torch.version} is a build for AMD GPUs (ROCm {torch.hip})",
             detail="torch/version.py",
             fix=fix,
@@ -255,6 +274,7 @@ def _torch(examination: Examination, torch: TorchFacts, knowledge: Knowledge, fi
     elif machine is not None and not machine.gpus:
         yield found(
             severity="warning",
+            kind="torch-for-a-gpu",
             summary=f"torch {torch.version} is a CUDA build; without an NVIDIA GPU here it computes on the CPU",
             detail="torch/version.py",
             fix=f"gpuenv create --profile cpu {quote(examination.beside)}",
@@ -279,6 +299,7 @@ def _cpu_build(examination: Examination, torch: TorchFacts, fix: str) -> Finding
     return Finding(
         subject="torch",
         severity="error",
+        kind="torch-for-cpu",
         summary=f"torch {torch.version} is a CPU build, and this machine has {names}",
         detail=f"torch/version.py has no CUDA version{by}{origin}",
         fix=fix,
@@ -292,6 +313,7 @@ def _driver(machine: Machine, torch: TorchFacts, knowledge: Knowledge, fix: str)
         yield Finding(
             subject="driver",
             severity="error",
+            kind="driver-too-old",
             summary=f"driver {driver.version} ({driver.place}) is too old for CUDA {torch.cuda}, "
             f"which needs {floor.minimum} or newer",
             detail=floor.source,
@@ -306,6 +328,7 @@ def _kernels(
     if torch.sass is None:
         return found(
             severity="warning",
+            kind="code-untold",
             summary=f"whether torch {torch.version} has code for {name} cannot be told from its files",
             detail=f"{torch.origin} is missing",
             fix=f"gpuenv verify {quote(examination.shown)}",
@@ -315,12 +338,15 @@ def _kernels(
     )
     if isinstance(answer, NoCode):
         summary = f"torch {torch.version} has no code that runs on {name}"
-        return found(severity="error", summary=summary, detail=f"{answer.detail} ({torch.origin})", fix=fix)
+        detail = f"{answer.detail} ({torch.origin})"
+        return found(severity="error", kind="no-code", summary=summary, detail=detail, fix=fix)
+    by_ptx = answer.support == "ptx"
     return found(
-        severity="warning" if answer.warning or answer.support == "ptx" else "ok",
+        severity="warning" if by_ptx else "ok",
+        kind="ptx-only" if by_ptx else "in-order",
         summary=f"{name} is served by {answer.by}" + (f": {answer.warning}" if answer.warning else ""),
         detail=torch.origin,
-        fix=fix if answer.support == "ptx" else "",
+        fix=fix if by_ptx else "",
     )
 
 

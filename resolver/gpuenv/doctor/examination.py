@@ -8,6 +8,7 @@ import platform
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from gpuenv.errors import GpuenvError
@@ -15,8 +16,10 @@ from gpuenv.installed.compare import Compared, compare
 from gpuenv.installed.distribution import Distribution
 from gpuenv.installed.drift import PackageChange, added, drift
 from gpuenv.installed.environment import EnvironmentFacts
+from gpuenv.installed.extensions import ExtensionCode, read_extensions
 from gpuenv.installed.marker import digest
 from gpuenv.knowledge import load
+from gpuenv.knowledge.rules import Support
 from gpuenv.lock.fit import fits_machine
 from gpuenv.lock.model import Lock
 from gpuenv.model.machine import Machine
@@ -39,6 +42,8 @@ class Examination:
     machine: Machine | None = None
     changes: tuple[PackageChange, ...] = ()
     """What was changed since the build, or against ``lock``."""
+    extensions: tuple[ExtensionCode, ...] = ()
+    """The device code of packages beside torch, where the machine has GPUs and torch would use them."""
     additions: tuple[Distribution, ...] = ()
     """What building it again would take away."""
     lock_name: str = ""
@@ -92,6 +97,7 @@ def examine(
         profile=profile,
         machine=machine,
         changes=changes,
+        extensions=_extensions(facts, machine),
         additions=added(facts, locked=locked or ()),
         lock_name=lock_path.name if lock is not None and lock_path is not None else "",
         lock_moved_on=moved,
@@ -101,6 +107,22 @@ def examine(
         headers=has_headers(facts),
         toolkit=read_toolkit(environ),
     )
+
+
+def _extensions(facts: EnvironmentFacts, machine: Machine | None) -> tuple[ExtensionCode, ...]:
+    """Read what holds device code, but for torch and for NVIDIA's own libraries.
+
+    Those follow torch's CUDA, which is compared elsewhere, and compile much of their code when it is needed.
+    """
+    torch, knowledge = facts.torch, load()
+    if machine is None or not machine.gpus or torch is None or not torch.cuda:
+        return ()
+
+    def served(sass: tuple[str, ...], ptx: tuple[str, ...]) -> bool:
+        ask = partial(knowledge.serve_installed, machine=machine, sass=sass, ptx=(), cuda=torch.cuda)
+        return all(isinstance(ask(gpu.compute_capability), Support) for gpu in machine.gpus)
+
+    return read_extensions(facts, skip=lambda name: name == "torch" or name.startswith("nvidia-"), enough=served)
 
 
 def beside(environment: Path, *, shown: str = "") -> str:

@@ -57,6 +57,7 @@ def _variants(facts: EnvironmentFacts, torch: TorchFacts, knowledge: Knowledge, 
         if variant is not None and variant != own and not torch.hip:
             yield found(
                 severity="error",
+                kind="companion-of-another-build",
                 summary=f"{name} {facts.versions[name]} is a build for {variant}, torch {torch.version} one for {own}",
                 detail="operators of the other build are missing or fail at first use",
             )
@@ -83,6 +84,7 @@ def _requirements(examination: Examination, knowledge: Knowledge, fix: str) -> I
         yield Finding(
             subject="family",
             severity="warning" if first.found is None else "error",
+            kind="compiler-requirement",
             summary=str(first),
             detail="torch.compile needs it",
             fix=fix,
@@ -93,6 +95,7 @@ def _requirements(examination: Examination, knowledge: Knowledge, fix: str) -> I
             yield Finding(
                 subject=subject,
                 severity="error",
+                kind="family-requirement" if subject == "family" else "requirement",
                 summary="; ".join(map(str, some[:3])) + (f"; and {len(some) - 3} more" if len(some) > 3 else ""),
                 detail="Requires-Dist of their METADATA",
                 fix=fix if subject == "family" else _install(examination, some, fix),
@@ -113,7 +116,8 @@ def _extensions(facts: EnvironmentFacts, torch: TorchFacts, found: Found) -> Ite
         built = built_for(version)
         if built is not None and not torch.version.startswith(f"{built}."):
             summary = f"{name} {version} was compiled for torch {built}, and torch {torch.version} is installed"
-            yield found(severity="error", summary=summary, detail="its import ends with an undefined symbol")
+            ends = "its import ends with an undefined symbol"
+            yield found(severity="error", kind="extension-of-another-torch", summary=summary, detail=ends)
 
 
 def built_for(version: str) -> str | None:
@@ -147,6 +151,7 @@ def _majors(facts: EnvironmentFacts, torch: TorchFacts, found: Found) -> Iterato
     if strange:
         yield found(
             severity="warning",
+            kind="libraries-left-over",
             summary=f"torch {torch.version} uses CUDA {torch.cuda}; left over from another: {', '.join(strange[:4])}",
             detail="the packages of two CUDA versions write into the same folders below nvidia/",
         )
@@ -157,4 +162,5 @@ def _compilers(facts: EnvironmentFacts, knowledge: Knowledge, found: Found) -> I
     names = sorted(name for name in facts.versions if knowledge.role(name) == "compiler")
     if len(names) > 1:
         present = " and ".join(f"{name} {facts.versions[name]}" for name in names)
-        yield found(severity="error", summary=f"{present} overwrite each other: both hold the module triton")
+        summary = f"{present} overwrite each other: both hold the module triton"
+        yield found(severity="error", kind="two-compilers", summary=summary)

@@ -35,10 +35,10 @@ def diagnose_job(machine: Machine, environ: Mapping[str, str]) -> Iterator[Findi
     elif not shown:
         detail = f"this machine has {len(machine.gpus)}, numbered from 0"
         summary = f"{MASK}={mask} hides every GPU"
-        yield _found(severity="error", summary=summary, detail=detail, fix=f"unset {MASK}")
+        yield _found(severity="error", kind="mask-hides-all", summary=summary, detail=detail, fix=f"unset {MASK}")
     elif shown < len(machine.gpus):
         summary = f"{MASK}={mask} shows {shown} of {len(machine.gpus)} GPUs"
-        yield _found(severity="warning", summary=summary, fix=f"unset {MASK}")
+        yield _found(severity="warning", kind="mask-hides-some", summary=summary, fix=f"unset {MASK}")
 
 
 def shown_by(mask: str, machine: Machine) -> int:
@@ -53,6 +53,7 @@ def _of_job(job: Scheduler, mask: str, shown: int, machine: Machine) -> Iterator
     elif not shown:
         yield _found(
             severity="error",
+            kind="mask-outside-the-job",
             summary=f"{job.place} set {MASK}={mask}, and shows {_count(len(machine.gpus))} numbered from 0",
             detail="the list counts the node's GPUs, the device control group shows only the job's: CUDA finds none",
             fix=f"Let {job.name} count devices within the job (Slurm: ConstrainDevices in cgroup.conf with gres.conf)",
@@ -70,6 +71,7 @@ def _of_job(job: Scheduler, mask: str, shown: int, machine: Machine) -> Iterator
 def _not_given(job: Scheduler, detail: str) -> Finding:
     return _found(
         severity="error",
+        kind="job-without-gpu",
         summary=f"this {job.place} was given no GPU",
         detail=detail,
         fix=job.ask,

@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from gpuenv.doctor.finding import UNNAMED, By, Finding, Severity
+from gpuenv.doctor.finding import UNNAMED, By, Finding, Kind, Severity
 from gpuenv.knowledge.rules import compare_versions
 from gpuenv.machine.checkup import Checkup
 from gpuenv.machine.detection import Detection
@@ -33,6 +33,7 @@ def diagnose_libraries(detection: Detection, checkup: Checkup) -> Iterator[Findi
             detection,
             checkup.origin,
             severity="error",
+            kind="libcuda-stub",
             summary="the libcuda that CUDA programs get is a stub for linking: none of them finds a GPU",
             detail=path,
         )
@@ -44,6 +45,7 @@ def diagnose_libraries(detection: Detection, checkup: Checkup) -> Iterator[Findi
             yield Finding(
                 subject="containers",
                 severity="warning",
+                kind="cdi-outdated",
                 summary=f"{spec.file} hands containers driver {spec.driver}'s libraries, and {driver.version} runs",
                 detail=f"driver {driver.version} ({driver.place}); what CDI mounts is missing or of another version",
                 fix=f"sudo nvidia-ctk cdi generate --output={spec.file}",
@@ -62,6 +64,7 @@ def _foreign(detection: Detection, checkup: Checkup, path: str, version: str, dr
             detection,
             checkup.origin,
             severity="warning" if works else "error",
+            kind="libcuda-older",
             summary=f"libcuda is of {version}, older than driver {driver}"
             + ("" if works else ": CUDA fails with error 803 on every card"),
             detail=path,
@@ -81,16 +84,20 @@ def _foreign(detection: Detection, checkup: Checkup, path: str, version: str, dr
         detection,
         checkup.origin,
         severity="error" if (failed or refusing) and not works else "warning",
+        kind="libcuda-newer",
         summary=f"libcuda is of {version}, the driver of {driver}: a compatibility package is in use",
         detail=f"{path}; {effect}",
     )
 
 
-def _finding(detection: Detection, origin: Origin | None, *, severity: Severity, summary: str, detail: str) -> Finding:
+def _finding(
+    detection: Detection, origin: Origin | None, *, severity: Severity, kind: Kind, summary: str, detail: str
+) -> Finding:
     fix, by, found = _removal(origin, contained=detection.machine.container)
     return Finding(
         subject="driver",
         severity=severity,
+        kind=kind,
         summary=summary,
         detail=f"{detail}; {found}" if found else detail,
         fix=fix,

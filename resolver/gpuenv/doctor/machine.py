@@ -59,9 +59,12 @@ def _system(machine: Machine) -> Finding:
         return Finding(
             subject="system",
             severity="error",
+            kind="no-wheels-for-libc",
             summary=f"PyTorch has no wheels for {machine.libc}",
             detail=f"{summary}; PyTorch's Linux wheels are built for glibc (tag manylinux)",
             fix="Use a system with glibc (in a container: an image of Debian, Ubuntu or Fedora)",
+            by="yourself",
+            check="`gpuenv detect` names glibc",
         )
     return Finding(subject="system", severity="ok", summary=summary)
 
@@ -73,6 +76,7 @@ def _of_problem(subject: str, problem: DriverProblem) -> Finding:
     return Finding(
         subject=subject,
         severity="error",
+        kind=problem.kind,
         summary=problem.summary,
         detail="; ".join(problem.causes),
         fix=hint.command if mine and isinstance(hint, CommandHint) else hint,
@@ -87,9 +91,11 @@ def _driver(machine: Machine) -> Finding:
         return Finding(
             subject="driver",
             severity="error",
+            kind="driver-unknown",
             summary="the version of the driver is not known",
             fix="Write it into the machine file: driver.version",
             by="yourself",
+            check=UNNAMED,
         )
     known = f", knows CUDA {driver.cuda}" if driver.cuda else ""
     return Finding(
@@ -126,13 +132,17 @@ def _wrong_driver(detection: Detection, knowledge: Knowledge) -> Iterator[Findin
         known = f"compute capability {capability} (PCI id, by table)"
         if last is not None and compare_versions(branch, last) > 0:
             summary = f"driver {version} no longer serves {name}: branch {last} was the last that did"
-            yield error(summary=summary, detail=known, fix=f"Install a driver of branch {last}")
+            yield error(
+                kind="driver-past-the-card", summary=summary, detail=known, fix=f"Install a driver of branch {last}"
+            )
         if least is not None and compare_versions(branch, least) < 0:
             summary = f"driver {version} does not know {name} yet: branch {least} is the first that does"
-            yield error(summary=summary, detail=known, fix=f"Install a driver of branch {least} or newer")
+            fix = f"Install a driver of branch {least} or newer"
+            yield error(kind="driver-before-the-card", summary=summary, detail=known, fix=fix)
         closed = module is not None and module.open is False
         if closed and knowledge.architecture(capability) == "Blackwell":
             yield error(
+                kind="module-closed",
                 summary=f"{name} needs the open flavour of the kernel module, and the closed one is loaded",
                 detail=f"module {version} ({driver.source}): NVIDIA UNIX Kernel Module, not Open Kernel Module",
                 fix="Install the -open package of the same driver (Ubuntu: nvidia-driver-BRANCH-open), then reboot",
@@ -147,6 +157,7 @@ def _smi_alone(detection: Detection) -> Iterator[Finding]:
     yield Finding(
         subject="driver",
         severity="warning",
+        kind="nvml-unasked",
         summary="NVML could not be asked, so what is known of the GPUs comes from nvidia-smi",
         detail=str(evidence.answer.failure),
         fix=f"export LD_LIBRARY_PATH={found[0].rpartition('/')[0]}" if found else "gpuenv verify",

@@ -51,6 +51,7 @@ def _loader_path(environ: Mapping[str, str], names_in: Callable[[str], list[str]
                 kept.append(place)
         if shadows:
             yield _warning(
+                kind="loader-path",
                 summary=f"{variable} puts a system CUDA before the libraries of torch's wheels",
                 detail="; ".join(shadows) + "; the usual end is `undefined symbol: __nvJitLink…`",
                 fix=without(variable, kept),
@@ -67,6 +68,7 @@ def _variables(environ: Mapping[str, str], names_in: Callable[[str], list[str]])
             hidden = [f"{folder}/{name}" for folder in value.split(":") for name in names_in(folder) if name in SHADOWS]
             detail += f"; it hides the environment's own by {', '.join(sorted(hidden))}" if hidden else ""
         yield _warning(
+            kind="variable",
             summary=f"{variable} {summary}",
             detail=detail,
             fix=f"unset {variable}",
@@ -77,6 +79,7 @@ def _compile_cache(environ: Mapping[str, str], writable: Callable[[str], bool]) 
     folder = environ.get("CUDA_CACHE_PATH")
     if folder and not writable(folder):
         yield _warning(
+            kind="compile-cache",
             summary="CUDA_CACHE_PATH names a folder that cannot be written: what the driver compiles is compiled again",
             detail=f"CUDA_CACHE_PATH={folder}",
             fix="unset CUDA_CACHE_PATH",

@@ -12,6 +12,7 @@ from typing import Literal
 from gpuenv.errors import TargetError
 from gpuenv.installed.compare import compare
 from gpuenv.installed.environment import EnvironmentFacts, read_environment
+from gpuenv.installed.fatbin import DeviceCode, FatbinError, read_library
 from gpuenv.knowledge.scheduler import owner_of_mask
 from gpuenv.model.machine import Machine
 from gpuenv.model.profile import VerificationPlan
@@ -20,7 +21,6 @@ from gpuenv.report import Reporter
 from gpuenv.system.scratch import scratch
 from gpuenv.verify.checks import make_report
 from gpuenv.verify.expected import Expected, reference
-from gpuenv.verify.fatbin import DeviceCode, FatbinError, read_library
 from gpuenv.verify.messages import Message
 from gpuenv.verify.observed import Observed
 from gpuenv.verify.payload.devices import plain_uuid
@@ -244,7 +244,8 @@ def run_verification(
 def _device_code(there: EnvironmentFacts) -> tuple[tuple[str, DeviceCode], ...]:
     """Read the code in torch's own libraries and in those of CUDA beside it."""
     cuda = ("libcublasLt.so.*", "libnccl.so.*", "libcudnn_engines_precompiled.so.*")
-    patterns = ["torch/lib/libtorch_cuda*.so", *(f"nvidia/**/{name}" for name in cuda)]
+    torch = ("libtorch_cuda*.so", "torch_cuda*.dll")
+    patterns = [*(f"torch/lib/{name}" for name in torch), *(f"nvidia/**/{name}" for name in cuda)]
     libraries = [path for site in there.sites for pattern in patterns for path in site.glob(pattern)]
     found = []
     for path in sorted(libraries):

@@ -1,8 +1,9 @@
 """Reads which GPUs a shared library holds code for, out of the library itself.
 
-CUDA's compiler puts machine code (SASS) and PTX into "fat binaries" in the ELF section ``.nv_fatbin``. The layout is
-not documented by NVIDIA; it was worked out on libraries of known content and gives ``cuobjdump``'s counts. Every
-offset is checked: a damaged file ends in :class:`FatbinError`, never in a loop or a read outside of the section.
+CUDA's compiler puts machine code (SASS) and PTX into "fat binaries" in the ELF section ``.nv_fatbin``, on Windows in
+the PE section ``.nv_fatb``. The layout is not documented by NVIDIA; it was worked out on libraries of known content and
+gives ``cuobjdump``'s counts. Every offset is checked: a damaged file ends in :class:`FatbinError`, never in a loop or a
+read outside of the section.
 """
 
 from __future__ import annotations
@@ -16,12 +17,14 @@ from pathlib import Path
 
 MAGIC = b"\x50\xed\x55\xba"
 SECTION = b".nv_fatbin"
+PORTABLE_SECTION = b".nv_fatb"
+"""A name in a PE file's table has eight bytes."""
 PTX, SASS = 1, 2
 MOST_SECTIONS = 4096
 
 
 class FatbinError(ValueError):
-    """The file is not an ELF library that can be read."""
+    """The file is no library that can be read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,10 +53,11 @@ def read_library(path: Path) -> DeviceCode:
 
 
 def read_code(data: bytes | mmap.mmap) -> DeviceCode:
-    """Count the device code of an ELF image. A library without any is a valid answer with no entries."""
+    """Count the device code of an ELF or PE image. A library without any is a valid answer with no entries."""
     counts: Counter[tuple[int, int]] = Counter()
     fatbins = 0
-    for start, end in _sections(data):
+    sections = _portable_sections if data[0:2] == b"MZ" else _sections
+    for start, end in sections(data):
         for first, last in _fatbins(data, start, end):
             fatbins += 1
             counts.update(_entries(data, first, last))
@@ -82,6 +86,26 @@ def _sections(data: bytes | mmap.mmap) -> Iterator[tuple[int, int]]:
         if data[at : at + len(SECTION) + 1] != SECTION + b"\0":
             continue
         start, length = header[4], header[5]
+        if start + length > len(data):
+            raise FatbinError("the section of device code reaches past the end of the file")
+        yield start, start + length
+
+
+def _portable_sections(data: bytes | mmap.mmap) -> Iterator[tuple[int, int]]:
+    """Yield the bounds of every ``.nv_fatb`` section of a Windows library (PE Format, section table)."""
+    if len(data) < 64:
+        raise FatbinError("the file ends within its first header")
+    (at,) = struct.unpack("<I", data[0x3C:0x40])
+    if at + 24 > len(data) or data[at : at + 4] != b"PE\0\0":
+        raise FatbinError("neither an ELF nor a PE file")
+    number, optional = struct.unpack("<2xH12xH", data[at + 4 : at + 22])
+    table = at + 24 + optional
+    if number > MOST_SECTIONS or table + 40 * number > len(data):
+        raise FatbinError("the section table lies outside of the file")
+    for row in range(table, table + 40 * number, 40):
+        name, length, start = struct.unpack("<8s8xII", data[row : row + 24])
+        if name != PORTABLE_SECTION:
+            continue
         if start + length > len(data):
             raise FatbinError("the section of device code reaches past the end of the file")
         yield start, start + length

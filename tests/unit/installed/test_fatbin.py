@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from gpuenv.verify.fatbin import FatbinError, read_code, read_library
-from support.fatbins import image, library
+from gpuenv.installed.fatbin import FatbinError, read_code, read_library
+from support.fatbins import image, library, portable_library
 
 
 def test_counts_machine_code_and_ptx_by_architecture() -> None:
@@ -56,8 +56,24 @@ def test_an_image_longer_than_its_holder_is_left_out() -> None:
     assert read_code(library([[bytes(broken)]])).sass == ()
 
 
-def test_a_windows_library_is_an_error_with_the_reason(tmp_path: Path) -> None:
+def test_a_windows_library_is_read_alike() -> None:
+    """W5: a PE file has its device code in `.nv_fatb`."""
+    fatbins = [[image("sass", 80), image("ptx", 90)], [image("sass", 120)]]
+    code = read_code(portable_library(fatbins))
+    assert code == read_code(library(fatbins))
+    assert code.architectures == ("sm_80", "sm_120")
+    assert read_code(portable_library(fatbins, section=b".nvFatBi")).fatbins == 0
+
+
+@pytest.mark.parametrize("cut", [2, 63, 70, 100, 140])
+def test_a_cut_windows_library_is_an_error(cut: int) -> None:
+    with pytest.raises(FatbinError):
+        read_code(portable_library([[image("sass", 80)]])[:cut])
+
+
+@pytest.mark.parametrize("body", [b"MZ" + b"\0" * 200, b"\x7fELF\x01" + b"\0" * 200, b"not a library" * 20])
+def test_another_file_is_an_error_with_the_reason(body: bytes, tmp_path: Path) -> None:
     path = tmp_path / "torch_cuda.dll"
-    path.write_bytes(b"MZ" + b"\0" * 200)
-    with pytest.raises(FatbinError, match="not a 64-bit little-endian ELF file"):
+    path.write_bytes(body)
+    with pytest.raises(FatbinError, match=r"neither an ELF nor a PE file|not a 64-bit little-endian ELF file"):
         read_library(path)
