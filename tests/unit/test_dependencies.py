@@ -17,7 +17,13 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 PACKAGE = sorted((ROOT / "resolver").rglob("*.py"))
-WORKSHOP = sorted([*(ROOT / "tests").rglob("*.py"), *(ROOT / "tools").glob("*.py")])
+PROJECTS = [path.parent for path in (ROOT / "tests").rglob("pyproject.toml")]
+"""Folders that are tried as somebody's own project: what they import, their own file declares."""
+WORKSHOP = sorted(
+    path
+    for path in [*(ROOT / "tests").rglob("*.py"), *(ROOT / "tools").glob("*.py")]
+    if not any(path.is_relative_to(project) for project in PROJECTS)
+)
 OURS = {"gpuenv", "gpuenv_payload", "gpu", "support", "faults", "fuzz", "torch"}
 OURS |= {path.stem for folder in ("tools", "tests/gpu") for path in (ROOT / folder).glob("*.py")}
 """Not of a dependency: what lies here, and what an environment has that the payload runs in."""
