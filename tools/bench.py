@@ -1,6 +1,6 @@
 """Measure what the budgets in docs/architecture.md are about. Prints, asserts nothing.
 
-make bench                                   start-up, detection, a page, a warm decision, a build
+make bench                                   start-up, detection, a page, a warm decision, nothing changed, a build
 python tools/bench_build.py WHEEL ...        the build alone, of wheels at hand, against bare uv
 """
 
@@ -21,15 +21,17 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 
 from gpuenv.index.page import parse_page  # noqa: E402 # after the folder of the stand-ins
-from support.cli import machine_json  # noqa: E402
+from support.cli import Person, machine_json  # noqa: E402
 from support.index_server import IndexServer  # noqa: E402
-from support.wheels import build_wheel  # noqa: E402
+from support.wheels import build_wheel, torch_wheel  # noqa: E402
 
 REPEAT = 11
 GPUENV = str(Path(sys.executable).with_name("gpuenv"))
 LINKS = 10_000
 FILES = 12_000
 """As many as the wheels of torch and its companions install."""
+SITE_FILES = 16_000
+"""Of an environment."""
 
 
 def wall(command: Sequence[str]) -> float:
@@ -110,10 +112,32 @@ def build() -> None:
         subprocess.run([sys.executable, str(ROOT / "tools" / "bench_build.py"), str(wheel)], check=True)
 
 
+def unchanged() -> None:
+    """A `create` with nothing changed, in an environment with as many files as torch's."""
+    tag = f"cp{sys.version_info.major}{sys.version_info.minor}"
+    wheel = torch_wheel("2.11.0", "cpu", tag=f"{tag}-{tag}-manylinux_2_28_x86_64", members=SITE_FILES)
+    with tempfile.TemporaryDirectory() as folder, IndexServer() as server:
+        server.add(wheel, folder="cpu")
+        person = Person.at(Path(folder), GPUENV_TORCH_INDEX=server.torch_index, GPUENV_INDEX=server.default_index)
+        words = ("create", "--profile", "bench", "--no-verify")
+        person.write("profiles/bench.toml", 'description = "b"\naccelerator = "cpu"\npackages = ["torch"]\n')
+        if (built := person.run(*words)).code:
+            print(f"gpuenv create, nothing changed: {built.err}")
+            return
+        asked = len(server.log)
+        seconds = []
+        for _ in range(REPEAT):
+            start = time.perf_counter()
+            person.run(*words)
+            seconds.append(time.perf_counter() - start)
+        row(f"gpuenv create, nothing changed, {SITE_FILES:,} files", seconds)
+        print(f"  requests: {len(server.log) - asked}")
+
+
 def main() -> None:
     argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     print(f"{os.cpu_count()} cores, Python {sys.version.split()[0]}, {REPEAT} runs each")
-    for measure in (start_up, detection, page, decision, build):
+    for measure in (start_up, detection, page, decision, unchanged, build):
         measure()
         sys.stdout.flush()
 

@@ -9,7 +9,9 @@ from shlex import quote
 from gpuenv.environment.build import Built
 from gpuenv.environment.failed import FailedProofError, failed_place
 from gpuenv.errors import UsageError, VerificationError
+from gpuenv.installed.marker import Marker
 from gpuenv.model.profile import Profile
+from gpuenv.model.verification import Report
 from gpuenv.steps.context import Context, Outcome
 from gpuenv.steps.environment import (
     evidence_of,
@@ -24,7 +26,9 @@ from gpuenv.steps.machine import TargetMachine, detect_or_read, say_machine
 from gpuenv.steps.plan import Planned, plan
 from gpuenv.steps.profile import check_fit, load_profile
 from gpuenv.steps.proof import Proof
+from gpuenv.steps.reuse import earlier_proof, standing_environment
 from gpuenv.system.files import require_writable
+from gpuenv.verify.earlier import EarlierProof
 from gpuenv.verify.hints import Hints, hints_of
 
 
@@ -35,6 +39,10 @@ class CreateOptions:
     target: Path | None = None
     evidence: Path | None = None
     verify: bool = True
+    verify_again: bool = False
+    """Prove an environment again although nothing changed since its last proof."""
+    rebuild: bool = False
+    """Build although nothing changed since the last build."""
     keep_failed: bool = False
     deep: bool = False
     """Hash every installed file."""
@@ -48,11 +56,18 @@ class CreateOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CreateOutcome(Outcome):
-    """What was built from which lock; ``built.report`` is the proof."""
+    """What stands at the target now, and from which lock."""
 
     profile: Profile
     locked: Locked
-    built: Built
+    environment: Path
+    marker: Marker
+    built: Built | None
+    """``None`` where what stood there is what the lock says: nothing was built."""
+    report: Report | None
+    """What was proved in this run."""
+    proved: EarlierProof | None
+    """The earlier proof that still holds; ``None`` where it was proved in this run, or was not to be."""
     evidence: str | None
     """The evidence's folder, relative to the project where it is inside; ``None`` where nothing was proved."""
 
@@ -79,6 +94,9 @@ def run(context: Context, options: CreateOptions) -> CreateOutcome:
         target=target, hints=_hints(context, locked, profile, target, keep=options.keep_failed), deep=options.deep,
         failed_folder=failed_place(evidence),
     )  # fmt: skip
+    current = None if options.rebuild else _reused(context, locked, proof, options)
+    if current is not None:
+        return current
     kept = options.keep_failed
     try:
         with staged_environment(
@@ -88,8 +106,33 @@ def run(context: Context, options: CreateOptions) -> CreateOutcome:
             built = environment.swap_in(report)
     except FailedProofError as error:
         raise unproved(context, error, proof) from error
-    shown = context.shown(evidence) if options.verify else None
-    return CreateOutcome(profile=profile, locked=locked, built=built, evidence=shown)
+    return CreateOutcome(
+        profile=profile, locked=locked, environment=built.path, marker=built.marker, built=built, report=report,
+        proved=None, evidence=context.shown(evidence) if options.verify else None,
+    )  # fmt: skip
+
+
+def _reused(context: Context, locked: Locked, proof: Proof, options: CreateOptions) -> CreateOutcome | None:
+    """What stands at the target, where it is what the lock says and proves itself, or has done so; else ``None``."""
+    standing = standing_environment(context, locked, target=proof.target, deep=options.deep)
+    if standing is None:
+        return None
+    proved, report = None, None
+    if options.verify:
+        found = "asked for with --verify" if options.verify_again else earlier_proof(proof, standing)
+        if isinstance(found, EarlierProof):
+            proved = found
+        else:
+            shown = context.shown(proof.target)
+            context.reporter.say(f"{shown} is as it was built, and is proved again: {found}")
+            report = proof.run(standing.path)
+            if report.verdict == "failed":
+                context.reporter.say(f"{shown} did not prove itself: building it again")
+                return None
+    return CreateOutcome(
+        profile=proof.profile, locked=locked, environment=standing.path, marker=standing.marker, built=None,
+        report=report, proved=proved, evidence=context.shown(proof.folder) if options.verify else None,
+    )  # fmt: skip
 
 
 def dry_run(context: Context, options: CreateOptions) -> Planned:
@@ -111,6 +154,7 @@ def dry_run(context: Context, options: CreateOptions) -> Planned:
         replace_other=options.replace,
         discard_added=options.discard_added,
         keep_previous=options.keep_previous,
+        rebuild=options.rebuild,
     )
 
 

@@ -102,19 +102,34 @@ def write_guard(environment: Path, *, final: Path, pins: Sequence[tuple[str, str
     ``final`` is where the environment will stand: pip's configuration knows no relative paths. ``pins`` are names with
     versions. Returns the names of activation scripts that were not understood and left alone.
     """
-    lines = [f"# The family of this environment, as locked in {lock_name}; written by gpuenv."]
-    lines += [f"{name}=={version}" for name, version in sorted(pins)]
-    write_atomic(environment / CONSTRAINTS, "\n".join(lines) + "\n", what="the constraints")
+    write_atomic(environment / CONSTRAINTS, _constraints(pins, lock_name), what="the constraints")
     write_pip_configuration(environment, final=final)
     folder = environment / ("Scripts" if _windows(environment) else "bin")
     return tuple(name for name, *_ in _SCRIPTS if (folder / name).is_file() and not _guard_script(folder, name))
 
 
+def guard_is_whole(environment: Path, *, pins: Sequence[tuple[str, str]], lock_name: str) -> bool:
+    """Whether what :func:`write_guard` writes beside the scripts is there, for where the environment stands."""
+    wanted = {CONSTRAINTS: _constraints(pins, lock_name), PIP_CONFIGURATIONS[_windows(environment)]: _pip(environment)}
+    try:
+        return all((environment / name).read_text(encoding="utf-8") == text for name, text in wanted.items())
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
+def _constraints(pins: Sequence[tuple[str, str]], lock_name: str) -> str:
+    lines = [f"# The family of this environment, as locked in {lock_name}; written by gpuenv."]
+    return "\n".join([*lines, *(f"{name}=={version}" for name, version in sorted(pins))]) + "\n"
+
+
+def _pip(final: Path) -> str:
+    url = (final / CONSTRAINTS).as_uri()
+    return f"# Written by gpuenv: pip keeps the family of this environment.\n[install]\nconstraint = {url}\n"
+
+
 def write_pip_configuration(environment: Path, *, final: Path) -> None:
     """Point pip to the constraints of an environment that will stand at ``final``."""
-    url = (final / CONSTRAINTS).as_uri()
-    text = f"# Written by gpuenv: pip keeps the family of this environment.\n[install]\nconstraint = {url}\n"
-    write_atomic(environment / PIP_CONFIGURATIONS[_windows(environment)], text, what="pip's configuration")
+    write_atomic(environment / PIP_CONFIGURATIONS[_windows(environment)], _pip(final), what="pip's configuration")
 
 
 def _windows(environment: Path) -> bool:

@@ -23,6 +23,7 @@ from gpuenv.steps.environment import added_to, refuse_another_profile, refuse_to
 from gpuenv.steps.lock import Locked, existing_lock, new_lock
 from gpuenv.steps.machine import TargetMachine
 from gpuenv.steps.programs import interpreters_of
+from gpuenv.steps.reuse import Standing, examine
 from gpuenv.system.scratch import scratch
 
 
@@ -47,6 +48,8 @@ class Planned(Outcome):
     """The kept environment of an earlier build, which would go."""
     evidence: str | None
     """Where the evidence would be written; ``None`` without a proof."""
+    standing: bool
+    """What stands at the target is what the lock says: nothing would be built."""
 
 
 @contextmanager
@@ -95,6 +98,7 @@ def plan(
     replace_other: bool,
     discard_added: bool,
     keep_previous: bool,
+    rebuild: bool,
 ) -> Planned:
     """Decide as `create` does, and look at what stands at the target. Reads only.
 
@@ -106,6 +110,8 @@ def plan(
         locked = locked or new_lock(copy, machine=machine, profile=profile, dry_run=True)
         wanted = locked.lock.inputs.target.python
         found = interpreter_for(wanted, interpreters_of(copy, downloads=False))
+        decided = locked.decided is not None
+        standing = not (rebuild or decided) and isinstance(examine(copy, locked, target=target), Standing)
     marker = read_marker(there.path) if there.exists else None
     names = [each.name for each in locked.lock.packages]
     lost = added_to(there.path, names=names) if marker is not None else ()
@@ -129,6 +135,7 @@ def plan(
         previous=previous_place(there.path) if keep_previous and marker else None,
         removed=previous,
         evidence=None if evidence is None else context.shown(evidence),
+        standing=standing,
     )
 
 

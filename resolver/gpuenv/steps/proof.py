@@ -123,6 +123,8 @@ def write_evidence(proof: Proof, report: Report) -> None:
         lock_sha256=digest(path) if there and path is not None else None,
         because=lock.decision.because if lock is not None else (),
         uv=uv_of(context).version,
+        plan=proof.profile.verification,
+        gpus=tuple(gpu.uuid for gpu in in_scope(context, proof.machine.facts).gpus),
     )
     try:
         evidence.write(

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from gpuenv.model.machine import Machine
+from gpuenv.model.profile import VerificationPlan
 from gpuenv.model.verification import Report
 from gpuenv.report import escaped, visible
 from gpuenv.system.files import write_atomic
@@ -35,6 +36,10 @@ class About:
     because: tuple[str, ...] = ()
     """The sentences of the decision."""
     uv: str | None = None
+    plan: VerificationPlan | None = None
+    """What was asked of the environment."""
+    gpus: tuple[str, ...] = ()
+    """The UUIDs of those of the machine's GPUs that it was asked on."""
 
 
 FILES = (

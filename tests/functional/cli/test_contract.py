@@ -25,8 +25,9 @@ KEYS = {
     },
     "lock": {"dry_run", "locks"},
     "create": {
-        "dry_run", "profile", "environment", "replaced", "previous", "accelerator", "python", "torch", "variant",
-        "channel", "lock", "lock_written", "packages", "because", "fetched", "seconds", "verification", "evidence",
+        "dry_run", "up_to_date", "profile", "environment", "replaced", "previous", "accelerator", "python", "torch",
+        "variant", "channel", "lock", "lock_written", "packages", "because", "fetched", "seconds", "verification",
+        "proved", "evidence",
     },
     "verify": {
         "environment", "verdict", "accelerator", "seconds", "checks", "training", "facts", "evidence", "baseline",

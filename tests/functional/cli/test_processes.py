@@ -37,10 +37,10 @@ class Asking:
         )
         self.uv.chmod(0o755)
 
-    def create(self) -> list[list[str]]:
+    def create(self, *more: str) -> list[list[str]]:
         """What uv was asked by one `create`."""
         self.told.write_text("")
-        words = ("create", "--no-verify", *where(self.index, "blackwell"), *BLACKWELL)
+        words = ("create", "--no-verify", *more, *where(self.index, "blackwell"), *BLACKWELL)
         run = self.person.run(*words, GPUENV_UV=str(self.uv), UV_CACHE_DIR=str(self.told.with_name("uv-cache")))
         assert run.code == 0, run.err
         return [line.split() for line in self.told.read_text(encoding="utf-8").splitlines()]
@@ -55,7 +55,8 @@ def test_one_create_asks_uv_each_thing_once(tmp_path: Path, index: IndexServer) 
     assert [" ".join(each[:2]) for each in cold] == ["--version", *resolved, *built]
 
     index.log.clear()
-    warm = asking.create()
+    warm = asking.create("--rebuild")
     assert [" ".join(each[:2]) for each in warm] == ["--version", *built]
     assert "--offline" in warm[-1]
+    assert asking.create() == []  # nothing changed: what stands there is what the lock says
     assert [each.path for each in index.log] == []

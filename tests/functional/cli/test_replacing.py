@@ -152,6 +152,8 @@ def test_a_roll_back_puts_the_one_before_back(person: Person, index: IndexServer
     again = person.run("create", "--rollback", "--json").json["data"]
     assert (again["now"]["torch"], again["before"]["torch"], again["other_lock"]) == ("2.11.0+cpu", "2.10.0+cpu", None)
     assert create(person).code == 0
+    assert torch_of(person, f"{ENV}.previous") == "2.10.0"  # nothing was replaced
+    assert create(person, "--rebuild").code == 0
     assert not (person.project / f"{ENV}.previous").exists()
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 EXAMPLES = (
     ("gpuenv create", "what this machine needs, in .venv-gpu, proved by training"),
     ("gpuenv create --profile blackwell --channel nightly", "a profile, from the nightlies"),
+    ("gpuenv create --verify", "nothing changed, and it proves itself again all the same"),
     ("gpuenv create --keep-previous", "and keep what it replaces: `gpuenv create --rollback` puts that back"),
     ("gpuenv create --machine gpu-host.json --no-verify", "for another machine, whose `gpuenv detect --json` is here"),
 )
@@ -34,10 +35,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
     proof = parser.add_mutually_exclusive_group()
     proof.add_argument("--no-verify", action="store_true", help="build without proving it (for another machine)")
     proof.add_argument(
+        "--verify", action="store_true", help="prove it again, although nothing changed since its last proof"
+    )
+    proof.add_argument(
         "--keep-failed", action="store_true", help="keep an environment that does not prove itself at TARGET.failed"
     )
     parser.add_argument(
         "--evidence", type=Path, metavar="DIR", help="where the evidence goes (default: evidence/PROFILE)"
+    )
+    parser.add_argument(
+        "--rebuild", action="store_true", help="build it again, although nothing changed since the last build"
     )
     parser.add_argument("--replace", action="store_true", help="replace the environment of another profile")
     parser.add_argument(
@@ -55,7 +62,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
 
 
-_OF_A_BUILD = ("no_verify", "keep_failed", "evidence", "replace", "keep_previous", "deep")
+_OF_A_BUILD = ("no_verify", "verify", "keep_failed", "evidence", "rebuild", "replace", "keep_previous", "deep")
 
 
 def run(arguments: argparse.Namespace, context: Context) -> CreateOutcome | Planned | RolledBack:
@@ -67,6 +74,8 @@ def run(arguments: argparse.Namespace, context: Context) -> CreateOutcome | Plan
         target=arguments.target,
         evidence=arguments.evidence,
         verify=not arguments.no_verify,
+        verify_again=arguments.verify,
+        rebuild=arguments.rebuild,
         keep_failed=arguments.keep_failed,
         deep=arguments.deep,
         replace=arguments.replace,
@@ -99,21 +108,23 @@ def data(outcome: CreateOutcome | Planned | RolledBack) -> dict[str, object]:
         return _planned_data(outcome)
     if not isinstance(outcome, CreateOutcome):
         return _rolled_back_data(outcome)
-    decision = outcome.locked.lock.decision
+    decision, built = outcome.locked.lock.decision, outcome.built
     return {
         "dry_run": False,
+        "up_to_date": built is None,
         "profile": outcome.profile.name,
-        "environment": str(outcome.built.path),
-        "replaced": outcome.built.replaced,
-        "previous": None if outcome.built.previous is None else str(outcome.built.previous),
-        "python": outcome.built.marker.python,
+        "environment": str(outcome.environment),
+        "replaced": built is not None and built.replaced,
+        "previous": None if built is None or built.previous is None else str(built.previous),
+        "python": outcome.marker.python,
         **parts(decision, *_DECIDED),
         "lock": outcome.locked.shown,
         "lock_written": outcome.locked.written,
         "packages": [parts(each, "name", "version", "sha256", "hash_origin") for each in outcome.locked.lock.packages],
-        "fetched": outcome.built.fetched,
-        "seconds": {name: round(value, 3) for name, value in outcome.built.seconds.items()},
-        "verification": None if outcome.built.report is None else report_data(outcome.built.report),
+        "fetched": () if built is None else built.fetched,
+        "seconds": {} if built is None else {name: round(value, 3) for name, value in built.seconds.items()},
+        "verification": None if outcome.report is None else report_data(outcome.report),
+        "proved": None if outcome.proved is None else parts(outcome.proved, "created", "verdict"),
         "evidence": outcome.evidence,
     }
 
@@ -122,6 +133,7 @@ def _planned_data(outcome: Planned) -> dict[str, object]:
     lock = outcome.locked.lock
     return {
         "dry_run": True,
+        "up_to_date": outcome.standing,
         "profile": outcome.profile.name,
         "environment": str(outcome.environment),
         **parts(outcome, "python", "evidence"),
@@ -172,19 +184,28 @@ def text(outcome: CreateOutcome | Planned | RolledBack) -> Iterator[str]:
     if not isinstance(outcome, CreateOutcome):
         yield from _rolled_back_text(outcome)
         return
-    decision = outcome.locked.lock.decision
-    if outcome.built.report is not None:
-        yield from report_text(outcome.built.report)
+    decision, proved = outcome.locked.lock.decision, outcome.proved
+    if outcome.report is not None:
+        yield from report_text(outcome.report)
+    elif proved is not None:
+        unusual = ", with something unusual" if proved.verdict == "unusual" else ""
+        yield f"up to date: proved on {proved.created}{unusual}; `gpuenv create --verify` asks again"
+    elif outcome.built is None:
+        yield "up to date; not verified: run `gpuenv verify` on the machine it is for"
     else:
         yield "not verified: run `gpuenv verify` on the machine it is for"
     what = "CPU build" if decision.accelerator == "cpu" else decision.variant
-    yield f"{outcome.built.path}: torch {decision.torch} ({what}), Python {outcome.built.marker.python}"
+    yield f"{outcome.environment}: torch {decision.torch} ({what}), Python {outcome.marker.python}"
     if outcome.evidence is not None:
         yield f"evidence: {outcome.evidence}"
 
 
 def _planned_text(outcome: Planned) -> Iterator[str]:
     lock, decided = outcome.locked.lock, outcome.locked.decided is not None
+    if outcome.standing and not outcome.problems:
+        yield f"{outcome.environment} is up to date: nothing would be built, and it is proved where its proof is old"
+        yield "Nothing was written"
+        return
     yield f"Would {'write' if decided else 'use'} {outcome.locked.shown}: {len(lock.packages)} packages"
     sizes = [each.size for each in outcome.fetched]
     known = f", {sum(size or 0 for size in sizes) / 1e6:.1f} MB" + (" and more" if None in sizes else "")
