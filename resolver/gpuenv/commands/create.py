@@ -129,9 +129,10 @@ def _reused(context: Context, locked: Locked, proof: Proof, options: CreateOptio
             if report.verdict == "failed":
                 context.reporter.say(f"{shown} did not prove itself: building it again")
                 return None
+    folder = proof.folder if proved is None else proved.folder
     return CreateOutcome(
         profile=proof.profile, locked=locked, environment=standing.path, marker=standing.marker, built=None,
-        report=report, proved=proved, evidence=context.shown(proof.folder) if options.verify else None,
+        report=report, proved=proved, evidence=context.shown(folder) if options.verify else None,
     )  # fmt: skip
 
 

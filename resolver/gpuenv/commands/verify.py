@@ -14,7 +14,7 @@ from gpuenv.lock.model import Lock
 from gpuenv.model.profile import Profile
 from gpuenv.model.verification import Check, Report
 from gpuenv.steps.context import Context, Failure, Outcome
-from gpuenv.steps.environment import evidence_of
+from gpuenv.steps.environment import evidence_of, verified_name
 from gpuenv.steps.lock import lock_path, read_sound
 from gpuenv.steps.machine import detect_or_read
 from gpuenv.steps.profile import known_profile, load_profile
@@ -50,7 +50,7 @@ def run(
     read_environment(target)  # refuses what is no environment
     profile, lock, lock_name = _lock_of(context, target, name)
     old = baselines.read(context.project / baseline) if baseline is not None else None
-    out = evidence_of(context, folder, f"verify-{target.name.strip('.')}")
+    out = evidence_of(context, folder, verified_name(target))
     proof = Proof(
         context=context, machine=machine, profile=profile, lock=lock, lock_name=lock_name, folder=out, target=target,
         hints=_hints(context, target, profile, ours=is_ours(target)), deep=deep,

@@ -96,6 +96,11 @@ def evidence_of(context: Context, named: Path | None, name: str) -> Path:
     return folder
 
 
+def verified_name(target: Path) -> str:
+    """The name of the evidence that `verify` writes of an environment."""
+    return f"verify-{target.name.strip('.')}"
+
+
 def refuse_target(context: Context, target: Path) -> None:
     """Refuse the home folder, the project, and all above them; then whatever the build would refuse at the place.
 

@@ -18,6 +18,7 @@ from gpuenv.installed.environment import EnvironmentFacts, read_environment
 from gpuenv.installed.marker import Marker, digest
 from gpuenv.model.machine import Machine
 from gpuenv.steps.context import Context
+from gpuenv.steps.environment import evidence_of, verified_name
 from gpuenv.steps.lock import Locked
 from gpuenv.steps.machine import in_scope
 from gpuenv.steps.proof import Proof, accelerator
@@ -95,38 +96,39 @@ def _changes(facts: EnvironmentFacts, versions: dict[str, str], family: set[str]
 
 
 def earlier_proof(proof: Proof, standing: Standing) -> EarlierProof | str:
-    """The proof of a standing environment that still holds, or why it has to be proved again."""
-    shown = proof.context.shown(proof.folder)
-    try:
-        found = read_proof(proof.folder)
-    except (ConfigurationError, FileError) as error:
-        return f"its evidence cannot be read: {error.message}"
-    if found is None:
-        return f"there is no evidence in {shown}"
-    reasons = [*_of_another(proof, standing, found), *_changed(proof, found)]
-    return ", ".join(reasons) or found
+    """The proof of a standing environment that still holds, or why it has to be proved again.
+
+    The last one counts, by `create` or by `verify`; what failed lies beside the evidence of what stood before.
+    """
+    context, shown = proof.context, proof.context.shown(proof.folder)
+    verified = evidence_of(context, None, verified_name(proof.target))
+    found, unreadable = [], ""
+    for folder in (proof.folder, verified, failed_place(proof.folder)):
+        try:
+            each = read_proof(folder)
+        except (ConfigurationError, FileError) as error:
+            unreadable = unreadable or f"its evidence cannot be read: {error.message}"
+            continue
+        if each is not None and (folder == proof.folder or each.lock_sha256 == standing.marker.lock):
+            found.append(each)
+    if not found:
+        return unreadable or f"there is no evidence in {shown}"
+    last = max(found, key=lambda each: (each.created, each.verdict == "failed"))  # RFC 3339 in UTC, to the second
+    reasons = [*_of_another(proof, standing, last), *_changed(proof, last)]
+    return ", ".join(reasons) or last
 
 
 def _of_another(proof: Proof, standing: Standing, found: EarlierProof) -> Iterator[str]:
     """Why evidence is not that of this environment, or tells nothing good of it."""
-    shown = proof.context.shown(proof.folder)
-    if found.verdict == "failed" or _failed_since(found, failed_place(proof.folder)):
+    shown = proof.context.shown(found.folder)
+    if found.verdict == "failed":
         yield "its last proof failed"
     elif found.environment != proof.context.shown(proof.target):
         yield f"the evidence in {shown} is that of {found.environment}"
     elif found.lock_sha256 != standing.marker.lock:
         yield f"the evidence in {shown} is of another lock"
-    elif found.created < standing.marker.created:  # both RFC 3339 in UTC, to the second
+    elif found.created < standing.marker.created:
         yield "it was built after its last proof"
-
-
-def _failed_since(found: EarlierProof, folder: Path) -> bool:
-    """Whether a later proof of the same lock failed; its evidence lies beside that of what stands."""
-    try:
-        failed = read_proof(folder)
-    except (ConfigurationError, FileError):
-        return False
-    return failed is not None and failed.created >= found.created and failed.lock_sha256 == found.lock_sha256
 
 
 def _changed(proof: Proof, found: EarlierProof) -> Iterator[str]:

@@ -16,6 +16,7 @@ from gpuenv.verify import baseline
 class EarlierProof:
     """The circumstances that a proof holds under; texts as the evidence has them, empty where it says nothing."""
 
+    folder: Path
     verdict: str
     created: str
     gpuenv: str
@@ -45,6 +46,7 @@ def read_proof(folder: Path) -> EarlierProof | None:
         proved = set(map(str, _list(about.get("gpus") or [])))
         gpus = [_table(each) for each in _list(machine["gpus"])]
         return EarlierProof(
+            folder=folder,
             verdict=str(value["verdict"]),
             created=str(about["created"]),
             gpuenv=str(about["gpuenv"]),

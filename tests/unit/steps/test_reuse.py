@@ -92,6 +92,14 @@ def test_evidence_that_is_missing_failed_or_no_evidence_proves_nothing(tmp_path:
     assert earlier_proof(made, standing()) == "there is no evidence in evidence/hopper"
     path = write(made)
     failed = write(made, replace(ABOUT, created="2026-11-22T13:00:00Z"), folder=tmp_path / "evidence/hopper.failed")
+    failed.write_text(json.dumps(json.loads(failed.read_text()) | {"verdict": "failed"}))
+    assert earlier_proof(made, standing()) == "its last proof failed"
+    failed.unlink()
+    failed = write(made, replace(ABOUT, created="2026-11-22T13:00:00Z"), folder=tmp_path / "evidence/verify-venv-gpu")
+    again = earlier_proof(made, standing())
+    assert isinstance(again, EarlierProof)
+    assert (again.created, again.folder.name) == ("2026-11-22T13:00:00Z", "verify-venv-gpu")  # by `verify`, since
+    failed.write_text(json.dumps(json.loads(failed.read_text()) | {"verdict": "failed"}))
     assert earlier_proof(made, standing()) == "its last proof failed"
     failed.unlink()
     value = json.loads(path.read_text())
