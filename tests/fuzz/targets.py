@@ -6,7 +6,6 @@ Where one file of several is meant, the first line of an input names it.
 from __future__ import annotations
 
 import gzip
-import hashlib
 import json
 import os
 import shutil
@@ -32,6 +31,7 @@ from gpuenv.errors import UsageError
 from gpuenv.index.config import plan_sources
 from gpuenv.index.facts import WheelFacts, _checksum, _key
 from gpuenv.index.inside import built_with, compiled_for, requirements_of, variant_in
+from gpuenv.index.listed import decode, encode
 from gpuenv.index.names import channel_of, parse_name, variant_of
 from gpuenv.index.page import parse_page
 from gpuenv.index.source import snapshot
@@ -55,7 +55,7 @@ from gpuenv.machine.problem import Evidence, Remains
 from gpuenv.model.decision import Decision
 from gpuenv.model.wheel import WheelContents
 from gpuenv.net.access import netrc_credentials, proxy_for
-from gpuenv.net.cache import CacheEntry, PageCache
+from gpuenv.net.cache import CacheEntry, PageCache, sha256
 from gpuenv.net.client import Client
 from gpuenv.net.download import Partial
 from gpuenv.net.location import Location, public, redact, secrets_of
@@ -516,22 +516,37 @@ _KEPT = Location.parse("https://download.pytorch.org/whl/torch/", origin="test")
 
 
 def kept_pages() -> list[bytes]:
+    body = html_pages()[0]
     entry = CacheEntry(
-        url=_KEPT.url, content_type="text/html", etag='"x"', modified="", fetched=1e9, body=html_pages()[0]
+        url=_KEPT.url, content_type="text/html", etag='"x"', modified="", fetched=1e9, digest=sha256(body), body=body
     )
     return [entry.packed().partition(b"\n")[2]]
 
 
 def read_kept_page(data: bytes, room: Path) -> object:
-    """As it is, and under a checksum that is right, as another version of gpuenv may have written it."""
+    """As it is, and under checksums that are right, as another version of gpuenv may have written it."""
     path = PageCache(room / "pages")._path(_KEPT)
     path.parent.mkdir(parents=True, exist_ok=True)
-    for body in (data, hashlib.sha256(data).hexdigest().encode() + b"\n" + data):
-        path.write_bytes(body)
+    head, _, body = data.partition(b"\n")
+    with suppress(ValueError, TypeError, RecursionError):
+        head = json.dumps({**json.loads(head), "digest": sha256(body)}).encode()
+    for kept in (data, sha256(head).encode() + b"\n" + head + b"\n" + body):
+        path.write_bytes(kept)
         with Client(cache=room / "pages", environ={}, offline=True) as http, suppress_offline():
             answer = http.get(_KEPT)
             parse_page(answer.body, url=answer.where.url, content_type=answer.content_type)  # type: ignore[union-attr]
     return None
+
+
+def forms() -> list[bytes]:
+    pages = [parse_page(body, url=PAGE, kind="pytorch") for body in html_pages()[:3]]
+    return [form for page in pages if (form := encode(page)) is not None]
+
+
+def read_form(data: bytes, room: Path) -> object:
+    """A form comes to a page or to none. That it is the page that was kept is held by checksums, tried elsewhere."""
+    page = decode(data)
+    return None if page is None else encode(page)
 
 
 def suppress_offline() -> Any:
@@ -868,6 +883,7 @@ READERS = (
     Target(name="uv-lock", kind="toml", samples=locks, read=read_uv_lock, short=30),
     Target(name="facts", kind="json", samples=facts, read=read_facts),
     Target(name="kept-page", kind="bytes", samples=kept_pages, read=read_kept_page),
+    Target(name="kept-form", kind="json", samples=forms, read=read_form),
     Target(name="registration", kind="text", samples=registrations, read=read_registration),
     Target(name="environment", kind="text", samples=environments, read=read_installed, short=60),
     Target(name="nvml", kind="lines", samples=nvml_lines, read=read_nvml),

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import string
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gpuenv.errors import PageFormatError
+from gpuenv.index.listed import decode, encode
 from gpuenv.index.page import parse_page
 from gpuenv.index.source import snapshot
 from gpuenv.index.zipdir import ZipFault, find_directory, last_entries, needed_for_end, unpack, walk
+from gpuenv.model.wheel import SourceKind
 from support.index_server import Anchor, render_project_page
 from support.wheels import as_zip64, build_wheel
 
@@ -71,6 +74,55 @@ def test_the_order_of_rows_is_not_part_of_the_snapshot(rows: list[Anchor], rando
     assert len({wheel.url for wheel in wheels}) == len(rows)
     if len(wheels) > 1:
         assert snapshot(wheels[1:]) != snapshot(wheels)
+
+
+HREF = st.sampled_from(
+    ["cu128/", "nightly/", "../", "mailto:x", "https://h.example/", "http://[", "file:///srv/", "//e.example:1/", ""]
+)
+LINK = st.builds(
+    "<a {}='{}{}{}'{}>x</a>".format,
+    st.sampled_from(["href", "HREF", "data-yanked='' href", "data-upload-time='2026-01-01' href", "name"]),
+    HREF,
+    st.sampled_from(["torch-1.0%2Bcu128-cp312-cp312-win_amd64.whl", "torch-1.0.tar.gz", "Torch-1-py3-none-any.whl"])
+    | st.text(max_size=8),
+    st.sampled_from(["", "#sha256=" + "A" * 64, "#sha256=" + "b" * 64, "#md5=1", "?sig=1"]),
+    st.sampled_from([" ", " data-core-metadata=true", " data-dist-info-metadata='sha256=" + "c" * 64 + "'"])
+    | st.text(max_size=12),
+)
+VALUE = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.text(max_size=9)
+    | st.sampled_from(["\ud800", "2026-01-01", "a" * 64]),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from(["sha256", "x"]), inner, max_size=2),
+    max_leaves=3,
+)
+KEYS = ["hashes", "size", "requires-python", "core-metadata", "upload-time", "yanked", "filename"]
+FILE = st.fixed_dictionaries(
+    {"url": st.sampled_from(["torch-1.0-py3-none-any.whl", "x/torch-2.0+cu128-cp312-cp312-win_amd64.whl", "\ud800"])},
+    optional=dict.fromkeys(KEYS, VALUE),
+)
+HOSTILE = (
+    st.lists(LINK, max_size=8).map(lambda links: ("text/html", "\n".join(links).encode("utf-8", "replace")))
+    | st.lists(FILE, max_size=6).map(
+        lambda files: ("application/json", json.dumps({"meta": {"api-version": "1.1"}, "files": files}).encode())
+    )
+    | st.tuples(st.sampled_from(["text/html", "application/json"]), st.binary(max_size=200))
+)
+
+
+@given(HOSTILE, st.sampled_from(["pytorch", "mirror", "package-index", "find-links"]), st.sampled_from(["", "cu128"]))
+@settings(max_examples=400, deadline=None)
+def test_the_kept_form_of_a_page_is_the_page(said: tuple[str, bytes], kind: SourceKind, variant: str) -> None:
+    try:
+        page = parse_page(said[1], url="https://h.example/whl/torch/", content_type=said[0], kind=kind, variant=variant)
+    except PageFormatError:
+        return
+    form = encode(page)
+    assert (form is None) == bool(page.signed)
+    if form is not None:
+        assert repr(decode(form)) == repr(page)
 
 
 @given(st.binary(max_size=400), st.sampled_from(["text/html", "application/json", "text/plain"]))

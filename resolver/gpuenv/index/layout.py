@@ -9,8 +9,9 @@ from pathlib import Path
 
 from gpuenv.errors import IndexUnreachableError, PageFormatError
 from gpuenv.index.config import Place
+from gpuenv.index.kept import read_page
+from gpuenv.index.listed import Page
 from gpuenv.index.names import NameFault, folders_of, is_variant, parse_name
-from gpuenv.index.page import Page, parse_page
 from gpuenv.index.parallel import in_parallel
 from gpuenv.model.wheel import Channel, Wheel
 from gpuenv.net.client import Absent, Client
@@ -52,10 +53,9 @@ class _Asking:
         if isinstance(answer, Absent):
             return answer
         try:
-            page = parse_page(
-                answer.body, url=answer.where.url, content_type=answer.content_type,
-                kind=self.place.kind, channel=self.channel, variant=variant,
-            )  # fmt: skip
+            page = read_page(
+                self.http.cache, where, answer, kind=self.place.kind, channel=self.channel, variant=variant
+            )
         except PageFormatError:
             self.http.forget(where)
             raise

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from html import unescape
@@ -16,6 +15,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from gpuenv.errors import PageFormatError, UsageError
+from gpuenv.index.listed import Page, Skipped
 from gpuenv.index.names import NameFault, channel_of, folders_of, parse_name, variant_of
 from gpuenv.model.wheel import Channel, SourceKind, Wheel
 from gpuenv.net.location import Location, redact
@@ -36,28 +36,6 @@ _LARGEST = 1 << 50
 _Maker = Callable[..., "Wheel | Skipped"]
 """Makes a row of what the page says: :func:`_row` for one source."""
 _JSON_TYPE = "application/vnd.pypi.simple.v1+json"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Skipped:
-    """A link that is a file and no usable wheel, and why."""
-
-    filename: str
-    reason: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Page:
-    """What a page lists, in its own order. ``folders`` are links to deeper pages: (name, absolute URL).
-
-    The address of a row is absolute, without fragment, credentials and query; ``%2B`` stays as it is.
-    """
-
-    rows: tuple[Wheel, ...]
-    skipped: tuple[Skipped, ...]
-    folders: tuple[tuple[str, str], ...]
-    signed: tuple[Location, ...] = ()
-    """Addresses of rows that carry a query: what was signed is part of no row."""
 
 
 def parse_page(
@@ -165,7 +143,7 @@ def _json_row(made: _Maker, entry: dict[str, Any], base: _Base) -> Wheel | Skipp
         filename=str(entry.get("filename") or unquote(target.rpartition("/")[2])),
         url=base.join(target),
         sha256=hashes.get("sha256") if isinstance(hashes, dict) else None,
-        size=size if isinstance(size, int) else None,
+        size=size if type(size) is int else None,
         requires_python=_text(entry.get("requires-python")),
         metadata=offered,
         upload_time=_text(entry.get("upload-time")),

@@ -21,7 +21,7 @@ from gpuenv import __version__
 from gpuenv.errors import IndexUnreachableError, OfflineError, UsageError
 from gpuenv.net import faults
 from gpuenv.net.access import Access, netrc_credentials, proxy_for, tls_context
-from gpuenv.net.cache import CacheEntry, PageCache
+from gpuenv.net.cache import CacheEntry, PageCache, sha256
 from gpuenv.net.faults import Fault
 from gpuenv.net.location import Location
 
@@ -46,6 +46,7 @@ class Answer:
     body: bytes
     content_type: str
     kept: bool = False
+    digest: str = ""  # sha256 of ``body``, where the cache holds it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +108,7 @@ class Client:
         self.refresh = refresh
         self.counters = Counters()
         self.sleep = sleep
-        self._cache = PageCache(cache)
+        self.cache = PageCache(cache)
         self._environ = environ
         self._may_follow = may_follow
         self._sources = [each for each in sources if each.has_secrets]
@@ -141,7 +142,7 @@ class Client:
         where = self.address(where)
         if where.is_local:
             return read_local(where)
-        entry = self._cache.get(where)
+        entry = self.cache.get(where)
         if entry is not None and (self.offline or self._is_young(where, entry)):
             return _kept(entry)
         headers = {"Accept": accept, "Accept-Encoding": "gzip"}
@@ -155,7 +156,7 @@ class Client:
             return Absent(where=found, status=status)
         if status == 304 and entry is not None:
             self.counters.unchanged += 1
-            self._cache.put(where, replace(entry, fetched=time.time()))
+            self.cache.put(where, replace(entry, fetched=time.time()))
             return _kept(entry)
         if status != 200:
             raise faults.of_status(status, where).error(where)
@@ -169,10 +170,12 @@ class Client:
             etag=response.headers.get("ETag", ""),
             modified=response.headers.get("Last-Modified", ""),
             fetched=time.time(),
+            digest=sha256(body),
             body=body,
         )
         if found.url == where.url:  # a redirect is never kept: a captive portal's would stay
-            self._cache.put(where, entry)
+            self.cache.put(where, entry)
+            return replace(_kept(entry), kept=False)
         return Answer(where=found, body=body, content_type=entry.content_type)
 
     def part(self, where: Location | str, wanted: str, *, limit: int) -> RangeAnswer:
@@ -191,7 +194,7 @@ class Client:
     def forget(self, where: Location | str) -> None:
         """Throw a kept answer away (it turned out not to be a page)."""
         where = self.address(where)
-        self._cache.forget(where)
+        self.cache.forget(where)
         self._refreshed.discard(where.url)
 
     def remember(self, where: Location) -> None:
@@ -204,7 +207,8 @@ class Client:
             where = self._signed.get(where) or Location.parse(where, origin="an address of an index")
         if where.is_local or where.has_secrets:
             return where
-        return next((_lent(where, each) for each in self._sources if each.same_origin(where)), where)
+        lender = next((each for each in self._sources if each.same_origin(where)), where)
+        return replace(where, user=lender.user, password=lender.password, query=lender.query)
 
     # How it is asked
 
@@ -391,10 +395,6 @@ def _read(response: BaseHTTPResponse, limit: int, alarm: Alarm) -> bytes:
     return b"".join(received)
 
 
-def _lent(where: Location, source: Location) -> Location:
-    return replace(where, user=source.user, password=source.password, query=source.query)
-
-
 def _kept(entry: CacheEntry) -> Answer:
     where = Location.parse(entry.url, origin="the cache")
-    return Answer(where=where, body=entry.body, content_type=entry.content_type, kept=True)
+    return Answer(where=where, body=entry.body, content_type=entry.content_type, kept=True, digest=entry.digest)
