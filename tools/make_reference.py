@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from gpuenv import errors
-from gpuenv.cli import verbs
+from gpuenv.cli import pages, verbs
 from gpuenv.cli.options import COMMON, Option
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "reference.md"
@@ -62,18 +62,15 @@ def commands() -> str:
 
 def options() -> str:
     """Each common option with its variable and configuration key."""
-    rows = ((f"`{_shown(each)}`", f"`{each.variable}`", f"`{each.name}`", _kind(each), each.help) for each in COMMON)
+    rows = (
+        (f"`{pages.shown(each)}`", f"`{each.variable}`", f"`{each.name}`", _kind(each), each.help) for each in COMMON
+    )
     return table(("option", "variable", "key", "value of the key", "meaning"), rows)
 
 
-def _shown(option: Option) -> str:
-    value = option.metavar or "|".join(option.choices)
-    return f"--{option.name} {value}".rstrip()
-
-
 def _kind(option: Option) -> str:
-    named = {"flag": "true or false", "list": "list of texts", "numbers": "list of whole numbers"}
-    return named.get(option.kind, "text")
+    lists = {"list": "list of texts", "paths": "list of paths", "numbers": "list of whole numbers"}
+    return {"flag": "true or false", **lists}.get(option.kind, "text")
 
 
 def exit_codes() -> str:

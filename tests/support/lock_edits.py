@@ -61,7 +61,7 @@ def one_more(text: str, index: str) -> str:
 
 EDITS: dict[str, tuple[Edit, str]] = {
     "torch from another host": (another_host, r"packages\[2\]\.wheels\[0\]\.url: torch would come from localhost"),
-    "one more package": (one_more, r"packages\[5\]\.name: neither the profile nor a package of the lock asks for star"),
+    "one more package": (one_more, r"packages\[5\]\.name: neither profile, project nor a package"),
     "no torch": (without("torch"), rf"packages: torch {re.escape(VERSION)} was decided, and no package has that name"),
     "no torchvision": (without("torchvision"), r"packages: torchvision .* was decided, and no package"),
     "no filelock": (without("filelock"), r"needs filelock, which is not locked"),

@@ -29,7 +29,7 @@ OURS |= {path.stem for folder in ("tools", "tests/gpu") for path in (ROOT / fold
 """Not of a dependency: what lies here, and what an environment has that the payload runs in."""
 WHERE_INSTALLED = {"atheris"}
 """Has wheels for few Pythons, and only a part of the fuzzing that is run by hand needs it."""
-STARTED = {"coverage", "ruff", "mypy", "import-linter", "pytest-xdist", "pytest-socket"}
+STARTED = {"coverage", "types-pyyaml", "ruff", "mypy", "import-linter", "pytest-xdist", "pytest-socket"}
 """Tools of the workshop that are started, or loaded by pytest, and imported nowhere."""
 
 

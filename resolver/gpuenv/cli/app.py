@@ -29,7 +29,9 @@ from gpuenv.system.files import system_error
 
 VERBS = verbs.NAMES
 _BUG, _INTERRUPTED = 70, 130
-_FIELDS = {"gpu": "gpus", "allow-host": "allow_hosts"}
+_FIELDS = {
+    "gpu": "gpus", "allow-host": "allow_hosts", "with": "with_requirements", "extra": "extras", "group": "groups",
+}  # fmt: skip
 """Options that are of one and may be repeated, by the field that holds all."""
 
 

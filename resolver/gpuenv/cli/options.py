@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Kind = Literal["text", "path", "list", "numbers", "flag"]
+Kind = Literal["text", "path", "list", "paths", "numbers", "flag"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,6 +18,7 @@ class Option:
     name: str
     kind: Kind = "text"
     help: str
+    short: str = ""
     metavar: str = ""
     choices: tuple[str, ...] = ()
     pattern: str = ""
@@ -89,6 +90,29 @@ GROUPED: dict[str, tuple[Option, ...]] = {
             name="exclude-newer", metavar="DATE", help="look at nothing uploaded after this date (default: no limit)"
         ),
         Option(name="allow-unknown-kernels", kind="flag", help="accept a wheel although its kernels cannot be read"),
+    ),
+    "project": (
+        Option(
+            name="requirements",
+            short="-r",
+            kind="paths",
+            metavar="FILE",
+            help="take the requirements of FILE (requirements.txt, environment.yml, pyproject.toml); may be repeated",
+        ),
+        Option(
+            name="with", kind="list", metavar="REQ", help='take one more requirement, such as "einops>=0.8"; repeatable'
+        ),
+        Option(name="extra", kind="list", metavar="NAME", help="take an extra of the project too; may be repeated"),
+        Option(
+            name="group", kind="list", metavar="NAME", help="take a dependency group of the project too; repeatable"
+        ),
+        Option(name="no-project", kind="flag", help="leave out what the pyproject.toml that you stand in asks for"),
+        Option(
+            name="relax",
+            kind="list",
+            metavar="NAME",
+            help="put no bound on the version of NAME, whatever the project says (torch: on its whole family)",
+        ),
     ),
     "sources": (
         Option(

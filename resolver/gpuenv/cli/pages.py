@@ -109,7 +109,7 @@ def _short() -> Iterator[str]:
 def shown(option: Option) -> str:
     """A common option with its value, as a person types it."""
     value = option.metavar or "|".join(option.choices)
-    return f"--{option.name} {value}".rstrip()
+    return f"{option.short}, --{option.name} {value}".removeprefix(", ").rstrip()
 
 
 def _named(action: argparse.Action) -> str:

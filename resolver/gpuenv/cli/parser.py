@@ -14,7 +14,9 @@ from gpuenv.cli.options import COMMON, COUNTED, Option
 from gpuenv.errors import UsageError
 
 _PAGES = ("-h", "--help", "-V", "--version")
-_TAKING = frozenset(f"--{option.name}" for option in COMMON if option.kind != "flag")
+_TAKING = frozenset(
+    word for option in COMMON if option.kind != "flag" for word in (f"--{option.name}", option.short) if word
+)
 #: What other tools call what a verb does.
 _ALIASES = {
     "install": "create", "sync": "create", "init": "create", "setup": "create", "build": "create", "venv": "create",
@@ -167,14 +169,14 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
 
 
 def _add(group: argparse._ArgumentGroup, option: Option) -> None:
-    flag = f"--{option.name}"
+    names = [each for each in (option.short, f"--{option.name}") if each]
     match option.kind:
         case "flag":
-            group.add_argument(flag, action="store_true", default=None, help=option.help)
-        case "list":
-            group.add_argument(flag, action="append", metavar=option.metavar, help=option.help)
+            group.add_argument(*names, action="store_true", default=None, help=option.help)
+        case "list" | "paths":
+            group.add_argument(*names, action="append", metavar=option.metavar, help=option.help)
         case "numbers":
-            group.add_argument(flag, action="append", type=int, metavar=option.metavar, help=option.help)
+            group.add_argument(*names, action="append", type=int, metavar=option.metavar, help=option.help)
         case _:
             metavar = option.metavar or None
-            group.add_argument(flag, metavar=metavar, choices=option.choices or None, help=option.help)
+            group.add_argument(*names, metavar=metavar, choices=option.choices or None, help=option.help)

@@ -75,7 +75,7 @@ def _anchored_setting(name: str, setting: Setting, current: Path, project: Path)
             _refuse_without_scheme(text, setting.origin, current if typed else project, project)
         if not typed or not isinstance(text, str):
             values.append(text)
-        elif option.kind == "path":
+        elif option.kind in ("path", "paths"):
             values.append(_anchored(text, current, project))
         elif option.location or text.endswith(".toml"):
             values.append(_if_there(text, current))

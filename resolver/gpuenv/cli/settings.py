@@ -31,6 +31,7 @@ PROJECT_FILES = ("gpuenv.toml", "pyproject.toml [tool.gpuenv]")
 _IN_FILES: dict[str, tuple[type, str]] = {
     "flag": (bool, "true or false"),
     "list": (str, "a list of texts"),
+    "paths": (str, "a list of paths"),
     "numbers": (int, "a list of whole numbers"),
 }
 _TRUE = frozenset({"1", "true", "yes", "on"})
@@ -132,7 +133,7 @@ def _toml(path: Path) -> dict[str, object]:
 
 
 def _from_file(option: Option, raw: object, path: str) -> Value | None:
-    place, many = f"{path}: {option.name}", option.kind in ("list", "numbers")
+    place, many = f"{path}: {option.name}", option.kind in ("list", "paths", "numbers")
     kind, expected = _IN_FILES.get(option.kind, (str, "a text"))
     values = raw if many and isinstance(raw, list) else [raw]
     if not all(isinstance(each, kind) for each in values) or many != isinstance(raw, list):
@@ -151,7 +152,7 @@ def _from_text(option: Option, text: str, variable: str) -> Value | None:
             if text.lower() in _FALSE:
                 return None
             raise fail("1 or 0")
-        case "list":
+        case "list" | "paths":
             return _checked(option, tuple(text.split()), variable) or None
         case "numbers":
             parts = text.replace(",", " ").split()
@@ -168,6 +169,8 @@ def _checked(option: Option, value: object, place: str) -> Value:
             _check_text(text, place)
     if isinstance(value, str) and option.kind == "path":
         value = _expanded(value, place)
+    if isinstance(value, list | tuple) and option.kind == "paths":
+        value = tuple(_expanded(str(each), place) for each in value)
     if option.choices and value not in option.choices:
         raise UsageError(f"{place} must be one of {', '.join(option.choices)}, not {value!r}")
     if option.pattern and not (isinstance(value, str) and re.fullmatch(option.pattern, value)):

@@ -25,6 +25,7 @@ from gpuenv.steps.lock import Locked, existing_lock, new_lock
 from gpuenv.steps.machine import TargetMachine, detect_or_read, say_machine
 from gpuenv.steps.plan import Planned, plan
 from gpuenv.steps.profile import check_fit, load_profile
+from gpuenv.steps.project import say_project
 from gpuenv.steps.proof import Proof
 from gpuenv.steps.reuse import earlier_proof, standing_environment
 from gpuenv.system.files import require_writable
@@ -80,6 +81,7 @@ def run(context: Context, options: CreateOptions) -> CreateOutcome:
     refuse_another_profile(context, target, profile, replace=options.replace)
     machine = detect_or_read(context)
     say_machine(context, machine, profile)
+    say_project(context)
     _refuse_unprovable(machine, options)
     check_fit(context, machine.facts, profile)
     evidence = evidence_of(context, options.evidence, profile.name)
@@ -143,6 +145,7 @@ def dry_run(context: Context, options: CreateOptions) -> Planned:
     refuse_target(context, target)
     machine = detect_or_read(context)
     say_machine(context, machine, profile)
+    say_project(context)
     _refuse_unprovable(machine, options)
     check_fit(context, machine.facts, profile)
     evidence = evidence_of(context, options.evidence, profile.name)

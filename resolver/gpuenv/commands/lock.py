@@ -40,6 +40,7 @@ from gpuenv.steps.machine import (
     with_reference,
 )
 from gpuenv.steps.profile import check_fit, load_profile
+from gpuenv.steps.project import say_project
 from gpuenv.steps.signed import fetch_signed
 from gpuenv.system.files import write_atomic
 
@@ -137,6 +138,7 @@ def _one(
     before = _before(context, path, options, profile)
     asked, context = context, with_lock_options(context, before, say=not options.check)
     say_machine(context, machine, profile)
+    say_project(context)
     check_fit(context, machine.facts, profile)
     _refuse_unknown(options.upgrade_packages, before, shown)
     if options.check:

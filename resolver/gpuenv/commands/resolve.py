@@ -11,6 +11,7 @@ from gpuenv.steps.context import Context, Failure, Outcome
 from gpuenv.steps.decision import Decided, NothingFitsError, decide
 from gpuenv.steps.machine import TargetMachine, detect_or_read, say_machine
 from gpuenv.steps.profile import load_profile
+from gpuenv.steps.project import say_project
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +30,7 @@ def run(context: Context, *, explain: bool, about: str | None = None) -> Resolve
     machine = detect_or_read(context)
     profile = load_profile(context)
     say_machine(context, machine, profile)
+    say_project(context)
     try:
         decided = decide(context, machine=machine, profile=profile)
     except NothingFitsError as error:

@@ -29,6 +29,9 @@ from gpuenv.system.scratch import scratch
 DEADLINE = 900.0
 """Seconds for one resolution: minutes where an index has no metadata files and wheels are read by range."""
 
+_BOUND = "pyproject.toml"
+"""What uv is given instead of a list where an index is bound to names."""
+
 _MANYLINUX = (17, 28, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40)
 """The glibc 2.x that uv can resolve for (``--python-platform``)."""
 
@@ -137,12 +140,14 @@ def compile_dependencies(
     indexes: Indexes,
     exclude_newer: str | None,
     preferred: Lock | None,
-    named: NamedIndex | None = None,
+    bound: Sequence[NamedIndex] = (),
+    untimed: Sequence[str] = (),
 ) -> tuple[Picked, ...]:
     """Resolve for ``target``, wheels only. ``preferred`` is a lock whose versions are kept where they still fit.
 
-    uv weighs ``requirements`` in their order. What ``named`` serves has to be among them: uv takes no account of such
-    an index for a name that only another package requires.
+    uv weighs ``requirements`` in their order. What an index of ``bound`` serves has to be among them: uv takes no
+    account of such an index for a name that only another package requires. ``untimed`` are names that ``exclude_newer``
+    does not count for: their rows were chosen by their own times.
 
     Raises what :func:`~gpuenv.environment.translate.translate` makes of uv's words when it fails.
     """
@@ -151,17 +156,17 @@ def compile_dependencies(
     if preferred is not None:
         write_atomic(answer, render(preferred), what="the lock to keep to")
     asked = _write(folder / "requirements.in", requirements)
-    if named is not None:
-        asked = folder / "pyproject.toml"
-        write_atomic(asked, _project(requirements, named), what="uv's input")
+    if bound:
+        asked = folder / _BOUND
+        write_atomic(asked, _project(requirements, bound), what="uv's input")
     args = ["pip", "compile", str(asked)]
     args += ["--constraints", str(_write(folder / "constraints.txt", constraints))]
     args += ["--overrides", str(_write(folder / "overrides.txt", overrides))]
     args += ["--format", "pylock.toml", "--output-file", str(answer), *_on_target(resolver, target)]
     if exclude_newer is not None:
         args += ["--exclude-newer", exclude_newer]
-        for name in named.names if named is not None else ():
-            args += ["--exclude-newer-package", f"{name}=false"]  # its rows were chosen by their own times
+        for name in untimed:
+            args += ["--exclude-newer-package", f"{name}=false"]
     if resolver.offline:
         args.append("--offline")
     elif resolver.refresh:
@@ -220,6 +225,7 @@ def read_needs(
     target: MachineTarget,
     indexes: Indexes,
     exclude_newer: str | None,
+    bound: bool = False,
 ) -> dict[str, tuple[str, ...]]:
     """What each package of the last answer in ``folder`` needs, by name.
 
@@ -227,7 +233,8 @@ def read_needs(
     asked once more with its answer pinned, out of its cache, which holds all of it.
     """
     pins = [f"{each.name}=={each.version}" for each in picked if each.url is not None]
-    args = ["pip", "compile", str(folder / "requirements.in"), "--annotation-style", "line"]
+    asked = folder / (_BOUND if bound else "requirements.in")
+    args = ["pip", "compile", str(asked), "--annotation-style", "line"]
     for name in ("constraints.txt", _write(folder / "pins.txt", pins).name):
         args += ["--constraints", str(folder / name)]
     args += ["--overrides", str(folder / "overrides.txt"), *_on_target(resolver, target)]
@@ -303,12 +310,15 @@ def _picked(package: Package, target: MachineTarget) -> Picked:
     )
 
 
-def _project(requirements: Sequence[str], named: NamedIndex) -> str:
+def _project(requirements: Sequence[str], bound: Sequence[NamedIndex]) -> str:
     """A project for uv: the only place where an index can be bound to names."""
     lines = ["[project]", 'name = "gpuenv-joint-resolution"', 'version = "0"']
     lines += [f"dependencies = {json.dumps(list(requirements))}", "[tool.uv.sources]"]
-    lines += [f'{name} = {{ index = "family" }}' for name in named.names]
-    return "\n".join([*lines, "[[tool.uv.index]]", 'name = "family"', f'url = "{named.url}"', "explicit = true", ""])
+    for number, index in enumerate(bound):
+        lines += [f'{name} = {{ index = "bound-{number}" }}' for name in index.names]
+    for number, index in enumerate(bound):
+        lines += ["[[tool.uv.index]]", f'name = "bound-{number}"', f"url = {json.dumps(index.url)}", "explicit = true"]
+    return "\n".join([*lines, ""])
 
 
 def _write(path: Path, lines: Sequence[str]) -> Path:

@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 from packaging.utils import canonicalize_name
 
 from gpuenv import knowledge
-from gpuenv.environment.compiling import Indexes, Picked, Resolver, compile_dependencies, read_needs
+from gpuenv.environment.compiling import Indexes, NamedIndex, Picked, Resolver, compile_dependencies, read_needs
 from gpuenv.environment.single_source import SingleSourceIndex, choose_rows
 from gpuenv.environment.stubs import PLACEHOLDER_VERSION, write_stub
 from gpuenv.errors import IndexUnreachableError, IntegrityError, NoFittingWheelError, UsageError, UvError
@@ -77,8 +77,14 @@ class DependencyRequest:
     family: frozenset[str]
     """Names that only the torch source may serve, whatever else lists them."""
     requirements: tuple[str, ...] = ()
-    """The profile's packages as written: extras of the family are taken from here."""
+    """The packages of profile and project as written: extras of the family are taken from here."""
+    constraints: tuple[str, ...] = ()
+    """Of the project, on packages outside the family."""
+    overrides: tuple[str, ...] = ()
+    """Of the project, on packages outside the family: in place of what packages say of theirs."""
     indexes: Indexes = field(default_factory=Indexes)
+    bound: tuple[NamedIndex, ...] = ()
+    """Indexes that serve certain packages and nothing else."""
     exclude_newer: str | None = None
     previous: Lock | None = None
     """An existing lock: its hashes must not have changed."""
@@ -137,6 +143,7 @@ def resolve_dependencies(
             target=request.target,
             indexes=request.indexes if index is None else index.indexes,
             exclude_newer=None if index is not None else request.exclude_newer,
+            bound=bool(request.bound),
         )
     packages = [_family_package(request, family, name, hash_of) for name in sorted(family.wheels) if name in picked]
     packages += [_other_package(each, index, hash_of) for each in picked.values() if each.name not in family.wheels]
@@ -283,8 +290,10 @@ def _compile(
         folder,
         requirements=[_stub_line(family, name, stubs) for name in decided] + _others(request),
         constraints=[_stub_line(family, name, stubs) for name in found]
-        + [_placeholder(name, stubs) for name in absent],
-        overrides=[_placeholder(name, stubs) for name in unknown],
+        + [_placeholder(name, stubs) for name in absent]
+        + list(request.constraints),
+        overrides=[*(_placeholder(name, stubs) for name in unknown), *request.overrides],
+        bound=request.bound,
         target=request.target,
         indexes=request.indexes if index is None else index.indexes,
         exclude_newer=None if index is not None else request.exclude_newer,

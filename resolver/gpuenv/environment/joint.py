@@ -64,13 +64,14 @@ def pick_jointly(
                 replace(resolver, extra_env=environ),
                 folder,
                 requirements=[*request.decision.others, *names],
-                constraints=(),
-                overrides=placeholders,
+                constraints=request.constraints,
+                overrides=[*placeholders, *request.overrides],
                 target=request.target,
                 indexes=request.indexes,
                 exclude_newer=request.exclude_newer,
                 preferred=_preferred(request),
-                named=NamedIndex(url=index.url, names=names),
+                bound=(NamedIndex(url=index.url, names=names), *request.bound),
+                untimed=names,
             )
         except (UvError, IndexUnreachableError):
             return None  # what stands in the way is said when the family is closed, with the words for it

@@ -12,7 +12,10 @@ from gpuenv.lock.fit import LockMismatch
 from gpuenv.lock.model import Lock, LockedPackage, LockInputs
 from gpuenv.model.wheel import Wheel
 
-ReasonKind = Literal["outdated", "hidden", "gone", "row-changed", "knowledge-changed", "profile-changed", "machine"]
+ReasonKind = Literal[
+    "outdated", "hidden", "gone", "row-changed", "knowledge-changed", "profile-changed",
+    "requirements-changed", "machine",
+]  # fmt: skip
 LinkState = Literal["answers", "gone", "unknown"]
 
 
@@ -39,6 +42,7 @@ _ORDER: tuple[ReasonKind, ...] = (
     "hidden",
     "machine",
     "profile-changed",
+    "requirements-changed",
     "knowledge-changed",
     "outdated",
 )
@@ -152,6 +156,9 @@ def _inputs(locked: LockInputs, now: LockInputs) -> list[Reason]:
         reasons.append(
             Reason(kind="profile-changed", sentence=f"the profile {now.profile} asks for something else now")
         )
+    if locked.requirements != now.requirements:
+        sentence = f"the project asks for something else now: {changed_requirements(locked, now.requirements)}"
+        reasons.append(Reason(kind="requirements-changed", sentence=sentence))
     if locked.knowledge != now.knowledge:
         reasons.append(
             Reason(
@@ -160,3 +167,14 @@ def _inputs(locked: LockInputs, now: LockInputs) -> list[Reason]:
             )
         )
     return reasons
+
+
+_TOLD = 4
+
+
+def changed_requirements(locked: LockInputs, now: Iterable[str]) -> str:
+    """How the requirements of a project moved: ``+ einops>=0.8, - timm``, with the number of those left unsaid."""
+    before, after = set(locked.requirements), set(now)
+    moved = [f"+ {each}" for each in sorted(after - before)] + [f"- {each}" for each in sorted(before - after)]
+    more = [f"and {len(moved) - _TOLD} more"] if len(moved) > _TOLD else []
+    return ", ".join([*moved[:_TOLD], *more])

@@ -39,7 +39,7 @@ _TABLES = ("target", "gpus")
 """Attributes that are tables of their own."""
 _KEYS = {"snapshot": "index-snapshot"}
 """Keys that are not their attribute's name with ``-``."""
-_LEFT_OUT = ("family", "single_source", "kernels_from", "signed", "requires", "options")
+_LEFT_OUT = ("family", "single_source", "kernels_from", "signed", "requires", "options", "requirements")
 """Attributes that are not written where there is nothing in them."""
 
 FORMAT = 1

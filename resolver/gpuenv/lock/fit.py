@@ -8,10 +8,11 @@ from typing import Literal
 from packaging.version import Version
 
 from gpuenv.knowledge.base import Knowledge
-from gpuenv.knowledge.facts import KernelRow, Release
+from gpuenv.knowledge.facts import Release
 from gpuenv.knowledge.rules import NoCode
 from gpuenv.lock.model import Lock
 from gpuenv.model.machine import Libc, Machine
+from gpuenv.select.stated import why_not
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,19 +135,6 @@ def newer_release(lock: Lock, machine: Machine, knowledge: Knowledge) -> Release
         if decision.accelerator == "cpu":
             return release
         builds = [row for (torch, _, where), row in knowledge.kernels.items() if (torch, where) == (version, platform)]
-        if any(_runs(row, machine, knowledge) for row in builds):
+        if not all(why_not(row, machine, knowledge) for row in builds):
             return release
     return None
-
-
-def _runs(row: KernelRow, machine: Machine, knowledge: Knowledge) -> bool:
-    """Whether a build has code for every GPU of a machine, and the driver is new enough for it."""
-    floor = knowledge.driver_floor(row.variant, machine.driver_os)
-    if floor is None or knowledge.driver_reach(machine, floor.minimum) is None:
-        return False
-    cuda = knowledge.cuda_of(row.variant)
-    served = (
-        knowledge.serve_installed(gpu.compute_capability, machine=machine, sass=row.sass, ptx=row.ptx, cuda=cuda)
-        for gpu in machine.gpus
-    )
-    return not any(isinstance(answer, NoCode) for answer in served)

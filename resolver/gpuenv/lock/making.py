@@ -85,8 +85,9 @@ def inputs_of(
     knowledge: str,
     packages: Sequence[LockedPackage],
     options: Sequence[str] = (),
+    requirements: Sequence[str] = (),
 ) -> LockInputs:
-    """The five inputs of the law, and the hosts that ``packages`` lie on. ``sources`` must carry no credentials."""
+    """The inputs of the law, and the hosts that ``packages`` lie on. ``sources`` must carry no credentials."""
     return LockInputs(
         profile=profile.name,
         profile_digest=profile_digest(profile),
@@ -96,6 +97,7 @@ def inputs_of(
         cutoff=cutoff,
         knowledge=knowledge,
         options=tuple(options),
+        requirements=tuple(requirements),
         family_hosts=tuple(sorted({host_name(package) for package in packages if package.family})),
         package_hosts=tuple(sorted({host_name(package) for package in packages if not package.family})),
     )

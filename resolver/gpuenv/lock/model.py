@@ -1,4 +1,4 @@
-"""What a lock holds: exact wheels, the five inputs they follow from, and the decision with its reasons.
+"""What a lock holds: exact wheels, the inputs they follow from, and the decision with its reasons.
 
 A lock is a pure function of its :class:`LockInputs` (the law). Every value here is canonical once made: packages sorted
 by name, times in one form, so that two locks of the same content are equal and have the same bytes.
@@ -53,7 +53,7 @@ class MachineTarget:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LockInputs:
-    """The five inputs of the law: profile, machine target, index snapshot, cutoff time, knowledge version."""
+    """The inputs of the law: profile, requirements, machine target, index snapshot, cutoff time, knowledge version."""
 
     profile: str
     profile_digest: str
@@ -72,6 +72,8 @@ class LockInputs:
     knowledge: str
     options: tuple[str, ...] = ()
     """Options that shaped the decision, as they were typed (``--variant cu128``), sorted."""
+    requirements: tuple[str, ...] = ()
+    """What the project asked for (:attr:`~gpuenv.model.asked.Asked.recorded`), sorted; no file or line."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "cutoff", canonical_time(self.cutoff))

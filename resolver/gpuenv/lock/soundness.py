@@ -21,6 +21,7 @@ from gpuenv.lock.making import host_name, profile_digest
 from gpuenv.lock.model import Lock, LockedPackage, MachineTarget, filename_of
 from gpuenv.lock.target import marker_environment
 from gpuenv.metadata import applies, parse_requirement, parse_version
+from gpuenv.model.asked import recorded_requirements
 from gpuenv.model.profile import Profile
 
 
@@ -83,10 +84,11 @@ def _of_profile(lock: Lock, profile: Profile, asked: Iterable[Requirement] | Non
     for name in sorted({canonicalize_name(each.name) for each in asked or ()} - decided):
         if decided and name in lock.by_name and lock.by_name[name].family:
             yield "tool.gpuenv.decision.family", f"leaves out {name}, which the profile asks for"
-    for requirement in _parsed(profile.packages) if asked is not None else ():
+    needed = (*profile.packages, *recorded_requirements(lock.inputs.requirements))
+    for requirement in _parsed(needed) if asked is not None else ():
         name = canonicalize_name(requirement.name)
         if name not in lock.by_name and _applies(requirement, lock.inputs.target):
-            yield "packages", f"the profile asks for {name}, and no package has that name"
+            yield "packages", f"the profile or the project asks for {name}, and no package has that name"
 
 
 def _names(package: LockedPackage) -> Iterator[tuple[str, str]]:
@@ -135,10 +137,11 @@ def _hosts(lock: Lock, knowledge: Knowledge, package: LockedPackage) -> Iterator
 
 
 def _asked(profile: Profile, lock: Lock) -> tuple[Requirement, ...] | None:
-    """What the profile requires on the target; ``None`` where the lock was made for something else."""
+    """What the profile and the project required on the target; ``None`` where the lock was made for another profile."""
     if profile_digest(profile) != lock.inputs.profile_digest:
         return None
-    wanted = _parsed((*profile.packages, *profile.optional_packages))
+    stated = recorded_requirements(lock.inputs.requirements)
+    wanted = _parsed((*profile.packages, *profile.optional_packages, *stated))
     return tuple(each for each in wanted if _applies(each, lock.inputs.target))
 
 
@@ -148,7 +151,8 @@ def _requirements(lock: Lock, asked: Iterable[Requirement]) -> Iterator[tuple[st
         package = have.get(canonicalize_name(requirement.name))
         # A version of the family was decided by rules of its own: a nightly meets a range from its release on.
         if package is not None and not package.family and not _meets(package, requirement):
-            yield _row(package, "version"), f"{package.version} is locked, and the profile asks for {requirement}"
+            sentence = f"{package.version} is locked, and the profile or the project asks for {requirement}"
+            yield _row(package, "version"), sentence
     for package in lock.packages:
         for requirement in _parsed(package.requires):
             if not _applies(requirement, lock.inputs.target):
@@ -188,7 +192,7 @@ def _dependencies(lock: Lock, asked: tuple[Requirement, ...] | None) -> Iterator
     for name in sorted(set(have) - reached):
         yield (
             _row(have[name], "name"),
-            f"neither the profile nor a package of the lock asks for {name} {have[name].version}",
+            f"neither profile, project nor a package of the lock asks for {name} {have[name].version}",
         )
 
 

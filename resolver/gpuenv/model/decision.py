@@ -133,10 +133,11 @@ class Questions:
 
 
 Constraint = Literal[
-    "variant", "python", "channel", "exclude-newer", "build", "torch", "gpu",
+    "variant", "python", "channel", "exclude-newer", "build", "torch", "stated", "gpu",
     "profile-python", "profile-torch", "profile-companions", "required", "certainty", "profile", "accelerator",
 ]  # fmt: skip
-"""What a person may have asked for, by option or profile: ``build`` is the local part of a pinned version, ``required``
+"""What a person may have asked for, by option, project or profile: ``stated`` is what the project's lines say of the
+family's versions, ``build`` is the local part of a pinned version, ``required``
 that the profile's companions must be there, ``certainty`` that what is not known is refused, ``accelerator`` that it is
 to be for a GPU."""
 

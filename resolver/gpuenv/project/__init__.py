@@ -1,1 +1,2 @@
-"""A user's own requirements: the files that state them and the files that lock them, read as values."""
+"""A person's own project: the files that state requirements or lock them, read as values with their places; and how they
+are written back."""

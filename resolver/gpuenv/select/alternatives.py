@@ -10,6 +10,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from gpuenv.knowledge import Knowledge
+from gpuenv.model.asked import Stated
 from gpuenv.model.decision import Alternative, Change, Constraint, Decision
 from gpuenv.model.machine import Gpu, Machine
 from gpuenv.model.profile import Profile
@@ -36,6 +37,7 @@ class _Unanswered:
     request: Request
     pythons: tuple[str, ...]
     auto: Profile | None
+    family: frozenset[str]
     meant: str | None
     """The variant that is named most like one that there is not (``cuda12.8``: ``cu128``)."""
 
@@ -59,7 +61,10 @@ def alternatives(
     asked = request.variant or profile.variant
     named = asked in (None, "cpu") or knowledge.cuda_of(asked or "") is not None
     meant = None if named else nearest_variant(knowledge, asked or "")
-    given = _Unanswered(machine=machine, profile=profile, request=request, pythons=pythons, auto=auto, meant=meant)
+    given = _Unanswered(
+        machine=machine, profile=profile, request=request, pythons=pythons, auto=auto,
+        family=knowledge.family, meant=meant,
+    )  # fmt: skip
     constraints = _constraints(given)
     for size in (1, 2):
         if found := _of(given, combinations(constraints, size), again):
@@ -188,6 +193,7 @@ def _constraints(given: _Unanswered) -> list[Constraint]:
         "exclude-newer": request.exclude_newer is not None,
         "build": request.torch is not None and "+" in (exactly(specifier(request.torch)) or ""),
         "torch": request.torch is not None,
+        "stated": bool(_bounds(given)),
         "gpu": len(_choices(given)) > 0,
         "profile-python": profile.python is not None,
         "profile-torch": any(str(Requirement(text).specifier) for text in _named(profile, torch=True)),
@@ -248,6 +254,8 @@ def _ways(given: _Unanswered, constraint: Constraint) -> list[_Way]:
             return [asks(torch="==" + str(exactly(specifier(given.request.torch or ""))).partition("+")[0])]
         case "torch":
             return [asks(torch=None)]
+        case "stated":
+            return [asks(stated=_without_bounds(given))]
         case "certainty":
             return [asks(insist_unknown=True)]
         case "accelerator":
@@ -275,6 +283,18 @@ def _unpinned(profile: Profile, *, torch: bool) -> Profile:
     return replace(profile, packages=bare(profile.packages), optional_packages=bare(profile.optional_packages))
 
 
+def _bounds(given: _Unanswered) -> list[Stated]:
+    """The lines of the project that bound a version of what is decided here."""
+    rows = [(row, Requirement(row.text)) for row in given.request.stated]
+    return [row for row, named in rows if canonicalize_name(named.name) in given.family and str(named.specifier)]
+
+
+def _without_bounds(given: _Unanswered) -> tuple[Stated, ...]:
+    bounds = _bounds(given)
+    stated = given.request.stated
+    return tuple(replace(row, text=Requirement(row.text).name) if row in bounds else row for row in stated)
+
+
 def _optional(profile: Profile) -> Profile:
     torch = tuple(text for text in profile.packages if text in _named(profile, torch=True))
     rest = tuple(text for text in profile.packages if text not in torch)
@@ -294,6 +314,7 @@ def _change(given: _Unanswered, constraint: Constraint, way: _Way, decision: Dec
         "exclude-newer": ("exclude-newer", (date,) if date else ()),
         "build": ("torch", (f"=={exact}",)),
         "torch": ("torch", (f"=={exact}",)),
+        "stated": ("relax", ("torch",)),
         "gpu": ("gpu", way.values),
         "profile": ("profile", (given.auto.name,) if given.auto else ()),
         "certainty": ("allow-unknown-kernels", ()),
@@ -337,6 +358,8 @@ def _said(given: _Unanswered, constraint: Constraint) -> str:
             return f"--exclude-newer {request.exclude_newer}"
         case "build" | "torch":
             return f"--torch {request.torch}"
+        case "stated":
+            return " and ".join(f"{row.text} ({row.place})" for row in _bounds(given))
         case "gpu":
             return "all of " + gpu_list(_in_scope(given))
         case "profile":

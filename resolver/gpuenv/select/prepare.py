@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from packaging.requirements import Requirement
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name
@@ -40,7 +42,14 @@ def _constraints(profile: Profile, request: Request, knowledge: Knowledge) -> Co
     required: set[str] = set()
     optional: set[str] = set()
     others: list[str] = []
-    asked = ((profile.packages, required), (profile.optional_packages, optional), (request.pins, required))
+    named = [row.text for row in request.stated if row.role == "requirement"]
+    limits = [row.text for row in request.stated if row.role != "requirement"]
+    asked: tuple[tuple[Sequence[str], set[str]], ...] = (
+        (profile.packages, required),
+        (profile.optional_packages, optional),
+        ((*request.pins, *named), required),
+        (limits, set()),
+    )
     for text, companions in ((text, companions) for texts, companions in asked for text in texts):
         requirement = Requirement(text)
         project = canonicalize_name(requirement.name)
@@ -56,7 +65,7 @@ def _constraints(profile: Profile, request: Request, knowledge: Knowledge) -> Co
         versions={project: tuple(sets) for project, sets in versions.items()},
         required=tuple(sorted(required)),
         optional=tuple(sorted(optional - required)),
-        others=tuple(others),
+        others=tuple(dict.fromkeys(others)),
     )
 
 

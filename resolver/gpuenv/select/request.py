@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from packaging.specifiers import SpecifierSet
 
 from gpuenv.knowledge import Knowledge
+from gpuenv.model.asked import Stated
 from gpuenv.model.machine import Gpu, Machine
 from gpuenv.model.profile import ChannelChoice, Profile
 
@@ -29,6 +30,8 @@ class Request:
     pins: tuple[str, ...] = ()
     """Requirements on the family that packages outside it make (``"torch==2.8.0"``, ``"torchaudio"``), beside the
     profile's own."""
+    stated: tuple[Stated, ...] = ()
+    """Requirements of the person's project, those on the family without markers."""
     exclude: tuple[str, ...] = ()
     """Requirements (``"torch==2.10.0"``) that may not be chosen."""
     insist_unknown: bool = False

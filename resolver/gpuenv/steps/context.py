@@ -34,6 +34,13 @@ class Options:
     exclude_newer: str | None = None
     allow_unknown_kernels: bool = False
     allow_download: bool = False
+    requirements: tuple[str, ...] = ()
+    """Files, relative to the project or absolute."""
+    with_requirements: tuple[str, ...] = ()
+    extras: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+    no_project: bool = False
+    relax: tuple[str, ...] = ()
     origins: Mapping[str, str] = field(default_factory=dict)
     """Where each option was said, by its name: ``--index``, ``GPUENV_INDEX``, ``index in gpuenv.toml``."""
     by_project: frozenset[str] = frozenset()

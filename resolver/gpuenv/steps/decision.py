@@ -11,17 +11,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
+from packaging.requirements import Requirement
+
 from gpuenv import knowledge as tables
 from gpuenv import select
 from gpuenv.errors import GpuenvError, NoFittingWheelError, PackageIndexError, UsageError
 from gpuenv.index.config import Place, SourcePlan
 from gpuenv.index.source import Sources, merge
+from gpuenv.model.asked import NamedBuild
 from gpuenv.model.decision import Decision, NoDecision, Rejected
 from gpuenv.model.profile import Profile
 from gpuenv.model.wheel import Attempt, Catalog, Channel, WheelContents
+from gpuenv.select.stated import judged
 from gpuenv.steps.context import Context
-from gpuenv.steps.machine import TargetMachine
+from gpuenv.steps.machine import TargetMachine, in_scope
 from gpuenv.steps.profile import bare_request, check_fit
+from gpuenv.steps.project import asked_of, builds_to_try, python_groups, say_once
 from gpuenv.steps.pythons import pythons
 from gpuenv.steps.refusal import Refused, RefusedRun, of_source
 from gpuenv.steps.sources import ask, family_of, open_http, source_plan
@@ -44,6 +49,10 @@ class Decided:
     attempts: tuple[Attempt, ...]
     requests: int
     bytes: int
+
+
+_BINDING = frozenset({"==", "===", "<", "<=", "~="})
+"""Operators of a range that keep a newer torch away."""
 
 
 class NothingFitsError(NoFittingWheelError):
@@ -81,12 +90,38 @@ def decide(
     """
     check_fit(context, machine.facts, profile)
     require_writable(context.cache, what="the cache")
+    asked = asked_of(context)
     request = request_of(context, profile=profile, machine=machine, exclude=exclude, pins=pins)
     plan = source_plan(context)
     for note in plan.notes:
         context.reporter.warn(note)
-    search = _Search(context=context, machine=machine, profile=profile, plan=plan)
-    return search.run(request)
+    refused: NothingFitsError | None = None
+    builds = builds_to_try(context, asked, profile=profile, machine=machine)
+    for build in (*builds, None):
+        for pythons_, stated in python_groups(asked, machine.facts, request.pythons):
+            wanted = replace(request, pythons=pythons_, stated=stated)
+            wanted = wanted if build is None else replace(wanted, variant=build.variant)
+            try:
+                decided = _Search(context=context, machine=machine, profile=profile, plan=plan).run(wanted)
+            except NothingFitsError as error:
+                refused = error if build is None and refused is None else refused
+                continue
+            return _because_of_project(decided, build)
+        if build is not None:
+            say_once(context, f"{build.place}: {build.text}: no set of wheels of {build.variant} fits: not followed")
+    assert refused is not None
+    raise refused
+
+
+def _because_of_project(decided: Decided, build: NamedBuild | None) -> Decided:
+    """Name the lines of the project that took part in the decision, before the other reasons."""
+    lines = [
+        f"{row.place} asks for {row.text}." for row in decided.request.stated
+        if (named := Requirement(row.text)).name == "torch" and {each.operator for each in named.specifier} & _BINDING
+    ]  # fmt: skip
+    lines += [f"{build.place} names {build.variant}, which this machine runs."] if build is not None else []
+    decision = decided.decision
+    return replace(decided, decision=replace(decision, because=(*lines, *decision.because)))
 
 
 class _Search:
@@ -101,7 +136,7 @@ class _Search:
         self.extra_attempts: list[Attempt] = []
 
     def run(self, request: select.Request) -> Decided:
-        projects = family_of(self.profile, self.knowledge.family, request.pins)
+        projects = family_of(self.profile, self.knowledge.family, request)
         asked = request.channel or self.profile.channel
         channels: tuple[Channel, ...] = ("nightly",) if asked == "nightly" else ("stable",)
         sources = Sources(self.plan, partial(ask, self.context, projects=projects, channels=channels))
@@ -193,6 +228,12 @@ class _Search:
                 causes=(*failed, *answer.causes),
                 hints=(*error.hints, *hints, *answer.hints),
             )
+        reasons = [
+            f"{row.place}: {why}" for row in request.stated
+            if (why := judged(row, in_scope(self.context, self.machine.facts), self.knowledge))
+        ]  # fmt: skip
+        if reasons:
+            answer = replace(answer, summary=reasons[0], causes=(*reasons[1:], answer.summary, *answer.causes))
         if answer.contradiction:
             return UsageError(answer.summary, causes=answer.causes, hints=(*hints, *answer.hints))
         return NothingFitsError(answer, hints=hints)

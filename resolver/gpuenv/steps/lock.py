@@ -1,7 +1,7 @@
 """The lock a command works from: the one that stands there when it is still the answer, else a new one.
 
-A lock is a pure function of profile, machine target, index snapshot, cutoff time and knowledge version; this module
-collects the five, the rooms do the work.
+A lock is a pure function of profile, requirements, machine target, index snapshot, cutoff time and knowledge version;
+this module collects them, the rooms do the work.
 """
 
 from __future__ import annotations
@@ -13,24 +13,27 @@ from pathlib import Path, PurePosixPath
 
 from gpuenv import knowledge as tables
 from gpuenv.environment import dependencies, joint
-from gpuenv.environment.compiling import Indexes, Resolver
+from gpuenv.environment.compiling import Indexes, NamedIndex, Resolver
 from gpuenv.environment.dependencies import FamilyGapError
 from gpuenv.errors import ConfigurationError, IntegrityError, MachineMismatchError, UvError
 from gpuenv.lock import codec, making
+from gpuenv.lock.check import changed_requirements
 from gpuenv.lock.fit import fits_machine, newer_release
 from gpuenv.lock.making import profile_digest
 from gpuenv.lock.model import Lock, LockedPackage
 from gpuenv.lock.places import anchored, near
 from gpuenv.lock.soundness import faults_of, is_complete
+from gpuenv.model.asked import Asked, recorded_requirements
 from gpuenv.model.machine import Machine
 from gpuenv.model.profile import Profile
 from gpuenv.net.location import host_of, public
 from gpuenv.steps.context import Context
 from gpuenv.steps.decision import Decided, NothingFitsError, decide, say_decision
-from gpuenv.steps.lock_options import recorded_options, with_lock_options
+from gpuenv.steps.lock_options import LISTS, recorded_options, with_lock_options
 from gpuenv.steps.machine import TargetMachine, class_name, in_scope, in_words
 from gpuenv.steps.profile import known_profile
 from gpuenv.steps.programs import uv_of
+from gpuenv.steps.project import asked_of, others_of
 from gpuenv.steps.sources import open_http, uv_environment
 from gpuenv.steps.torch_source import DecidedSource
 from gpuenv.system.files import (
@@ -136,6 +139,7 @@ def make_lock(context: Context, decided: Decided, how: LockRequest) -> Lock:
             knowledge=tables.load().version,
             packages=packages,
             options=recorded_options(context.options) if how.options is None else how.options,
+            requirements=asked_of(context).recorded,
         ),
         decision=making.decision_of(decided.decision, decided.profile, single_source=how.single_source),
         packages=packages,
@@ -160,6 +164,9 @@ def command_of(context: Context, profile: Profile, *, single_source: bool, machi
             words += [f"--{name.replace('_', '-')}", public(str(value))]
     for folder in options.find_links:
         words += ["--find-links", public(folder)]
+    for name, field in LISTS.items():
+        words += [word for value in getattr(options, field) for word in (f"--{name}", value)]
+    words += ["--no-project"] if options.no_project else []
     for host in options.allow_hosts:
         words += ["--allow-host", host]
     for number in options.gpus or ():
@@ -181,7 +188,15 @@ def write_lock(path: Path, lock: Lock) -> bool:
     return True
 
 
+def _bound(asked: Asked) -> tuple[NamedIndex, ...]:
+    """The indexes that the project binds to packages by name."""
+    return tuple(
+        NamedIndex(url=each.address.with_secrets(), names=each.packages) for each in asked.sources if each.packages
+    )
+
+
 def _dependency_request(context: Context, decided: Decided, how: LockRequest) -> dependencies.DependencyRequest:
+    asked = asked_of(context)
     return dependencies.DependencyRequest(
         decision=decided.decision,
         target=making.target_of(
@@ -190,7 +205,14 @@ def _dependency_request(context: Context, decided: Decided, how: LockRequest) ->
             filenames=[wheel.filename for wheel in decided.decision.packages],
         ),
         family=tables.load().family,
-        requirements=(*decided.profile.packages, *decided.profile.optional_packages),
+        requirements=(
+            *decided.profile.packages,
+            *decided.profile.optional_packages,
+            *(row.text for row in decided.request.stated),
+        ),
+        constraints=others_of(asked, "constraint"),
+        overrides=others_of(asked, "override"),
+        bound=_bound(asked),
         indexes=_indexes(decided),
         exclude_newer=context.options.exclude_newer,
         previous=how.previous,
@@ -267,7 +289,10 @@ def _newer(context: Context, lock: Lock, machine: TargetMachine, profile: Profil
     ours = knowledge.releases.get(lock.decision.torch.partition("+")[0])
     options = with_lock_options(context, lock).options  # an upgrade goes by them too
     pins = (options.variant, profile.variant, options.torch)
-    pinned = any(each.startswith("torch") and set(each) & set("<>=!~@") for each in profile.packages)
+    pinned = any(
+        each.startswith("torch") and set(each) & set("<>=!~@")
+        for each in (*profile.packages, *recorded_requirements(lock.inputs.requirements))
+    )
     if newer is None or ours is None or any(pins) or pinned:
         return ""
     again = f"`gpuenv lock --profile {profile.name} --upgrade --dry-run`"
@@ -280,8 +305,11 @@ def new_lock(context: Context, *, machine: TargetMachine, profile: Profile, dry_
     shown = context.shown(path)
     before = read_lock(path, shown=shown, profile=profile.name)
     if before is not None:
-        context.reporter.say(f"Lockfile {shown} was made for other options: making it again")
         context = with_lock_options(context, before, say=True)
+        why = "was made for other options"
+        if before.inputs.requirements != (now := asked_of(context).recorded):
+            why = f"was made for other requirements ({changed_requirements(before.inputs, now)})"
+        context.reporter.say(f"Lockfile {shown} {why}: making it again")
     single_source = before is not None and before.decision.single_source
     how = LockRequest(previous=before, single_source=single_source, tentative=dry_run)
     decided, lock = decide_and_lock(context, machine=machine, profile=profile, how=how)
@@ -365,6 +393,8 @@ def still_meant(context: Context, profile: Profile, lock: Lock) -> bool:
     """Tell whether profile and options still mean what the lock was made for."""
     options, decision = context.options, lock.decision
     if lock.inputs.profile_digest != profile_digest(profile):
+        return False
+    if lock.inputs.requirements != asked_of(with_lock_options(context, lock)).recorded:
         return False
     if options.python is not None and options.python != lock.inputs.target.python:
         return False

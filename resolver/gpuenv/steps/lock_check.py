@@ -22,6 +22,7 @@ from gpuenv.steps.context import Context
 from gpuenv.steps.lock import LockRequest, decide_and_lock, require_sound
 from gpuenv.steps.lock_options import with_lock_options
 from gpuenv.steps.machine import TargetMachine, in_scope
+from gpuenv.steps.project import asked_of
 from gpuenv.steps.sources import ask, open_http, source_plan
 
 
@@ -34,7 +35,10 @@ def check(context: Context, *, machine: TargetMachine, profile: Profile, lock: L
     rows, links = _listed(context, lock)
     fresh = _fresh(context, machine, profile, lock)
     digest = making.profile_digest(profile)
-    now = replace(lock.inputs, profile=profile.name, profile_digest=digest, knowledge=tables.load().version)
+    now = replace(
+        lock.inputs, profile=profile.name, profile_digest=digest, knowledge=tables.load().version,
+        requirements=asked_of(context).recorded,
+    )  # fmt: skip
     verdict = rules.check(
         lock,
         rows=rows,

@@ -12,11 +12,18 @@ from gpuenv.steps.context import Context, Options
 NAMES = ("python", "torch", "channel", "variant")
 """Not ``gpu``: a GPU that was left out of a lock is one that it does not serve, and is said to be so."""
 
+LISTS = {
+    "requirements": "requirements", "with": "with_requirements", "extra": "extras", "group": "groups", "relax": "relax",
+}  # fmt: skip
+"""Options of the project that may be repeated, with the field that holds them."""
+FLAGS = {"allow-unknown-kernels": "allow_unknown_kernels", "no-project": "no_project"}
+
 
 def recorded_options(options: Options) -> tuple[str, ...]:
     """The options that shaped a decision, as a lock records them: ``--variant cu128``, sorted."""
     said = [f"--{name} {value}" for name in NAMES if (value := getattr(options, name)) is not None]
-    said += ["--allow-unknown-kernels"] if options.allow_unknown_kernels else []
+    said += [f"--{name} {value}" for name, field in LISTS.items() for value in getattr(options, field)]
+    said += [f"--{name}" for name, field in FLAGS.items() if getattr(options, field)]
     return tuple(sorted(said))
 
 
@@ -26,17 +33,29 @@ def with_lock_options(context: Context, lock: Lock | None, *, say: bool = False)
         return context
     options = context.options
     held: dict[str, str] = {}
+    lists: dict[str, tuple[str, ...]] = {}
+    flags: set[str] = set()
     for option in lock.inputs.options:
         name, _, value = option.removeprefix("--").partition(" ")
         if name in NAMES:
             held[name] = value
+        elif name in LISTS:
+            lists[name] = (*lists.get(name, ()), value)
+        elif name in FLAGS:
+            flags.add(name)
     merged = replace(
         options,
         python=options.python or held.get("python"),
         torch=options.torch or held.get("torch"),
         channel=options.channel or cast(ChannelChoice | None, held.get("channel")),  # as it was typed, and checked then
         variant=options.variant or held.get("variant"),
-        allow_unknown_kernels=options.allow_unknown_kernels or "--allow-unknown-kernels" in lock.inputs.options,
+        allow_unknown_kernels=options.allow_unknown_kernels or "allow-unknown-kernels" in flags,
+        no_project=options.no_project or ("no-project" in flags and not (options.extras or options.groups)),
+        requirements=options.requirements or lists.get("requirements", ()),
+        with_requirements=options.with_requirements or lists.get("with", ()),
+        extras=options.extras or (() if options.no_project else lists.get("extra", ())),
+        groups=options.groups or (() if options.no_project else lists.get("group", ())),
+        relax=options.relax or lists.get("relax", ()),
     )
     kept = [option for option in recorded_options(merged) if option not in recorded_options(options)]
     if say and kept:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from gpuenv.errors import InterpreterError
+from gpuenv.errors import InterpreterError, UsageError
 from gpuenv.model.profile import Profile
 from gpuenv.steps.context import Context
 from gpuenv.steps.machine import TargetMachine
 from gpuenv.steps.programs import interpreters_of
+from gpuenv.steps.project import allows, asked_of
 
 PREFERRED_PYTHONS = ("3.12", "3.13", "3.11", "3.14", "3.10", "3.15", "3.9", "3.8")
 """For a machine that is not this one: the version most of the ecosystem has wheels for, then its neighbours."""
@@ -19,22 +20,31 @@ def pythons(context: Context, *, profile: Profile, machine: TargetMachine) -> tu
     """List the Python versions to decide among, best first: installed ones here, the usual ones for elsewhere."""
     from packaging.specifiers import SpecifierSet
 
-    if context.options.python is not None:
-        return (context.options.python,)
+    asked = asked_of(context)
+    if (named := context.options.python) is not None:
+        if (refused := allows(asked, named)) is not None:
+            raise UsageError(
+                f"--python {named}: {refused.place} requires Python {refused.text}",
+                hints=("Name a Python that it takes, or leave the project out: `--no-project`",),
+            )
+        return (named,)
     wanted = SpecifierSet(profile.python or "")
     if not machine.here:
-        return tuple(version for version in PREFERRED_PYTHONS if wanted.contains(version))
+        usual = (version for version in PREFERRED_PYTHONS if wanted.contains(version))
+        return tuple(version for version in usual if allows(asked, version) is None)
     from gpuenv.environment.interpreters import running_interpreter
 
     own = running_interpreter().minor
     for downloads in (False, True):
         minors = dict.fromkeys([own, *(each.minor for each in interpreters_of(context, downloads=downloads))])
-        fitting = tuple(minor for minor in minors if wanted.contains(minor))
+        fitting = tuple(minor for minor in minors if wanted.contains(minor) and allows(asked, minor) is None)
         if fitting:
             return fitting
+    needs = [f"profile {profile.name} needs Python {profile.python}"] if profile.python else []
+    needs += [f"{each.place} requires Python {each.text}" for each in asked.pythons]
     raise InterpreterError(
-        f"profile {profile.name} needs Python {profile.python}, and no such interpreter is installed",
-        hints=("Install one, for example with `uv python install`, or change the profile's `python`",),
+        f"{' and '.join(needs)}, and no such interpreter is installed",
+        hints=("Install one, for example with `uv python install`, or change what asks for it",),
     )
 
 

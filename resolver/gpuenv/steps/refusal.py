@@ -94,7 +94,7 @@ class RefusedRun:
 
     def _again(self, profile: Profile, request: select.Request) -> Decision | None:
         """Walk through the sources as a run with these constraints would."""
-        projects = family_of(profile, tables.load().family, request.pins)
+        projects = family_of(profile, tables.load().family, request)
         first: Channel = "nightly" if (request.channel or profile.channel) == "nightly" else "stable"
         for each in self.refused:
             catalog = self._offered(each, first, projects)

@@ -9,29 +9,32 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from gpuenv import knowledge as tables
+from gpuenv import select
 from gpuenv.environment.compiling import default_index
 from gpuenv.errors import IndexUnreachableError, UvError
 from gpuenv.index.config import Place, SourcePlan, plan_sources
 from gpuenv.index.source import load_source
+from gpuenv.model.asked import NamedSource
 from gpuenv.model.profile import Profile
-from gpuenv.model.wheel import Catalog, Channel
+from gpuenv.model.wheel import Catalog, Channel, SourceKind
 from gpuenv.net.client import Client
 from gpuenv.steps.context import Context
 from gpuenv.steps.programs import uv_of
+from gpuenv.steps.project import asked_of
 from gpuenv.system.files import present
 
 
 def source_plan(context: Context) -> SourcePlan:
     """Put the sources in order: options, PyTorch's own, what pip's configuration names, the default index."""
-    options = context.options
+    options, named = context.options, asked_of(context).sources
     return context.run.once(
-        lambda: _planned(context),
+        lambda: _planned(context, named),
         by=source_plan,
-        key=(options.torch_index, options.index, options.find_links, options.allow_hosts),
+        key=(options.torch_index, options.index, options.find_links, options.allow_hosts, named),
     )
 
 
-def _planned(context: Context) -> SourcePlan:
+def _planned(context: Context, named: Sequence[NamedSource]) -> SourcePlan:
     """Make the plan; what a file of the project chose is said, with ``-q`` too: nobody typed it."""
     import sys
 
@@ -47,7 +50,7 @@ def _planned(context: Context) -> SourcePlan:
         folder=context.project,
         default_index_url=lambda: _ecosystem_index(context),
     )
-    plan = _without_missing(context, plan)
+    plan = _with_named(context, _without_missing(context, plan), named)
     if "index" in options.by_project and plan.default_index is not None:
         context.reporter.notice(f"packages beside torch's come from {plan.default_index.words}")
     if "find-links" in options.by_project:
@@ -58,6 +61,24 @@ def _planned(context: Context) -> SourcePlan:
         hosts = ", ".join(options.allow_hosts)
         context.reporter.notice(f"torch's index may lead to {hosts} ({options.origins['allow-host']})")
     return plan
+
+
+def _with_named(context: Context, plan: SourcePlan, named: Sequence[NamedSource]) -> SourcePlan:
+    """Add the indexes and pages that the project names for packages outside the family, and say so. Where the command
+    line names an index, that stands alone."""
+    if context.options.index is not None or not named:
+        return plan
+    places: dict[bool, list[Place]] = {False: [], True: []}
+    for each in named:
+        kind: SourceKind = "find-links" if each.links else "package-index"
+        place = Place(kind=kind, location=each.address.below(), configured_by=each.place)
+        what = f"{' and '.join(each.packages)} and nothing else" if each.packages else "packages beside torch's"
+        context.reporter.notice(f"{what} may come from {place.words}")
+        if not each.packages:
+            places[each.links].append(place)
+    return replace(
+        plan, extra_indexes=(*plan.extra_indexes, *places[False]), find_links=(*plan.find_links, *places[True])
+    )
 
 
 def _without_missing(context: Context, plan: SourcePlan) -> SourcePlan:
@@ -85,14 +106,15 @@ def _ecosystem_index(context: Context) -> str | None:
         return None
 
 
-def family_of(profile: Profile, family: frozenset[str], pins: Sequence[str] = ()) -> tuple[str, ...]:
-    """Name the projects that only the torch source may serve, of a profile and of what its packages need, sorted."""
+def family_of(profile: Profile, family: frozenset[str], request: select.Request) -> tuple[str, ...]:
+    """Name the projects that only the torch source may serve, of a profile, a project and what their packages need,
+    sorted."""
     from packaging.requirements import Requirement
     from packaging.utils import canonicalize_name
 
-    names = {
-        canonicalize_name(Requirement(text).name) for text in (*profile.packages, *profile.optional_packages, *pins)
-    }
+    stated = [row.text for row in request.stated if row.role == "requirement"]
+    texts = (*profile.packages, *profile.optional_packages, *request.pins, *stated)
+    names = {canonicalize_name(Requirement(text).name) for text in texts}
     return tuple(sorted(names & family))
 
 

@@ -142,7 +142,7 @@ FAULTS: dict[str, tuple[Callable[[], Lock], str]] = {
     ),
     "profile's version": (
         lambda: instead(EINOPS, version="0.7.0"),
-        "0.7.0 is locked, and the profile asks for einops>=0",
+        "0.7.0 is locked, and the profile or the project asks for einops>=0",
     ),
     "requirement": (lambda: sound(TORCH, FILELOCK, EINOPS), "needs triton==3.6.0, which is not locked"),
     "requirement's version": (
@@ -156,7 +156,7 @@ FAULTS: dict[str, tuple[Callable[[], Lock], str]] = {
     "no dependencies": (lambda: instead(EINOPS, dependencies=None), "packages[7].dependencies: is missing"),
     "superfluous": (
         lambda: sound(TORCH, TRITON, FILELOCK, EINOPS, other("startup", "1.0")),
-        "packages[7].name: neither the profile nor a package of the lock asks for startup 1.0",
+        "packages[7].name: neither profile, project nor a package of the lock asks for startup 1.0",
     ),
 }
 

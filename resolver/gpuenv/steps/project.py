@@ -1,0 +1,259 @@
+"""What the project that a command works in asks for, read once a run, and what of it counts for a decision."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from gpuenv import knowledge as tables
+from gpuenv import select
+from gpuenv.errors import UsageError
+from gpuenv.lock.model import MachineTarget
+from gpuenv.lock.target import marker_environment
+from gpuenv.metadata import applies, parse_range, parse_requirement
+from gpuenv.model.asked import Asked, NamedBuild, Stated, together
+from gpuenv.model.machine import Machine
+from gpuenv.model.profile import Profile
+from gpuenv.project import lines
+from gpuenv.project.conda import read_environment
+from gpuenv.project.pyproject import Choice, read_pyproject
+from gpuenv.project.requirements import asked_by_file
+from gpuenv.project.requirements_file import read_requirements
+from gpuenv.select.stated import refused_build
+from gpuenv.steps.context import Context
+from gpuenv.steps.machine import TargetMachine, detect_or_read, in_scope
+from gpuenv.steps.profile import bare_request
+from gpuenv.system.files import present, read_text
+
+LARGEST = 4 << 20
+"""Bytes of the largest file of requirements that is read."""
+
+_PYPROJECT = "pyproject.toml"
+_MOST_PATCHES = 40
+
+
+def asked_of(context: Context) -> Asked:
+    """Read what the project, the files of ``-r`` and ``--with`` ask for, with what ``--relax`` gives up applied."""
+    options = context.options
+    key = (
+        options.machine, options.python, options.requirements, options.with_requirements, options.extras,
+        options.groups, options.no_project, options.relax,
+    )  # fmt: skip
+    return context.run.once(lambda: _relaxed(_read(context), options.relax), by=asked_of, key=key)
+
+
+def say_project(context: Context) -> None:
+    """Say which files requirements were taken from, and what of them was left out."""
+    asked, options = asked_of(context), context.options
+    for line in asked.files:
+        context.reporter.say(f"Project {line}")
+    for note in asked.notes:
+        context.reporter.warn(note)
+    pyproject = context.project / _PYPROJECT
+    if options.no_project and present(pyproject):
+        by = options.origins.get("no-project", "as the lock was made")
+        context.reporter.detail(f"{_PYPROJECT} is left out ({by})")
+    elif not asked.files and not options.no_project:
+        _say_untaken(context)
+
+
+def _say_untaken(context: Context) -> None:
+    """Where nothing was taken, name the file of requirements that stands there all the same."""
+    for name in ("requirements.txt", "environment.yml"):
+        if present(context.project / name):
+            context.reporter.say(f"{name} stands here and is not taken: `-r {name}` takes it")
+    if present(context.project / _PYPROJECT):
+        context.reporter.detail(f"{_PYPROJECT} asks for no package")
+
+
+def _read(context: Context) -> Asked:
+    options = context.options
+    parts: list[Asked] = []
+    taken = options.no_project or not present(context.project / _PYPROJECT)
+    if taken and (options.extras or options.groups):
+        kind = "--extra" if options.extras else "--group"
+        why = "--no-project leaves it out" if options.no_project else f"there is no {_PYPROJECT} in {context.project}"
+        raise UsageError(f"{kind} is of a project, and {why}", hints=(f"Leave {kind} out",))
+    if not taken:
+        parts.append(_file(context, context.project / _PYPROJECT, Choice(extras=options.extras, groups=options.groups)))
+    for name in options.requirements:
+        parts.append(_file(context, context.project / name, Choice()))
+    parts.append(Asked(stated=tuple(_typed(context, text) for text in options.with_requirements)))
+    return together(parts)
+
+
+def _typed(context: Context, text: str) -> Stated:
+    place = context.options.origins.get("with", "--with")
+    return Stated(text=lines.checked(text, place=place, folder=context.project), place=place)
+
+
+def _file(context: Context, path: Path, choice: Choice) -> Asked:
+    """Read one file by what its name says it is."""
+    shown = context.shown(path)
+    if path.suffix == ".toml":
+        return read_pyproject(
+            read_text(path, what="the project", shown=shown, most=LARGEST),
+            path=path,
+            shown=shown,
+            choice=choice,
+            family=tables.load().family,
+            applies=_on_machine(context),
+            read_file=lambda each: _file(context, each, choice),
+        )
+    if path.suffix in (".yml", ".yaml"):
+        text = read_text(path, what="the environment file", shown=shown, most=LARGEST)
+        return read_environment(text, shown=shown, pip=lambda rows: _pip_part(context, path, rows))
+    found = read_requirements(path, shown=shown, environ=context.environ)
+    return asked_by_file(found, folder=context.project)
+
+
+def _pip_part(context: Context, path: Path, rows: Sequence[tuple[str, int]]) -> Asked:
+    """Read the pip part of an environment file as the requirements file that conda makes of it, each line where it
+    stands."""
+    placed: list[str] = []
+    for text, number in rows:
+        placed += [""] * (number - 1 - len(placed))
+        placed.append(text)
+    found = read_requirements(path, shown=context.shown(path), environ=context.environ, text="\n".join(placed))
+    return asked_by_file(found, folder=context.project, count=False)
+
+
+def _on_machine(context: Context) -> Callable[[str], bool]:
+    """Whether a marker holds on the machine that is decided for, as far as its system and processor tell."""
+    values = _environment(context)
+
+    def holds(marker: str) -> bool:
+        requirement = parse_requirement(f"x; {marker}")
+        return requirement is None or applies(requirement, {**values, "extra": ""})
+
+    return holds
+
+
+def _environment(context: Context) -> dict[str, str]:
+    from packaging.markers import default_environment
+
+    usual = {name: str(value) for name, value in default_environment().items()}
+    if context.options.machine is None:
+        return usual
+    facts = detect_or_read(context).facts
+    return _values(facts, context.options.python or usual["python_version"])
+
+
+def _values(machine: Machine, python: str) -> dict[str, str]:
+    target = MachineTarget(
+        os=machine.os,
+        arch=machine.arch,
+        libc=None,
+        python=python.removesuffix("t"),
+        compute_capabilities=(),
+        driver=None,
+    )
+    return marker_environment(target)
+
+
+# --- giving up a bound -----------------------------------------------------------------------------------------------
+
+
+def _relaxed(asked: Asked, names: Sequence[str]) -> Asked:
+    """Take the versions out of what is asked of ``names``; of torch's whole family, and of the libraries of CUDA that a
+    frozen list pins beside it, where torch is named."""
+    given_up: set[str] = {canonicalize_name(each) for each in names}
+    known = {_name(each) for each in asked.stated}
+    for name in sorted(given_up - known - {"torch"}):
+        there = ", ".join(sorted(known)) or "nothing"
+        raise UsageError(f"--relax {name}: nothing asks for it", hints=(f"What is asked for: {there}",))
+    torch = "torch" in given_up
+    if torch:
+        given_up |= tables.load().family
+    kept = [row for row in asked.stated if not (torch and lines.is_library(_name(row)))]
+    stated = tuple(_bare(row) if _name(row) in given_up else row for row in kept)
+    return replace(asked, stated=stated, builds=() if torch else asked.builds)
+
+
+def _bare(row: Stated) -> Stated:
+    requirement = Requirement(row.text)
+    extras = f"[{','.join(sorted(requirement.extras))}]" if requirement.extras else ""
+    marker = f"; {requirement.marker}" if requirement.marker is not None else ""
+    return replace(row, text=f"{requirement.name}{extras}{marker}", hashes=())
+
+
+# --- what counts for a decision --------------------------------------------------------------------------------------
+
+
+def stated_on(asked: Asked, machine: Machine, python: str) -> tuple[Stated, ...]:
+    """The lines that a decision for ``machine`` and ``python`` goes by: those on the family whose marker holds, without
+    it; the requirements on everything else as they are."""
+    family, values = tables.load().family, {**_values(machine, python), "extra": ""}
+    found: list[Stated] = []
+    for row in asked.stated:
+        requirement = Requirement(row.text)
+        if canonicalize_name(requirement.name) not in family:
+            found += [row] if row.role == "requirement" else []
+        elif applies(requirement, values):
+            pin = lines.pinned_by_file(requirement) if requirement.url else str(requirement.specifier)
+            extras = f"[{','.join(sorted(requirement.extras))}]" if requirement.extras else ""
+            found.append(replace(row, text=f"{requirement.name}{extras}{pin}"))
+    return tuple(dict.fromkeys(found))
+
+
+def python_groups(
+    asked: Asked, machine: Machine, pythons: Sequence[str]
+) -> list[tuple[tuple[str, ...], tuple[Stated, ...]]]:
+    """The interpreters, best first, by the lines that count for them: markers may ask for another torch by Python."""
+    found: dict[tuple[Stated, ...], list[str]] = {}
+    for python in pythons:
+        found.setdefault(stated_on(asked, machine, python), []).append(python)
+    return [(tuple(group), stated) for stated, group in found.items()] or [((), stated_on(asked, machine, "3"))]
+
+
+def allows(asked: Asked, python: str) -> Stated | None:
+    """The ``requires-python`` that leaves out a version of Python such as ``3.12``; ``None`` where all take it.
+
+    A bound on a patch release (``>=3.10.4``) is met by the minor version: which patch there will be is not known here.
+    """
+    minor = python.removesuffix("t")
+    for row in asked.pythons:
+        wanted = parse_range(row.text)
+        if wanted is not None and not any(wanted.contains(f"{minor}.{patch}") for patch in range(_MOST_PATCHES)):
+            return row
+    return None
+
+
+def builds_to_try(
+    context: Context, asked: Asked, *, profile: Profile, machine: TargetMachine
+) -> tuple[NamedBuild, ...]:
+    """The builds that the project names and the machine may run, in the order of the files; what is not followed is
+    said with its place. None where a build was asked for by option or profile."""
+    if context.options.variant or profile.variant:
+        return ()
+    facts, found = in_scope(context, machine.facts), []
+    cpu = select.wants_cpu(profile, facts, bare_request(context))
+    for build in asked.builds:
+        why = refused_build(build, facts, tables.load())
+        if cpu and build.variant != "cpu":
+            why = "is built for CUDA, and a build for the CPU is wanted"
+        if why:
+            say_once(context, f"{build.place}: {build.text}: {build.variant} {why}: not followed")
+        elif build.variant != "cpu":
+            found.append(build)
+    return tuple({build.variant: build for build in reversed(found)}.values())[::-1]
+
+
+def say_once(context: Context, sentence: str) -> None:
+    """Warn of something that a run may find several times."""
+    context.run.once(partial(context.reporter.warn, sentence), by=context.reporter.warn, key=sentence)
+
+
+def others_of(asked: Asked, role: str) -> tuple[str, ...]:
+    """Constraints or overrides on packages outside the family, sorted."""
+    family = tables.load().family
+    return tuple(sorted({row.text for row in asked.stated if row.role == role and _name(row) not in family}))
+
+
+def _name(row: Stated) -> str:
+    return canonicalize_name(Requirement(row.text).name)

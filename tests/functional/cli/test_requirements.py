@@ -1,0 +1,232 @@
+"""What a project asks for: read where it stands, judged for the machine, recorded in the lock, given up on demand."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support.cli import Person, Run, machine_json
+from support.index_server import IndexServer
+from support.nights import PYTHON, TAG
+from support.wheels import build_wheel, torch_wheel
+
+PROJECT = """\
+[project]
+name = "app"
+version = "0"
+requires-python = ">=3.9"
+dependencies = ["einops>=0.7"]  # what it needs
+
+[project.optional-dependencies]
+train = ["tqdm", "app[plots]"]
+plots = ["pyplot"]
+
+[dependency-groups]
+test = ["pytest-like", { include-group = "lint" }]
+lint = ["linter<2"]
+"""
+NESTED = '[project]\nname = "a"\ndependencies = [\n  "torch==2.0.1",\n]\n'
+
+
+@pytest.fixture(scope="module")
+def index() -> Iterator[IndexServer]:
+    """Two releases of torch, one of which has no code for a 12.0 card, and small packages."""
+    with IndexServer() as server:
+        old = torch_wheel("2.0.1", "cu118", archs=("sm_50", "sm_80", "sm_86", "sm_90"), tag=TAG, requires=["filelock"])
+        server.add(old, folder="cu118")
+        server.add(torch_wheel("2.9.1", "cu128", tag=TAG, requires=["filelock"]), folder="cu128")
+        server.add(torch_wheel("2.9.1", "cu130", tag=TAG, requires=["filelock"]), folder="cu130")
+        server.add(torch_wheel("2.10.0", "cu130", tag=TAG, requires=["filelock"]), folder="cu130")
+        names = {"filelock": ["3.0"], "einops": ["0.7.0", "0.8.1"], "tqdm": ["4.0"], "pyplot": ["3.9"]}
+        names |= {"pytest-like": ["8.0"], "linter": ["1.0", "2.0"], "numpy": ["1.26.4", "2.1.0"]}
+        for name, versions in names.items():
+            for version in versions:
+                server.add_package(build_wheel(name, version))
+        yield server
+
+
+@pytest.fixture
+def person(tmp_path: Path) -> Person:
+    person = Person.at(tmp_path)
+    person.write("machine.json", machine_json("12.0", driver="580.95.05", cuda="13.0"))
+    person.write("a100.json", machine_json("8.0", driver="580.95.05", cuda="13.0", name="NVIDIA A100"))
+    person.write("profiles/team.toml", 'description = "t"\npackages = ["torch"]\n')
+    return person
+
+
+def run(person: Person, index: IndexServer, verb: str, *words: str, machine: str = "machine.json") -> Run:
+    where = ("--torch-index", index.torch_index, "--index", index.default_index, "--profile", "team")
+    return person.run(verb, *where, "--machine", machine, "--python", PYTHON, *words, COLUMNS="400")
+
+
+def lock_of(person: Person) -> dict[str, Any]:
+    return tomllib.loads((person.project / "lockfiles/pylock.team.toml").read_text(encoding="utf-8"))
+
+
+def locked(person: Person) -> dict[str, str]:
+    return {row["name"]: row["version"] for row in lock_of(person)["packages"]}
+
+
+def recorded(person: Person) -> list[str]:
+    return list(lock_of(person)["tool"]["gpuenv"]["inputs"].get("requirements", []))
+
+
+def test_the_project_that_one_stands_in_is_taken_and_said(person: Person, index: IndexServer) -> None:
+    person.write("pyproject.toml", PROJECT)
+    done = run(person, index, "lock")
+    assert done.code == 0, done.err
+    assert "Project pyproject.toml: 1 requirement" in done.err
+    assert locked(person) == {"torch": "2.10.0+cu130", "filelock": "3.0", "einops": "0.8.1"}
+    assert recorded(person) == ["einops>=0.7", "python: >=3.9"]
+    assert run(person, index, "lock", "--check").code == 0
+    before = (person.project / "lockfiles/pylock.team.toml").read_bytes()
+    moved = PROJECT.replace('["einops>=0.7"]  # what it needs', '[\n  # moved\n  "einops >= 0.7",\n]')
+    person.write("pyproject.toml", moved)
+    assert "Found up-to-date lockfile" in run(person, index, "lock").err
+    assert run(person, index, "lock", "--upgrade").code == 0
+    assert (person.project / "lockfiles/pylock.team.toml").read_bytes() == before
+
+
+def test_a_changed_requirement_is_seen(person: Person, index: IndexServer) -> None:
+    person.write("pyproject.toml", PROJECT)
+    assert run(person, index, "lock").code == 0
+    person.write("pyproject.toml", PROJECT.replace("einops>=0.7", "einops<0.8"))
+    checked = run(person, index, "lock", "--check")
+    assert checked.code == 1
+    assert "the project asks for something else now: + einops<0.8, - einops>=0.7" in checked.err
+    again = run(person, index, "create", "--no-verify", "--dry-run")
+    assert "was made for other requirements (+ einops<0.8, - einops>=0.7): making it again" in again.err
+    assert run(person, index, "lock").code == 0
+    assert locked(person)["einops"] == "0.7.0"
+
+
+def test_extras_groups_and_more_hold_until_something_else_is_asked_for(person: Person, index: IndexServer) -> None:
+    person.write("pyproject.toml", PROJECT)
+    done = run(person, index, "lock", "--extra", "Train", "--group", "test", "--with", "numpy<2")
+    assert done.code == 0, done.err
+    assert "Project pyproject.toml: 5 requirements, extra Train, group test" in done.err
+    all_of_it = {"einops": "0.8.1", "filelock": "3.0", "linter": "1.0", "numpy": "1.26.4", "pyplot": "3.9"}
+    assert locked(person) == all_of_it | {"pytest-like": "8.0", "torch": "2.10.0+cu130", "tqdm": "4.0"}
+    assert "Found up-to-date lockfile" in run(person, index, "lock").err
+    assert run(person, index, "lock", "--check").code == 0
+    command = shlex.split(lock_of(person)["tool"]["gpuenv"]["command"])
+    assert command[command.index("--with") + 1] == "numpy<2"
+    assert run(person, index, "lock", "--no-project").code == 0
+    assert locked(person) == {"torch": "2.10.0+cu130", "filelock": "3.0", "numpy": "1.26.4"}
+    for words in (("--extra", "nothing"), ("--group", "nothing")):
+        assert f"has no {words[0][2:]} nothing" in run(person, index, "lock", *words).err
+
+
+def test_a_requirements_file_with_all_that_pip_allows(person: Person, index: IndexServer) -> None:
+    text = "# mine\n-r base/more.txt\n-c limits.txt\neinops \\\n  >=0.7\n--only-binary :all:\n"
+    person.write("requirements.txt", text)
+    person.write("base/more.txt", "tqdm==4.0 ; python_version >= '3.9'\nlinter; sys_platform == 'win32'\n")
+    person.write("limits.txt", "einops<0.8\n")
+    assert "`-r requirements.txt` takes it" in run(person, index, "resolve").err
+    done = run(person, index, "lock", "-r", "requirements.txt")
+    assert done.code == 0, done.err
+    assert locked(person) == {"torch": "2.10.0+cu130", "filelock": "3.0", "einops": "0.7.0", "tqdm": "4.0"}
+    assert "constraint: einops<0.8" in recorded(person)
+    assert run(person, index, "lock", "--check").code == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "place"),
+    [
+        ("requirements.txt", "einops\n# old\ntorch==2.0.1+cu118\n", "requirements.txt:3: torch==2.0.1+cu118"),
+        ("requirements.txt", "torch<2.1\n", "requirements.txt:1: torch<2.1"),
+        ("environment.yml", "dependencies:\n- pytorch=2.0.1\n- pip:\n  - einops\n", "environment.yml:2: torch==2.0.1"),
+        ("sub/pyproject.toml", NESTED, "sub/pyproject.toml:4: torch==2.0.1"),
+    ],
+)
+def test_a_torch_that_has_no_code_here_is_refused_with_its_place_and_given_up_on_demand(
+    person: Person, index: IndexServer, name: str, text: str, place: str
+) -> None:
+    person.write(name, text)
+    done = run(person, index, "lock", "-r", name)
+    assert done.code == 3, done.err
+    assert f"error: {place} has no code for sm_120; 2.7.0 is the first" in done.err
+    assert not (person.project / "lockfiles").exists()
+    hint = re.search(r"`gpuenv (lock [^`]*--relax torch)`", done.err)
+    assert hint is not None, done.err
+    relaxed = person.run(*shlex.split(hint[1]), COLUMNS="400")
+    assert relaxed.code == 0, relaxed.err
+    assert locked(person)["torch"] == "2.10.0+cu130"
+    assert run(person, index, "lock", "--check").code == 0, "what was given up stays given up"
+
+
+def test_a_line_that_fits_is_kept(person: Person, index: IndexServer) -> None:
+    person.write("requirements.txt", "torch==2.0.1+cu118\n")
+    done = run(person, index, "lock", "-r", "requirements.txt", machine="a100.json")
+    assert done.code == 0, done.err
+    assert locked(person)["torch"] == "2.0.1+cu118"
+    assert "requirements.txt:1 asks for torch==2.0.1+cu118." in done.err
+
+
+def test_a_build_that_an_index_line_names_is_followed_where_it_runs_and_nowhere_else(
+    person: Person, index: IndexServer
+) -> None:
+    person.write("old.txt", "--extra-index-url https://example.invalid/whl/cu118\ntorch\n")
+    person.write("new.txt", "--extra-index-url https://example.invalid/whl/cu128\ntorch\n")
+    done = run(person, index, "resolve", "-r", "old.txt", machine="a100.json")
+    assert done.out.splitlines()[0] == "torch 2.0.1+cu118", done.err
+    done = run(person, index, "resolve", "-r", "old.txt")
+    assert done.out.splitlines()[0] == "torch 2.10.0+cu130", done.err
+    assert "old.txt:1: https://example.invalid/whl/cu118: cu118 has no code for sm_120: not followed" in done.err
+    done = run(person, index, "resolve", "-r", "new.txt")
+    assert done.out.splitlines()[0] == "torch 2.9.1+cu128", done.err
+    assert "new.txt:1 names cu128" in done.out
+
+
+def test_sources_of_uv_name_a_build_for_what_was_chosen(person: Person, index: IndexServer) -> None:
+    person.write(
+        "pyproject.toml",
+        '[project]\nname = "a"\ndependencies = ["einops"]\n[project.optional-dependencies]\nold = ["torch"]\n'
+        'new = ["torch"]\n[tool.uv.sources]\ntorch = [{ index = "pt-old", extra = "old" }, { index = "pt-new", '
+        'extra = "new" }]\n[[tool.uv.index]]\nname = "pt-old"\nurl = "https://example.invalid/whl/cu118"\n'
+        'explicit = true\n[[tool.uv.index]]\nname = "pt-new"\nurl = "https://example.invalid/whl/cu128"\n'
+        "explicit = true\n",
+    )
+    assert run(person, index, "resolve").out.splitlines()[0] == "torch 2.10.0+cu130"
+    assert run(person, index, "resolve", "--extra", "new").out.splitlines()[0] == "torch 2.9.1+cu128"
+    done = run(person, index, "resolve", "--extra", "old")
+    assert done.out.splitlines()[0] == "torch 2.10.0+cu130"
+    assert "pyproject.toml:11: https://example.invalid/whl/cu118: cu118 has no code for sm_120: not" in done.err
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        ("git+https://example.invalid/a.git#egg=einops", "r.txt:1: einops comes from a repository"),
+        ("einops @ https://example.invalid/einops-0.7.tar.gz", "r.txt:1: einops is a source archive"),
+        ("-e ./library", "r.txt:1: ./library is a folder or a repository"),
+        ("einops==", "r.txt:1: 'einops=='"),
+    ],
+)
+def test_what_no_lock_can_hold_is_refused_with_its_place(
+    person: Person, index: IndexServer, line: str, why: str
+) -> None:
+    person.write("r.txt", f"{line}\n")
+    done = run(person, index, "lock", "-r", "r.txt")
+    assert (done.code, why in done.err) == (2, True), done.err
+
+
+def test_a_python_that_the_project_does_not_take_is_refused(person: Person, index: IndexServer) -> None:
+    person.write("pyproject.toml", '[project]\nname = "a"\nrequires-python = ">=3.99"\ndependencies = ["einops"]\n')
+    done = run(person, index, "lock")
+    assert done.code == 2
+    assert f"--python {PYTHON}: pyproject.toml:3 requires Python >=3.99" in done.err
+
+
+def test_a_project_that_asks_for_nothing_changes_nothing(person: Person, index: IndexServer) -> None:
+    person.write("pyproject.toml", "[tool.ruff]\nline-length = 100\n")
+    done = run(person, index, "lock")
+    assert done.code == 0, done.err
+    assert "pyproject" not in done.err
+    assert "pyproject.toml asks for no package" in run(person, index, "lock", "-v").err
