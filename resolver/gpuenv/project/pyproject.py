@@ -110,27 +110,27 @@ class _Reader:
     # --- what it asks for --------------------------------------------------------------------------------------------
 
     def read(self) -> Asked:
-        stated = [*self._stated(), *self._limits()]
+        stated = list(self._stated())
+        if not stated:  # indexes and limits of a project that asks for no package are other tools' settings
+            return Asked(notes=tuple(self._notes()))
+        stated += self._limits()
         names = {_name(row) for row in stated}
         parts = list(self._indexes())
         for name, source in self._sources(names):
             stated, found = self._apply(name, source, stated)
             parts.append(found)
         where = together(parts)
-        taken = self._taken(len([row for row in stated if row.role == "requirement"]))
         return Asked(
             stated=tuple(stated),
             pythons=tuple(self._pythons()),
             builds=tuple(dict.fromkeys(where.builds)),
             sources=tuple(dict.fromkeys(where.sources)),
-            files=(taken,) if taken else (),
+            files=(self._taken(len([row for row in stated if row.role == "requirement"])),),
             notes=(*where.notes, *self._notes()),
         )
 
     def _taken(self, count: int) -> str:
         chosen = [f"extra {each}" for each in self.choice.extras] + [f"group {each}" for each in self.choice.groups]
-        if not count and not chosen:
-            return ""
         return ", ".join([f"{self.shown}: {count} requirement{'' if count == 1 else 's'}", *chosen])
 
     def _stated(self) -> Iterator[Stated]:

@@ -200,6 +200,26 @@ def test_sources_of_uv_name_a_build_for_what_was_chosen(person: Person, index: I
     assert "pyproject.toml:11: https://example.invalid/whl/cu118: cu118 has no code for sm_120: not" in done.err
 
 
+def test_an_index_that_the_project_names_is_asked_for_its_packages_and_said_with_q(
+    person: Person, index: IndexServer
+) -> None:
+    with IndexServer() as own:
+        own.add_package(build_wheel("secret", "1.0"))
+        own.add_package(build_wheel("einops", "9.0"))
+        own.add_package(build_wheel("torch", "99.0"))
+        person.write(
+            "pyproject.toml",
+            '[project]\nname = "a"\ndependencies = ["secret", "einops"]\n[tool.uv.sources]\nsecret = { index = "own" }\n'
+            f'[[tool.uv.index]]\nname = "own"\nurl = "{own.default_index}"\nexplicit = true\n',
+        )
+        words = ("lock", "-q", "--torch-index", index.torch_index, "--machine", "machine.json", "--python", PYTHON)
+        done = person.run(*words, "--profile", "team", PIP_INDEX_URL=index.default_index, COLUMNS="400")
+        assert done.code == 0, done.err
+        assert "secret and nothing else may come from" in done.err
+        assert locked(person) == {"torch": "2.10.0+cu130", "filelock": "3.0", "secret": "1.0", "einops": "0.8.1"}
+        assert {each.path.split("/")[2] for each in own.log if each.path.startswith("/simple/")} == {"secret"}
+
+
 @pytest.mark.parametrize(
     ("line", "why"),
     [

@@ -53,9 +53,9 @@ def test_what_is_not_there_is_named_with_what_is() -> None:
 
 
 def test_limits_of_uv_have_their_roles() -> None:
-    found = read(HEAD + '[tool.uv]\nconstraint-dependencies = ["a<2"]\noverride-dependencies = ["b==1"]\n')
-    assert found.recorded == ("constraint: a<2", "override: b==1")
-    assert found.files == (), "they ask for nothing"
+    limits = '[tool.uv]\nconstraint-dependencies = ["a<2"]\noverride-dependencies = ["b==1"]\n'
+    assert read(f'{HEAD}dependencies = ["c"]\n{limits}').recorded == ("c", "constraint: a<2", "override: b==1")
+    assert read(HEAD + limits) == Asked(), "a project that asks for no package"
 
 
 def test_indexes_name_builds_or_other_sources() -> None:
@@ -126,9 +126,9 @@ def test_dynamic_dependencies_are_read_or_said() -> None:
         "project = 1",
         "[project]\ndependencies = 1",
         '[project]\ndependencies = ["a b"]',
-        '[project]\nrequires-python = "new"',
+        '[project]\ndependencies = ["a"]\nrequires-python = "new"',
         "[dependency-groups]\na = 1",
-        "[tool.uv]\nindex = 1",
+        '[project]\ndependencies = ["a"]\n[tool.uv]\nindex = 1',
         '[project]\ndependencies = ["a @ file:///x"]',
         '[project]\ndependencies = ["a @ https://x/b-1-py3-none-any.whl"]',
         '[project]\ndependencies = ["a @ https://x/a-py3.whl"]',
