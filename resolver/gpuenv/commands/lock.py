@@ -17,9 +17,9 @@ from gpuenv.lock.requirements import to_requirements
 from gpuenv.model.profile import Profile
 from gpuenv.steps.context import Context, Failure, Outcome
 from gpuenv.steps.decision import Decided
+from gpuenv.steps.dependencies import LockRequest
 from gpuenv.steps.downloads import keep, remember
 from gpuenv.steps.lock import (
-    LockRequest,
     command_of,
     decide_and_lock,
     lock_path,

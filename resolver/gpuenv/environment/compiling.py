@@ -142,12 +142,13 @@ def compile_dependencies(
     preferred: Lock | None,
     bound: Sequence[NamedIndex] = (),
     untimed: Sequence[str] = (),
+    alone: bool = False,
 ) -> tuple[Picked, ...]:
     """Resolve for ``target``, wheels only. ``preferred`` is a lock whose versions are kept where they still fit.
 
     uv weighs ``requirements`` in their order. What an index of ``bound`` serves has to be among them: uv takes no
     account of such an index for a name that only another package requires. ``untimed`` are names that ``exclude_newer``
-    does not count for: their rows were chosen by their own times.
+    does not count for: their rows were chosen by their own times. ``alone`` leaves out what the packages require.
 
     Raises what :func:`~gpuenv.environment.translate.translate` makes of uv's words when it fails.
     """
@@ -163,6 +164,7 @@ def compile_dependencies(
     args += ["--constraints", str(_write(folder / "constraints.txt", constraints))]
     args += ["--overrides", str(_write(folder / "overrides.txt", overrides))]
     args += ["--format", "pylock.toml", "--output-file", str(answer), *_on_target(resolver, target)]
+    args += ["--no-deps"] if alone else []
     if exclude_newer is not None:
         args += ["--exclude-newer", exclude_newer]
         for name in untimed:

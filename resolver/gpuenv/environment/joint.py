@@ -15,6 +15,7 @@ from dataclasses import replace
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
+from gpuenv.environment.behind import as_wheel
 from gpuenv.environment.compiling import NamedIndex, Picked, Resolver, compile_dependencies
 from gpuenv.environment.dependencies import DependencyRequest
 from gpuenv.environment.single_source import SingleSourceIndex
@@ -38,6 +39,13 @@ def needs_joint(request: DependencyRequest, resolver: Resolver) -> bool:
     releases = [wheel for wheel in decision.alternatives if wheel.project == "torch"]
     settled = request.single_source or resolver.offline or decision.channel != "stable"
     return bool(decision.others) and len(releases) > 1 and not settled
+
+
+def leaves_a_choice(request: DependencyRequest) -> bool:
+    """Whether any of the person's packages may be of several versions."""
+    exact = re.compile(r"===?[^*,]+")
+    named = (parse_requirement(text) for text in request.decision.others)
+    return any(each is not None and each.url is None and not exact.fullmatch(str(each.specifier)) for each in named)
 
 
 def pick_jointly(
@@ -96,7 +104,7 @@ def who_asks(
     for group in ([each for each in others if each.name in own], [each for each in others if each.name not in own]):
         found = []
         for each in group:
-            read = contents(_as_wheel(each))
+            read = contents(as_wheel(each))
             for text in (read.requires_dist if read is not None else None) or ():
                 wanted = parse_requirement(text)
                 name = canonicalize_name(wanted.name) if wanted is not None else ""
@@ -152,20 +160,6 @@ def refusal(request: DependencyRequest, error: UvError) -> UvError:
         message,
         causes=causes,
         hints=(f"See which torch fits, and why: `gpuenv resolve --profile {request.decision.profile} --explain`",),
-    )
-
-
-def _as_wheel(picked: Picked) -> Wheel:
-    return Wheel(
-        project=picked.name,
-        version=picked.version,
-        filename=picked.filename,
-        url=picked.url or "",
-        source="package-index",
-        channel="stable",
-        variant=None,
-        sha256=picked.sha256 or None,
-        metadata_sha256="",
     )
 
 

@@ -6,14 +6,12 @@ this module collects them, the rooms do the work.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from gpuenv import knowledge as tables
 from gpuenv.environment import dependencies, joint
-from gpuenv.environment.compiling import Indexes, NamedIndex, Resolver
 from gpuenv.environment.dependencies import FamilyGapError
 from gpuenv.errors import ConfigurationError, IntegrityError, MachineMismatchError, UvError
 from gpuenv.lock import codec, making
@@ -23,18 +21,19 @@ from gpuenv.lock.making import profile_digest
 from gpuenv.lock.model import Lock, LockedPackage
 from gpuenv.lock.places import anchored, near
 from gpuenv.lock.soundness import faults_of, is_complete
-from gpuenv.model.asked import Asked, recorded_requirements
+from gpuenv.model.asked import recorded_requirements
 from gpuenv.model.machine import Machine
 from gpuenv.model.profile import Profile
-from gpuenv.net.location import host_of, public
+from gpuenv.net.location import public
 from gpuenv.steps.context import Context
 from gpuenv.steps.decision import Decided, NothingFitsError, decide, say_decision
+from gpuenv.steps.dependencies import LockRequest, dependency_request, resolver_of
 from gpuenv.steps.lock_options import LISTS, recorded_options, with_lock_options
 from gpuenv.steps.machine import TargetMachine, class_name, in_scope, in_words
 from gpuenv.steps.profile import known_profile
-from gpuenv.steps.programs import uv_of
-from gpuenv.steps.project import asked_of, others_of
-from gpuenv.steps.sources import open_http, uv_environment
+from gpuenv.steps.project import asked_of
+from gpuenv.steps.sources import open_http
+from gpuenv.steps.together import with_packages
 from gpuenv.steps.torch_source import DecidedSource
 from gpuenv.system.files import (
     present,
@@ -49,23 +48,6 @@ from gpuenv.system.files import (
 FOLDER = "lockfiles"
 MOST_DAYS_BACK = 10
 """Nightlies to pass over for want of what torch needs: the longest gap of half a year (docs/nightlies.md) and a day."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LockRequest:
-    """How to lock. ``previous`` is the lock that stands there: what it hashed is not downloaded again, and must not
-    have changed. ``preferred`` keeps its versions where they still fit; ``None`` lets them move.
-
-    A ``tentative`` lock is made to be compared or shown, never written: no wheel is downloaded to learn its hash.
-    """
-
-    previous: Lock | None = None
-    preferred: Lock | None = None
-    tentative: bool = False
-    single_source: bool = False
-    command: str = ""
-    options: tuple[str, ...] | None = None
-    """What the lock says it was made for; ``None``: the options as they are."""
 
 
 def require_sound(context: Context, lock: Lock, *, profile: Profile | None, shown: str) -> None:
@@ -120,9 +102,9 @@ def read_sound(context: Context, path: Path, *, profile: str) -> Lock | None:
 def make_lock(context: Context, decided: Decided, how: LockRequest) -> Lock:
     """Resolve what a decision needs and put everything into a lock. Writes nothing."""
     source = DecidedSource(context, decided, previous=how.previous, tentative=how.tentative)
-    request = _dependency_request(context, decided, how)
+    request = dependency_request(context, decided, how)
     target = request.target
-    resolver = _resolver(context, decided)
+    resolver = resolver_of(context)
     try:
         packages = dependencies.resolve_dependencies(request, source=source, hash_of=source.hash_of, resolver=resolver)
     except UvError as error:
@@ -186,70 +168,6 @@ def write_lock(path: Path, lock: Lock) -> bool:
         return False
     write_atomic(path, text, what="the lock")
     return True
-
-
-def _bound(asked: Asked) -> tuple[NamedIndex, ...]:
-    """The indexes that the project binds to packages by name."""
-    return tuple(
-        NamedIndex(url=each.address.with_secrets(), names=each.packages) for each in asked.sources if each.packages
-    )
-
-
-def _dependency_request(context: Context, decided: Decided, how: LockRequest) -> dependencies.DependencyRequest:
-    asked = asked_of(context)
-    return dependencies.DependencyRequest(
-        decision=decided.decision,
-        target=making.target_of(
-            decided.machine.facts,
-            python=decided.decision.python,
-            filenames=[wheel.filename for wheel in decided.decision.packages],
-        ),
-        family=tables.load().family,
-        requirements=(
-            *decided.profile.packages,
-            *decided.profile.optional_packages,
-            *(row.text for row in decided.request.stated),
-        ),
-        constraints=others_of(asked, "constraint"),
-        overrides=others_of(asked, "override"),
-        bound=_bound(asked),
-        indexes=_indexes(decided),
-        exclude_newer=context.options.exclude_newer,
-        previous=how.previous,
-        preferred=how.preferred,
-        single_source=how.single_source,
-        torch_hosts=_hosts(decided, single_source=how.single_source),
-    )
-
-
-def _resolver(context: Context, decided: Decided) -> Resolver:
-    return Resolver(
-        uv=uv_of(context),
-        reporter=context.reporter,
-        interpreter=Path(sys.executable),
-        offline=context.offline,
-        extra_env=uv_environment(context),
-        refresh=context.refresh,
-    )
-
-
-def _indexes(decided: Decided) -> Indexes:
-    plan = decided.plan
-    return Indexes(
-        default=plan.default_index.location if plan.default_index else None,
-        extra=tuple(place.location for place in plan.extra_indexes),
-        find_links=tuple(place.location for place in plan.find_links),
-    )
-
-
-def _hosts(decided: Decided, *, single_source: bool) -> frozenset[str]:
-    """Hosts that serve the torch index and nothing else.
-
-    A mirror's host counts only where everything has to come from it: a company's server often holds a mirror of
-    PyTorch's index and one of the package index side by side.
-    """
-    own = {host_of(wheel.url) for wheel in decided.decision.packages} if single_source else set()
-    return tables.load().pytorch_hosts | own
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -342,7 +260,7 @@ def decide_and_lock(
             if gap is not None:
                 raise gap from None
             raise
-        decided = _with_packages(context, decided, how, needed)
+        decided = with_packages(context, decided, how, needed)
         if say:
             say_decision(context, decided)
         try:
@@ -358,28 +276,6 @@ def decide_and_lock(
             gap = gap or error
             exclude += (f"torch=={torch.version.partition('+')[0]}",)
             context.reporter.say(f"{error.message}: going back to an earlier day")
-
-
-def _with_packages(context: Context, decided: Decided, how: LockRequest, needed: tuple[str, ...]) -> Decided:
-    """Decide again where a package of the profile needs another torch than the one that was decided: uv picks torch
-    together with those packages."""
-    request, resolver = _dependency_request(context, decided, how), _resolver(context, decided)
-    if not joint.needs_joint(request, resolver):
-        return decided
-    source = DecidedSource(context, decided, previous=how.previous, tentative=how.tentative)
-    picked = joint.pick_jointly(request, contents=source.contents, resolver=resolver)
-    pins = joint.pins_of(request, picked) if picked is not None else ()
-    if picked is None or not pins:
-        return decided
-    who = joint.who_asks(request, picked, contents=source.contents)
-    asks = " and ".join(who) or f"{', '.join(decided.decision.others)} and what they need go with no newer one"
-    because = f"{asks}; without it, torch {decided.decision.packages[0].version} would have been chosen."
-    try:
-        other = decide(context, machine=decided.machine, profile=decided.profile, pins=(*needed, *pins))
-    except NothingFitsError as error:
-        context.reporter.detail(f"{because} {error.message}")
-        return decided
-    return replace(other, decision=replace(other.decision, because=(because, *other.decision.because)))
 
 
 def standing_path(context: Context, profile: Profile, machine: TargetMachine) -> Path:

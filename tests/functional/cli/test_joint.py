@@ -100,7 +100,7 @@ def test_a_package_that_needs_another_torch_decides_it(
     assert run.code == 0, run.err
     assert locked(person) == OLD | {"appold": "1.0"}
     assert f"appold 1.0 requires {pin}; without it, torch 2.9.1+cu130 would have been chosen." in run.err
-    assert resolutions(run) == 2
+    assert resolutions(run) == 3, "torch and packages together, the newest of each, and what the chosen torch needs"
     assert lock(person, torch_index, package_index, "--check").code == 0
 
 
@@ -135,7 +135,7 @@ def test_packages_that_need_no_torch_leave_the_decision(
     run = lock(person, torch_index, package_index)
     assert run.code == 0, run.err
     assert locked(person)["torch"] == "2.9.1+cu130"
-    assert resolutions(run) == 2
+    assert resolutions(run) == 3, "torch and packages together, the newest of each, and what the chosen torch needs"
     assert "would have been chosen" not in run.err
 
 
@@ -191,3 +191,37 @@ def test_a_torch_that_nobody_has_is_refused_by_name(
     assert run.code == 6, run.err
     assert "appold does not go with any torch that fits this machine (2.9.1, 2.8.0)" in run.err
     assert not (person.project / "lockfiles").exists()
+
+
+def test_one_more_resolution_tells_what_fell_behind_and_what_holds_it_back(
+    person: Person, torch_index: IndexServer, package_index: IndexServer
+) -> None:
+    profile(person, "einops", "server")
+    package_index.add_package(build_wheel("server", "2.0", requires=["einops<0.8"]))
+    package_index.add_package(build_wheel("einops", "0.7.0"))
+    run = lock(person, torch_index, package_index)
+    assert run.code == 0, run.err
+    assert locked(person)["server"] == "2.0"
+    assert "einops 0.7.0 is chosen, not 0.8.1, the newest: server 2.0 requires einops<0.8" in run.err
+    assert resolutions(run) == 3
+
+
+def test_where_torch_lags_the_newest_release_whose_torch_is_to_be_had_decides(
+    person: Person, torch_index: IndexServer, package_index: IndexServer
+) -> None:
+    """vLLM on an index of torch of last month: uv gives up on every release that pins a torch, and takes one of two
+    years ago that pinned nothing."""
+    profile(person, "server")
+    for minor in range(20, 34):
+        torch = {20: "2.8.0", 21: "2.9.1"}.get(minor, f"3.{minor}.0")
+        package_index.add_package(build_wheel("server", f"0.{minor}.0", requires=[f"torch=={torch}"]))
+    package_index.add_package(build_wheel("server", "0.2.5", requires=["torch>=2.0"]))
+    run = lock(person, torch_index, package_index)
+    assert run.code == 0, run.err
+    assert {name: version for name, version in locked(person).items() if name in ("torch", "server")} == {
+        "torch": "2.9.1+cu130", "server": "0.21.0"
+    }  # fmt: skip
+    said = "server 0.21.0 is chosen, not 0.33.0, the newest: it requires torch==3.33.0, and no such torch is offered"
+    assert said in run.err
+    assert resolutions(run) == 3
+    assert lock(person, torch_index, package_index, "--check").code == 0

@@ -209,7 +209,8 @@ def test_an_index_that_the_project_names_is_asked_for_its_packages_and_said_with
         own.add_package(build_wheel("torch", "99.0"))
         person.write(
             "pyproject.toml",
-            '[project]\nname = "a"\ndependencies = ["secret", "einops"]\n[tool.uv.sources]\nsecret = { index = "own" }\n'
+            '[project]\nname = "a"\ndependencies = ["secret", "einops"]\n'
+            '[tool.uv.sources]\nsecret = { index = "own" }\n'
             f'[[tool.uv.index]]\nname = "own"\nurl = "{own.default_index}"\nexplicit = true\n',
         )
         words = ("lock", "-q", "--torch-index", index.torch_index, "--machine", "machine.json", "--python", PYTHON)

@@ -1,0 +1,103 @@
+"""How uv is asked for what a decision needs: the request, the indexes, and uv as this run has it."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from gpuenv import knowledge as tables
+from gpuenv.environment.compiling import Indexes, NamedIndex, Resolver
+from gpuenv.environment.dependencies import DependencyRequest
+from gpuenv.lock import making
+from gpuenv.lock.model import Lock
+from gpuenv.model.asked import Asked
+from gpuenv.net.location import host_of
+from gpuenv.steps.context import Context
+from gpuenv.steps.decision import Decided
+from gpuenv.steps.programs import uv_of
+from gpuenv.steps.project import asked_of, others_of
+from gpuenv.steps.sources import uv_environment
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LockRequest:
+    """How to lock. ``previous`` is the lock that stands there: what it hashed is not downloaded again, and must not
+    have changed. ``preferred`` keeps its versions where they still fit; ``None`` lets them move.
+
+    A ``tentative`` lock is made to be compared or shown, never written: no wheel is downloaded to learn its hash.
+    """
+
+    previous: Lock | None = None
+    preferred: Lock | None = None
+    tentative: bool = False
+    single_source: bool = False
+    command: str = ""
+    options: tuple[str, ...] | None = None
+    """What the lock says it was made for; ``None``: the options as they are."""
+
+
+def dependency_request(context: Context, decided: Decided, how: LockRequest) -> DependencyRequest:
+    """What of a decision is to be closed over, and under which terms."""
+    asked = asked_of(context)
+    return DependencyRequest(
+        decision=decided.decision,
+        target=making.target_of(
+            decided.machine.facts,
+            python=decided.decision.python,
+            filenames=[wheel.filename for wheel in decided.decision.packages],
+        ),
+        family=tables.load().family,
+        requirements=(
+            *decided.profile.packages,
+            *decided.profile.optional_packages,
+            *(row.text for row in decided.request.stated),
+        ),
+        constraints=others_of(asked, "constraint"),
+        overrides=others_of(asked, "override"),
+        bound=() if how.single_source else _bound(asked),
+        indexes=_indexes(decided),
+        exclude_newer=context.options.exclude_newer,
+        previous=how.previous,
+        preferred=how.preferred,
+        single_source=how.single_source,
+        torch_hosts=_hosts(decided, single_source=how.single_source),
+    )
+
+
+def resolver_of(context: Context) -> Resolver:
+    """uv, as this run is to use it."""
+    return Resolver(
+        uv=uv_of(context),
+        reporter=context.reporter,
+        interpreter=Path(sys.executable),
+        offline=context.offline,
+        extra_env=uv_environment(context),
+        refresh=context.refresh,
+    )
+
+
+def _bound(asked: Asked) -> tuple[NamedIndex, ...]:
+    """The indexes that the project binds to packages by name."""
+    return tuple(
+        NamedIndex(url=each.address.with_secrets(), names=each.packages) for each in asked.sources if each.packages
+    )
+
+
+def _indexes(decided: Decided) -> Indexes:
+    plan = decided.plan
+    return Indexes(
+        default=plan.default_index.location if plan.default_index else None,
+        extra=tuple(place.location for place in plan.extra_indexes),
+        find_links=tuple(place.location for place in plan.find_links),
+    )
+
+
+def _hosts(decided: Decided, *, single_source: bool) -> frozenset[str]:
+    """Hosts that serve the torch index and nothing else.
+
+    A mirror's host counts only where everything has to come from it: a company's server often holds a mirror of
+    PyTorch's index and one of the package index side by side.
+    """
+    own = {host_of(wheel.url) for wheel in decided.decision.packages} if single_source else set()
+    return tables.load().pytorch_hosts | own
