@@ -1,2 +1,1 @@
-"""A person's own project: the files that state requirements or lock them, read as values with their places; and how they
-are written back."""
+"""A person's own project: files that state requirements or lock them, read as values with places, and written back."""

@@ -138,15 +138,17 @@ class RequirementsFile:
         return tuple(each.value for each in self.options if each.name == option)
 
 
-def read_requirements(path: Path, *, shown: str | None = None, environ: Mapping[str, str]) -> RequirementsFile:
+def read_requirements(
+    path: Path, *, shown: str | None = None, environ: Mapping[str, str], text: str | None = None
+) -> RequirementsFile:
     """Read a requirements file and those it names.
 
     ``shown`` is the file's name in places and errors; nested ones are shown beside it. ``environ`` fills in
-    ``${NAME}``. Nothing is fetched: a nested file at an address is an error. Raises
-    :class:`~gpuenv.errors.ConfigurationError` with file and line.
+    ``${NAME}``; ``text`` is read in place of what ``path`` holds. Nothing is fetched: a nested file at an address is an
+    error. Raises :class:`~gpuenv.errors.ConfigurationError` with file and line.
     """
     reading = _Reading(environ=environ)
-    reading.file(path, shown or path.as_posix(), constraint=False, above=())
+    reading.file(path, shown or path.as_posix(), constraint=False, above=(), text=text)
     return RequirementsFile(
         requirements=tuple(reading.requirements),
         constraints=tuple(reading.constraints),
@@ -167,10 +169,13 @@ class _Reading:
     ignored: list[StatedOption] = field(default_factory=list)
     files: list[Path] = field(default_factory=list)
 
-    def file(self, path: Path, shown: str, *, constraint: bool, above: tuple[Path, ...]) -> None:
-        body = read_bytes(path, what="the requirements file", shown=shown, most=LARGEST)
+    def file(
+        self, path: Path, shown: str, *, constraint: bool, above: tuple[Path, ...], text: str | None = None
+    ) -> None:
+        if text is None:
+            text = _decoded(read_bytes(path, what="the requirements file", shown=shown, most=LARGEST), shown)
         self.files.append(path)
-        for number, line in _lines(_decoded(body, shown)):
+        for number, line in _lines(text):
             place = FilePlace(file=shown, line=number)
             line = _VARIABLE.sub(lambda found: self.environ.get(found[1]) or found[0], line)
             stated, options = _split(line, place)
