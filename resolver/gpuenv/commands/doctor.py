@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import os
+import platform
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from shlex import quote
 
+from gpuenv import __version__
 from gpuenv import knowledge as tables
+from gpuenv.doctor import report as reports
 from gpuenv.doctor.environment import diagnose_environment
-from gpuenv.doctor.examination import beside, examine
+from gpuenv.doctor.examination import Examination, beside, examine
 from gpuenv.doctor.finding import Finding, worst_first
 from gpuenv.doctor.machine import diagnose_machine
+from gpuenv.doctor.redaction import Redaction
 from gpuenv.doctor.session import diagnose_session
 from gpuenv.errors import UsageError
 from gpuenv.installed.environment import EnvironmentFacts, read_environment
+from gpuenv.installed.extensions import ExtensionCode
 from gpuenv.lock.model import Lock
 from gpuenv.machine import detect
 from gpuenv.machine.checkup import check_up
@@ -23,6 +30,7 @@ from gpuenv.steps.context import Context, Outcome
 from gpuenv.steps.lock import FOLDER, read_sound
 from gpuenv.steps.machine import complete, machine_text
 from gpuenv.steps.profile import load_profile
+from gpuenv.system.files import read_text, write_atomic
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,13 +39,18 @@ class DoctorOutcome(Outcome):
 
     environment: str | None
     findings: tuple[Finding, ...]
+    report: str | None = None
+    """The file that was written to be sent, as a person names it."""
 
 
-def run(context: Context, *, environment: Path | None, deep: bool = False) -> DoctorOutcome:
+def run(context: Context, *, environment: Path | None, deep: bool = False, report: Path | None = None) -> DoctorOutcome:
     """Diagnose; exit 1 where something is wrong enough that torch will not use the GPU, or fail.
 
-    ``deep`` hashes every installed file.
+    ``deep`` hashes every installed file. ``report`` is the file to write for somebody else to read.
     """
+    if report is not None and (context.project / report).is_dir():
+        hint = f"Name the environment first: `gpuenv doctor {quote(str(report))} --report`"
+        raise UsageError(f"--report: {report} is a folder, not a file to write", hints=(hint,))
     detection, findings = _sent(context) if context.options.machine is not None else _here(context)
     target = context.project / (environment or load_profile(context).environment)
     facts: EnvironmentFacts | None = None
@@ -46,13 +59,64 @@ def run(context: Context, *, environment: Path | None, deep: bool = False) -> Do
     except UsageError as error:
         if context.options.machine is None or environment is not None:
             findings.append(_none(context, target, error))
+    extensions: tuple[ExtensionCode, ...] = ()
     if facts is not None:
-        findings += _environment(context, facts, detection, deep=deep)
+        examination = _examine(context, facts, detection, deep=deep)
+        extensions = examination.extensions
+        findings += diagnose_environment(examination, knowledge=tables.load())
+    ordered = worst_first(findings)
+    if report is not None:
+        made = _report(context, detection, facts, extensions, ordered)
+        write_atomic(context.project / report, made, what="the report")
     wrong = any(finding.severity == "error" for finding in findings)
     return DoctorOutcome(
         environment=None if facts is None else context.shown(target),
-        findings=worst_first(findings),
+        findings=ordered,
+        report=None if report is None else context.shown(context.project / report),
         exit_code=1 if wrong else 0,
+    )
+
+
+def show(context: Context, path: Path) -> DoctorOutcome:
+    """Show the findings of a report that somebody sent, as the doctor said them there."""
+    text = read_text(context.project / path, what="the report", shown=str(path), most=reports.LARGEST)
+    environment, findings = reports.read_findings(text, origin=str(path))
+    wrong = any(finding.severity == "error" for finding in findings)
+    return DoctorOutcome(environment=environment, findings=worst_first([*findings]), exit_code=1 if wrong else 0)
+
+
+def _report(
+    context: Context,
+    detection: Detection,
+    facts: EnvironmentFacts | None,
+    extensions: tuple[ExtensionCode, ...],
+    findings: tuple[Finding, ...],
+) -> str:
+    environ, options = context.environ, context.options
+    installed = () if facts is None else facts.versions
+    redaction = Redaction.of(
+        environ,
+        home=os.path.expanduser("~") if "HOME" not in environ else environ["HOME"],  # noqa: PTH111 - Path raises
+        project=str(context.project),
+        user=environ.get("USER") or environ.get("LOGNAME") or environ.get("USERNAME") or "",
+        host=platform.node(),
+        said=[each for each in (options.torch_index, options.index, *options.find_links) if each],
+        words=(*installed, "torch", "triton", "cuda", "gpu", "driver", "python", "nvidia"),
+    )
+    versions = {"gpuenv": __version__, "python": platform.python_version(), "kernel": platform.release()}
+    return reports.make_report(
+        circumstances=reports.Circumstances(
+            created=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            versions=versions,
+            settings=options.origins,
+            variables=environ,
+        ),
+        detection=detection,
+        facts=facts,
+        shown="" if facts is None else context.shown(facts.path),
+        extensions=extensions,
+        findings=findings,
+        redaction=redaction,
     )
 
 
@@ -91,9 +155,9 @@ def _none(context: Context, target: Path, error: UsageError) -> Finding:
     )
 
 
-def _environment(context: Context, facts: EnvironmentFacts, detection: Detection, *, deep: bool) -> tuple[Finding, ...]:
+def _examine(context: Context, facts: EnvironmentFacts, detection: Detection, *, deep: bool) -> Examination:
     lock, path = _lock_of(context, facts)
-    examination = examine(
+    return examine(
         facts,
         environ=context.environ,
         machine=None if detection.problem is not None else complete(detection.machine),
@@ -103,7 +167,6 @@ def _environment(context: Context, facts: EnvironmentFacts, detection: Detection
         shown=context.shown(facts.path),
         profile=context.options.profile or "",
     )
-    return diagnose_environment(examination, knowledge=tables.load())
 
 
 def _lock_of(context: Context, facts: EnvironmentFacts) -> tuple[Lock | None, Path | None]:

@@ -1,7 +1,7 @@
 """The machine file: a machine as JSON, so that a decision can be made for another one.
 
-What ``detect --json`` prints under ``data``, and the whole of what it prints, are both read. Strict on purpose: a
-misspelt key that is passed over would decide for another machine than the one meant.
+What ``detect --json`` prints under ``data``, the whole of what it prints, and what ``doctor --report`` writes are read.
+Strict on purpose: a misspelt key that is passed over would decide for another machine than the one meant.
 """
 
 from __future__ import annotations
@@ -30,6 +30,9 @@ PROCESSORS: dict[Os, dict[str, Arch]] = {
 MACHINE_KEYS = ("os", "arch", "libc", "wsl", "container", "driver", "gpus")
 DRIVER_KEYS = ("version", "cuda", "source")
 GPU_KEYS = ("index", "uuid", "name", "compute_capability", "memory_bytes", "mig")
+REPORT = "gpuenv-report"
+"""The name of the schema of what `gpuenv doctor --report` writes."""
+
 WRITE_ONE = "Write one on the machine in question: `gpuenv detect --json > machine.json`"
 
 
@@ -49,6 +52,8 @@ def parse_machine(text: str, *, origin: str, failed: bool = False) -> Machine:
     path = ""
     if isinstance(value, dict) and "schema" in value and "data" in value:
         value, path = reader.envelope(value), "data"
+    elif isinstance(value, dict) and value.get("schema") == {"name": REPORT, "version": "1"}:
+        value, path = reader.report(value), "machine"
     return reader.machine(value, path)
 
 
@@ -100,12 +105,17 @@ class _MachineReader:
         if value.get("command") != "detect":
             self.fail("command", f'is {_show(value.get("command"))} (expected "detect")')
         if value.get("status") != "ok" and not self.failed:
-            self.fail(
-                "status",
-                f"is {_show(value.get('status'))}: detection failed on that machine",
-                hint="See what is wrong there: `gpuenv doctor`, or here: `gpuenv doctor --machine FILE`",
-            )
+            self.undetected("status", value.get("status"))
         return value["data"]
+
+    def report(self, value: Mapping[str, object]) -> object:
+        if value.get("errors") and not self.failed:
+            self.undetected("errors", value["errors"])
+        return value.get("machine")
+
+    def undetected(self, path: str, value: object) -> NoReturn:
+        hint = "See what is wrong there: `gpuenv doctor`, or here: `gpuenv doctor --machine FILE`"
+        self.fail(path, f"is {_show(value)}: detection failed on that machine", hint=hint)
 
     def machine(self, value: object, path: str) -> Machine:
         table = self.table(value, path, MACHINE_KEYS, optional=("sources",))

@@ -32,7 +32,7 @@ KEYS = {
     "verify": {
         "environment", "verdict", "accelerator", "seconds", "checks", "training", "facts", "evidence", "baseline",
     },
-    "doctor": {"environment", "findings"},
+    "doctor": {"environment", "findings", "report"},
     "inspect": {
         "project", "version", "filename", "cuda", "sass", "ptx", "git", "requires_dist", "requires_python", "detail",
         "size", "requests", "bytes", "disagreement",
