@@ -14,5 +14,8 @@ for name in manylinux_2_28 manylinux_2_27 manylinux_2_24 manylinux_2_17 manylinu
 done
 "$python" -m pip download -q --only-binary :all: --python-version "$version" --implementation cp "${platforms[@]}" \
   -d .carry .carry/gpuenv-*.whl
+mkdir .carry/fake # stand-ins for NVML and CUDA, for a host without a C compiler
+cc -O1 -shared -fPIC -Wl,-soname,libnvidia-ml.so.1 -o .carry/fake/libnvidia-ml.so tests/support/fake_nvml.c
+cc -O1 -shared -fPIC -Wl,-soname,libcuda.so.1 -o .carry/fake/libcuda.so tests/support/fake_cuda.c
 ls -l .carry
 du -sh .carry
