@@ -68,9 +68,10 @@ lock-check: $(VENV)/.ready-dev ## make them again and compare; exit 1 with the d
 replay: $(VENV)/.ready-dev ## replay half a year of nightlies and renew the table in docs/nightlies.md (minutes)
 	@$(BIN)/python tools/replay_nightlies.py --write $(ARGS)
 
-docs: $(VENV)/.ready-dev ## renew what the pages take from code and tables: reference.md, gpuenv.1, matrix.md
+docs: $(VENV)/.ready-dev ## renew what the pages take from code and tables: reference.md, gpuenv.1, cases.md, matrix.md
 	@$(BIN)/python tools/make_reference.py
 	@$(BIN)/python tools/make_man.py
+	@$(BIN)/python tools/make_cases.py
 	@{ head -n 5 docs/matrix.md; $(BIN)/gpuenv matrix --platform all --format markdown; } > docs/matrix.md.new
 	@mv docs/matrix.md.new docs/matrix.md
 

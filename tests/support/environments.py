@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -30,14 +32,20 @@ class Environment:
         self.packages: list[MarkedPackage] = []
 
     def install(
-        self, name: str, version: str, *, requires: Sequence[str] = (), files: Mapping[str, str | bytes] | None = None
+        self,
+        name: str,
+        version: str,
+        *,
+        requires: Sequence[str] = (),
+        files: Mapping[str, str | bytes] | None = None,
+        installer: str = "uv",
     ) -> Environment:
         module = name.replace("-", "_")
         info = f"{module}-{version}.dist-info"
         metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
         metadata += "".join(f"Requires-Dist: {each}\n" for each in requires)
         contents: dict[str, str | bytes] = {f"{module}/__init__.py": "", **(files or {}), f"{info}/METADATA": metadata}
-        contents[f"{info}/INSTALLER"] = "uv"
+        contents[f"{info}/INSTALLER"] = installer
         contents[f"{info}/WHEEL"] = "Wheel-Version: 1.0\n"
         rows = []
         for place, content in contents.items():
@@ -65,15 +73,38 @@ class Environment:
         ptx: Sequence[str] = (),
         hip: str | None = None,
         requires: Sequence[str] = (),
+        cxx11_abi: bool | None = None,
+        installer: str = "uv",
     ) -> Environment:
         """``archs=None`` leaves out the header that tells them."""
         text = f"__version__ = {version!r}\ncuda: str | None = {cuda!r}\ngit_version = 'abc'\nhip = {hip!r}\n"
         files = {"torch/version.py": text}
         if cuda is not None and archs is not None:
-            flags = [f"-gencode;arch=compute_{a},code=sm_{a}" for a in archs]
-            flags += [f"-gencode;arch=compute_{a},code=compute_{a}" for a in ptx]
-            files["torch/include/ATen/cuda/CUDAConfig.h"] = f'#define NVCC_FLAGS_EXTRA "{";".join(flags)}"\n'
-        return self.install("torch", version, requires=requires, files=files)
+            codes = [f"-gencode;arch=compute_{a},code=sm_{a}" for a in archs]
+            codes += [f"-gencode;arch=compute_{a},code=compute_{a}" for a in ptx]
+            files["torch/include/ATen/cuda/CUDAConfig.h"] = f'#define NVCC_FLAGS_EXTRA "{";".join(codes)}"\n'
+        if cxx11_abi is not None:
+            flags = f'set(TORCH_CXX_FLAGS "-D_GLIBCXX_USE_CXX11_ABI={int(cxx11_abi)}")\n'
+            files["torch/share/cmake/Torch/TorchConfig.cmake"] = flags
+        return self.install("torch", version, requires=requires, files=files, installer=installer)
+
+    def without(self, name: str) -> Environment:
+        """Take a package's metadata away, as an installer does that puts another in its place."""
+        (info,) = self.site.glob(f"{name.replace('-', '_')}-*.dist-info")
+        shutil.rmtree(info)
+        return self
+
+    def came_from(self, name: str, origin: str) -> Environment:
+        """Say from which address a package was installed."""
+        (info,) = self.site.glob(f"{name.replace('-', '_')}-*.dist-info")
+        (info / "direct_url.json").write_text(json.dumps({"url": origin}))
+        return self
+
+    def of_conda(self) -> Environment:
+        """As conda lays one out: no ``pyvenv.cfg``."""
+        (self.path / "pyvenv.cfg").unlink()
+        (self.path / "conda-meta").mkdir()
+        return self
 
     def marked(self, *, profile: str = "auto", lock: str = "0" * 64) -> Environment:
         """Make it one of gpuenv's, as it stands now."""

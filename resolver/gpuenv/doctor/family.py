@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from shlex import quote
+from urllib.parse import unquote
 
 from packaging.utils import canonicalize_name
 
@@ -23,6 +24,7 @@ from gpuenv.knowledge.base import Knowledge
 Found = Callable[..., Finding]
 """Makes a finding of the family whose fix builds the environment again."""
 
+_ABI = re.compile(r"cxx11abi(true|false)")
 _MAJOR = re.compile(r"^nvidia-.+-cu([0-9]{2})$")
 
 
@@ -111,13 +113,34 @@ def _install(examination: Examination, missing: Iterable[Unmet], fix: str) -> st
 
 
 def _extensions(facts: EnvironmentFacts, torch: TorchFacts, found: Found) -> Iterator[Finding]:
-    """Compiled extensions whose version names the torch they were built for (``+cu12torch2.7``, ``+pt24cu121``)."""
-    for name, version in sorted(facts.versions.items()):
-        built = built_for(version)
+    """Compiled extensions whose version, or the name of the file they came from, names the torch they were built for
+    (``+cu12torch2.7cxx11abiFALSE``, ``+pt24cu121``)."""
+    extension = partial(found, severity="error", kind="extension-of-another-torch")
+    for each in sorted((*facts.inherited, *facts.distributions), key=lambda each: each.name):
+        told = next((text for text in (each.version, file_version(each.origin)) if built_for(text)), "")
+        built, abi = built_for(told), _ABI.search(told.lower())
+        ends = f"its import ends with an undefined symbol; {told} is what it calls itself"
         if built is not None and not torch.version.startswith(f"{built}."):
-            summary = f"{name} {version} was compiled for torch {built}, and torch {torch.version} is installed"
-            ends = "its import ends with an undefined symbol"
-            yield found(severity="error", kind="extension-of-another-torch", summary=summary, detail=ends)
+            summary = (
+                f"{each.name} {each.version} was compiled for torch {built}, and torch {torch.version} is installed"
+            )
+            yield extension(summary=summary, detail=ends)
+        elif abi is not None and torch.cxx11_abi is not None and (abi[1] == "true") is not torch.cxx11_abi:
+            own = "newer" if torch.cxx11_abi else "older"
+            summary = f"{each.name} {each.version} was not compiled for the {own} C++ ABI of torch {torch.version}"
+            yield extension(summary=summary, detail=ends)
+
+
+def file_version(origin: str) -> str:
+    """The version in the name of the wheel that a distribution came from; its metadata may leave out the local part.
+
+    >>> file_version("https://host/flash_attn-2.8.3%2Bcu12torch2.7cxx11abiFALSE-cp312-cp312-linux_x86_64.whl")
+    '2.8.3+cu12torch2.7cxx11abiFALSE'
+    >>> file_version("https://host/flash-attention.git"), file_version("")
+    ('', '')
+    """
+    parts = unquote(origin.rpartition("/")[2]).split("-")
+    return parts[1] if len(parts) > 4 and parts[-1].endswith(".whl") else ""
 
 
 def built_for(version: str) -> str | None:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from gpuenv.knowledge.rules import is_dotted
 
+_CMAKE = "torch/share/cmake/Torch/TorchConfig.cmake"
+_ABI = re.compile(r"_GLIBCXX_USE_CXX11_ABI=([01])")
 _CUDA_CONFIG = "torch/include/ATen/cuda/CUDAConfig.h"
 _ASSIGNED = r"^{name}(?:\s*:[^=\n]+)?\s*=\s*(?:['\"](?P<value>[^'\"\n]*)['\"]|None)\s*$"
 _CODE = re.compile(r"code=\[?(?P<targets>[A-Za-z0-9_,]+)")
@@ -26,6 +28,8 @@ class TorchFacts:
     ptx: tuple[str, ...] | None
     origin: str
     """The file the architectures were read from, else the one that was missing."""
+    cxx11_abi: bool | None = None
+    """Whether it uses the newer ABI of GCC's library, as its extensions must; ``None`` where no file says."""
 
 
 def read_torch(site: Path) -> TorchFacts | None:
@@ -53,7 +57,16 @@ def read_torch(site: Path) -> TorchFacts | None:
         sass=sass,
         ptx=ptx,
         origin=origin,
+        cxx11_abi=_abi(site),
     )
+
+
+def _abi(site: Path) -> bool | None:
+    try:
+        match = _ABI.search((site / _CMAKE).read_text(encoding="utf-8", errors="replace"))
+    except OSError:
+        return None
+    return match[1] == "1" if match else None
 
 
 def parse_targets(text: str) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -288,6 +288,22 @@ def test_extensions_compiled_for_another_torch(env: Environment, name: str, vers
     assert finding.summary == f"{name} {version} was compiled for torch {built}, and torch 2.10.0+cu128 is installed"
 
 
+@pytest.mark.parametrize(
+    ("abi", "file", "wrong"), [(True, "TRUE", 0), (False, "TRUE", 1), (True, "FALSE", 1), (None, "TRUE", 0)]
+)
+def test_extensions_whose_file_names_their_torch_and_abi(
+    env: Environment, abi: bool | None, file: str, wrong: int
+) -> None:
+    """flash-attn leaves the local part out of its metadata: the name of the wheel tells it."""
+    env.torch("2.6.0+cu124", cuda="12.4", archs=("90",), cxx11_abi=abi).install("flash-attn", "2.8.2")
+    env.came_from(
+        "flash-attn", f"https://h.example/flash_attn-2.8.2%2Bcu12torch2.6cxx11abi{file}-cp312-cp312-linux_x86_64.whl"
+    )
+    found = [each.kind for each in diagnosed(env, machine("9.0")) if each.severity != "ok"]
+
+    assert found == ["extension-of-another-torch"] * wrong
+
+
 def test_extensions_compiled_for_this_torch(env: Environment) -> None:
     env.torch("2.7.1+cu128", cuda="12.8", archs=("90",)).install(
         "flash-attn", "2.8.3+cu12torch2.7cxx11abitrue"
