@@ -19,6 +19,7 @@
     │   └── PageFormatError     4   what answered is not an index page
     ├── IntegrityError          5   a hash, a size or an origin is not what was locked
     └── UvError                 6   uv is missing or failed
+        └── NoSolutionError     6   no set of versions meets what was asked for
 
 Imports nothing of gpuenv. An error owns its hints; the command line renders them (see ``cli/console.py``).
 """
@@ -179,3 +180,15 @@ class UvMissingError(UvError):
     """No usable uv was found."""
 
     code = "uv-missing"
+
+
+class NoSolutionError(UvError):
+    """No set of versions meets what was asked for. ``blamed`` are the packages that stand in the way, as named."""
+
+    code = "no-solution"
+
+    def __init__(
+        self, message: str, *, causes: Sequence[str] = (), hints: Sequence[str] = (), blamed: Sequence[str] = ()
+    ) -> None:
+        super().__init__(message, causes=causes, hints=hints)
+        self.blamed = tuple(blamed)

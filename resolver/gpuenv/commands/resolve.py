@@ -9,9 +9,12 @@ from gpuenv.model.decision import NoDecision
 from gpuenv.model.profile import Profile
 from gpuenv.steps.context import Context, Failure, Outcome
 from gpuenv.steps.decision import Decided, NothingFitsError, decide
+from gpuenv.steps.dependencies import LockRequest
+from gpuenv.steps.lock import decide_and_lock
 from gpuenv.steps.machine import TargetMachine, detect_or_read, say_machine
 from gpuenv.steps.profile import load_profile
 from gpuenv.steps.project import say_project
+from gpuenv.steps.together import with_packages
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +36,11 @@ def run(context: Context, *, explain: bool, about: str | None = None) -> Resolve
     say_project(context)
     try:
         decided = decide(context, machine=machine, profile=profile)
+        how = LockRequest(tentative=True)
+        together = with_packages(context, decided, how) if decided.decision.others else decided
+        if together is None:  # the lock says what is in the way, or finds what was not asked for yet
+            together = decide_and_lock(context, machine=machine, profile=profile, how=how, say=False)[0]
+        decided = together
     except NothingFitsError as error:
         return ResolveOutcome(
             machine=machine,

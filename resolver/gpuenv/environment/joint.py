@@ -20,7 +20,7 @@ from gpuenv.environment.compiling import NamedIndex, Picked, Resolver, compile_d
 from gpuenv.environment.dependencies import DependencyRequest
 from gpuenv.environment.single_source import SingleSourceIndex
 from gpuenv.environment.stubs import PLACEHOLDER_VERSION, write_stub
-from gpuenv.errors import IndexUnreachableError, UvError
+from gpuenv.errors import IndexUnreachableError, NoSolutionError, UvError
 from gpuenv.lock.model import Lock
 from gpuenv.metadata import parse_requirement
 from gpuenv.model.wheel import Wheel, WheelContents
@@ -146,7 +146,7 @@ def refusal(request: DependencyRequest, error: UvError) -> UvError:
         found = [name for name in named if re.search(pattern.format(re.escape(name)), said)]
         if found:
             message = f"{' and '.join(found)} {words[0] if len(found) == 1 else words[1]}"
-            return UvError(message, causes=causes, hints=(hint,))
+            return NoSolutionError(message, causes=causes, hints=(hint,), blamed=found)
     blamed = [name for name in named if re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])", said)] or named
     releases = [wheel.version.partition("+")[0] for wheel in request.decision.alternatives if wheel.project == "torch"]
     versions = ", ".join(str(each) for each in sorted(map(Version, releases), reverse=True)[:_SHOWN])
@@ -156,10 +156,11 @@ def refusal(request: DependencyRequest, error: UvError) -> UvError:
     if blamed and about_torch:
         does = "does" if len(blamed) == 1 else "do"
         message = f"{' and '.join(blamed)} {does} not go with any torch that fits this machine ({versions}{more})"
-    return UvError(
+    return NoSolutionError(
         message,
         causes=causes,
         hints=(f"See which torch fits, and why: `gpuenv resolve --profile {request.decision.profile} --explain`",),
+        blamed=blamed,
     )
 
 

@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from gpuenv import knowledge as tables
 from gpuenv.environment import dependencies, joint
 from gpuenv.environment.dependencies import FamilyGapError
-from gpuenv.errors import ConfigurationError, IntegrityError, MachineMismatchError, UvError
+from gpuenv.errors import ConfigurationError, IntegrityError, MachineMismatchError, NoSolutionError, UvError
 from gpuenv.lock import codec, making
 from gpuenv.lock.check import changed_requirements
 from gpuenv.lock.fit import fits_machine, newer_release
@@ -35,6 +35,7 @@ from gpuenv.steps.project import asked_of
 from gpuenv.steps.sources import open_http
 from gpuenv.steps.together import with_packages
 from gpuenv.steps.torch_source import DecidedSource
+from gpuenv.steps.ways_out import with_ways_out
 from gpuenv.system.files import (
     present,
     read_bytes,
@@ -222,14 +223,15 @@ def new_lock(context: Context, *, machine: TargetMachine, profile: Profile, dry_
     path = standing_path(context, profile, machine)
     shown = context.shown(path)
     before = read_lock(path, shown=shown, profile=profile.name)
+    kept: Lock | None = None
     if before is not None:
         context = with_lock_options(context, before, say=True)
-        why = "was made for other options"
-        if before.inputs.requirements != (now := asked_of(context).recorded):
-            why = f"was made for other requirements ({changed_requirements(before.inputs, now)})"
-        context.reporter.say(f"Lockfile {shown} {why}: making it again")
+        why, now = "other options", asked_of(context).recorded
+        if before.inputs.requirements != now:  # what was not asked for again stays where it is
+            why, kept = f"other requirements ({changed_requirements(before.inputs, now)})", before
+        context.reporter.say(f"Lockfile {shown} was made for {why}: making it again")
     single_source = before is not None and before.decision.single_source
-    how = LockRequest(previous=before, single_source=single_source, tentative=dry_run)
+    how = LockRequest(previous=before, preferred=kept, single_source=single_source, tentative=dry_run)
     decided, lock = decide_and_lock(context, machine=machine, profile=profile, how=how)
     if dry_run:
         return Locked(path=path, shown=shown, lock=lock, decided=decided, written=False)
@@ -240,6 +242,22 @@ def new_lock(context: Context, *, machine: TargetMachine, profile: Profile, dry_
 
 def decide_and_lock(
     context: Context, *, machine: TargetMachine, profile: Profile, how: LockRequest, say: bool = True
+) -> tuple[Decided, Lock]:
+    """Decide, and lock what was decided; see :func:`_decide_and_lock`. Where no set of versions does, the error says
+    which bound can be given up: each was tried."""
+    try:
+        return _decide_and_lock(context, machine=machine, profile=profile, how=how, say=say)
+    except NoSolutionError as error:
+        tried = replace(how, tentative=True, preferred=None)
+
+        def again(other: Context) -> Lock:
+            return _decide_and_lock(other, machine=machine, profile=profile, how=tried, say=False)[1]
+
+        raise with_ways_out(context, error, profile=profile, machine=machine, again=again) from None
+
+
+def _decide_and_lock(
+    context: Context, *, machine: TargetMachine, profile: Profile, how: LockRequest, say: bool
 ) -> tuple[Decided, Lock]:
     """Decide, and lock what was decided.
 
@@ -260,7 +278,7 @@ def decide_and_lock(
             if gap is not None:
                 raise gap from None
             raise
-        decided = with_packages(context, decided, how, needed)
+        decided = with_packages(context, decided, how, needed) or decided
         if say:
             say_decision(context, decided)
         try:

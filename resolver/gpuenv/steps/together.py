@@ -22,12 +22,12 @@ MOST_RELEASES = 40
 that releases every week or two."""
 
 
-def with_packages(context: Context, decided: Decided, how: LockRequest, needed: Sequence[str] = ()) -> Decided:
+def with_packages(context: Context, decided: Decided, how: LockRequest, needed: Sequence[str] = ()) -> Decided | None:
     """Decide again where a package of profile or project needs another torch than the one that was decided.
 
     uv picks torch together with those packages. One that fell behind its newest release is said, with what holds it
     back; one that fell behind because its newest releases want a torch that is not to be had decides torch by the
-    newest release whose torch is.
+    newest release whose torch is. ``None`` where uv finds no set of versions, with any torch.
     """
     request, resolver = dependency_request(context, decided, how), resolver_of(context)
     if not joint.needs_joint(request, resolver):
@@ -35,7 +35,7 @@ def with_packages(context: Context, decided: Decided, how: LockRequest, needed: 
     source = DecidedSource(context, decided, previous=how.previous, tentative=how.tentative)
     picked = joint.pick_jointly(request, contents=source.contents, resolver=resolver)
     if picked is None:
-        return decided
+        return None
     newest = newest_releases(request, resolver=resolver) if joint.leaves_a_choice(request) else {}
     left = behind(request, picked, newest, contents=source.contents)
     versions = {each.name: each.version for each in picked}

@@ -251,3 +251,58 @@ def test_a_project_that_asks_for_nothing_changes_nothing(person: Person, index: 
     assert done.code == 0, done.err
     assert "pyproject" not in done.err
     assert "pyproject.toml asks for no package" in run(person, index, "lock", "-v").err
+
+
+def test_no_set_of_versions_is_explained_and_what_is_advised_works(person: Person, index: IndexServer) -> None:
+    """Design, rule 10: the smallest bound whose dropping gives an answer is the hint."""
+    with IndexServer() as own:
+        for name, version in (("filelock", "3.0"), ("einops", "0.8.1")):
+            own.add_package(build_wheel(name, version))
+        own.add_package(build_wheel("server", "1.0", requires=["torch==2.10.0"]))
+        own.add_package(build_wheel("server", "2.0", requires=["torch==2.11.0"]))
+        person.write("requirements.txt", "einops\nserver==2.0\n")
+        words = ("--torch-index", index.torch_index, "--index", own.default_index, "--profile", "team")
+        words += ("--machine", "machine.json", "--python", PYTHON, "-r", "requirements.txt")
+        for verb in ("lock", "resolve"):
+            done = person.run(verb, *words, COLUMNS="400")
+            assert done.code == 6, done.err
+            assert "error: server does not go with any torch that fits this machine (2.10.0, 2.9.1)" in done.err
+            assert "cause: requirements.txt:2 asks for server==2.0" in done.err
+            hint = re.search(r"hint: Without server==2.0 \(requirements.txt:2\), ([^`]*): `gpuenv ([^`]*)`", done.err)
+            assert hint is not None, done.err
+            assert hint[1] == "server 1.0 and torch 2.10.0+cu130 go together"
+            assert person.run(*shlex.split(hint[2])).code == 0
+        assert locked(person) == {"torch": "2.10.0+cu130", "filelock": "3.0", "einops": "0.8.1", "server": "1.0"}
+
+
+def test_resolve_says_the_torch_that_a_package_decides(person: Person, index: IndexServer) -> None:
+    with IndexServer() as own:
+        own.add_package(build_wheel("filelock", "3.0"))
+        own.add_package(build_wheel("server", "1.0", requires=["torch==2.9.1"]))
+        words = ("--torch-index", index.torch_index, "--index", own.default_index, "--profile", "team")
+        words += ("--machine", "machine.json", "--python", PYTHON, "--with", "server")
+        done = person.run("resolve", *words, COLUMNS="400")
+        assert done.code == 0, done.err
+        assert done.out.splitlines()[0] == "torch 2.9.1+cu130"
+        assert "server 1.0 requires torch==2.9.1; without it, torch 2.10.0+cu130 would have been chosen." in done.out
+
+
+def test_a_package_without_a_wheel_for_this_python_names_one_that_has(person: Person, index: IndexServer) -> None:
+    """U9."""
+    other = "3.12" if PYTHON != "3.12" else "3.11"
+    tag = f"cp{other.replace('.', '')}"
+    with IndexServer() as own:
+        for each in (TAG, TAG.replace(f"cp{PYTHON.replace('.', '')}", tag)):
+            own.add(torch_wheel("2.9.1", "cu128", tag=each, requires=["filelock"]), folder="cu128")
+        own.add_package(build_wheel("filelock", "3.0"))
+        own.add_package(build_wheel("compiled", "1.0", tag=f"{tag}-{tag}-manylinux_2_28_x86_64"))
+        words = ("--torch-index", own.torch_index, "--index", own.default_index, "--profile", "team")
+        words += ("--machine", "machine.json", "--python", PYTHON, "--with", "compiled")
+        done = person.run("lock", *words, COLUMNS="400")
+        assert done.code == 6, done.err
+        hint = re.search(
+            r"hint: With Python ([^,]*), compiled 1.0 and torch 2.9.1\+cu128 .*: `gpuenv ([^`]*)`", done.err
+        )
+        assert hint is not None, done.err
+        assert hint[1] == other
+        assert person.run(*shlex.split(hint[2])).code == 0
