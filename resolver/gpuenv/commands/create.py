@@ -28,6 +28,7 @@ from gpuenv.steps.profile import check_fit, load_profile
 from gpuenv.steps.project import say_project
 from gpuenv.steps.proof import Proof
 from gpuenv.steps.reuse import earlier_proof, standing_environment
+from gpuenv.steps.write_back import require_relax, write_back
 from gpuenv.system.files import require_writable
 from gpuenv.verify.earlier import EarlierProof
 from gpuenv.verify.hints import Hints, hints_of
@@ -51,6 +52,8 @@ class CreateOptions:
     """Replace the environment of another profile."""
     discard_added: bool = False
     """Give up the packages that were added to the environment since it was built."""
+    write: bool = False
+    """Write what was relaxed into the project's files."""
     keep_previous: bool = False
     """Keep the environment that is replaced beside the new one."""
 
@@ -75,6 +78,7 @@ class CreateOutcome(Outcome):
 
 def run(context: Context, options: CreateOptions) -> CreateOutcome:
     """Do the whole way. Whatever stood at the target stands there still when any step fails."""
+    require_relax(context, write=options.write)
     profile = load_profile(context)
     target = target_of(context, options.target, profile)
     refuse_target(context, target)
@@ -90,6 +94,8 @@ def run(context: Context, options: CreateOptions) -> CreateOutcome:
         require_writable(evidence, what="the folder of the evidence")
     locked = existing_lock(context, machine=machine, profile=profile)
     locked = locked or new_lock(context, machine=machine, profile=profile)
+    if options.write:
+        write_back(context, locked.lock, dry_run=False)
     refuse_to_discard(context, target, profile, locked.lock, discard=options.discard_added)
     proof = Proof(
         context=context, machine=machine, profile=profile, lock=locked.lock, lock_name=locked.shown, folder=evidence,

@@ -42,6 +42,7 @@ from gpuenv.steps.machine import (
 from gpuenv.steps.profile import check_fit, load_profile
 from gpuenv.steps.project import say_project
 from gpuenv.steps.signed import fetch_signed
+from gpuenv.steps.write_back import require_relax, write_back
 from gpuenv.system.files import write_atomic
 
 
@@ -58,6 +59,8 @@ class LockOptions:
     keep: bool = False
     single_source: bool = False
     requirements: bool = False
+    write: bool = False
+    """Write what was relaxed into the project's files."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +89,7 @@ class LockOutcome(Outcome):
 
 def run(context: Context, options: LockOptions) -> LockOutcome:
     """Lock one profile, or every one. One that fails does not keep the others from being locked."""
+    require_relax(context, write=options.write)
     names = _profiles(context, options)
     done: list[OneLock] = []
     for name in names:
@@ -169,6 +173,8 @@ def _one(
             command=command_of(context, profile, single_source=single, machines=options.machines),
         ),
     )
+    if options.write:
+        write_back(context, lock, dry_run=options.dry_run)
     change = None if before is None else diff(before, lock)
     row = OneLock(profile=profile.name, path=shown, action="would-write", lock=lock, change=change)
     if options.dry_run:

@@ -51,19 +51,24 @@ def without_requirement(text: str, name: str, *, extra: str | None = None, group
     return _rendered(document) if gone else text
 
 
-def with_replacements(text: str, replaced: Mapping[str, str]) -> str:
-    """A ``pyproject.toml`` whose strings that are keys of ``replaced`` are their values, wherever they stand: a
-    requirement in whatever list, the address of an index."""
+def with_strings(text: str, change: Callable[[str], str]) -> str:
+    """A ``pyproject.toml`` with each of its strings as ``change`` gives it, wherever it stands: a requirement in
+    whatever list, the address of an index. An empty one is taken out of its list."""
     document = _parsed(text)
-    for container, key, value in list(_strings(document)):
-        if value in replaced and replaced[value] != value:
-            container[key] = replaced[value]
+    for container, key, value in reversed(list(_strings(document))):
+        changed = change(value)
+        if changed == value:
+            continue
+        if changed:
+            container[key] = changed
+        else:
+            del container[key]
     return _rendered(document)
 
 
 def with_lines(text: str, replaced: Mapping[int, Callable[[str], str]]) -> str:
     """A requirements file with some of its logical lines changed, by the number of their first line (from 1). What
-    changes one is given it without comment and continuation; the comment stays."""
+    changes one is given it without comment and continuation; the comment stays. An empty one is taken out."""
     lines = text.splitlines(keepends=True)
     for number in sorted(replaced, reverse=True):
         last = number
@@ -74,7 +79,8 @@ def with_lines(text: str, replaced: Mapping[int, Callable[[str], str]]) -> str:
         body, comment = _without_comment(whole)
         indent = body[: len(body) - len(body.lstrip())]
         changed = replaced[number](body.strip())
-        lines[number - 1 : last] = [f"{indent}{changed}{comment}{end[0] if end else ''}"]
+        ended = f"{indent}{changed}{comment}{end[0] if end else ''}"
+        lines[number - 1 : last] = [ended] if changed or comment else []
     return "".join(lines)
 
 

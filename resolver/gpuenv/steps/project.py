@@ -162,17 +162,22 @@ def _values(machine: Machine, python: str) -> dict[str, str]:
 def _relaxed(asked: Asked, names: Sequence[str]) -> Asked:
     """Take the versions out of what is asked of ``names``; of torch's whole family, and of the libraries of CUDA that a
     frozen list pins beside it, where torch is named."""
-    given_up: set[str] = {canonicalize_name(each) for each in names}
+    free = given_up(asked, names)
+    torch = "torch" in free
+    kept = [row for row in asked.stated if not (torch and lines.is_library(_name(row)))]
+    stated = tuple(_bare(row) if _name(row) in free else row for row in kept)
+    return replace(asked, stated=stated, builds=() if torch else asked.builds)
+
+
+def given_up(asked: Asked, names: Sequence[str]) -> frozenset[str]:
+    """The packages whose bounds count for nothing where ``names`` are relaxed; raises
+    :class:`~gpuenv.errors.UsageError` for one that nothing asks for."""
+    free: set[str] = {canonicalize_name(each) for each in names}
     known = {_name(each) for each in asked.stated}
-    for name in sorted(given_up - known - {"torch"}):
+    for name in sorted(free - known - {"torch"}):
         there = ", ".join(sorted(known)) or "nothing"
         raise UsageError(f"--relax {name}: nothing asks for it", hints=(f"What is asked for: {there}",))
-    torch = "torch" in given_up
-    if torch:
-        given_up |= tables.load().family
-    kept = [row for row in asked.stated if not (torch and lines.is_library(_name(row)))]
-    stated = tuple(_bare(row) if _name(row) in given_up else row for row in kept)
-    return replace(asked, stated=stated, builds=() if torch else asked.builds)
+    return frozenset(free | (tables.load().family if "torch" in free else set()))
 
 
 def _bare(row: Stated) -> Stated:

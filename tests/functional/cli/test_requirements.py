@@ -306,3 +306,53 @@ def test_a_package_without_a_wheel_for_this_python_names_one_that_has(person: Pe
         assert hint is not None, done.err
         assert hint[1] == other
         assert person.run(*shlex.split(hint[2])).code == 0
+
+
+WRITTEN = {
+    "requirements.txt": (
+        "# mine\n--extra-index-url https://example.invalid/whl/cu118  # theirs\neinops\n"
+        "torch==2.0.1+cu118 \\\n    --hash=sha256:{zeros}  # pinned\nnvidia-cublas-cu12==12.1.3.1\ntorch>=2.0\n",
+        "# mine\n--extra-index-url https://example.invalid/whl/cu130  # theirs\neinops\n"
+        "torch==2.10.0+cu130 --hash=sha256:{sha256}  # pinned\ntorch>=2.0\n",
+    ),
+    "pyproject.toml": (
+        '[project]\nname = "a"\ndependencies = [\n  # why\n  "torch<2.1",  # held\n  "einops",\n]\n[tool.uv]\n'
+        'constraint-dependencies = ["torch == 2.0.1"]\n[tool.uv.sources]\ntorch = { index = "pt" }\n[[tool.uv.index]]\n'
+        'name = "pt"\nurl = "https://example.invalid/whl/cu118"\n',
+        '[project]\nname = "a"\ndependencies = [\n  # why\n  "torch>=2.10.0",  # held\n  "einops",\n]\n[tool.uv]\n'
+        'constraint-dependencies = ["torch==2.10.0"]\n[tool.uv.sources]\ntorch = { index = "pt" }\n[[tool.uv.index]]\n'
+        'name = "pt"\nurl = "https://example.invalid/whl/cu130"\n',
+    ),
+    "environment.yml": (
+        "dependencies:\n  - pip:\n      - 'torch==2.0.1'  # old\n      - einops\n",
+        "dependencies:\n  - pip:\n      - 'torch==2.10.0'  # old\n      - einops\n",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+def test_what_is_relaxed_is_written_into_the_file_with_its_comments(
+    person: Person, index: IndexServer, name: str
+) -> None:
+    before, after = (text.replace("{zeros}", "0" * 64) for text in WRITTEN[name])
+    path = person.write(name, before)
+    words = ("--relax", "torch", *(() if name == "pyproject.toml" else ("-r", name)))
+    shown = run(person, index, "lock", *words, "--write", "--dry-run")
+    assert shown.code == 0, shown.err
+    assert path.read_text() == before
+    done = run(person, index, "lock", *words, "--write")
+    assert done.code == 0, done.err
+    sha256 = next(row["wheels"][0]["hashes"]["sha256"] for row in lock_of(person)["packages"] if row["name"] == "torch")
+    assert path.read_text() == after.replace("{sha256}", sha256)
+    assert f"+++ {name}" in done.err
+    assert "Found up-to-date lockfile" in run(person, index, "lock").err, "what was written is what is locked"
+    (person.project / "lockfiles/pylock.team.toml").unlink()
+    again = run(person, index, "lock", *words[2:])
+    assert again.code == 0, again.err
+    assert locked(person)["torch"] == "2.10.0+cu130"
+
+
+def test_nothing_is_written_that_was_not_given_up(person: Person, index: IndexServer) -> None:
+    assert run(person, index, "lock", "--write").code == 2
+    done = run(person, index, "lock", "--relax", "einops")
+    assert (done.code, "--relax einops: nothing asks for it" in done.err) == (2, True)

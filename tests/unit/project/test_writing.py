@@ -9,8 +9,8 @@ from gpuenv.project.writing import (
     difference,
     with_line,
     with_lines,
-    with_replacements,
     with_requirement,
+    with_strings,
     without_requirement,  # fmt: skip
 )
 
@@ -63,7 +63,7 @@ def test_without_a_project_there_is_nothing_to_write_into() -> None:
 
 def test_strings_are_replaced_wherever_they_stand() -> None:
     changed = {"numpy": "numpy<2", "https://a.example/whl/cu118": "https://a.example/whl/cu128", "absent": "x"}
-    after = with_replacements(PROJECT, changed)
+    after = with_strings(PROJECT, lambda text: changed.get(text, text))
     assert after == PROJECT.replace("'numpy'", '"numpy<2"').replace("cu118", "cu128")
 
 

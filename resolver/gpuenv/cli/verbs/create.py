@@ -56,13 +56,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--rollback", action="store_true", help="build nothing: put TARGET.previous back, and keep what stands there"
     )
+    parser.add_argument(
+        "--write", action="store_true", help="with --relax: write the locked versions into the project's files"
+    )
     parser.add_argument("--dry-run", action="store_true", help="say what would be done, and write nothing")
     parser.add_argument(
         "--deep", action="store_true", help="hash every installed file, not only those that look touched"
     )
 
 
-_OF_A_BUILD = ("no_verify", "verify", "keep_failed", "evidence", "rebuild", "replace", "keep_previous", "deep")
+_OF_A_BUILD = ("no_verify", "verify", "keep_failed", "evidence", "rebuild", "replace", "keep_previous", "deep", "write")
 
 
 def run(arguments: argparse.Namespace, context: Context) -> CreateOutcome | Planned | RolledBack:
@@ -81,6 +84,7 @@ def run(arguments: argparse.Namespace, context: Context) -> CreateOutcome | Plan
         replace=arguments.replace,
         discard_added=arguments.discard_added,
         keep_previous=arguments.keep_previous,
+        write=arguments.write,
     )
     return create.dry_run(context, options) if arguments.dry_run else create.run(context, options)
 

@@ -30,6 +30,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "-P", "--upgrade-package", action="append", default=[], metavar="NAME", help="allow NAME to be upgraded"
     )
     parser.add_argument("--all", action="store_true", dest="everything", help="every profile but auto")
+    parser.add_argument(
+        "--write", action="store_true", help="with --relax: write the locked versions into the project's files"
+    )
     parser.add_argument("--dry-run", action="store_true", help="show the difference, write nothing")
     parser.add_argument(
         "--for",
@@ -67,6 +70,7 @@ def run(arguments: argparse.Namespace, context: Context) -> LockOutcome:
         keep=arguments.keep,
         single_source=arguments.single_source,
         requirements=arguments.format == "requirements",
+        write=arguments.write,
     )
     return lock.run(context, options)
 
