@@ -26,7 +26,7 @@ Imports nothing of gpuenv. An error owns its hints; the command line renders the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
 
@@ -192,3 +192,10 @@ class NoSolutionError(UvError):
     ) -> None:
         super().__init__(message, causes=causes, hints=hints)
         self.blamed = tuple(blamed)
+
+
+def nearest(word: str, known: Iterable[str], *, cutoff: float = 0.6) -> list[str]:
+    """The one of ``known`` that somebody may have meant by ``word``, for a hint; empty where none is near."""
+    from difflib import get_close_matches
+
+    return get_close_matches(word, list(known), n=1, cutoff=cutoff)

@@ -9,13 +9,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from sys import float_info
 from typing import Any, NoReturn, Protocol
 
 from gpuenv.documents import DocumentError, parse_toml
-from gpuenv.errors import ConfigurationError, UsageError
+from gpuenv.errors import ConfigurationError, UsageError, nearest
 from gpuenv.model.machine import ComputeCapability
 from gpuenv.model.profile import Profile, VerificationPlan
 
@@ -116,7 +115,7 @@ def load(name: str, *, project: Path, user: Path, read: ReadText) -> Profile:
         return read_profile(path, origin=name, read=read)
     found = {row.name: row for row in find_all(project=project, user=user)}
     if name not in found:
-        near = get_close_matches(name, found, n=1)
+        near = nearest(name, found)
         hints = [f"Did you mean `--profile {near[0]}`?"] if near else []
         hints.append("Run `gpuenv profiles` to see what there is")
         raise UsageError(f"there is no profile named {name!r}", hints=hints)
@@ -165,7 +164,7 @@ def _read_table(
     for key, value in document.items():
         place = _ProfileKey(origin=where, text=text, table=table, key=key)
         if key not in readers:
-            near = get_close_matches(key, readers, n=1)
+            near = nearest(key, readers)
             hints = [f"Did you mean `{near[0]}`?"] if near else []
             place.fail("is not a key of a profile", hints=[*hints, "Valid here: " + ", ".join(sorted(readers))])
         values[key.replace("-", "_")] = readers[key](place, value)

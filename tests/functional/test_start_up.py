@@ -4,28 +4,68 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from support.cli import Person, machine_json
+from support.index_server import IndexServer
+from support.wheels import build_wheel, torch_wheel
 
 HEAVY = ("requests", "rich", "pynvml", "packaging", "argparse", "cachecontrol", "gpuenv.cli.app")
+UNUSED = {
+    *("urllib3", "ssl", "http.client", "email", "configparser", "netrc", "difflib", "rich", "tomlkit", "pynvml"),
+    *("packaging.pylock", "gpuenv.index.page", "gpuenv.index.wheelfile", "gpuenv.net.download", "gpuenv.lock.codec"),
+    *("gpuenv.environment", "gpuenv.verify", "gpuenv.doctor", "gpuenv.select.alternatives", "gpuenv.select.present"),
+}
+"""What a decision does without where its pages are kept, the machine stands in a file and the Python is named."""
+MOST_OF_OURS = 108
+"""Modules of gpuenv that such a decision loads, each a tenth of a millisecond and two for each dataclass it has: they
+were 101 in November 2026, the twenty of the command line's verbs among them."""
 
 
-def loaded_after(code: str) -> set[str]:
-    script = f"import sys\n{code}\nprint(*sorted(sys.modules), sep='\\n')"
-    done = subprocess.run([sys.executable, "-I", "-c", script], capture_output=True, text=True, check=True)
-    return set(done.stdout.split())
+def loaded_after(
+    *words: str, by: str = "", environ: Mapping[str, str] | None = None, cwd: Path | None = None
+) -> set[str]:
+    """The modules that are loaded when gpuenv ends."""
+    lines: Sequence[str] = [
+        f"import sys\nsys.argv = {['gpuenv', *words]!r}\nfrom gpuenv.cli.main import entry",
+        "try:\n    code = entry()\nexcept SystemExit:\n    pass",
+        f"{by}\nprint('loaded:', *sorted(sys.modules), sep='\\n')",
+    ]
+    call = [sys.executable, "-I", "-c", "\n".join(lines)]
+    done = subprocess.run(call, capture_output=True, text=True, check=True, env=environ, cwd=cwd)
+    return set(done.stdout.partition("loaded:\n")[2].split())
+
+
+def ours(modules: set[str]) -> set[str]:
+    return {name for name in modules if name.startswith("gpuenv")}
 
 
 def test_version_loads_nothing_heavy() -> None:
-    code = "sys.argv = ['gpuenv', '--version']\nfrom gpuenv.cli.main import entry\nentry()"
-    modules = loaded_after(code)
+    modules = loaded_after("--version")
     assert not modules.intersection(HEAVY)
-    own = {name for name in modules if name.startswith("gpuenv")}
-    assert own == {"gpuenv", "gpuenv.cli", "gpuenv.cli.main"}
+    assert ours(modules) == {"gpuenv", "gpuenv.cli", "gpuenv.cli.main"}
 
 
 def test_help_loads_no_network_terminal_or_gpu_library() -> None:
-    code = (
-        "sys.argv = ['gpuenv', '--help']\nfrom gpuenv.cli.main import entry\n"
-        "try:\n    entry()\nexcept SystemExit:\n    pass"
-    )
-    modules = loaded_after(code)
+    modules = loaded_after("--help")
+    assert "gpuenv.cli.pages" in modules
     assert not modules.intersection({"requests", "rich", "pynvml", "cachecontrol", "packaging.version"})
+
+
+def test_a_decision_with_its_pages_kept_asks_nobody_parses_nothing_and_loads_what_it_uses(tmp_path: Path) -> None:
+    person = Person.at(tmp_path)
+    person.write("machine.json", machine_json("12.0"))
+    with IndexServer() as server:
+        server.add(torch_wheel("2.10.0", "cu128"), folder="cu128")
+        for name, version in (("torchvision", "0.25.0"), ("torchaudio", "2.10.0")):
+            server.add(build_wheel(name, f"{version}+cu128", requires=["torch==2.10.0"]), folder="cu128")
+        words = ["resolve", "--machine", "machine.json", "--torch-index", server.torch_index, "--python", "3.12"]
+        cold = person.run(*words)
+        assert cold.code == 0, cold.err
+        asked = len(server.log)
+        modules = loaded_after(*words, environ=person.world(), cwd=person.project, by="assert code == 0")
+        assert len(server.log) == asked
+    assert "gpuenv.select.decide" in modules
+    assert modules & UNUSED == set()
+    assert len(ours(modules)) <= MOST_OF_OURS

@@ -18,7 +18,8 @@ from gpuenv.model.decision import Alternative, Decision, NoDecision
 from gpuenv.model.machine import Machine
 from gpuenv.model.profile import Profile
 from gpuenv.model.wheel import Catalog, Wheel
-from gpuenv.select import Request, alternatives, narrowed, settle
+from gpuenv.select import Request, narrowed, settle
+from gpuenv.select.alternatives import alternatives
 from gpuenv.select.candidates import CatalogEntry, label, nightly_day, parse_entry
 from gpuenv.steps.advice import advice
 from gpuenv.steps.pythons import nearest_first

@@ -26,7 +26,8 @@ from gpuenv.model.decision import Decision, NoDecision, Question
 from gpuenv.model.profile import Profile
 from gpuenv.model.wheel import Catalog, Wheel, WheelContents
 from gpuenv.profile import read_profile
-from gpuenv.select import Request, alternatives, settle
+from gpuenv.select import Request, settle
+from gpuenv.select.alternatives import alternatives
 from gpuenv.select.candidates import label
 from gpuenv.steps.advice import advice
 from gpuenv.steps.pythons import nearest_first

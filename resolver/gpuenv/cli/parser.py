@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterable, Mapping, Sequence
-from difflib import get_close_matches
 from types import ModuleType
 from typing import NoReturn
 
 from gpuenv import __version__
 from gpuenv.cli import pages
 from gpuenv.cli.options import COMMON, COUNTED, Option
-from gpuenv.errors import UsageError
+from gpuenv.errors import UsageError, nearest
 
 _PAGES = ("-h", "--help", "-V", "--version")
 _TAKING = frozenset(
@@ -54,7 +53,7 @@ class Parser(argparse.ArgumentParser):
             return
         choices = [str(each) for each in action.choices]
         name = "/".join(action.option_strings) or str(action.metavar or action.dest)
-        near = get_close_matches(str(value), choices, n=1)
+        near = nearest(str(value), choices)
         raise UsageError(
             f"{name} must be one of {', '.join(choices)}, not {value!r}",
             hints=(*(f"Did you mean {each}?" for each in near), f"Run `{self.prog} --help`"),
@@ -147,7 +146,7 @@ def _check_options(words: Sequence[str], verb: str, verbs: Mapping[str, Parser])
 
 def _unknown_option(name: str, verb: str, verbs: Mapping[str, Parser]) -> UsageError:
     known = pages.option_names(verbs[verb]) if verb else [f"--{option.name}" for option in COMMON]
-    near = get_close_matches(name, known, n=1)
+    near = nearest(name, known)
     others = [other for other, parser in verbs.items() if name in pages.option_names(parser)]
     hints = [f"Did you mean `{each}`?" for each in near if not others]
     hints += [f"It is an option of {' and of '.join(f'`gpuenv {each}`' for each in others)}"] if others else []
@@ -155,7 +154,7 @@ def _unknown_option(name: str, verb: str, verbs: Mapping[str, Parser]) -> UsageE
 
 
 def _unknown_verb(word: str, verbs: Mapping[str, Parser]) -> UsageError:
-    near = [_ALIASES[word]] if word in _ALIASES else get_close_matches(word, verbs, n=1)
+    near = [_ALIASES[word]] if word in _ALIASES else nearest(word, verbs)
     hints = [f"Did you mean `gpuenv {each}`?" for each in near]
     return UsageError(f"unknown command {word}", hints=(*hints, "Run `gpuenv help` for all commands"))
 

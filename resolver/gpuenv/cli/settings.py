@@ -11,12 +11,11 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from difflib import get_close_matches
 from pathlib import Path
 
 from gpuenv.cli.options import BY_NAME, COMMON, Option
 from gpuenv.documents import DocumentError, parse_toml
-from gpuenv.errors import ConfigurationError, UsageError
+from gpuenv.errors import ConfigurationError, UsageError, nearest
 from gpuenv.system.files import present, read_text
 
 LARGEST = 1 << 20
@@ -55,7 +54,7 @@ def merge(
     for path, table in reversed(_files(project, user)):
         for key, raw in table.items():
             if key not in BY_NAME:
-                near = get_close_matches(key, BY_NAME, n=1)
+                near = nearest(key, BY_NAME)
                 hints = [f"Did you mean `{near[0]}`?"] if near else []
                 hints.append("Valid keys: " + ", ".join(sorted(BY_NAME)))
                 raise ConfigurationError(f"{path}: {key}: is not a setting", hints=hints)
@@ -104,7 +103,7 @@ def unknown_variables(environ: Mapping[str, str], *, also: frozenset[str]) -> tu
     lines = []
     for name in sorted(environ):
         if name.startswith("GPUENV_") and name not in known:
-            near = get_close_matches(name, known, n=1, cutoff=0.8)
+            near = nearest(name, known, cutoff=0.8)
             lines.append(f"{name} means nothing to gpuenv" + (f"; did you mean {near[0]}?" if near else ""))
     return tuple(lines)
 

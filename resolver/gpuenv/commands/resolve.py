@@ -4,17 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from gpuenv import select
 from gpuenv.model.decision import NoDecision
 from gpuenv.model.profile import Profile
 from gpuenv.steps.context import Context, Failure, Outcome
 from gpuenv.steps.decision import Decided, NothingFitsError, decide
-from gpuenv.steps.dependencies import LockRequest
-from gpuenv.steps.lock import decide_and_lock
 from gpuenv.steps.machine import TargetMachine, detect_or_read, say_machine
 from gpuenv.steps.profile import load_profile
 from gpuenv.steps.project import say_project
-from gpuenv.steps.together import with_packages
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,23 +26,22 @@ class ResolveOutcome(Outcome):
 
 def run(context: Context, *, explain: bool, about: str | None = None) -> ResolveOutcome:
     """Decide. Where nothing fits, the outcome still holds every rejection (exit 3), or those that ``about`` names."""
+    from gpuenv.select.about import about as only
+
     machine = detect_or_read(context)
     profile = load_profile(context)
     say_machine(context, machine, profile)
     say_project(context)
     try:
         decided = decide(context, machine=machine, profile=profile)
-        how = LockRequest(tentative=True)
-        together = with_packages(context, decided, how) if decided.decision.others else decided
-        if together is None:  # the lock says what is in the way, or finds what was not asked for yet
-            together = decide_and_lock(context, machine=machine, profile=profile, how=how, say=False)[0]
-        decided = together
+        if decided.decision.others:
+            decided = _with_others(context, decided)
     except NothingFitsError as error:
         return ResolveOutcome(
             machine=machine,
             profile=profile,
             decided=None,
-            refused=select.about(error.answer, about) if about else error.answer,
+            refused=only(error.answer, about) if about else error.answer,
             explain=explain,
             exit_code=3,
             problems=(Failure.of(error),),
@@ -54,5 +49,18 @@ def run(context: Context, *, explain: bool, about: str | None = None) -> Resolve
     for sentence in decided.decision.because[1:] if not explain else ():
         context.reporter.detail(f"  {sentence}")
     if about:
-        decided = replace(decided, decision=select.about(decided.decision, about))
+        decided = replace(decided, decision=only(decided.decision, about))
     return ResolveOutcome(machine=machine, profile=profile, decided=decided, refused=None, explain=explain)
+
+
+def _with_others(context: Context, decided: Decided) -> Decided:
+    """Decide torch with the packages outside its family; uv is started for this alone, and its rooms loaded."""
+    from gpuenv.steps.dependencies import LockRequest
+    from gpuenv.steps.lock import decide_and_lock
+    from gpuenv.steps.together import with_packages
+
+    how = LockRequest(tentative=True)
+    together = with_packages(context, decided, how)
+    if together is None:  # the lock says what is in the way, or finds what was not asked for yet
+        return decide_and_lock(context, machine=decided.machine, profile=decided.profile, how=how, say=False)[0]
+    return together

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from gpuenv.errors import IntegrityError
 from gpuenv.index.facts import WheelFacts
-from gpuenv.index.inside import requirements_of
-from gpuenv.index.wheelfile import Want, read_contents
 from gpuenv.model.decision import About
 from gpuenv.model.wheel import Wheel, WheelContents
 from gpuenv.net.client import Absent, Client
 from gpuenv.report import Reporter, Silent
+
+if TYPE_CHECKING:
+    from gpuenv.index.wheelfile import Want
 
 _METADATA_LIMIT = 8 * 1024 * 1024
 
@@ -38,6 +40,8 @@ def learn(
         return known
     contents = read_metadata(wheel, http) if about == "metadata" else None
     if contents is None:
+        from gpuenv.index.wheelfile import read_contents
+
         # One opening of a companion answers both of the questions that may be put about it.
         want: tuple[Want, ...] = ("kernels",) if about == "kernels" else ("metadata", "build")
         reading = read_contents(wheel.url, http=http, want=want, filename=wheel.filename, allow_download=allow_download)
@@ -72,6 +76,8 @@ def read_metadata(wheel: Wheel, http: Client) -> WheelContents | None:
             return None  # announced and not there: the wheel itself still has it
         found = hashlib.sha256(answer.body).hexdigest()
         if wheel.metadata_sha256 in ("", found):
+            from gpuenv.index.inside import requirements_of
+
             requires, python = requirements_of(answer.body, filename=wheel.filename)
             return WheelContents(
                 requires_dist=requires, requires_python=python, origin="metadata", detail="metadata file of the index"

@@ -6,7 +6,6 @@ The rules are pip's ("Configuration", pip.pypa.io): files of the system, then of
 
 from __future__ import annotations
 
-import configparser
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -114,6 +113,8 @@ def configuration_files(environ: Mapping[str, str], *, platform: str) -> tuple[P
 
 
 def _parse(text: str, path: Path) -> dict[str, dict[str, PipSetting]]:
+    import configparser
+
     parser = configparser.RawConfigParser()
     try:
         parser.read_string(text, source=str(path))

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import netrc
 import os
-import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gpuenv.errors import ConfigurationError
 from gpuenv.net.location import Location
+
+if TYPE_CHECKING:
+    import ssl
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +41,8 @@ class Access:
 
 def netrc_credentials(host: str, environ: Mapping[str, str]) -> tuple[str, str] | None:
     """User and password for a host from ``$NETRC``, ``~/.netrc`` or ``~/_netrc``; a broken file counts as none."""
+    import netrc
+
     home = environ.get("HOME") or environ.get("USERPROFILE")
     named = environ.get("NETRC")
     candidates = [Path(named)] if named else [Path(home) / name for name in (".netrc", "_netrc")] if home else []
@@ -90,6 +94,8 @@ def tls_context(access: Access, environ: Mapping[str, str], *, trusted: bool) ->
     A ``trusted`` host is not checked: pip's configuration says so. Raises :class:`ConfigurationError` naming a file
     that cannot be used.
     """
+    import ssl
+
     names = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
     named = next(((environ[name], name) for name in names if environ.get(name)), None)
     if access.certificates:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 
 from gpuenv.errors import IndexUnreachableError
 from gpuenv.net.location import Location, redact
@@ -117,6 +116,8 @@ def of_exception(error: Exception, where: Location, *, proxy: Location | None, s
 
 def seconds_of(header: str | None) -> float:
     """How long a ``Retry-After`` header asks to wait; 0 where it says nothing that can be read."""
+    from email.utils import parsedate_to_datetime
+
     text = (header or "").strip()
     if (number := number_of(text)) is not None:
         return float(number)

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from ipaddress import AddressValueError, IPv6Address
-from pathlib import Path, PurePath
+from pathlib import Path, PurePath, PurePosixPath
 from typing import Literal, Self
 from urllib.parse import quote, unquote, urljoin
 
@@ -221,10 +221,13 @@ def path_of(url: str) -> str | None:
     scheme, _, rest = url.partition("#")[0].partition("?")[0].partition("://")
     if scheme.lower() != "file":
         return None
+    host, slash, path = rest.partition("/")
+    named = slash + path if host in ("", "localhost") else f"//{host}{slash}{path}"
+    if isinstance(PurePath(), PurePosixPath):
+        return unquote(named)  # as url2pathname does there, which comes with the whole of HTTP
     from urllib.request import url2pathname
 
-    host, slash, path = rest.partition("/")
-    return url2pathname(slash + path if host in ("", "localhost") else f"//{host}{slash}{path}")
+    return url2pathname(named)
 
 
 def public(text: str) -> str:

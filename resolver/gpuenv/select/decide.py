@@ -12,7 +12,7 @@ from gpuenv.model.decision import Decision, DriverSupport, NoDecision, Question,
 from gpuenv.model.machine import Machine
 from gpuenv.model.profile import Profile
 from gpuenv.model.wheel import Catalog, Wheel, WheelContents
-from gpuenv.select import completeness, family, nightlies, nothing, rules, words
+from gpuenv.select import completeness, family, rules, words
 from gpuenv.select.candidates import CatalogEntry, public_version
 from gpuenv.select.compiling import compile_warnings
 from gpuenv.select.completeness import Chosen
@@ -74,10 +74,14 @@ def choose(evaluation: Evaluation) -> Decision | Questions | NoDecision:
             return Questions(items=found.questions)
         if not outcome.native and _nightly_left(evaluation):
             _settle_rest(evaluation)
-            return nothing.only_ptx(evaluation, outcome)
+            from gpuenv.select.nothing import only_ptx
+
+            return only_ptx(evaluation, outcome)
         return _fullest(evaluation, place, found, companions)
     _settle_rest(evaluation)
-    return nothing.no_decision(evaluation, wants_nightly=_nightly_may_help(evaluation))
+    from gpuenv.select.nothing import no_decision
+
+    return no_decision(evaluation, wants_nightly=_nightly_may_help(evaluation))
 
 
 def _fullest(
@@ -126,7 +130,9 @@ def _nightly_left(evaluation: Evaluation) -> bool:
 
 
 def _nightly_may_help(evaluation: Evaluation) -> bool:
-    return _nightly_left(evaluation) and nightlies.could_help(evaluation)
+    from gpuenv.select.nightlies import could_help
+
+    return _nightly_left(evaluation) and could_help(evaluation)
 
 
 def _settle_rest(evaluation: Evaluation) -> None:

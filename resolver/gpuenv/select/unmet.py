@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from difflib import get_close_matches
 
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
+from gpuenv.errors import nearest
 from gpuenv.knowledge import Knowledge
 from gpuenv.select.candidates import CatalogEntry, nightly_day, public_version
 from gpuenv.select.conflict import Conflict, Part
@@ -74,7 +74,7 @@ def nearest_variant(knowledge: Knowledge, text: str) -> str | None:
     digits = re.sub(r"\D", "", text)
     spelled = [name for name in known if digits and name.startswith(f"cu{digits}")]
     exact = [name for name in spelled if name == f"cu{digits}"]
-    return next(iter([*exact, *spelled, *get_close_matches(text.lower(), known, n=1)]), None)
+    return next(iter([*exact, *spelled, *nearest(text.lower(), known)]), None)
 
 
 def never_built(problem: Problem, conflict: Conflict) -> bool:

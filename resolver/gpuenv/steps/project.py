@@ -13,17 +13,11 @@ from packaging.utils import canonicalize_name
 from gpuenv import knowledge as tables
 from gpuenv import select
 from gpuenv.errors import UsageError
-from gpuenv.lock.model import MachineTarget
-from gpuenv.lock.target import marker_environment
 from gpuenv.metadata import applies, parse_range, parse_requirement
 from gpuenv.model.asked import Asked, NamedBuild, Stated, together
 from gpuenv.model.machine import Machine
 from gpuenv.model.profile import Profile
 from gpuenv.project import lines
-from gpuenv.project.conda import read_environment
-from gpuenv.project.pyproject import Choice, read_pyproject
-from gpuenv.project.requirements import asked_by_file
-from gpuenv.project.requirements_file import read_requirements
 from gpuenv.select.stated import refused_build
 from gpuenv.steps.context import Context
 from gpuenv.steps.machine import TargetMachine, detect_or_read, in_scope
@@ -80,9 +74,9 @@ def _read(context: Context) -> Asked:
         why = "--no-project leaves it out" if options.no_project else f"there is no {_PYPROJECT} in {context.project}"
         raise UsageError(f"{kind} is of a project, and {why}", hints=(f"Leave {kind} out",))
     if not taken:
-        parts.append(_file(context, context.project / _PYPROJECT, Choice(extras=options.extras, groups=options.groups)))
+        parts.append(_file(context, context.project / _PYPROJECT, extras=options.extras, groups=options.groups))
     for name in options.requirements:
-        parts.append(_file(context, context.project / name, Choice()))
+        parts.append(_file(context, context.project / name))
     parts.append(Asked(stated=tuple(_typed(context, text) for text in options.with_requirements)))
     return together(parts)
 
@@ -92,22 +86,29 @@ def _typed(context: Context, text: str) -> Stated:
     return Stated(text=lines.checked(text, place=place, folder=context.project), place=place)
 
 
-def _file(context: Context, path: Path, choice: Choice) -> Asked:
+def _file(context: Context, path: Path, *, extras: tuple[str, ...] = (), groups: tuple[str, ...] = ()) -> Asked:
     """Read one file by what its name says it is."""
     shown = context.shown(path)
     if path.suffix == ".toml":
+        from gpuenv.project.pyproject import Choice, read_pyproject
+
         return read_pyproject(
             read_text(path, what="the project", shown=shown, most=LARGEST),
             path=path,
             shown=shown,
-            choice=choice,
+            choice=Choice(extras=extras, groups=groups),
             family=tables.load().family,
             applies=_on_machine(context),
-            read_file=lambda each: _file(context, each, choice),
+            read_file=lambda each: _file(context, each, extras=extras, groups=groups),
         )
     if path.suffix in (".yml", ".yaml"):
+        from gpuenv.project.conda import read_environment
+
         text = read_text(path, what="the environment file", shown=shown, most=LARGEST)
         return read_environment(text, shown=shown, pip=lambda rows: _pip_part(context, path, rows))
+    from gpuenv.project.requirements import asked_by_file
+    from gpuenv.project.requirements_file import read_requirements
+
     found = read_requirements(path, shown=shown, environ=context.environ)
     return asked_by_file(found, folder=context.project)
 
@@ -115,6 +116,9 @@ def _file(context: Context, path: Path, choice: Choice) -> Asked:
 def _pip_part(context: Context, path: Path, rows: Sequence[tuple[str, int]]) -> Asked:
     """Read the pip part of an environment file as the requirements file that conda makes of it, each line where it
     stands."""
+    from gpuenv.project.requirements import asked_by_file
+    from gpuenv.project.requirements_file import read_requirements
+
     placed: list[str] = []
     for text, number in rows:
         placed += [""] * (number - 1 - len(placed))
@@ -145,6 +149,9 @@ def _environment(context: Context) -> dict[str, str]:
 
 
 def _values(machine: Machine, python: str) -> dict[str, str]:
+    from gpuenv.lock.model import MachineTarget
+    from gpuenv.lock.target import marker_environment
+
     target = MachineTarget(
         os=machine.os,
         arch=machine.arch,
@@ -193,6 +200,8 @@ def _bare(row: Stated) -> Stated:
 def stated_on(asked: Asked, machine: Machine, python: str) -> tuple[Stated, ...]:
     """The lines that a decision for ``machine`` and ``python`` goes by: those on the family whose marker holds, without
     it; the requirements on everything else as they are."""
+    if not asked.stated:
+        return ()
     family, values = tables.load().family, {**_values(machine, python), "extra": ""}
     found: list[Stated] = []
     for row in asked.stated:

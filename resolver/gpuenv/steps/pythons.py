@@ -9,7 +9,6 @@ from gpuenv.errors import InterpreterError, UsageError
 from gpuenv.model.profile import Profile
 from gpuenv.steps.context import Context
 from gpuenv.steps.machine import TargetMachine
-from gpuenv.steps.programs import interpreters_of
 from gpuenv.steps.project import allows, asked_of
 
 PREFERRED_PYTHONS = ("3.12", "3.13", "3.11", "3.14", "3.10", "3.15", "3.9", "3.8")
@@ -33,6 +32,7 @@ def pythons(context: Context, *, profile: Profile, machine: TargetMachine) -> tu
         usual = (version for version in PREFERRED_PYTHONS if wanted.contains(version))
         return tuple(version for version in usual if allows(asked, version) is None)
     from gpuenv.environment.interpreters import running_interpreter
+    from gpuenv.steps.programs import interpreters_of
 
     own = running_interpreter().minor
     for downloads in (False, True):

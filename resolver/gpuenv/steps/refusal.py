@@ -18,11 +18,9 @@ from gpuenv.model.decision import Decision, NoDecision, Question
 from gpuenv.model.profile import Profile
 from gpuenv.model.wheel import Catalog, Channel, WheelContents
 from gpuenv.report import Silent
-from gpuenv.steps.advice import advice
 from gpuenv.steps.context import Context
 from gpuenv.steps.machine import TargetMachine
 from gpuenv.steps.profile import load_profile
-from gpuenv.steps.pythons import other_pythons
 from gpuenv.steps.sources import ask, family_of
 from gpuenv.steps.wheels import Reader
 
@@ -72,7 +70,11 @@ class RefusedRun:
 
     def hints(self) -> tuple[str, ...]:
         """What there is instead, each as the command that gives it."""
-        found = select.alternatives(
+        from gpuenv.select.alternatives import alternatives
+        from gpuenv.steps.advice import advice
+        from gpuenv.steps.pythons import other_pythons
+
+        found = alternatives(
             self.machine.facts,
             self.profile,
             self.request,

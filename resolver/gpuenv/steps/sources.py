@@ -10,7 +10,6 @@ from dataclasses import replace
 
 from gpuenv import knowledge as tables
 from gpuenv import select
-from gpuenv.environment.compiling import default_index
 from gpuenv.errors import IndexUnreachableError, UvError
 from gpuenv.index.config import Place, SourcePlan, plan_sources
 from gpuenv.index.source import load_source
@@ -19,7 +18,6 @@ from gpuenv.model.profile import Profile
 from gpuenv.model.wheel import Catalog, Channel, SourceKind
 from gpuenv.net.client import Client
 from gpuenv.steps.context import Context
-from gpuenv.steps.programs import uv_of
 from gpuenv.steps.project import asked_of
 from gpuenv.system.files import present
 
@@ -99,6 +97,9 @@ def _without_missing(context: Context, plan: SourcePlan) -> SourcePlan:
 
 
 def _ecosystem_index(context: Context) -> str | None:
+    from gpuenv.environment.compiling import default_index
+    from gpuenv.steps.programs import uv_of
+
     try:
         return default_index(uv_of(context), reporter=context.reporter)
     except UvError as error:  # what the other sources said counts

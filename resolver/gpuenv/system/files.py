@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import secrets
 import shlex
 import stat
 import time
@@ -86,7 +85,7 @@ def write_atomic(path: Path, content: str | bytes, *, what: str, mode: int | Non
         body = content.encode("utf-8") if isinstance(content, str) else content
         path.parent.mkdir(parents=True, exist_ok=True)
         kept = _mode(path) if mode is None else mode
-        beside = path.with_name(f"{_beside(path)}{secrets.token_hex(8)}")
+        beside = path.with_name(f"{_beside(path)}{os.urandom(8).hex()}")
         handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NO_FOLLOW | _NO_WAIT, 0o666)
         try:
             with os.fdopen(handle, "wb") as file:

@@ -11,6 +11,7 @@ from gpuenv.steps.context import Context
 
 if TYPE_CHECKING:
     from gpuenv.commands.resolve import ResolveOutcome
+    from gpuenv.model.decision import Decision, NoDecision
 
 EXAMPLES = (
     ("gpuenv resolve", "what would be installed here, and why"),
@@ -56,11 +57,8 @@ def paged(outcome: ResolveOutcome) -> bool:
 
 
 def text(outcome: ResolveOutcome) -> Iterator[str]:
-    from gpuenv.select.present import explain
-
     if outcome.refused is not None:
-        if outcome.explain:
-            yield from explain(outcome.refused)
+        yield from _explained(outcome.refused) if outcome.explain else ()
         return
     assert outcome.decided is not None
     decided, decision = outcome.decided, outcome.decided.decision
@@ -71,7 +69,7 @@ def text(outcome: ResolveOutcome) -> Iterator[str]:
     yield f"  Python {decision.python}, {decision.channel}, {decision.variant}, from {decided.place.words}"
     if outcome.explain:
         yield ""
-        yield from explain(decision)
+        yield from _explained(decision)
         return
     for sentence in decision.because[:1]:
         yield f"  {sentence}"
@@ -80,3 +78,9 @@ def text(outcome: ResolveOutcome) -> Iterator[str]:
     count = sum(row.wheels for row in decision.rejected)
     if count:
         yield f"  {count} other wheels were rejected; `gpuenv resolve --explain` says why"
+
+
+def _explained(answer: Decision | NoDecision) -> Iterator[str]:
+    from gpuenv.select.present import explain
+
+    yield from explain(answer)
