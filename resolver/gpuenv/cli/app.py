@@ -44,7 +44,7 @@ def main(argv: Sequence[str], *, environ: Mapping[str, str] | None = None) -> in
     run = _Invocation(
         command=next((word for word in parsing.arranged(argv, VERBS)[:1] if word in VERBS), ""),
         console=Console(environ=world, secrets=_secrets([*argv, *world.values()])),
-        as_json="--json" in argv or world.get("GPUENV_JSON", "").lower() in ("1", "true", "yes", "on"),
+        as_json="--json" in _before_program(argv) or world.get("GPUENV_JSON", "").lower() in ("1", "true", "yes", "on"),
     )
     try:
         refuse_undecodable(argv, world)
@@ -158,6 +158,10 @@ class _Invocation:
         encoding = self.console.out.encoding or "utf-8"
         text = envelope(command=self.command, exit_code=exit_code, data=data, problems=problems, encoding=encoding)
         self.console.document(text)
+
+
+def _before_program(argv: Sequence[str]) -> Sequence[str]:
+    return argv[: argv.index("--")] if "--" in argv else argv
 
 
 def _interrupt(number: int, frame: FrameType | None) -> NoReturn:

@@ -144,6 +144,13 @@ class Console:
         return f"\x1b[{code}m{text}\x1b[0m" if self._colour and code else text
 
 
+def agreed(question: str) -> bool:
+    """Ask a person on the terminal; anything but yes is no."""
+    sys.stderr.write(f"{question} [y/N] ")
+    sys.stderr.flush()
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
 def _width(stream: TextIO, environ: Mapping[str, str]) -> int | None:
     found = _size(stream, environ, "COLUMNS")
     return None if found is None else max(found, layout.NARROWEST)

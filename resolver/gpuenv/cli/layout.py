@@ -113,6 +113,15 @@ def columns_of(text: str) -> int:
     return len(text) + wide - sum(unicodedata.combining(each) > 0 for each in text)
 
 
+def size(count: int) -> str:
+    """Bytes as people read them.
+
+    >>> size(912), size(5_600_000_000)
+    ('0.0 MB', '5.60 GB')
+    """
+    return f"{count / 1e9:.2f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
+
+
 def wrapped(line: str, width: int, *, hang: int | None = None) -> list[str]:
     """Break a line at spaces. What follows hangs below the text of its last column, or ``hang`` columns in.
 

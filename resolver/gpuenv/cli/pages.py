@@ -20,7 +20,7 @@ EXIT_CODES = (
 _SETTINGS = "Each has a variable GPUENV_NAME and a key `name` in gpuenv.toml, pyproject.toml or your own configuration."
 
 
-def of_verb(parser: argparse.ArgumentParser, examples: Sequence[tuple[str, str]]) -> str:
+def of_verb(parser: Parser, examples: Sequence[tuple[str, str]]) -> str:
     """The help of one verb."""
     lines = [parser.description or "", "", f"Usage: {usage(parser)}"]
     if placed := arguments_of(parser):
@@ -34,11 +34,11 @@ def of_verb(parser: argparse.ArgumentParser, examples: Sequence[tuple[str, str]]
     return "\n".join(lines)
 
 
-def usage(parser: argparse.ArgumentParser) -> str:
+def usage(parser: Parser) -> str:
     """How a verb is called."""
     placed = [each for each in _own(parser) if not each.option_strings]
-    values = (f"[{_value(each)}]" if each.nargs in ("?", "*") else _value(each) for each in placed)
-    return " ".join((parser.prog, "[OPTIONS]", *values))
+    values = [f"[{_value(each)}]" if each.nargs in ("?", "*") else _value(each) for each in placed]
+    return " ".join((parser.prog, "[OPTIONS]", *(["--"] if parser.takes_program else []), *values))
 
 
 def arguments_of(parser: argparse.ArgumentParser) -> list[tuple[str, str]]:

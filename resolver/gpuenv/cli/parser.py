@@ -37,6 +37,8 @@ class Parser(argparse.ArgumentParser):
 
     examples: tuple[tuple[str, str], ...] = ()
     verbs: Mapping[str, Parser] = {}
+    takes_program = False
+    """Whether another program's command line stands behind its own options."""
 
     def error(self, message: str) -> NoReturn:
         raise UsageError(message, hints=(f"Run `{self.prog} --help`",))
@@ -77,6 +79,7 @@ def build(verbs: Mapping[str, ModuleType], version: str = __version__) -> Parser
         module.configure(verb)
         _add_common(verb)
         verb.examples = module.EXAMPLES
+        verb.takes_program = getattr(module, "TAKES_PROGRAM", False)
         made[name] = verb
     parser.verbs = made
     return parser
@@ -84,7 +87,7 @@ def build(verbs: Mapping[str, ModuleType], version: str = __version__) -> Parser
 
 def read(parser: Parser, argv: Sequence[str]) -> argparse.Namespace:
     """Parse a command line. Options may stand before the verb; raises :class:`UsageError` with what is nearest."""
-    words = arranged(argv, parser.verbs)
+    words, program = divided(arranged(argv, parser.verbs), parser)
     if words and not words[0].startswith("-"):
         if words[0] not in parser.verbs:
             raise _unknown_verb(words[0], parser.verbs)
@@ -96,7 +99,25 @@ def read(parser: Parser, argv: Sequence[str]) -> argparse.Namespace:
         if name.startswith("--") and name not in {f"--{option.name}" for option in COMMON} | set(COUNTED):
             raise _unknown_option(name, "", parser.verbs)
         return argparse.Namespace(command=None, quiet=0, verbose=0)
-    return parser.parse_args(words)
+    arguments = parser.parse_args(words)
+    if program:
+        arguments.program = program
+    return arguments
+
+
+def divided(words: Sequence[str], parser: Parser) -> tuple[list[str], list[str]]:
+    """The words of gpuenv, and those of the program that ``gpuenv run`` is to start: all behind ``--``, or behind the
+    first word that is no option of gpuenv's and no value of one."""
+    verb = parser.verbs.get(words[0]) if words else None
+    if verb is None or not verb.takes_program:
+        return list(words), []
+    taking = {name for each in verb._actions if each.nargs != 0 for name in each.option_strings}
+    for place, word in enumerate(words):
+        if word == "--":
+            return list(words[:place]), list(words[place + 1 :])
+        if place and not word.startswith("-") and words[place - 1] not in taking:
+            return list(words[:place]), list(words[place:])
+    return list(words), []
 
 
 def page(parser: Parser, topic: str | None) -> str:

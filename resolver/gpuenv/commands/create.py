@@ -12,6 +12,7 @@ from gpuenv.errors import UsageError, VerificationError
 from gpuenv.installed.marker import Marker
 from gpuenv.model.profile import Profile
 from gpuenv.model.verification import Report
+from gpuenv.steps.activation import Entrance, entrance
 from gpuenv.steps.context import Context, Outcome
 from gpuenv.steps.environment import (
     evidence_of,
@@ -21,6 +22,7 @@ from gpuenv.steps.environment import (
     staged_environment,
     target_of,
 )
+from gpuenv.steps.environments import register
 from gpuenv.steps.lock import Locked, existing_lock, new_lock
 from gpuenv.steps.machine import TargetMachine, detect_or_read, say_machine
 from gpuenv.steps.plan import Planned, plan
@@ -66,6 +68,7 @@ class CreateOutcome(Outcome):
     locked: Locked
     environment: Path
     marker: Marker
+    entrance: Entrance
     built: Built | None
     """``None`` where what stood there is what the lock says: nothing was built."""
     report: Report | None
@@ -116,7 +119,7 @@ def run(context: Context, options: CreateOptions) -> CreateOutcome:
         raise unproved(context, error, proof) from error
     return CreateOutcome(
         profile=profile, locked=locked, environment=built.path, marker=built.marker, built=built, report=report,
-        proved=None, evidence=context.shown(evidence) if options.verify else None,
+        proved=None, evidence=context.shown(evidence) if options.verify else None, entrance=_entrance(context, target),
     )  # fmt: skip
 
 
@@ -125,6 +128,7 @@ def _reused(context: Context, locked: Locked, proof: Proof, options: CreateOptio
     standing = standing_environment(context, locked, target=proof.target, deep=options.deep)
     if standing is None:
         return None
+    register(context, standing.path)
     proved, report = None, None
     if options.verify:
         found = "asked for with --verify" if options.verify_again else earlier_proof(proof, standing)
@@ -141,7 +145,12 @@ def _reused(context: Context, locked: Locked, proof: Proof, options: CreateOptio
     return CreateOutcome(
         profile=proof.profile, locked=locked, environment=standing.path, marker=standing.marker, built=None,
         report=report, proved=proved, evidence=context.shown(folder) if options.verify else None,
+        entrance=_entrance(context, proof.target),
     )  # fmt: skip
+
+
+def _entrance(context: Context, target: Path) -> Entrance:
+    return entrance(target, shown=context.shown(target), environ=context.environ)
 
 
 def dry_run(context: Context, options: CreateOptions) -> Planned:

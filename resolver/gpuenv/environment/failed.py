@@ -80,5 +80,11 @@ def remove_failed(target: Target) -> bool:
     return True
 
 
+def kept_failed(target: Path) -> Path | None:
+    """The failed environment that is kept beside ``target``; ``None`` where there is none."""
+    place = failed_place(target)
+    return place if _is_kept(place) else None
+
+
 def _is_kept(place: Path) -> bool:
     return not place.is_symlink() and is_ours(place) and (place / FAILED_NOTE).is_file()

@@ -8,8 +8,9 @@ environment from outside) is seen afterwards by :mod:`gpuenv.installed.drift`.
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from gpuenv.system.files import read_text, write_atomic
@@ -115,6 +116,20 @@ def guard_is_whole(environment: Path, *, pins: Sequence[tuple[str, str]], lock_n
         return all((environment / name).read_text(encoding="utf-8") == text for name, text in wanted.items())
     except (OSError, UnicodeDecodeError):
         return False
+
+
+def activated(environ: Mapping[str, str], environment: Path) -> dict[str, str]:
+    """The variables that a process in an environment gets, as its activation script sets them, guard included."""
+    found = {name: value for name, value in environ.items() if name not in ("PYTHONHOME", "VIRTUAL_ENV_PROMPT")}
+    scripts = str(environment / ("Scripts" if _windows(environment) else "bin"))
+    others = [each for each in found.get("PATH", os.defpath).split(os.pathsep) if each != scripts]
+    found |= {"VIRTUAL_ENV": str(environment), "PATH": os.pathsep.join([scripts, *others])}
+    if (environment / CONSTRAINTS).is_file():
+        url = (environment / CONSTRAINTS).as_uri()
+        for name in ("UV_CONSTRAINT", "PIP_CONSTRAINT"):
+            others = [each for each in found.get(name, "").split(" ") if each and each != url]
+            found[name] = " ".join([*others, url])
+    return found
 
 
 def _constraints(pins: Sequence[tuple[str, str]], lock_name: str) -> str:

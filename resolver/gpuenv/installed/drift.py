@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
+from packaging.utils import canonicalize_name
+
+from gpuenv.installed import places
 from gpuenv.installed.distribution import Distribution
 from gpuenv.installed.environment import EnvironmentFacts
+from gpuenv.installed.marker import Marker, digest
 from gpuenv.lock.diff import same_version
 
 ChangeKind = Literal["added", "removed", "changed", "replaced", "broken"]
@@ -62,6 +67,35 @@ def added(facts: EnvironmentFacts, *, locked: Collection[str] = ()) -> tuple[Dis
         return ()
     kept = {*locked, *(each.name for each in facts.marker.packages)}
     return tuple(each for each in facts.distributions if each.name not in kept)
+
+
+def moved_family(environment: Path, marker: Marker) -> tuple[str, ...]:
+    """What of the family is not as it was built, a sentence each. Reads the family's RECORDs and nothing else."""
+    wanted = {each.name: each for each in marker.packages if each.family}
+    seen: dict[str, list[Path]] = {}
+    for site in places.package_folders(environment):
+        for info in site.glob("*.dist-info"):
+            seen.setdefault(canonicalize_name(info.name.partition("-")[0]), []).append(info)
+    moved = []
+    for name, built in sorted(wanted.items(), key=lambda each: (each[0] != "torch", each[0])):
+        found = seen.get(name, [])
+        versions = [each.name.removesuffix(".dist-info").partition("-")[2] for each in found]
+        if not found:
+            moved.append(f"{name} {built.version} was removed")
+        elif len(found) > 1:
+            moved.append(f"{name} is there {len(found)} times: {', '.join(sorted(versions))}")
+        elif not same_version(versions[0].replace("_", "+"), built.version):
+            moved.append(f"{name} {built.version} became {versions[0]}")
+        elif _digest(found[0] / "RECORD") != built.record:
+            moved.append(f"{name} {built.version} was replaced by another build")
+    return tuple(moved)
+
+
+def _digest(path: Path) -> str:
+    try:
+        return digest(path)
+    except OSError:
+        return ""
 
 
 def _change(

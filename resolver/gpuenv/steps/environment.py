@@ -13,7 +13,8 @@ from gpuenv.environment.build import Staged
 from gpuenv.environment.failed import failed_place
 from gpuenv.environment.interpreters import interpreter_for, require_interpreter
 from gpuenv.environment.target import check_target
-from gpuenv.errors import TargetError
+from gpuenv.errors import TargetError, UsageError
+from gpuenv.installed import places
 from gpuenv.installed.distribution import Distribution
 from gpuenv.installed.drift import added
 from gpuenv.installed.environment import read_environment
@@ -22,7 +23,9 @@ from gpuenv.lock.model import Lock
 from gpuenv.model.profile import Profile
 from gpuenv.steps.context import Context
 from gpuenv.steps.downloads import open_store, remember
+from gpuenv.steps.environments import register
 from gpuenv.steps.lock import Locked
+from gpuenv.steps.profile import load_profile
 from gpuenv.steps.programs import interpreters_of, uv_of
 from gpuenv.steps.signed import fetch_signed
 from gpuenv.steps.sources import uv_credentials, uv_environment
@@ -64,6 +67,7 @@ def staged_environment(
     ) as staged:
         yield staged
     if staged.built is not None:
+        register(context, staged.built.path)
         if staged.built.previous is not None:
             kept, back = context.shown(staged.built.previous), quote(context.shown(target))
             context.reporter.say(f"Kept the one before as {kept}; `gpuenv create --rollback {back}` puts it back")
@@ -81,6 +85,22 @@ def target_of(context: Context, named: Path | None, profile: Profile) -> Path:
     if named is None:
         require_inside((context.project / profile.environment).parent, context.project, what="the environment's folder")
     return context.project / (named or profile.environment)
+
+
+def standing_at(context: Context, named: Path | None) -> Path:
+    """The environment that a command works in: as named, else the profile's own.
+
+    Raises :class:`~gpuenv.errors.UsageError` where none stands there that has an interpreter.
+    """
+    target = target_of(context, named, load_profile(context))
+    if places.find_python(target) is None:
+        shown = context.shown(target)
+        raise UsageError(
+            f"there is no environment at {shown}",
+            causes=() if target.is_dir() else ("there is no such folder",),
+            hints=("Build one: `gpuenv create`", "See which there are: `gpuenv list`"),
+        )
+    return target
 
 
 def evidence_of(context: Context, named: Path | None, name: str) -> Path:

@@ -27,11 +27,13 @@ KEYS = {
     "create": {
         "dry_run", "up_to_date", "profile", "environment", "replaced", "previous", "accelerator", "python", "torch",
         "variant", "channel", "lock", "lock_written", "packages", "because", "fetched", "seconds", "verification",
-        "proved", "evidence",
+        "proved", "evidence", "activate", "interpreter",
     },
     "verify": {
         "environment", "verdict", "accelerator", "seconds", "checks", "training", "facts", "evidence", "baseline",
     },
+    "list": {"environments"},
+    "remove": {"dry_run", "environments"},
     "doctor": {"environment", "findings", "report"},
     "inspect": {
         "project", "version", "filename", "cuda", "sass", "ptx", "git", "requires_dist", "requires_python", "detail",
@@ -45,6 +47,9 @@ KEYS = {
     "cache": {"action", "kept", "leftovers", "environments", "removed", "unsure", "dry_run"},
     "store": {"action", "folder", "wheels", "damaged", "removed", "unsure", "exported", "dry_run"},
 }  # fmt: skip
+
+ELSEWHERE = ("create", "verify", "doctor", "run", "kernel")
+"""Tried by a test of their own: `run` is another program in the end, and `kernel` needs Jupyter."""
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +77,7 @@ def words(command: str, index: IndexServer) -> tuple[str, ...]:
         "inspect": (f"{index.torch_index}/cpu/torch-2.10.0%2Bcpu-{TAG}.whl",),
         "matrix": ("8.6",),
         "completions": ("bash",),
+        "remove": ("--env", ".venv-gpu", "--dry-run"),
         "diff": ("lockfiles/pylock.cpu.toml", "lockfiles/pylock.cpu.toml"),
     }
     return arguments.get(command, ())
@@ -93,7 +99,7 @@ def check_envelope(run: Run, command: str) -> dict[str, Any]:
     return document["data"]
 
 
-@pytest.mark.parametrize("command", ["create", *(verb for verb in VERBS if verb not in ("create", "verify", "doctor"))])
+@pytest.mark.parametrize("command", ["create", *(verb for verb in VERBS if verb not in ELSEWHERE)])
 def test_success(command: str, person: Person, index: IndexServer) -> None:
     if not (person.project / "lockfiles/pylock.cpu.toml").exists():
         assert person.run("create", *words("create", index)).code == 0

@@ -39,6 +39,21 @@ def test_options_stand_before_or_behind_the_verb(words: list[str], command: str)
     assert parser.read(MADE, words).command == command
 
 
+@pytest.mark.parametrize(
+    ("words", "own", "program"),
+    [
+        (["run", "python", "-c", "x", "--json"], None, ["python", "-c", "x", "--json"]),
+        (["-v", "run", "--env", "there", "--", "--odd", "lock"], "there", ["--odd", "lock"]),
+        (["run", "--env=there", "lock", "--env", "x"], "there", ["lock", "--env", "x"]),
+        (["run", "--profile", "cpu", "train.py", "--", "-h"], None, ["train.py", "--", "-h"]),
+        (["run"], None, []),
+    ],
+)
+def test_what_stands_behind_run_is_another_program_s(words: list[str], own: str | None, program: list[str]) -> None:
+    read = parser.read(MADE, words)
+    assert (read.env and str(read.env), read.program) == (own, program)
+
+
 def test_an_option_before_the_verb_means_what_it_means_behind() -> None:
     before = parser.read(MADE, ["-vv", "--gpu", "0", "--gpu", "1", "--find-links", "a", "create", "--find-links", "b"])
     assert (before.verbose, before.gpu, before.find_links) == (2, [0, 1], ["a", "b"])

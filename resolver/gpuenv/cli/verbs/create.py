@@ -130,6 +130,8 @@ def data(outcome: CreateOutcome | Planned | RolledBack) -> dict[str, object]:
         "verification": None if outcome.report is None else report_data(outcome.report),
         "proved": None if outcome.proved is None else parts(outcome.proved, "created", "verdict"),
         "evidence": outcome.evidence,
+        "activate": outcome.entrance.activate,
+        "interpreter": None if outcome.entrance.interpreter is None else str(outcome.entrance.interpreter),
     }
 
 
@@ -202,6 +204,9 @@ def text(outcome: CreateOutcome | Planned | RolledBack) -> Iterator[str]:
     yield f"{outcome.environment}: torch {decision.torch} ({what}), Python {outcome.marker.python}"
     if outcome.evidence is not None:
         yield f"evidence: {outcome.evidence}"
+    yield f"next: `{outcome.entrance.activate}`, or `gpuenv run -- python`; Jupyter: `gpuenv kernel`"
+    if outcome.entrance.interpreter is not None:
+        yield f"interpreter for VS Code: {outcome.entrance.interpreter}"
 
 
 def _planned_text(outcome: Planned) -> Iterator[str]:
