@@ -42,7 +42,9 @@ def run(context: Context, *, environment: Path | None, name: str | None) -> Kern
     if facts.version_of("ipykernel") is None:
         raise UsageError(
             f"ipykernel is not in {shown}, and Jupyter starts a kernel through it",
-            hints=("Add it: `gpuenv add ipykernel`", "Then run `gpuenv kernel` again"),
+            hints=(
+                "Name ipykernel among the packages of the profile, run `gpuenv create`, then `gpuenv kernel` again",
+            ),
         )
     wanted = name or _name(context, target)
     if _NAME.fullmatch(wanted) is None:
