@@ -82,8 +82,8 @@ class Person:
 
 
 def command(*words: str) -> Sequence[str]:
-    """The command line of this checkout's gpuenv."""
-    return [sys.executable, "-m", "gpuenv", *words]
+    """The command line of this checkout's gpuenv, or of another revision's (`tools/first_round.py`)."""
+    return [os.environ.get("GPUENV_TEST_PYTHON", sys.executable), "-m", "gpuenv", *words]
 
 
 def machine_json(
