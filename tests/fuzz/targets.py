@@ -46,6 +46,7 @@ from gpuenv.lock.fit import fits_machine, newer_release
 from gpuenv.lock.model import Lock
 from gpuenv.lock.requirements import to_requirements
 from gpuenv.lock.soundness import faults_of
+from gpuenv.lock.target import marker_environment
 from gpuenv.machine import conclusion, cuda, linux, nvml, smi
 from gpuenv.machine.checkup import Checkup
 from gpuenv.machine.detection import Detection
@@ -60,6 +61,10 @@ from gpuenv.net.client import Client
 from gpuenv.net.download import Partial
 from gpuenv.net.location import Location, public, redact, secrets_of
 from gpuenv.profile import parse_profile
+from gpuenv.project.judge import judge
+from gpuenv.project.pins import Target as Asked
+from gpuenv.project.read import read_project
+from gpuenv.project.verdicts import Bench
 from gpuenv.select.present import decision_to_json, explain, no_decision_to_json
 from gpuenv.system.process import NotStarted
 from gpuenv.verify import baseline
@@ -473,6 +478,38 @@ def read_uv_lock(data: bytes, room: Path) -> object:
     return compiling.read_answer(_text(data), linux_target())
 
 
+# What other tools lock
+
+
+def project_locks() -> list[bytes]:
+    folder = ROOT / "tests/data/locks"
+    names = ("uv-platforms/uv.lock", "poetry/poetry.lock", "pdm/pdm.lock", "pixi/pixi.lock", "conda/environment.yml")
+    wheel = "https://x.example/torch-2.9.1%2Bcu128-cp312-cp312-win_amd64.whl"
+    small = (
+        f"--index-url https://u:{SECRET}@x.example/simple\ntorch==2.9.1+cu128 --hash=sha256:00\n-e ./x[a]\n"
+        f"{wheel} ; python_version > '3'\n"
+    )
+    pylock = (
+        "lock-version = '1.0'\nextras = ['gpu']\n[[packages]]\nname = 'torch'\nversion = '2.9.1'\n"
+        f"marker = \"'gpu' in extras\"\nwheels = [{{ url = '{wheel}' }}]\n"
+    )
+    return [*((folder / name).read_bytes() for name in names), small.encode(), pylock.encode()]
+
+
+def read_project_lock(data: bytes, room: Path) -> object:
+    path = room / "project.lock"
+    path.write_bytes(data)
+    project = read_project(path, shown="project.lock", environ={}, relevant=lambda name: True)
+    machine = choosing.machine("9.0", "12.0")
+    target = Asked(markers=marker_environment(linux_target()), conda="linux-64")
+    bench = Bench(machine=machine, python="3.12", knowledge=load(), facts={}, usual_index=project.usual_index)
+    said(project.refuses(target))
+    for each in project.sets(target):
+        for row in judge(each.pins, bench):
+            said(shown(f"{row.name} {row.version} {row.verdict.detail} {row.verdict.facts} {row.members}"))
+    return project.count
+
+
 # What gpuenv keeps
 
 
@@ -881,6 +918,7 @@ READERS = (
     Target(name="machine-file", kind="json", samples=machines, read=read_machine),
     Target(name="lock", kind="toml", samples=locks, read=read_lock, short=15),
     Target(name="uv-lock", kind="toml", samples=locks, read=read_uv_lock, short=30),
+    Target(name="project-lock", kind="text", samples=project_locks, read=read_project_lock, short=60),
     Target(name="facts", kind="json", samples=facts, read=read_facts),
     Target(name="kept-page", kind="bytes", samples=kept_pages, read=read_kept_page),
     Target(name="kept-form", kind="json", samples=forms, read=read_form),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from types import ModuleType
 from typing import NoReturn
 
@@ -77,7 +77,7 @@ def build(verbs: Mapping[str, ModuleType], version: str = __version__) -> Parser
         summary = (module.__doc__ or "").strip().splitlines()[0]
         verb = commands.add_parser(name, help=summary, description=summary, allow_abbrev=False)
         module.configure(verb)
-        _add_common(verb)
+        _add_common(verb, without=getattr(module, "OWN", ()))
         verb.examples = module.EXAMPLES
         verb.takes_program = getattr(module, "TAKES_PROGRAM", False)
         made[name] = verb
@@ -180,10 +180,12 @@ def _unknown_verb(word: str, verbs: Mapping[str, Parser]) -> UsageError:
     return UsageError(f"unknown command {word}", hints=(*hints, "Run `gpuenv help` for all commands"))
 
 
-def _add_common(parser: argparse.ArgumentParser) -> None:
+def _add_common(parser: argparse.ArgumentParser, *, without: Collection[str]) -> None:
+    """Add the common options but those that the verb has in a form of its own."""
     group = parser.add_argument_group(pages.COMMON_TITLE)
     for option in COMMON:
-        _add(group, option)
+        if option.name not in without:
+            _add(group, option)
     for name, (short, meaning) in COUNTED.items():
         group.add_argument(short, name, action="count", default=0, help=meaning)
 

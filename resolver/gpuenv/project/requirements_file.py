@@ -173,7 +173,7 @@ class _Reading:
         self, path: Path, shown: str, *, constraint: bool, above: tuple[Path, ...], text: str | None = None
     ) -> None:
         if text is None:
-            text = _decoded(read_bytes(path, what="the requirements file", shown=shown, most=LARGEST), shown)
+            text = decoded(read_bytes(path, what="the requirements file", shown=shown, most=LARGEST), shown)
         self.files.append(path)
         for number, line in _lines(text):
             place = FilePlace(file=shown, line=number)
@@ -226,7 +226,7 @@ class _Reading:
         self.file(nested, shown, constraint=name == "--constraint", above=above)
 
 
-def _decoded(body: bytes, shown: str) -> str:
+def decoded(body: bytes, shown: str) -> str:
     """UTF-8, or what a byte order mark says: ``pip freeze >`` of Windows PowerShell writes UTF-16."""
     mark, encoding = next(((mark, name) for mark, name in _BOMS if body.startswith(mark)), (b"", "utf-8"))
     try:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cmp_to_key
 from typing import Literal
 
+from gpuenv.knowledge import Knowledge
 from gpuenv.knowledge.rules import NoCode, Support, code_of, compare_versions
 from gpuenv.model.decision import About, GpuSupport, Kernels
 from gpuenv.model.machine import ComputeCapability, Gpu
@@ -139,24 +141,19 @@ def _unknown(problem: Problem, entry: CatalogEntry) -> Unknown | Refusal:
     """Ask for the wheel, unless its CUDA alone rules it out: a toolkit cannot compile for a GPU it does not know."""
     cuda = problem.knowledge.cuda_of(entry.variant) if entry.variant else None
     for gpu in problem.gpus:
-        first = _first_cuda(problem, gpu.compute_capability)
+        first = first_cuda(problem.knowledge, gpu.compute_capability)
         if cuda and first and compare_versions(cuda, first) < 0:
             code = code_of(gpu.compute_capability)
             return Refusal("kernels", f"no code for {code}: CUDA {cuda} cannot compile it, CUDA {first} is the first")
     return Unknown(entry=entry)
 
 
-def _first_cuda(problem: Problem, capability: ComputeCapability) -> str | None:
+def first_cuda(knowledge: Knowledge, capability: ComputeCapability) -> str | None:
     """The first toolkit whose machine code runs on a capability: its own, or that of an older minor."""
-    firsts = [
-        problem.knowledge.first_cuda_for(ComputeCapability(capability.major, minor))
-        for minor in range(capability.minor + 1)
-    ]
-    oldest: str | None = None
-    for first in firsts:
-        if first is not None and (oldest is None or compare_versions(first, oldest) < 0):
-            oldest = first
-    return oldest
+    firsts = (
+        knowledge.first_cuda_for(ComputeCapability(capability.major, minor)) for minor in range(capability.minor + 1)
+    )
+    return min((first for first in firsts if first is not None), key=cmp_to_key(compare_versions), default=None)
 
 
 def _library_matters(problem: Problem, entry: CatalogEntry) -> bool:

@@ -13,7 +13,7 @@ from gpuenv.model.profile import Profile
 from gpuenv.select.request import gpus_in_scope
 from gpuenv.steps.context import Context
 from gpuenv.steps.profile import bare_request, load_profile
-from gpuenv.system.files import read_text
+from gpuenv.system.files import present, read_text
 
 REFERENCE = Path("lockfiles") / "machines"
 """Machines that the committed locks are made for, one file a profile."""
@@ -56,8 +56,15 @@ def _cpu_is_asked_for(context: Context) -> bool:
 
 
 def _from_file(context: Context) -> Machine:
+    """The machine in a file; where there is none of that name, the card that it names."""
     from gpuenv.machine.file import parse_machine
 
+    named = context.options.machine
+    if named is not None and not present(context.project / named):
+        from gpuenv.steps.named_machine import is_named, named_machine
+
+        if is_named(named.name):
+            return named_machine(named.name)
     return parse_machine(machine_text(context), origin=str(context.options.machine))
 
 

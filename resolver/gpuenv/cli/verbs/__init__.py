@@ -24,6 +24,7 @@ NAMES = (
     "matrix",
     "profiles",
     "diff",
+    "check",
     "store",
     "cache",
     "completions",
