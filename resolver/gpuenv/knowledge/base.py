@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from functools import cached_property, cmp_to_key
+from itertools import groupby
 from typing import get_args
 
 from gpuenv.knowledge import drivers, names, tables
@@ -275,7 +276,10 @@ class Knowledge:
         found |= {version for version, cuda in self.driver_cudas(os) if cuda in cudas}
         found |= {f"{branch}.0" for each in self.architectures if (branch := self.least_branch_for(each))}
         found |= {self.driver_cudas(os)[0][0], *(f"{branch + 1}.0" for branch in last)}
-        return tuple(sorted(found, key=cmp_to_key(compare_versions)))
+        ascending = cmp_to_key(compare_versions)
+        # "580" and "580.0" are one driver.
+        same = groupby(sorted(sorted(found), key=ascending), key=ascending)
+        return tuple(next(versions) for _, versions in same)
 
     def driver_cudas(self, os: Os) -> tuple[tuple[str, str], ...]:
         """The drivers that are the first to know a CUDA version, each with that version, ascending."""

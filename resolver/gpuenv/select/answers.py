@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from gpuenv.knowledge import Knowledge
 from gpuenv.knowledge.facts import Release
@@ -202,6 +203,7 @@ def machine_of(system: System, capability: ComputeCapability, driver: Driver) ->
     )
 
 
+@lru_cache(maxsize=20_000)  # the same wheels are asked about on every machine of a system
 def _wheel(knowledge: Knowledge, system: System, python: str, build: Build) -> Wheel:
     torch, variant, uploaded = build
     tag = f"cp{python.replace('.', '')}"

@@ -66,6 +66,7 @@ def label(wheel: Wheel) -> str:
     return f"{text} ({', '.join(notes)})" if notes else text
 
 
+@lru_cache(maxsize=50_000)  # a decision is made again for each wish that may stand in the way, on the same page
 def parse_entry(wheel: Wheel, knowledge: Knowledge) -> CatalogEntry | None:
     """Take a wheel's names apart; ``None`` where file name or version cannot be read."""
     version = parse_version(wheel.version)

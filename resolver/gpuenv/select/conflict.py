@@ -133,14 +133,9 @@ def passed_over(problem: Problem, entry: CatalogEntry, refusal: Refusal) -> bool
 
 def code(evaluation: Evaluation, entry: CatalogEntry, gpus: Sequence[Gpu]) -> kernels.Outcome:
     """What a wheel's code is for these GPUs, on a driver new enough for it and whatever was asked for."""
-    problem = _unasked(evaluation.problem, entry, gpus)
-    return kernels.examine(problem, entry, evaluation.facts)
-
-
-def _unasked(problem: Problem, entry: CatalogEntry, gpus: Sequence[Gpu]) -> Problem:
-    return replace(
-        problem,
-        gpus=tuple(gpus),
-        variant=None,
-        driver_cuda=problem.knowledge.cuda_of(entry.variant or "") or problem.driver_cuda,
-    )
+    problem, gpus = evaluation.problem, tuple(gpus)
+    cuda = problem.knowledge.cuda_of(entry.variant or "") or problem.driver_cuda
+    key = (gpus, cuda or "")
+    if key not in problem.unasked:
+        problem.unasked[key] = replace(problem, gpus=gpus, variant=None, driver_cuda=cuda)
+    return kernels.examine(problem.unasked[key], entry, evaluation.facts)

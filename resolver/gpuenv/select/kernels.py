@@ -11,7 +11,7 @@ from gpuenv.knowledge.rules import NoCode, Support, code_of, compare_versions
 from gpuenv.model.decision import About, GpuSupport, Kernels
 from gpuenv.model.machine import ComputeCapability, Gpu
 from gpuenv.model.wheel import WheelContents
-from gpuenv.select.candidates import CatalogEntry, ReadContents
+from gpuenv.select.candidates import Build, CatalogEntry, ReadContents
 from gpuenv.select.rules import Problem, build_fits, check_driver
 from gpuenv.select.target import Refusal
 
@@ -77,7 +77,8 @@ def _with_build(problem: Problem, entry: CatalogEntry, contents: WheelContents) 
     told = problem.knowledge.variant_of(contents.cuda or "")
     if entry.variant is not None and entry.variant != told and contents.cuda != "":
         told = entry.variant  # the folder's own name; a difference is reported beside
-    known = replace(entry, variant=told, build="cuda" if contents.cuda else "cpu")
+    build: Build = "cuda" if contents.cuda else "cpu"
+    known = entry if (entry.variant, entry.build) == (told, build) else replace(entry, variant=told, build=build)
     refusal = build_fits(problem, known)
     if refusal is None and entry.variant is None and not problem.cpu:
         refusal = check_driver(problem, told).refusal

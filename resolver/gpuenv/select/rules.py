@@ -54,6 +54,8 @@ class Problem:
     drivers: dict[str, DriverVerdict] = field(default_factory=dict)
     versions: dict[tuple[str, str, str], Refusal | None] = field(default_factory=dict)
     pins: dict[tuple[tuple[str, ...], str], tuple[SpecifierSet, ...]] = field(default_factory=dict)
+    unasked: dict[tuple[tuple[Gpu, ...], str], Problem] = field(default_factory=dict)
+    """The same for some GPUs on a driver that knows a CUDA, whatever variant was asked for."""
 
     @property
     def platform(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -108,6 +109,12 @@ def test_a_toolkit_that_came_within_a_branch_counts_from_its_own_driver_on() -> 
     assert TABLES.driver_cuda("575.90.01", "linux") == "12.95"
     assert TABLES.driver_cuda("576.88", "windows") == "12.9"
     assert TABLES.driver_cuda("580.65.06", "linux") == "13.0"
+
+
+@pytest.mark.parametrize("os", ["linux", "windows"])
+def test_no_driver_is_two_steps(os: Os) -> None:
+    steps = TABLES.driver_steps(os)
+    assert all(compare_versions(one, next_one) < 0 for one, next_one in pairwise(steps)), steps
 
 
 def test_every_toolkit_is_known_to_the_driver_it_came_with() -> None:
