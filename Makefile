@@ -28,7 +28,7 @@ detect: $(VENV)/.ready ## show this machine: driver, CUDA, GPUs, each fact with 
 	@$(BIN)/gpuenv detect $(ARGS)
 
 test: $(VENV)/.ready-dev ## run every test that needs no GPU
-	@$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup $(ARGS)
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup --no-loadscope-reorder $(ARGS)
 
 faults: $(VENV)/.ready-dev ## let every fault happen at every stage and write docs/reliability.md (10 to 20 minutes)
 	@$(BIN)/python tools/faults.py $(ARGS)

@@ -18,7 +18,7 @@ from gpuenv.verify.runner import PayloadJob, run_jobs
 from support.torch_env import altered_environment
 from support.verify_observed import observed
 
-pytestmark = pytest.mark.torch
+pytestmark = [pytest.mark.torch, pytest.mark.xdist_group("torch")]
 
 ROOT = Path(__file__).resolve().parents[2]
 ENVIRON = {"PATH": os.environ["PATH"], "HOME": "/nowhere", "OMP_NUM_THREADS": "1"}

@@ -23,7 +23,7 @@ from gpuenv.verify.verification import Accelerator
 from support.torch_env import altered_environment, site_packages
 from support.verify_observed import MACHINE
 
-pytestmark = pytest.mark.torch
+pytestmark = [pytest.mark.torch, pytest.mark.xdist_group("torch")]
 
 NO_GPU = Machine(os="linux", arch="x86_64", libc="glibc 2.36", wsl=False, container=True, driver=None, gpus=())
 QUICK = VerificationPlan(model="gpt2-tiny", steps=5, samples=40, loss_below=5.0, deadline_seconds=300)

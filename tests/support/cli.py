@@ -6,10 +6,15 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
+
+from gpuenv.environment.interpreters import search_path
+from gpuenv.environment.uv import find_uv
 
 PASSED = ("PATH", "LANG", "LC_ALL", "TMPDIR", "SSL_CERT_FILE")
 
@@ -43,8 +48,9 @@ class Person:
     def at(cls, folder: Path, **environ: str) -> Person:
         """Make one below ``folder``."""
         home, project = folder / "home", folder / "project"
-        home.mkdir()
+        home.mkdir(parents=True)
         project.mkdir()
+        know_interpreters(home / ".cache/uv")
         return cls(home=home, project=project, environ=environ)
 
     def world(self, **more: str) -> dict[str, str]:
@@ -79,6 +85,28 @@ class Person:
     def files(self) -> set[str]:
         """Everything that stands in the project, to see what was left behind."""
         return {path.relative_to(self.project).as_posix() for path in self.project.rglob("*")}
+
+
+def know_interpreters(uv_cache: Path) -> None:
+    """Put into a cache of uv what it keeps of this machine's interpreters, as after any first use of it.
+
+    In an empty cache uv starts every Python that is installed, which takes longer than all else that a test does.
+    """
+    for name, content in _interpreters().items():
+        path = uv_cache / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+
+
+@cache
+def _interpreters() -> Mapping[str, bytes]:
+    with tempfile.TemporaryDirectory() as folder:
+        environ = {"PATH": search_path(os.environ["PATH"]), "UV_CACHE_DIR": folder}
+        asked = [str(find_uv(os.environ).path), "python", "list", "--offline", "--only-installed", "--no-config"]
+        subprocess.run(asked, cwd="/", env=environ, capture_output=True, check=True)
+        root = Path(folder)
+        found = [path for path in root.glob("interpreter-*/**/*") if path.is_file()]
+        return {path.relative_to(root).as_posix(): path.read_bytes() for path in found}
 
 
 def command(*words: str) -> Sequence[str]:

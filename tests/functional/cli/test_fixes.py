@@ -27,10 +27,11 @@ NCCL = "nvidia/nccl/lib/libnccl.so.2"
 Change = Callable[[Path, Person], object]
 
 
-@pytest.fixture
-def person(tmp_path: Path) -> Iterator[Person]:
-    """Somebody with two environments of two profiles, a lock for each, and an index on loopback."""
-    person = team(tmp_path)
+@pytest.fixture(scope="module")
+def standing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Person, Path]]:
+    """Somebody with two environments of two profiles, a lock for each, and an index on loopback; and a copy of it."""
+    folder = tmp_path_factory.mktemp("fixes")
+    person = team(folder / "now")
     text = (person.project / "profiles/team.toml").read_text()
     person.write("profiles/team.toml", text.replace('"torchaudio"', '"torchaudio", "nvidia-nccl-cu13"'))
     person.write("profiles/second.toml", text)
@@ -45,14 +46,28 @@ def person(tmp_path: Path) -> Iterator[Person]:
             "GPUENV_TORCH_INDEX": index.torch_index,
             "GPUENV_INDEX": index.default_index,
             "UV_DEFAULT_INDEX": index.default_index,
-            "UV_CACHE_DIR": str(person.home / "uv"),
             "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
         }
         person = Person(home=person.home, project=person.project, environ=environ)
         for target, profile in ((".venv-gpu", "second"), ("other env", "team")):
             run = person.run("create", "--no-verify", "--profile", profile, target)
             assert run.code == 0, run.err
-        yield person
+        copied(folder / "now", folder / "as it was")
+        yield person, folder
+
+
+@pytest.fixture
+def person(standing: tuple[Person, Path]) -> Person:
+    """The same, as it was: its folders are put back, in their place."""
+    person, folder = standing
+    shutil.rmtree(folder / "now")
+    copied(folder / "as it was", folder / "now")
+    return person
+
+
+def copied(folder: Path, to: Path) -> None:
+    """Copy a tree with its times, and its hard links as such: the files of an environment are those of uv's cache."""
+    subprocess.run(["cp", "-a", str(folder), str(to)], check=True)
 
 
 def site_of(environment: Path) -> Path:
