@@ -23,7 +23,7 @@ from pathlib import Path
 
 from gpuenv.installed.environment import read_environment
 from gpuenv.installed.marker import PREVIOUS_NOTE
-from support.cli import Person, Run, command
+from support.cli import Person, Run, command, know_interpreters
 from support.index_server import IndexServer
 from support.nights import add_night, team, where
 from support.wheels import BuiltWheel, build_wheel
@@ -104,8 +104,8 @@ class World:
     # Beginning and end of a case
 
     def begin(self, start: str, lock: str) -> None:
-        """Put everything as it was. ``start``: ``warm``; ``cold``, nothing cached or kept; ``new``, no environment too.
-        ``lock`` says which lock stands; empty: none."""
+        """Put everything as it was. ``start``: ``warm``; ``cold``, nothing cached or kept (but uv knows the
+        interpreters); ``new``, no environment too. ``lock`` says which lock stands; empty: none."""
         self.heal()
         shutil.rmtree(self.folder)
         shutil.copytree(self.folder.parent / "template", self.folder, symlinks=True)
@@ -115,6 +115,7 @@ class World:
         if start in ("cold", "new"):
             for path in (self.cache, self.uv_cache, self.state):
                 shutil.rmtree(path)
+            know_interpreters(self.uv_cache)
         if start == "new":
             shutil.rmtree(self.target)
         if lock:

@@ -15,6 +15,7 @@ from typing import Any
 
 from gpuenv.environment.interpreters import search_path
 from gpuenv.environment.uv import find_uv
+from support import prepared
 
 PASSED = ("PATH", "LANG", "LC_ALL", "TMPDIR", "SSL_CERT_FILE")
 
@@ -43,6 +44,8 @@ class Person:
     home: Path
     project: Path
     environ: Mapping[str, str] = field(default_factory=dict)
+    fresh: bool = False
+    """Each run is an interpreter of its own, for tests of what one does when it starts; else a fork of a loaded one."""
 
     @classmethod
     def at(cls, folder: Path, **environ: str) -> Person:
@@ -63,10 +66,14 @@ class Person:
 
     def run(self, *words: str, timeout: float = 300, **more: str) -> Run:
         """Run ``gpuenv WORDS``."""
+        world = self.world(**more)
+        if not self.fresh and prepared.can_run(world):
+            code, out, err = prepared.run(words, cwd=self.project, environ=world, timeout=timeout)
+            return Run(code=code, out=out, err=err)
         done = subprocess.run(
             command(*words),
             cwd=self.project,
-            env=self.world(**more),
+            env=world,
             capture_output=True,
             text=True,
             timeout=timeout,

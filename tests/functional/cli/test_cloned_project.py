@@ -7,6 +7,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,7 @@ def other() -> Iterator[IndexServer]:
 @pytest.fixture
 def person(tmp_path: Path, good: IndexServer) -> Person:
     person = Person.at(tmp_path, PIP_INDEX_URL=good.default_index, GPUENV_PYTHON=PYTHON, GPUENV_PROFILE="team")
+    person = replace(person, fresh=True)  # what a start of Python finds in the folder is part of it
     person.write("profiles/team.toml", 'description = "t"\naccelerator = "cpu"\npackages = ["torch"]\n')
     return person
 

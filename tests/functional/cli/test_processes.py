@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -30,7 +31,7 @@ class Asking:
     """A person whose uv writes down what it is asked."""
 
     def __init__(self, folder: Path, index: IndexServer) -> None:
-        self.person, self.index, self.told = Person.at(folder), index, folder / "told.txt"
+        self.person, self.index, self.told = replace(Person.at(folder), fresh=True), index, folder / "told.txt"
         self.person.write("machine.json", machine_json("12.0"))
         self.uv = self.person.write(
             "uv", f'#!/bin/sh\necho "$@" >> {self.told}\nexec {find_uv(os.environ).path} "$@"\n'

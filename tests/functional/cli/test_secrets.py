@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -35,7 +36,7 @@ def test_a_secret_is_found_nowhere(form: str, server: IndexServer, tmp_path: Pat
     def secret(url: str, number: int) -> str:
         return url.replace("://", "://" + before.format(f"canary{number}")) + behind.format(f"canary{number}")
 
-    person = Person.at(tmp_path)
+    person = replace(Person.at(tmp_path), fresh=True)  # the list of processes is one of the places
     person.write("machine.json", machine_json("12.0"))
     person.write("profiles/team.toml", PROFILE)
     netrc = person.home / ".netrc"
