@@ -20,7 +20,10 @@ from gpuenv.model.decision import Decision, NoDecision, Question
 from gpuenv.model.wheel import Catalog, Wheel, WheelContents
 from gpuenv.select import settle
 from gpuenv.select.candidates import label
+from gpuenv.select.evaluation import filter_wheels
+from gpuenv.select.prepare import prepare
 from gpuenv.select.present import decision_to_json, explain
+from gpuenv.select.verdicts import Verdicts
 from support.choosing import catalog, machine, profile, request, wheel
 from support.offers import (
     CAPABILITIES,
@@ -257,3 +260,20 @@ def test_the_same_question_has_the_same_answer(
     """ "Same inputs, same answer, byte for byte." """
     on = machine(*gpus, driver=driver)
     assert text(answer(on, offer, wish)) == text(answer(on, offer, wish))
+
+
+@given(offers(), capabilities, drivers)
+@laws
+def test_the_rows_of_a_refusal_count_every_wheel_by_its_own_reason(
+    offer: tuple[Catalog, dict[str, WheelContents]], gpus: list[str], driver: str
+) -> None:
+    """Every wheel is counted once, under the name of its candidate and the reason that it was refused for."""
+    problem = prepare(machine(*gpus, driver=driver), FAMILY, request(), load())
+    filtered = filter_wheels(problem, offer[0])
+    rows = Verdicts(filtered.refused).rejected()
+    counted = Counter((label(each), refusal.reason) for each, refusal in filtered.refused)
+    assert {(row.candidate, row.reason): row.wheels for row in rows} == counted
+    by_row: dict[tuple[str, str], set[str]] = {}
+    for each, refusal in filtered.refused:
+        by_row.setdefault((label(each), refusal.reason), set()).add(refusal.detail)
+    assert all(row.detail == "; ".join(sorted(by_row[row.candidate, row.reason])) for row in rows)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cache, partial
 from pathlib import Path
 
 from gpuenv.errors import GpuenvError, IndexUnreachableError, OfflineError, PackageIndexError
@@ -42,7 +43,7 @@ class Sources:
                 catalog = Catalog(
                     wheels=(),
                     attempts=(_attempt(place, Listing(project="", wheels=(), failure=failure)),),
-                    snapshot=snapshot(()),
+                    identity=partial(snapshot, ()),
                 )
             self.attempts += catalog.attempts
             yield place, catalog
@@ -104,7 +105,8 @@ def load_source(
             voice.warn(f"{listing.project} at {place.shown}: {line}")
         voice.detail(f"{listing.project}: {listing.failure or f'{len(listing.wheels)} wheels'} ({place.shown})")
     ordered = tuple(sorted(wheels.values(), key=lambda wheel: (wheel.project, wheel.url)))
-    return Catalog(wheels=ordered, attempts=tuple(attempts), snapshot=snapshot(ordered, bases=(place.location.url,)))
+    identity = cache(partial(snapshot, ordered, bases=(place.location.url,)))
+    return Catalog(wheels=ordered, attempts=tuple(attempts), identity=identity)
 
 
 def _listings(
@@ -133,15 +135,19 @@ def merge(catalogs: Iterable[Catalog]) -> Catalog:
     """Put catalogs one after the other; a wheel that was listed before keeps its first place."""
     wheels: dict[tuple[str, str], Wheel] = {}
     attempts: list[Attempt] = []
-    parts: set[str] = set()
+    parts: list[Catalog] = []
     for catalog in catalogs:
         attempts += catalog.attempts
         if catalog.wheels:
-            parts.add(catalog.snapshot)
+            parts.append(catalog)
         for wheel in catalog.wheels:
             wheels.setdefault((wheel.url, wheel.project), wheel)
-    whole = next(iter(parts)) if len(parts) == 1 else hashlib.sha256("\n".join(sorted(parts)).encode()).hexdigest()
-    return Catalog(wheels=tuple(wheels.values()), attempts=tuple(attempts), snapshot=whole)
+    return Catalog(wheels=tuple(wheels.values()), attempts=tuple(attempts), identity=cache(partial(_joined, parts)))
+
+
+def _joined(parts: Sequence[Catalog]) -> str:
+    found = {part.snapshot for part in parts}
+    return next(iter(found)) if len(found) == 1 else hashlib.sha256("\n".join(sorted(found)).encode()).hexdigest()
 
 
 def snapshot(wheels: Iterable[Wheel], *, bases: Iterable[str] = ()) -> str:

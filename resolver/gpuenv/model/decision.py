@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -111,7 +112,10 @@ class Decision:
     because: tuple[str, ...]
     warnings: tuple[str, ...]
     accepted: tuple[Accepted, ...]
-    rejected: tuple[Rejected, ...]
+    rejected: Sequence[Rejected]
+    """Made when somebody looks at them."""
+    refused: int = 0
+    """How many wheels ``rejected`` is about."""
     alternatives: tuple[Wheel, ...] = ()
     """Wheels of the family, one per project and release, that would serve this machine too as far as is known, for the
     same Python and from the same source; the chosen ones among them. A package that needs another torch picks here."""
@@ -172,7 +176,7 @@ class NoDecision:
     summary: str
     causes: tuple[str, ...]
     hints: tuple[str, ...]
-    rejected: tuple[Rejected, ...]
+    rejected: Sequence[Rejected]
     wants_nightly: bool = False
     """True where stable channels were exhausted and the profile allows looking at nightlies, which were not offered."""
     alternatives: tuple[Alternative, ...] = ()

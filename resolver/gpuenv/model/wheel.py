@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, fields
 from typing import Literal
 
 Channel = Literal["stable", "nightly", "test"]
@@ -47,8 +47,8 @@ def wheels_of(columns: Sequence[Sequence[object]]) -> tuple[Wheel, ...]:
     and a page has three thousand rows.
     """
     rows = [object.__new__(Wheel) for _ in columns[0]]
-    for field, column in zip(fields(Wheel), columns, strict=True):
-        deque(map(vars(Wheel)[field.name].__set__, rows, column), maxlen=0)
+    for each, column in zip(fields(Wheel), columns, strict=True):
+        deque(map(vars(Wheel)[each.name].__set__, rows, column), maxlen=0)
     return tuple(rows)
 
 
@@ -93,5 +93,10 @@ class Catalog:
 
     wheels: tuple[Wheel, ...]
     attempts: tuple[Attempt, ...] = ()
-    snapshot: str = ""
-    """sha256 over the canonical rows: the identity of the index as it was seen."""
+    identity: Callable[[], str] = field(default=lambda: "", compare=False, repr=False)
+
+    @property
+    def snapshot(self) -> str:
+        """sha256 over the canonical rows: the identity of the index as it was seen. A lock holds it; a decision does
+        without, so that it is computed when somebody asks."""
+        return self.identity()

@@ -71,14 +71,15 @@ def smallest(evaluation: Evaluation) -> Conflict | None:
     """
     kind = "cpu" if evaluation.problem.cpu else "cuda"
     # One build comes in a wheel for each Python: what holds of the code of one holds of all.
+    refused = evaluation.refused()
     known = {
         _build(entry): frozenset[Part]({"kernels"})
-        for entry, refusal in evaluation.refused
+        for entry, refusal in refused
         if passed_over(evaluation.problem, entry, refusal)
     }
     rows = tuple(
         Row(entry=entry, parts=_parts(evaluation, entry, refusal, known), refusal=refusal)
-        for entry, refusal in evaluation.refused
+        for entry, refusal in refused
         if entry.wheel.channel != "test" and (entry.build == kind or _was_examined(entry, refusal))
     )
     if not rows:

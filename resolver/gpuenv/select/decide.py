@@ -23,9 +23,11 @@ from gpuenv.select.prepare import prepare
 from gpuenv.select.request import ProfileMismatch, Request, fits
 from gpuenv.select.rules import Problem
 from gpuenv.select.target import Refusal
-from gpuenv.select.verdicts import Verdicts
+from gpuenv.select.verdicts import Rejections, Verdicts
 
 _NOT_NEEDED = "not read: a better candidate was accepted"
+_UNREAD = Refusal("unknown-kernels", _NOT_NEEDED)
+_ALONE = Refusal("companion", "goes with no torch that was accepted")
 
 
 def decide(
@@ -52,7 +54,7 @@ def decide(
 def mismatched(mismatch: ProfileMismatch, catalog: Catalog) -> NoDecision:
     """Refuse every wheel, because the profile is not for the machine."""
     verdicts = Verdicts()
-    for wheel in distinct(catalog.wheels):
+    for wheel in distinct(catalog.wheels).values():
         verdicts.refuse(wheel, Refusal("excluded", "not looked at: profile and machine do not go together"))
     return NoDecision(summary=mismatch.message, causes=(), hints=mismatch.hints, rejected=verdicts.rejected())
 
@@ -111,11 +113,7 @@ def _family(evaluation: Evaluation, entry: CatalogEntry, *, companions: Companio
 
 def _reads_spent(evaluation: Evaluation) -> Refusal | None:
     """The limit of reading: a page of 60 nightlies in which no wheel has the code is not read to its end."""
-    read = {
-        entry.sibling_key
-        for entry, refusal in evaluation.refused
-        if refusal.reason == "kernels" and evaluation.facts.kernels(entry)
-    }
+    read = {entry.sibling_key for entry, _ in evaluation.refused("kernels") if evaluation.facts.kernels(entry)}
     if len(read) < evaluation.problem.request.most_reads:
         return None
     return Refusal("unknown-kernels", f"not read: {len(read)} newer wheels were read, and none has the code")
@@ -139,10 +137,10 @@ def _settle_rest(evaluation: Evaluation) -> None:
     """Give a verdict to everything that was not accepted."""
     for _, outcome in evaluation.candidates:
         if not evaluation.verdicts.has(outcome.entry.wheel):
-            evaluation.verdicts.refuse(outcome.entry.wheel, Refusal("unknown-kernels", _NOT_NEEDED))
+            evaluation.verdicts.refuse(outcome.entry.wheel, _UNREAD)
     for entry in evaluation.companions:
         if not evaluation.verdicts.has(entry.wheel):
-            evaluation.verdicts.refuse(entry.wheel, Refusal("companion", "goes with no torch that was accepted"))
+            evaluation.verdicts.refuse(entry.wheel, _ALONE)
 
 
 def _accept(evaluation: Evaluation, chosen: Chosen, companions: Companions) -> None:
@@ -188,7 +186,8 @@ def _decision(evaluation: Evaluation, chosen: Chosen, companions: Companions, *,
         because=because,
         warnings=(*words.warnings(evaluation, chosen, other=other), *compile_warnings(evaluation, entry)),
         accepted=evaluation.verdicts.accepted(),
-        rejected=evaluation.verdicts.rejected(),
+        rejected=Rejections(evaluation.verdicts),
+        refused=evaluation.verdicts.refused,
         alternatives=_alternatives(evaluation, chosen, companions),
     )
 
@@ -198,7 +197,7 @@ def _alternatives(evaluation: Evaluation, chosen: Chosen, companions: Companions
     entry, python = chosen.outcome.entry, chosen.found.python
     projects = [member.wheel.project for member in chosen.found.members[1:]]
     rows = {(each.wheel.project, public_version(each.wheel.version)): each.wheel for each in chosen.found.members}
-    missing = {other.wheel.url for other, refusal in evaluation.refused if refusal.reason == "companion"}
+    missing = {other.wheel.url for other, _ in evaluation.refused("companion")}
     for _, outcome in evaluation.candidates:
         other = outcome.entry
         if other.origin != entry.origin or python not in other.pythons or other.wheel.url in missing:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from gpuenv.model.decision import Reason
 from gpuenv.model.machine import Machine
 from gpuenv.model.wheel import Catalog, Wheel, WheelContents
-from gpuenv.select import kernels, rules
+from gpuenv.select import kernels
+from gpuenv.select.alike import Checker
 from gpuenv.select.candidates import CatalogEntry, ReadContents, parse_entry
 from gpuenv.select.kernels import Served, Unknown
 from gpuenv.select.rank import Ages, Rank, rank
@@ -28,16 +30,28 @@ class Evaluation:
     nightly: bool
     """Nightly wheels were offered."""
     candidates: list[tuple[Rank, Served | Unknown]]
-    refused: list[tuple[CatalogEntry, Refusal]]
-    """Torch wheels of this platform that a rule about channel, version, build, driver or code refused."""
+    refused_before: Sequence[tuple[Wheel, Refusal]]
+    """Torch wheels of this platform that a rule about Python, channel, version, build or driver refused."""
+    refused_after: list[tuple[CatalogEntry, Refusal]]
+    """Torch wheels that passed the rules and were refused by their code or for their companions."""
+
+    def refused(self, *reasons: Reason) -> list[tuple[CatalogEntry, Refusal]]:
+        """Torch wheels of this platform that were refused, for one of ``reasons`` where any is named."""
+        known = self.problem.knowledge
+        before = (
+            (entry, refusal)
+            for wheel, refusal in self.refused_before
+            if (not reasons or refusal.reason in reasons) and (entry := parse_entry(wheel, known)) is not None
+        )
+        return [*before, *(row for row in self.refused_after if not reasons or row[1].reason in reasons)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Filtered:
     """A catalog after the rules that need no reading. It holds for any facts: a second round need not repeat it."""
 
-    entries: Mapping[str, CatalogEntry]
-    """Every wheel whose name can be read, by URL."""
+    wheels: Mapping[str, Wheel]
+    """Every wheel by URL."""
     passed: tuple[CatalogEntry, ...]
     refused: tuple[tuple[Wheel, Refusal], ...]
     nightly: bool
@@ -45,22 +59,17 @@ class Filtered:
 
 def filter_wheels(problem: Problem, catalog: Catalog) -> Filtered:
     """Check every wheel of a catalog by the rules."""
-    entries: dict[str, CatalogEntry] = {}
     passed: list[CatalogEntry] = []
     refused: list[tuple[Wheel, Refusal]] = []
-    for wheel in distinct(catalog.wheels):
-        entry = parse_entry(wheel, problem.knowledge)
-        if entry is None:
-            refused.append((wheel, Refusal("platform", "its name holds no readable version and tags")))
-            continue
-        entries[wheel.url] = entry
-        said = rules.check(problem, entry)
+    wheels, checker = distinct(catalog.wheels), Checker(problem)
+    for wheel in wheels.values():
+        said = checker.check(wheel)
         if isinstance(said, Refusal):
             refused.append((wheel, said))
         else:
             passed.append(said)
     nightly = any(wheel.channel == "nightly" for wheel in catalog.wheels)
-    return Filtered(entries=entries, passed=tuple(passed), refused=tuple(refused), nightly=nightly)
+    return Filtered(wheels=wheels, passed=tuple(passed), refused=tuple(refused), nightly=nightly)
 
 
 def narrowed(machine: Machine, catalog: Catalog) -> Catalog:
@@ -74,31 +83,34 @@ def narrowed(machine: Machine, catalog: Catalog) -> Catalog:
 
 def evaluate(problem: Problem, filtered: Filtered, facts: Mapping[str, WheelContents]) -> Evaluation:
     """Check the code of every torch wheel that is left, and rank those that pass."""
+    read = (filtered.wheels[url] for url in facts if url in filtered.wheels)
+    entries = (parse_entry(wheel, problem.knowledge) for wheel in read)
     evaluation = Evaluation(
         problem=problem,
-        facts=ReadContents(facts, filtered.entries),
+        facts=ReadContents(facts, {entry.wheel.url: entry for entry in entries if entry is not None}),
         verdicts=Verdicts(filtered.refused),
         companions=[entry for entry in filtered.passed if entry.wheel.project != "torch"],
         nightly=filtered.nightly,
         candidates=[],
-        refused=[
-            (filtered.entries[wheel.url], refusal)
+        refused_before=[
+            (wheel, refusal)
             for wheel, refusal in filtered.refused
             if wheel.project == "torch" and refusal.reason not in ("platform", "libc", "excluded")
         ],
+        refused_after=[],
     )
     _examine(evaluation, [entry for entry in filtered.passed if entry.wheel.project == "torch"])
     return evaluation
 
 
-def distinct(wheels: Sequence[Wheel]) -> list[Wheel]:
+def distinct(wheels: Sequence[Wheel]) -> dict[str, Wheel]:
     """One row per URL, sorted: a file that several pages list is one wheel, and the row with a hash tells most."""
     found: dict[str, Wheel] = {}
     for wheel in wheels:
         other = found.get(wheel.url)
         if other is None or _tells_more(wheel) < _tells_more(other):
             found[wheel.url] = wheel
-    return [found[url] for url in sorted(found)]
+    return {url: found[url] for url in sorted(found)}
 
 
 def _tells_more(wheel: Wheel) -> tuple[bool, bool, str]:
@@ -126,4 +138,4 @@ def _examine(evaluation: Evaluation, torch: Sequence[CatalogEntry]) -> None:
 def refuse_torch(evaluation: Evaluation, entry: CatalogEntry, refusal: Refusal) -> None:
     """Enter the refusal of a torch wheel, for the verdicts and for the words."""
     evaluation.verdicts.refuse(entry.wheel, refusal)
-    evaluation.refused.append((entry, refusal))
+    evaluation.refused_after.append((entry, refusal))

@@ -22,7 +22,7 @@ _LISTED = timedelta(days=120)
 def could_help(evaluation: Evaluation) -> bool:
     """Tell whether a nightly could be what no stable wheel is."""
     problem = evaluation.problem
-    conflict = smallest(evaluation) if evaluation.refused else None
+    conflict = smallest(evaluation) if evaluation.refused() else None
     if conflict is None:
         return not problem.cpu
     return (

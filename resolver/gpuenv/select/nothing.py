@@ -18,6 +18,7 @@ from gpuenv.select.evaluation import Evaluation
 from gpuenv.select.kernels import Served
 from gpuenv.select.rules import Problem, check_driver
 from gpuenv.select.target import Refusal
+from gpuenv.select.verdicts import Rejections
 from gpuenv.select.words import driver_words, gpu_list, gpu_words, join, kinds
 
 _CAUSES = 4
@@ -42,7 +43,7 @@ def no_decision(evaluation: Evaluation, *, wants_nightly: bool) -> NoDecision:
         summary=finding.summary,
         causes=finding.causes,
         hints=finding.hints,
-        rejected=evaluation.verdicts.rejected(),
+        rejected=Rejections(evaluation.verdicts),
         wants_nightly=wants_nightly,
         contradiction=finding.contradiction,
     )
@@ -54,7 +55,7 @@ def only_ptx(evaluation: Evaluation, best: Served) -> NoDecision:
         summary=f"no stable wheel has native code for {kinds(evaluation.problem.gpus)}; a nightly may",
         causes=(f"{label(best.entry.wheel)} has PTX only: {join(list(dict.fromkeys(gpu.by for gpu in best.gpus)))}",),
         hints=("Add `--channel stable` to take the PTX",),
-        rejected=evaluation.verdicts.rejected(),
+        rejected=Rejections(evaluation.verdicts),
         wants_nightly=True,
     )
 
@@ -65,7 +66,7 @@ def _find(evaluation: Evaluation) -> Explanation:
         return _no_interpreter(problem)
     if (wrong := _wrong_variant(problem)) is not None:
         return wrong
-    if not evaluation.refused:
+    if not evaluation.refused():
         return _no_platform(evaluation)
     conflict = smallest(evaluation)
     if conflict is None:
@@ -149,7 +150,7 @@ def _no_such_build(evaluation: Evaluation) -> Explanation:
     """No wheel is of the kind that is decided on, whatever else was asked for."""
     problem = evaluation.problem
     # What gpuenv can decide on; a page lists the builds for other makers' cards beside them.
-    builds = {entry.variant for entry, _ in evaluation.refused if entry.variant}
+    builds = {entry.variant for entry, _ in evaluation.refused() if entry.variant}
     decidable = {each for each in builds if each == "cpu" or problem.knowledge.cuda_of(each)}
     offered = sorted(decidable or builds, key=lambda each: (len(each), each))
     cause = (f"offered for {problem.target.words}: {join(offered)}",) if offered else ()

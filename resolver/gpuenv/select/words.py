@@ -149,7 +149,7 @@ def _newer_sentences(evaluation: Evaluation, chosen: Served) -> list[str]:
     """Why the newer releases were not taken."""
     mine = public_version(chosen.entry.wheel.version)
     newer: dict[str, list[tuple[CatalogEntry, Refusal]]] = {}
-    for entry, refusal in evaluation.refused:
+    for entry, refusal in evaluation.refused(*_TELLING):
         if _comparable(entry, refusal, chosen.entry) and public_version(entry.wheel.version) > mine:
             newer.setdefault(entry.wheel.version.partition("+")[0], []).append((entry, refusal))
     versions = sorted(newer, key=public_version, reverse=True)[:_NEWER_TOLD]
@@ -159,9 +159,9 @@ def _newer_sentences(evaluation: Evaluation, chosen: Served) -> list[str]:
 def _libc_sentences(evaluation: Evaluation, chosen: Served) -> list[str]:
     """Say that the system's libc keeps a newer release away."""
     mine, newest = public_version(chosen.entry.wheel.version), ""
-    for row in evaluation.verdicts.rejected():
+    for row in evaluation.verdicts.rejected("libc"):
         version = row.version.partition("+")[0]
-        stable = row.project == "torch" and row.reason == "libc" and ".dev" not in version
+        stable = row.project == "torch" and ".dev" not in version
         if stable and public_version(version) > max(mine, public_version(newest or "0")):
             newest, detail = version, row.detail
     return [f"torch {newest} is newer, but not for this machine ({detail})."] if newest else []
@@ -171,7 +171,7 @@ def _comparable(entry: CatalogEntry, refusal: Refusal, chosen: CatalogEntry) -> 
     """Whether a refused wheel differs from the chosen one in a way worth a sentence: not by Python, not by channel."""
     same = entry.wheel.channel == chosen.wheel.channel and entry.tags.python == chosen.tags.python
     told_elsewhere = refusal.reason == "companion" and entry.day is not None
-    return same and refusal.reason in _TELLING and not told_elsewhere
+    return same and not told_elsewhere
 
 
 def _same_release_sentences(evaluation: Evaluation, chosen: Served) -> list[str]:
@@ -179,7 +179,7 @@ def _same_release_sentences(evaluation: Evaluation, chosen: Served) -> list[str]
     mine = chosen.entry
     cuda = evaluation.problem.knowledge.cuda_of(mine.variant or "")
     others = []
-    for entry, refusal in evaluation.refused:
+    for entry, refusal in evaluation.refused(*_TELLING):
         other = evaluation.problem.knowledge.cuda_of(entry.variant or "")
         same = public_version(entry.wheel.version) == public_version(mine.wheel.version)
         if same and _comparable(entry, refusal, mine) and cuda and other and compare_versions(other, cuda) > 0:
@@ -269,9 +269,9 @@ def _moved_back(evaluation: Evaluation, chosen: CatalogEntry) -> list[str]:
     if chosen.day is None:
         return []
     passed: dict[str, str] = {}
-    for entry, refusal in evaluation.refused:
+    for entry, refusal in evaluation.refused("companion"):
         newer = entry.day is not None and entry.day > chosen.day and entry.wheel.channel == "nightly"
-        if newer and refusal.reason == "companion" and entry.variant == chosen.variant:
+        if newer and entry.variant == chosen.variant:
             passed.setdefault(entry.day or "", refusal.detail)
     if not passed:
         return []

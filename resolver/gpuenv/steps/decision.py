@@ -150,7 +150,7 @@ class _Search:
                     self.context.reporter.notice(f"torch comes from {place.words}, not from PyTorch's own index")
                 return self._decided(answer, catalog, request, place, (*sources.attempts, *self.extra_attempts))
             self.refusals.append(Refused(place=place, catalog=catalog, channels=channels, answer=answer))
-            self.rejected += answer.rejected
+            self.rejected += tuple(answer.rejected)
         raise self._failure(sources, request)
 
     def _settle(
@@ -196,7 +196,7 @@ class _Search:
             machine=self.machine,
             profile=self.profile,
             request=request,
-            decision=replace(decision, rejected=(*decision.rejected, *self.rejected)),
+            decision=self._with_earlier(decision),
             catalog=catalog,
             place=place,
             plan=self.plan,
@@ -205,6 +205,13 @@ class _Search:
             requests=counters.requests,
             bytes=counters.bytes,
         )
+
+    def _with_earlier(self, decision: Decision) -> Decision:
+        """The decision with what was rejected at the sources that were asked before."""
+        if not self.rejected:
+            return decision
+        refused = decision.refused + sum(row.wheels for row in self.rejected)
+        return replace(decision, rejected=(*decision.rejected, *self.rejected), refused=refused)
 
     def _failure(self, sources: Sources, request: select.Request) -> GpuenvError:
         """Prefer "no wheel fits" when every source answered; an index that did not answer is the cause otherwise."""

@@ -48,8 +48,8 @@ def test_every_fact_that_decides_is_part_of_it() -> None:
 
 def test_merge_keeps_the_first_and_the_order() -> None:
     first, second = wheel(), wheel("2.11.0")
-    one = Catalog(wheels=(second, first), snapshot="1")
-    two = Catalog(wheels=(first, wheel("2.12.0")), snapshot="2")
+    one = Catalog(wheels=(second, first), identity=lambda: "1")
+    two = Catalog(wheels=(first, wheel("2.12.0")), identity=lambda: "2")
     merged = merge([one, two])
     assert [each.version for each in merged.wheels] == ["2.11.0", "2.10.0", "2.12.0"]
     assert merge([one]).snapshot == "1"

@@ -75,9 +75,8 @@ def text(outcome: ResolveOutcome) -> Iterator[str]:
         yield f"  {sentence}"
     for warning in decision.warnings:
         yield f"  warning: {warning}"
-    count = sum(row.wheels for row in decision.rejected)
-    if count:
-        yield f"  {count} other wheels were rejected; `gpuenv resolve --explain` says why"
+    if decision.refused:
+        yield f"  {decision.refused} other wheels were rejected; `gpuenv resolve --explain` says why"
 
 
 def _explained(answer: Decision | NoDecision) -> Iterator[str]:
