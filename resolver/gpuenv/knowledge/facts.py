@@ -26,13 +26,13 @@ class KernelRow:
     platform: str
     sass: tuple[str, ...]
     ptx: tuple[str, ...]
-    read: bool
-    cudnn: str | None
+    read: bool = False
+    cudnn: str | None = None
     doubtful: tuple[str, ...]
-    published: Published
-    confidence: Confidence
+    published: Published = "yes"
+    confidence: Confidence = "high"
     source: str
-    note: str
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +86,7 @@ class Architecture:
     capability: ComputeCapability
     name: str
     first_cuda: str
-    last_branch: str | None
+    last_branch: str | None = None
     platforms: tuple[str, ...]
 
 
@@ -114,12 +114,12 @@ class DataSheet:
 
     name: str
     memory_gb_s: float
-    bf16: float | None
-    fp16: float | None
-    tf32: float | None
+    bf16: float | None = None
+    fp16: float | None = None
+    tf32: float | None = None
     fp32: float
     source: str
-    note: str
+    note: str = ""
 
     @property
     def matmul(self) -> float | None:

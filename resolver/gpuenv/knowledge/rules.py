@@ -60,7 +60,7 @@ class CodeException:
     code: frozenset[str]
     not_on: frozenset[ComputeCapability]
     only_on: frozenset[ComputeCapability]
-    until_cuda: str | None
+    until_cuda: str | None = None
     why: str
     driver_cuda: str | None = None
     """The CUDA that the driver must know too, where the build alone does not lift the exception."""

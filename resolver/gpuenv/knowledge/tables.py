@@ -8,15 +8,17 @@ from __future__ import annotations
 import hashlib
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import fields
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from gpuenv.knowledge.facts import Architecture, Assembler, DataSheet, GpuName, ImportCheck, KernelRow, Release, Triton
 from gpuenv.knowledge.rules import CodeException, CodeRules, LibraryFloor
 from gpuenv.model.machine import ComputeCapability
 
+Made = TypeVar("Made")
 Table = Mapping[str, Any]  # Any: decoded TOML; the functions below are the only ones that see it
 
 FOLDER = Path(__file__).parent
@@ -45,28 +47,27 @@ def codes(prefix: str, text: str) -> tuple[str, ...]:
     return tuple(f"{prefix}_{number}" for number in text.split())
 
 
+def _made(kind: Callable[..., Made], row: Table, **read: object) -> Made:
+    """The value of a row: what was ``read`` out of it, and the row's own entries for all other fields."""
+    names = {each.name for each in fields(kind)}  # type: ignore[arg-type]  # a dataclass, each of them
+    return kind(**{name: row[name] for name in row.keys() & names} | read)
+
+
 def kernel_rows() -> dict[tuple[str, str, str], KernelRow]:
     """Code by (torch, variant, platform)."""
     table = read("kernels")
-    sources = table["sources"]
     rows = {}
     for row in table["rows"]:
         key = (row["torch"], row["variant"], row["platform"])
         if key in rows:
             raise ValueError(f"kernels.toml lists {key} twice")
-        rows[key] = KernelRow(
-            torch=row["torch"],
-            variant=row["variant"],
-            platform=row["platform"],
+        rows[key] = _made(
+            KernelRow,
+            row,
             sass=codes("sm", row["sass"]),
             ptx=codes("compute", row.get("ptx", "")),
-            read=row.get("read", False),
-            cudnn=row.get("cudnn"),
             doubtful=codes("sm", row.get("doubtful", "")),
-            published=row.get("published", "yes"),
-            confidence=row.get("confidence", "high"),
-            source=sources[row["source"]],
-            note=row.get("note", ""),
+            source=table["sources"][row["source"]],
         )
     return rows
 
@@ -78,16 +79,12 @@ def releases() -> dict[str, Release]:
 
 
 def _release(row: Table, sources: Mapping[str, str]) -> Release:
-    triton = row.get("triton")
-    return Release(
-        torch=row["torch"],
+    return _made(
+        Release,
+        row,
         uploaded=row["uploaded"].isoformat(),
-        git=row["git"],
-        requires_python=row["requires_python"],
-        triton=Triton(**triton) if triton else None,
-        companions=_lists(row["companions"]),
-        pythons=_lists(row["pythons"]),
-        variants=_lists(row["variants"]),
+        triton=Triton(**row["triton"]) if "triton" in row else None,
+        **{name: _lists(row[name]) for name in ("companions", "pythons", "variants")},
         notes=tuple(row.get("notes", ())),
         source=sources[row["source"]],
     )
@@ -111,11 +108,7 @@ def import_checks() -> dict[str, ImportCheck]:
 def assemblers() -> dict[str, Assembler]:
     """Assemblers by the version of triton that carries them."""
     return {
-        version: Assembler(
-            triton=version,
-            capabilities=frozenset(map(ComputeCapability.parse, row["capabilities"])),
-            source=row["source"],
-        )
+        version: _made(Assembler, row, triton=version, capabilities=_capabilities(row["capabilities"]))
         for row in read("companions")["assemblers"]
         for version in row["triton"]
     }
@@ -123,17 +116,15 @@ def assemblers() -> dict[str, Assembler]:
 
 def architectures() -> dict[ComputeCapability, Architecture]:
     """Generations by compute capability, ascending."""
-    rows = (
-        Architecture(
-            capability=ComputeCapability.parse(row["capability"]),
-            name=row["name"],
-            first_cuda=row["first_cuda"],
-            last_branch=row.get("last_branch"),
-            platforms=tuple(row.get("platforms", ())),
-        )
-        for row in read("drivers")["architectures"]
-    )
-    return {row.capability: row for row in rows}
+    rows = {ComputeCapability.parse(row["capability"]): row for row in read("drivers")["architectures"]}
+    return {
+        capability: _made(Architecture, row, capability=capability, platforms=tuple(row.get("platforms", ())))
+        for capability, row in rows.items()
+    }
+
+
+def _capabilities(texts: Iterable[str]) -> frozenset[ComputeCapability]:
+    return frozenset(map(ComputeCapability.parse, texts))
 
 
 def gpu_names() -> tuple[GpuName, ...]:
@@ -158,19 +149,11 @@ def cards() -> tuple[tuple[tuple[str, ...], DataSheet], ...]:
     """Limits of cards, each with the names it goes by."""
     table = read("cards")
     sources = table["sources"]
+    rates = ("memory_gb_s", "fp32")
     return tuple(
         (
             (row["name"], *row.get("names", ())),
-            DataSheet(
-                name=row["name"],
-                memory_gb_s=float(row["memory_gb_s"]),
-                bf16=row.get("bf16"),
-                fp16=row.get("fp16"),
-                tf32=row.get("tf32"),
-                fp32=float(row["fp32"]),
-                source=sources[row["source"]],
-                note=row.get("note", ""),
-            ),
+            _made(DataSheet, row, **{name: float(row[name]) for name in rates}, source=sources[row["source"]]),
         )
         for row in table["cards"]
     )
@@ -181,20 +164,17 @@ def code_rules() -> CodeRules:
     table = read("drivers")
     return CodeRules(
         exceptions=tuple(
-            CodeException(
+            _made(
+                CodeException,
+                row,
                 code=frozenset(row["code"]),
-                not_on=frozenset(map(ComputeCapability.parse, row.get("not_on", ()))),
-                only_on=frozenset(map(ComputeCapability.parse, row.get("only_on", ()))),
-                until_cuda=row.get("until_cuda"),
-                driver_cuda=row.get("driver_cuda"),
-                why=row["why"],
+                not_on=_capabilities(row.get("not_on", ())),
+                only_on=_capabilities(row.get("only_on", ())),
             )
             for row in table["exceptions"]
         ),
         cudnn=tuple(
-            LibraryFloor(
-                library=row["library"], since=row["since"], capability=ComputeCapability.parse(row["capability"])
-            )
+            _made(LibraryFloor, row, capability=ComputeCapability.parse(row["capability"]))
             for row in table["library_floors"]
         ),
         doubt=read("kernels")["doubt"],

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from gpuenv.knowledge import scheduler
-from gpuenv.machine import absence, diagnosis, linux, nvml, smi, windows
+from gpuenv.machine import diagnosis, linux, nvml, smi, windows
 from gpuenv.machine.detection import Detection
 from gpuenv.machine.linux import Remains
 from gpuenv.machine.merge import Found, merge
@@ -46,7 +46,7 @@ def conclude(evidence: Evidence, *, system: Os, arch: Arch, environ: Mapping[str
     driver, driver_sources = _driver(evidence, found)
     problem = _problem(evidence, found)
     if problem is None and found.gpus and driver is None:
-        problem = absence.version_unknown(evidence)
+        problem = diagnosis.version_unknown(evidence)
     if problem is None and not found.gpus:
         driver, driver_sources = None, {}
     host = evidence.host
@@ -82,9 +82,9 @@ def _problem(evidence: Evidence, found: Found) -> DriverProblem | None:
     if answer.ending in ("hung", "crashed") and found.troubles:
         return diagnosis.explain(evidence)
     if answer.cuda_failure is not None and answer.cuda_failure.code == 12:
-        return absence.compute_library_missing(evidence, answer.cuda_failure)
+        return diagnosis.compute_library_missing(evidence, answer.cuda_failure)
     if found.usable_by_cuda == 0:
-        return absence.mig_empty(evidence, tuple(f"GPU {gpu.index} ({gpu.name})" for gpu in found.gpus))
+        return diagnosis.mig_empty(evidence, tuple(f"GPU {gpu.index} ({gpu.name})" for gpu in found.gpus))
     return None
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Self
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal, Self
 
 from gpuenv.knowledge.scheduler import Scheduler
 from gpuenv.machine.linux import Host, Remains
@@ -11,33 +14,11 @@ from gpuenv.machine.nvml import NvmlAnswer
 from gpuenv.machine.smi import SmiAnswer
 
 Kind = Literal[
-    "library-missing",
-    "library-broken",
-    "library-outdated",
-    "compute-library-missing",
-    "driver-not-installed",
-    "driver-not-loaded",
-    "version-mismatch",
-    "no-permission",
-    "blocked",
-    "container-without-gpu",
-    "devices-lost",
-    "no-device",
-    "gpu-lost",
-    "reset-required",
-    "insufficient-power",
-    "interrupt",
-    "gpu-unreadable",
-    "mig-empty",
-    "busy",
-    "hang",
-    "crash",
-    "jetson",
-    "unseen",
-    "not-given",
-    "driver-version",
-    "unknown",
-]
+    "library-missing", "library-broken", "library-outdated", "compute-library-missing", "driver-not-installed",
+    "driver-not-loaded", "version-mismatch", "no-permission", "blocked", "container-without-gpu", "devices-lost",
+    "no-device", "gpu-lost", "reset-required", "insufficient-power", "interrupt", "gpu-unreadable", "mig-empty",
+    "busy", "hang", "crash", "jetson", "unseen", "not-given", "driver-version", "unknown",
+]  # fmt: skip
 """Stable names of what can be wrong, one for each thing to do about it."""
 
 
@@ -121,6 +102,47 @@ DMESG = "sudo dmesg | grep -i -e nvrm -e xid"
 """Shows what the driver complains of."""
 
 CPU = "If the CPU is what you want: `gpuenv create --profile cpu`"
+
+
+USERS_OWN = frozenset({"busy", "library-outdated", "jetson"})
+"""Problems that are in the session, the image or nobody's hands, wherever they are met."""
+
+
+def problem(
+    kind: Kind, evidence: Evidence, causes: Sequence[str], *, case: str = "", by: By | None = None, **words: str
+) -> DriverProblem:
+    """A problem of the table (``problems.toml``), in the ``case`` of it that is at hand, with ``words`` filled in.
+
+    A case says what is other than in its kind. ``by`` is whoever keeps the machine, where nobody else is named.
+    """
+    row = _table()[kind] | _table()[kind].get(case, {})
+    words |= {"cpu": CPU, "dmesg": DMESG}
+    return DriverProblem(
+        kind=kind,
+        summary=row["summary"].format(**words),
+        causes=tuple(causes),
+        hints=tuple(_hint(each, words) for each in row["hints"]),
+        options=tuple(_hint(each, words) for each in row.get("options", ())),
+        by=by or ("you" if kind in USERS_OWN else keeper(evidence)),
+    )
+
+
+def hints_of(kind: Kind, case: str, **words: str) -> tuple[str, ...]:
+    """What a case of the table alone says is to do."""
+    return tuple(_hint(each, words) for each in _table()[kind][case]["hints"])
+
+
+def _hint(written: str | list[str], words: dict[str, str]) -> str:
+    if isinstance(written, str):
+        return written.format(**words)
+    return CommandHint(*(text.format(**words) for text in written))
+
+
+@cache
+def _table() -> dict[str, Any]:  # Any: TOML that ships with the package
+    import tomllib  # only where something is wrong
+
+    return tomllib.loads(Path(__file__).with_name("problems.toml").read_text("utf-8"))
 
 
 def keeper(evidence: Evidence) -> By:
