@@ -7,6 +7,12 @@ import signal
 import pytest
 
 
+
+
+from gpuenv.doctor.finding import Finding
+from support import fix_law
+
+
 def pytest_configure() -> None:
     """Give SIGINT its usual meaning back.
 
@@ -23,3 +29,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("xdist_group") is None:
             item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _law_of_fixes() -> None:
+    """Hold every finding that is made in this process to the law of fixes."""
+    make = Finding.__init__
+
+    def checked(self: Finding, *words: object, **told: object) -> None:
+        make(self, *words, **told)  # type: ignore[arg-type] # as given
+        assert not (problem := fix_law.broken(self)), problem
+
+    Finding.__init__ = checked  # type: ignore[method-assign,assignment] # for the tests alone

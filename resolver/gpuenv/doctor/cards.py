@@ -179,7 +179,7 @@ def _failed(asked: CudaAnswer, count: int, host: Host | None, by: By, *, masked:
     elif asked.init in CODES:
         means, act = CODES[asked.init]
         detail = "cuInit (libcuda), although NVML answers"
-        by = "" if act.startswith("unset") else by
+        by = "yourself" if act.startswith("unset") else by
         yield error(kind="cuda-error", summary=f"{starts}: {means}", detail=detail, fix=act, by=by)
     elif asked.init == UNKNOWN:  # the module behind unified memory did not come back, after sleep for instance
         wsl = host is not None and host.wsl

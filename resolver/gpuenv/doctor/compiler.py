@@ -31,8 +31,8 @@ def diagnose_compiler(examination: Examination, torch: TorchFacts, *, fix: str) 
             summary="there is no C compiler, so torch.compile will fail at its first use",
             detail="neither CC nor cc, gcc, clang on PATH",
             fix=brings or "Install a C compiler: gcc or clang",
-            by="" if brings else "yourself",
-            check="" if brings else UNNAMED,
+            by="yourself",
+            check=UNNAMED,
         )
     if not examination.headers:
         yield missing(
@@ -40,6 +40,8 @@ def diagnose_compiler(examination: Examination, torch: TorchFacts, *, fix: str) 
             summary="Python.h is missing, so torch.compile will fail at its first use",
             detail=f"the base interpreter is in {examination.facts.base}",
             fix=_bring_headers(examination, fix),
+            by="yourself",
+            check=UNNAMED,
         )
     yield from _assembler(examination, missing)
     toolkit = examination.toolkit
@@ -51,7 +53,7 @@ def diagnose_compiler(examination: Examination, torch: TorchFacts, *, fix: str) 
             summary=f"the toolkit at CUDA_HOME is {toolkit}, torch was built with {torch.cuda}: "
             "extensions that compile themselves will refuse",
             detail="version.json of the toolkit",
-            fix="unset CUDA_HOME",
+            fix="unset CUDA_HOME CUDA_PATH",  # the second is looked at where the first is not set
         )
 
 
@@ -69,7 +71,7 @@ def _assembler(examination: Examination, missing: partial[Finding]) -> Iterator[
             detail=row.source,
             fix="Set TRITON_PTXAS_PATH to the ptxas of a CUDA toolkit that knows the GPU, or choose a newer torch",
             by="yourself",
-            check="gpuenv verify",
+            check="`gpuenv verify` passes its check of torch.compile",
         )
 
 

@@ -49,9 +49,9 @@ def diagnose_environment(examination: Examination, *, knowledge: Knowledge) -> t
     return worst_first(findings)
 
 
-def rebuild(examination: Examination) -> str:
+def rebuild(examination: Examination, *, upgrade: bool = False) -> str:
     """The command that builds this environment again, and touches nothing else; for one that is not ours, the one that
-    builds another beside it."""
+    builds another beside it. ``upgrade`` decides again, though the lock holds."""
     facts, target = examination.facts, quote(examination.shown)
     if facts.marker is None:
         build = f"gpuenv create --profile {quote(examination.profile)}" if examination.profile else "gpuenv create"
@@ -62,7 +62,7 @@ def rebuild(examination: Examination) -> str:
     build = f"gpuenv create --profile {profile} {target}"
     if examination.additions:
         build += " --discard-added"
-    return f"gpuenv lock --profile {profile} --upgrade && {build}" if examination.lock_refuses else build
+    return f"gpuenv lock --profile {profile} --upgrade && {build}" if upgrade or examination.lock_refuses else build
 
 
 def _reinstall(examination: Examination, packages: Iterable[str]) -> str:
@@ -96,9 +96,9 @@ def _files(examination: Examination) -> Iterator[Finding]:
 
 def _without(examination: Examination, starting: list[Difference]) -> str:
     owners = sorted({each.package for each in starting if each.package})
-    if owners:
-        return f"uv pip uninstall --python {quote(examination.shown)} {' '.join(owners)}"
-    return " ".join(["rm", *(quote(f"{examination.shown}/{each.path}") for each in starting)])
+    loose = [quote(f"{examination.shown}/{each.path}") for each in starting if not each.package]
+    commands = [f"uv pip uninstall --python {quote(examination.shown)} {' '.join(owners)}"] if owners else []
+    return " && ".join([*commands, *([f"rm {' '.join(loose)}"] if loose else [])])
 
 
 def _broken(examination: Examination) -> Iterator[Finding]:
@@ -331,7 +331,9 @@ def _kernels(
             kind="code-untold",
             summary=f"whether torch {torch.version} has code for {name} cannot be told from its files",
             detail=f"{torch.origin} is missing",
-            fix=f"gpuenv verify {quote(examination.shown)}",
+            fix=f"Prove it by running it: `gpuenv verify {quote(examination.shown)}`",
+            by="yourself",
+            check="its check of native code passes",
         )
     answer = knowledge.serve_installed(
         gpu.compute_capability, machine=machine, sass=torch.sass, ptx=torch.ptx or (), cuda=torch.cuda
@@ -346,7 +348,12 @@ def _kernels(
         kind="ptx-only" if by_ptx else "in-order",
         summary=f"{name} is served by {answer.by}" + (f": {answer.warning}" if answer.warning else ""),
         detail=torch.origin,
-        fix=fix if by_ptx else "",
+        fix=f"Decide again for this card, and build: `{rebuild(examination, upgrade=True)}`; where no wheel has its "
+        "machine code, only the first start is slow"
+        if by_ptx
+        else "",
+        by="yourself" if by_ptx else "",
+        check="`gpuenv doctor` names machine code (sm_…) for the card" if by_ptx else "",
     )
 
 

@@ -110,7 +110,8 @@ def _removal(origin: Origin | None, *, contained: bool) -> tuple[str, By, str]:
     """What takes the library out of the loader's way, who does it (empty: a command of this session), and how it is
     found."""
     if origin is None:
-        return "unset LD_LIBRARY_PATH", "", ""
+        find = "LD_DEBUG=libs python3 -c 'import ctypes; ctypes.CDLL(\"libcuda.so.1\")'"
+        return f"See what brings it in, and take that away: `{find}`", "yourself", ""
     match origin.way:
         case "LD_PRELOAD":
             return "unset LD_PRELOAD", "", f"LD_PRELOAD names {origin.where}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from functools import partial
 
-from gpuenv.doctor.cards import diagnose_cards, diagnose_start, doer
+from gpuenv.doctor.cards import READ_LOG, diagnose_cards, diagnose_start, doer
 from gpuenv.doctor.finding import UNNAMED, Finding, worst_first
 from gpuenv.doctor.job import MASK, diagnose_job
 from gpuenv.doctor.libraries import diagnose_libraries
@@ -79,7 +79,7 @@ def _of_problem(subject: str, problem: DriverProblem) -> Finding:
         kind=problem.kind,
         summary=problem.summary,
         detail="; ".join(problem.causes),
-        fix=hint.command if mine and isinstance(hint, CommandHint) else hint,
+        fix=(hint.command if mine and isinstance(hint, CommandHint) else hint) or READ_LOG,
         by="yourself" if problem.by == "you" else problem.by,
         check=UNNAMED,
     )
@@ -160,5 +160,9 @@ def _smi_alone(detection: Detection) -> Iterator[Finding]:
         kind="nvml-unasked",
         summary="NVML could not be asked, so what is known of the GPUs comes from nvidia-smi",
         detail=str(evidence.answer.failure),
-        fix=f"export LD_LIBRARY_PATH={found[0].rpartition('/')[0]}" if found else "gpuenv verify",
+        fix=f"Put the folder of NVML on the loader's path: `export LD_LIBRARY_PATH={found[0].rpartition('/')[0]}`"
+        if found
+        else "Install NVIDIA's NVML (libnvidia-ml.so.1) of the driver's own version",
+        by="yourself" if found else doer(detection),
+        check=UNNAMED,
     )

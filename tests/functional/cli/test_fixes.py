@@ -149,23 +149,34 @@ def lose_metadata(environment: Path, person: Person) -> None:
     shutil.rmtree(next(site_of(environment).glob("torch-*.dist-info")))
 
 
+#: By the kind of the finding.
 CASES: dict[str, tuple[Change, str, str, str]] = {
-    "code": (remove_code, "files", "error", "1 code file is missing or not what RECORD says, of filelock"),
-    "data": (replace_data, "files", "warning", "1 data file is missing or not what RECORD says, of filelock"),
-    "added": (add_package, "drift", "warning", "six 1.17.0 was added"),
-    "clash": (overwrite, "files", "error", "nvidia-nccl-cu12 2.27 overwrote 1 file of nvidia-nccl-cu13 2.28"),
-    "conflict": (conflict, "packages", "error", "asker 1.0 asks for filelock>=4, and 3.19.0 is installed"),
-    "marker": (corrupt_marker, "origin", "error", "what it was built from is lost: its gpuenv.json cannot be used"),
-    "python": (leave_another_python, "files", "warning", "lib/python3.9 is of another Python"),
-    "startup": (customize, "files", "warning", "sitecustomize.py runs at every start of the interpreter"),
-    "twice": (install_twice, "packages", "error", "filelock is installed 2 times: 3.18.0, 3.19.0"),
-    "metadata": (lose_metadata, "packages", "error", "torch is there without its metadata"),
+    "code-changed": (remove_code, "files", "error", "1 code file is missing or not what RECORD says, of filelock"),
+    "data-changed": (replace_data, "files", "warning", "1 data file is missing or not what RECORD says, of filelock"),
+    "packages-drifted": (add_package, "drift", "warning", "six 1.17.0 was added"),
+    "code-overwritten": (
+        overwrite,
+        "files",
+        "error",
+        "cu12 2.27 overwrote 1 file of nvidia-nccl-cu13 2.28",
+    ),
+    "requirement": (conflict, "packages", "error", "asker 1.0 asks for filelock>=4, and 3.19.0 is installed"),
+    "origin-lost": (
+        corrupt_marker,
+        "origin",
+        "error",
+        "what it was built from is lost: its gpuenv.json cannot",
+    ),
+    "another-python": (leave_another_python, "files", "warning", "lib/python3.9 is of another Python"),
+    "start-up-code": (customize, "files", "warning", "sitecustomize.py runs at every start of the interpreter"),
+    "installed-twice": (install_twice, "packages", "error", "filelock is installed 2 times: 3.18.0, 3.19.0"),
+    "without-metadata": (lose_metadata, "packages", "error", "torch is there without its metadata"),
 }
 
 
-@pytest.mark.parametrize("name", CASES)
-def test_a_fix_fixes_and_touches_nothing_else(person: Person, name: str) -> None:
-    change, subject, severity, summary = CASES[name]
+@pytest.mark.parametrize("kind", CASES)
+def test_a_fix_fixes_and_touches_nothing_else(person: Person, kind: str) -> None:
+    change, subject, severity, summary = CASES[kind]
     environment, neighbour = person.project / "other env", state(person.project / ".venv-gpu")
     locks = state(person.project / "lockfiles")
     assert findings(person, "other env") == (0, [])
@@ -175,7 +186,7 @@ def test_a_fix_fixes_and_touches_nothing_else(person: Person, name: str) -> None
 
     assert code == (1 if any(each["severity"] == "error" for each in found) else 0)
     (finding,) = [each for each in found if each["subject"] == subject and summary in each["summary"]]
-    assert finding["severity"] == severity
+    assert (finding["severity"], finding["kind"]) == (severity, kind)
     assert "'other env" in finding["fix"]
     done = shell(person, finding["fix"].replace("gpuenv create", "gpuenv create --no-verify"))
     assert done.returncode == 0, (finding["fix"], done.stderr)
@@ -188,7 +199,7 @@ def test_no_environment_is_a_finding_whose_fix_makes_one(person: Person) -> None
     shutil.rmtree(person.project / ".venv-gpu")
     code, (finding,) = findings(person, ".venv-gpu", "--profile", "second")
 
-    assert (code, finding["subject"], finding["summary"]) == (1, "environment", "there is no environment at .venv-gpu")
+    assert (code, finding["kind"], finding["summary"]) == (1, "no-environment", "there is no environment at .venv-gpu")
     assert finding["fix"] == "gpuenv create --profile second .venv-gpu"
     assert shell(person, finding["fix"] + " --no-verify").returncode == 0
     assert findings(person, ".venv-gpu") == (0, [])

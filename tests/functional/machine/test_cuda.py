@@ -80,26 +80,6 @@ def test_a_library_of_another_driver_is_found_once(
     assert finding.fix == "unset LD_LIBRARY_PATH"
 
 
-def test_the_fix_for_a_library_on_the_path_fixes_it(tree: Tree, tmp_path: Path) -> None:
-    """The command that is shown, run: the library is gone from the path, and what else was on it is not."""
-    driver, compat = tmp_path / "driver", tmp_path / "compat"
-    environ = FakeMachine(libcuda=DRIVER).environ(driver)
-    FakeMachine(libcuda="565.57.01").environ(compat)
-    (compat / "libnvidia-ml.so.1").unlink()
-    environ["LD_LIBRARY_PATH"] = f"{compat}:{driver}"
-    detection = look(tree, environ)
-    checkup = check_up(detection, environ=environ, root=tree.root)
-    findings = diagnose_machine(detection, knowledge=knowledge.load(), environ=environ, checkup=checkup)
-    (fix,) = [finding.fix for finding in findings if finding.severity != "ok"]
-
-    assert fix == f"export LD_LIBRARY_PATH={driver}"
-    environ["LD_LIBRARY_PATH"] = fix.partition("=")[2]
-    detection = look(tree, environ)
-    checkup = check_up(detection, environ=environ, root=tree.root)
-    findings = diagnose_machine(detection, knowledge=knowledge.load(), environ=environ, checkup=checkup)
-    assert [finding for finding in findings if finding.severity != "ok"] == []
-
-
 def test_a_stub_is_found_though_nvml_answers(tree: Tree, tmp_path: Path) -> None:
     libraries = tmp_path / "driver"
     fake = FakeMachine(libcuda="stub", init=34, faults={"nvmlSystemGetCudaDriverVersion_v2": 13}, cuda_known=12080)
