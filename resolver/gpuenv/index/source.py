@@ -8,8 +8,9 @@ from functools import cache, partial
 from pathlib import Path
 
 from gpuenv.errors import GpuenvError, IndexUnreachableError, OfflineError, PackageIndexError
+from gpuenv.index.asking import Listing
 from gpuenv.index.config import Place, SourcePlan
-from gpuenv.index.layout import Listing, read_folder, read_package_index, read_page_of_links, read_pytorch
+from gpuenv.index.layout import read_folder, read_package_index, read_page_of_links, read_pytorch
 from gpuenv.index.parallel import in_parallel
 from gpuenv.model.wheel import Attempt, Catalog, Channel, Wheel
 from gpuenv.net.client import Client

@@ -140,9 +140,12 @@ def open_http(context: Context) -> Client:
 def ask(
     context: Context, place: Place, *, projects: Sequence[str], channels: Sequence[Channel] = ("stable",)
 ) -> Catalog:
-    """Ask one source for projects; the folders of a mirror that lists none are those of the variants that are known."""
-    kernels = tables.load().kernels
-    variants = tuple(sorted({"cpu", *(variant for _, variant, _ in kernels)}))
+    """Ask one source for projects. At a mirror that lists no folders, variants that are known are looked for: the one
+    that was asked for, CPU, then the newest."""
+    known = {variant for _, variant, _ in tables.load().kernels} - {"cpu"}
+    newest = sorted(known, key=lambda name: (len(name), name), reverse=True)
+    wanted = [context.options.variant] if context.options.variant in known else []
+    variants = tuple(dict.fromkeys([*wanted, "cpu", *newest]))
     return load_source(
         place, open_http(context), projects=projects, channels=channels, variants=variants, reporter=context.reporter
     )
