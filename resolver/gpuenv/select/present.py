@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import assert_never, get_args
 
-from gpuenv.model.decision import Decision, NoDecision, Reason, Rejected
+from gpuenv.model.decision import Accepted, Decision, NoDecision, Reason, Rejected
 from gpuenv.model.wheel import Wheel
 
 _TITLES: dict[Reason, str] = {
@@ -115,11 +115,18 @@ def explain(answer: Decision | NoDecision) -> tuple[str, ...]:
 def _accepted_lines(decision: Decision) -> list[str]:
     torch = [row for row in decision.accepted if row.project == "torch"]
     lines = ["", f"accepted ({len(torch)} torch wheels, best first)"]
-    builds: dict[str, list[str]] = {}
+    beside: dict[int, list[str]] = {}
+    for row in decision.accepted:
+        if row.project != "torch":
+            beside.setdefault(row.rank, []).append(row.candidate)
+    builds: dict[str, list[Accepted]] = {}
     for row in torch:
-        builds.setdefault(row.candidate, []).append(row.python)
-    for place, (candidate, pythons) in enumerate(builds.items()):
-        lines.append(f"  {place:3}  {candidate}  Python {', '.join(dict.fromkeys(pythons))}")
+        builds.setdefault(row.candidate, []).append(row)
+    for place, (candidate, rows) in enumerate(builds.items()):
+        pythons = ", ".join(dict.fromkeys(row.python for row in rows))
+        others = dict.fromkeys(other for row in rows for other in beside.get(row.rank, ()))
+        line = f"  {place:3}  {candidate}  Python {pythons}"
+        lines.append(f"{line}, with {', '.join(others)}" if others else line)
     return lines
 
 
