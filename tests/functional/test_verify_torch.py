@@ -28,6 +28,12 @@ pytestmark = [pytest.mark.torch, pytest.mark.xdist_group("torch")]
 NO_GPU = Machine(os="linux", arch="x86_64", libc="glibc 2.36", wsl=False, container=True, driver=None, gpus=())
 QUICK = VerificationPlan(model="gpt2-tiny", steps=5, samples=40, loss_below=5.0, deadline_seconds=300)
 ENVIRON = {"PATH": os.environ["PATH"], "HOME": "/nowhere", "OMP_NUM_THREADS": "1"}
+JOB = {
+    "SLURM_JOB_ID": "4711", "SLURM_JOB_GPUS": "1", "SLURM_PROCID": "3", "SLURM_NTASKS": "8", "SLURM_LOCALID": "3",
+    "CUDA_VISIBLE_DEVICES": "0", "MASTER_ADDR": "node7.invalid", "MASTER_PORT": "29500", "RANK": "3", "WORLD_SIZE": "8",
+    "LOCAL_RANK": "3",
+}  # fmt: skip
+"""What Slurm and those who start torch in it set: of a job of eight processes this would be one, and wait for seven."""
 
 
 def _verify(
@@ -59,7 +65,7 @@ def test_a_right_environment_passes_and_every_file_says_cpu(torch_environment: P
     there = read_environment(torch_environment)
     assert there.torch is not None
     expected = Expected(torch=there.torch.version, cuda="", profile="cpu", environment=".venv-gpu")
-    report = _verify(torch_environment, expected=expected)
+    report = _verify(torch_environment, expected=expected, environ=ENVIRON | JOB)
     assert report.verdict == "passed", [(check.name, check.cause) for check in report.checks]
     assert [check.name for check in report.checks if check.status == "passed"] == [
         "installed", "startup", "import", "training", "numbers", "kernels",

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from gpuenv.installed import conda
 from gpuenv.installed.distribution import Distribution
 from gpuenv.installed.environment import EnvironmentFacts
 from gpuenv.installed.files import FolderEntry, RecordRow, followed, sha256_of, walk
@@ -36,6 +37,8 @@ LATER_SECONDS = 2.0
 _HASH_THREADS = 2
 _CODE = (".py", ".so", ".pyd", ".dll", ".dylib", ".exe")
 _NATIVE = (".so", ".pyd", ".dll", ".dylib")
+_INSTALLERS_OWN = frozenset({"INSTALLER", "REQUESTED", "direct_url.json"})
+"""What whoever installs a wheel last writes of itself: conda puts its name over pip's."""
 _AROUND = frozenset({"tests", "test", "docs", "doc", "examples", "example", "scripts", "benchmarks"})
 """Top folders that many wheels bring by mistake, each with its own contents: nothing imports them."""
 
@@ -162,6 +165,8 @@ class _Comparison:
     prefixes: tuple[str, ...] = ()
     files: int = 0
     """How many were compared."""
+    rewritten: frozenset[str] | None = None
+    """Files that conda rewrote for their place; read where one is needed: the records are megabytes."""
 
     def __post_init__(self) -> None:
         root = self.facts.path
@@ -179,13 +184,26 @@ class _Comparison:
         for path, (dist, row) in self.owners.items():
             if self.bare is None and (dist.name in twice or _is_bytecode(path) or not self._is_ours(path)):
                 continue
+            own = path.startswith(f"{dist.info}/") and path.rpartition("/")[2] in _INSTALLERS_OWN
+            open_to_change = path in shared or (self.bare is None and own)
             self.files += 1
             entry = self.entry(path)
-            difference = self._difference(entry, path, dist, row, sized=path not in shared)
+            difference = self._difference(entry, path, dist, row, sized=not open_to_change)
             if difference is not None:
-                self.differences.append(difference)
-            elif row.sha256 is not None and path not in shared and (self.deep or self._later(entry, path, dist)):
+                if difference.kind != "size" or not self._by_conda(path):
+                    self.differences.append(difference)
+                continue
+            look = row.sha256 is not None and not open_to_change and (self.deep or self._later(entry, path, dist))
+            if look and not self._by_conda(path):
                 yield path, dist, row
+
+    def _by_conda(self, path: str) -> bool:
+        """Whether a file is not what RECORD says because it holds the prefix of this environment."""
+        if self.bare is not None or self.facts.kind != "conda":
+            return False
+        if self.rewritten is None:
+            self.rewritten = conda.rewritten(self.facts.path)
+        return path in self.rewritten
 
     def _is_ours(self, path: str) -> bool:
         """Whether a listed file is the installer's to answer for: conda and systems rewrite scripts for their place."""

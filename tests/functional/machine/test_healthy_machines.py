@@ -1,7 +1,10 @@
-"""No false alarm: machines in order, one to eight cards of every generation, and the doctor says so of each."""
+"""No false alarm: machines in order, one to eight cards of every generation, with environments in order on each."""
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -9,12 +12,19 @@ from pathlib import Path
 import pytest
 
 from gpuenv import knowledge
+from gpuenv.doctor.environment import diagnose_environment
+from gpuenv.doctor.examination import examine
 from gpuenv.doctor.machine import diagnose_machine
 from gpuenv.doctor.session import diagnose_session
+from gpuenv.environment.uv import find_uv
+from gpuenv.installed.environment import EnvironmentFacts, read_environment
 from gpuenv.machine.checkup import check_up
 from support.detection import look
 from support.fake_nvml import FakeGpu, FakeMachine
+from support.fatbins import image, library
+from support.nights import TAG
 from support.trees import Tree
+from support.wheels import build_wheel, torch_wheel
 
 DATA_CENTRE = "580.95.05"
 
@@ -127,8 +137,70 @@ def build(machine: Healthy, root: Path) -> Tree:
     return tree
 
 
+EVERY_CARD = ("52", "60", "61", "70", "75", "80", "86", "87", "89", "90", "100", "103", "110", "120", "121")
+TORCH = torch_wheel(
+    "2.11.0", "cu126", archs=[f"sm_{code}" for code in EVERY_CARD], tag=TAG, requires=["triton==3.7.0", "filelock"]
+)
+CODE = library([[image("sass", int(code)) for code in EVERY_CARD]])
+WHEELS = (
+    TORCH,
+    build_wheel("torchvision", "0.26.0+cu126", tag=TAG, requires=["torch==2.11.0"]),
+    build_wheel("triton", "3.7.0", tag=TAG),
+    build_wheel("filelock", "3.19.0", entry_points="[console_scripts]\nlocked = filelock:main\n"),
+    build_wheel("flash-attn", "2.8.3", tag=TAG, files={"flash_attn_2_cuda.so": CODE}),
+)
+
+
+def by_uv(folder: Path, wheels: Path) -> Path:
+    uv = str(find_uv(os.environ).path)
+    call([uv, "venv", "--no-config", "--python", sys.executable, str(folder)])
+    call([uv, "pip", "install", "--no-config", "--offline", "--no-index", "--no-deps", "--python", str(folder),
+          *map(str, sorted(wheels.glob("*.whl")))])  # fmt: skip
+    return folder
+
+
+def by_pip(folder: Path, wheels: Path) -> Path:
+    call([sys.executable, "-m", "venv", str(folder)])
+    call([str(folder / "bin/python"), "-m", "pip", "install", "-q", "--no-index", "--no-deps",
+          *map(str, sorted(wheels.glob("*.whl")))])  # fmt: skip
+    return folder
+
+
+def by_conda(folder: Path, wheels: Path) -> Path:
+    """As conda lays it out: no pyvenv.cfg, records of its own, packages of conda beside those of pip."""
+    inside = by_uv(folder, wheels)
+    (inside / "pyvenv.cfg").unlink()
+    (inside / "conda-meta").mkdir()
+    site = next(inside.glob("lib/python3.*/site-packages"))
+    for info in site.glob("*.dist-info"):
+        (info / "INSTALLER").write_text("conda")
+        name = info.name.removesuffix(".dist-info")
+        (inside / f"conda-meta/{name}-py_0.json").write_text(f'{{"name": "{name.partition("-")[0]}"}}')
+    (next(site.glob("filelock-*.dist-info")) / "RECORD").unlink()
+    return inside
+
+
+def call(words: list[str]) -> None:
+    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=120, env=CLEAN)
+    assert done.returncode == 0, done.stderr
+
+
+CLEAN = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
+
+
+@pytest.fixture(scope="module")
+def environments(tmp_path_factory: pytest.TempPathFactory) -> dict[str, EnvironmentFacts]:
+    """Environments in order of three makers, read once."""
+    folder = tmp_path_factory.mktemp("environments")
+    for wheel in WHEELS:
+        wheel.write(folder / "wheels")
+    makers = {"uv": by_uv, "pip": by_pip, "conda": by_conda}
+    return {name: read_environment(make(folder / name, folder / "wheels")) for name, make in makers.items()}
+
+
+@pytest.mark.xdist_group("healthy")
 @pytest.mark.parametrize("name", sorted(MACHINES))
-def test_a_machine_in_order(name: str, tmp_path: Path) -> None:
+def test_a_machine_in_order(name: str, environments: dict[str, EnvironmentFacts], tmp_path: Path) -> None:
     machine = MACHINES[name]
     tree = build(machine, tmp_path / "root")
     fake = FakeMachine(
@@ -147,6 +219,11 @@ def test_a_machine_in_order(name: str, tmp_path: Path) -> None:
     assert sum(finding.subject.startswith("GPU ") for finding in findings) == len(machine.gpus)
     assert checkup.cuda is not None
     assert checkup.cuda.works
+    for maker, facts in environments.items():
+        examination = examine(facts, environ=environ | {"CC": "/bin/sh"}, machine=detection.machine, shown=maker)
+        found = diagnose_environment(replace(examination, headers=True), knowledge=knowledge.load())
+        assert [each for each in found if each.severity != "ok"] == [], maker
+        assert sum(each.subject.startswith("GPU ") for each in found) == len(machine.gpus)
 
 
 def test_there_are_enough_of_them() -> None:

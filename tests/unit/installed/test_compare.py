@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import zipfile
 from collections.abc import Callable
@@ -218,6 +219,27 @@ def test_listed_byte_code_is_never_damage_in_an_environment_that_is_used(environ
     cache.parent.mkdir()
     cache.write_text("of another size")
     assert kinds(environment, None, deep=True) == []
+
+
+@pytest.mark.parametrize(("placeholder", "found"), [("/opt/placeholder", []), (None, ["size"])])
+def test_what_conda_rewrote_for_its_place_is_no_damage(
+    environment: Path, placeholder: str | None, found: list[str]
+) -> None:
+    """numpy/__config__.py names the prefix it was built in; conda's own record says which files do."""
+    install(environment, build_wheel("alpha", "1.0", files={"alpha/__config__.py": "built in /opt/placeholder\n"}))
+    (environment / "pyvenv.cfg").unlink()
+    path = f"{SITE}/alpha/__config__.py"
+    (environment / path).write_text("built in /home/a/env\n")
+    info = environment / SITE / "alpha-1.0.dist-info"
+    (info / "INSTALLER").write_text("conda, which is longer")
+    row = {"_path": path} | ({"prefix_placeholder": placeholder} if placeholder else {})
+    (environment / "conda-meta").mkdir()
+    (environment / "conda-meta/alpha-1.0-0.json").write_text(json.dumps({"paths_data": {"paths": [row]}}))
+    (environment / "conda-meta/history").write_text("")
+    (environment / "conda-meta/broken.json").write_text("{")
+
+    assert kinds(environment, None) == found
+    assert kinds(environment, None, deep=True) == found
 
 
 def test_code_is_told_from_data(environment: Path) -> None:
