@@ -9,9 +9,9 @@ MAGIC = b"\x50\xed\x55\xba"
 
 
 def image(kind: str, architecture: int, *, size: int = 24, fill: bytes = b"\0") -> bytes:
-    """One image: a 64-byte header, then ``size`` bytes of code."""
+    """One image (``sass``, ``ptx``, or ``lto`` for the linker): a 64-byte header, then ``size`` bytes of code."""
     header = bytearray(64)
-    struct.pack_into("<HHIQ", header, 0, 2 if kind == "sass" else 1, 0x101, 64, size)
+    struct.pack_into("<HHIQ", header, 0, {"ptx": 1, "sass": 2, "lto": 8}[kind], 0x101, 64, size)
     struct.pack_into("<I", header, 28, architecture)
     return bytes(header) + (fill * size)[:size]
 

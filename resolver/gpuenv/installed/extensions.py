@@ -57,7 +57,7 @@ def _read(environment: Path, distribution: Distribution, enough: Enough) -> Exte
         files.append(path)
         if enough(_sorted(sass), _sorted(ptx)):
             break
-    if not files:
+    if not sass and not ptx:  # what a linker makes code of when it is needed is for any GPU
         return None
     return ExtensionCode(
         name=distribution.name,

@@ -126,11 +126,15 @@ def _fatbins(data: bytes | mmap.mmap, start: int, end: int) -> Iterator[tuple[in
 
 
 def _entries(data: bytes | mmap.mmap, at: int, end: int) -> Iterator[tuple[int, int]]:
-    """Yield kind and architecture of each image. The cursor only moves forward: a header is at least 64 bytes."""
+    """Yield kind and architecture of each image of code; others, such as those for the linker (LTO), are passed over.
+
+    The cursor only moves forward: a header is at least 64 bytes.
+    """
     while at + 64 <= end:
         kind, _, header, length = struct.unpack("<HHIQ", data[at : at + 16])
-        if kind not in (PTX, SASS) or header < 64 or at + header + length > end:
+        if header < 64 or at + header + length > end:
             return
-        (architecture,) = struct.unpack("<I", data[at + 28 : at + 32])
-        yield kind, architecture
+        if kind in (PTX, SASS):
+            (architecture,) = struct.unpack("<I", data[at + 28 : at + 32])
+            yield kind, architecture
         at += header + length

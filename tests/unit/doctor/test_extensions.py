@@ -115,6 +115,12 @@ def test_torchs_own_and_nvidias_libraries_are_not_read(env: Environment, name: s
     assert [each for each in diagnosed(env, machine("12.0")) if each.subject == "extensions"] == []
 
 
+def test_what_the_linker_makes_code_of_is_for_any_card(env: Environment) -> None:
+    env.install("a", "1.0", files={"a/x.so": library([[image("lto", 80)]])})
+
+    assert diagnosed(env, machine("12.0")) == []
+
+
 def test_damaged_and_missing_libraries_are_the_business_of_record(env: Environment) -> None:
     env.install("a", "1.0", files={"a/cut.so": code("sm_80")[:100], "a/gone.so": code("sm_80"), "a/empty.so": ""})
     (env.site / "a/gone.so").unlink()

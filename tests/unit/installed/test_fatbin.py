@@ -20,6 +20,11 @@ def test_counts_machine_code_and_ptx_by_architecture() -> None:
     assert code.architectures == ("sm_80", "sm_90")
 
 
+def test_what_is_for_the_linker_is_passed_over() -> None:
+    code = read_code(library([[image("lto", 75), image("sass", 90)]]))
+    assert (code.sass, code.ptx) == ((("sm_90", 1),), ())
+
+
 def test_a_library_without_device_code_has_none() -> None:
     assert read_code(library([], section=b".text")).sass == ()
 
