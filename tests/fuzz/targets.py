@@ -11,7 +11,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from gpuenv.doctor.environment import diagnose_environment
 from gpuenv.doctor.examination import examine
 from gpuenv.doctor.family import diagnose_family
 from gpuenv.doctor.machine import diagnose_machine
+from gpuenv.doctor.report import read_findings
 from gpuenv.environment import compiling, interpreters, records, roots
 from gpuenv.environment.store import Store
 from gpuenv.environment.translate import translate
@@ -35,6 +36,7 @@ from gpuenv.index.listed import decode, encode
 from gpuenv.index.names import channel_of, parse_name, variant_of
 from gpuenv.index.page import parse_page
 from gpuenv.index.source import snapshot
+from gpuenv.index.variant_folders import Layout, read_layout
 from gpuenv.index.wheelfile import read_contents
 from gpuenv.installed.drift import added, drift
 from gpuenv.installed.environment import read_environment
@@ -417,6 +419,34 @@ def _access() -> Any:
     from gpuenv.net.access import Access
 
     return Access()
+
+
+def sent_reports() -> list[bytes]:
+    finding = {"subject": "driver", "severity": "error", "kind": "cuda-error", "summary": "a", "fix": "b"}
+    whole = {
+        "schema": {"name": "gpuenv-report", "version": "1"},
+        "machine": json.loads(machine_json("12.0")),
+        "errors": [],
+        "environment": {"path": ".venv-gpu"},
+        "findings": [finding, {"subject": "gpu", "severity": "ok", "summary": "c"}],
+    }
+    return [json.dumps(whole).encode(), json.dumps(whole | {"environment": None, "findings": []}).encode()]
+
+
+def read_sent_report(data: bytes, room: Path) -> object:
+    environment, findings = read_findings(_text(data), origin="report.json")
+    said(*(shown(f"{environment} {each.summary} {each.detail} {each.fix}") for each in findings))
+    return parse_machine(_text(data), origin="report.json", failed=True)
+
+
+def layouts() -> list[bytes]:
+    forms = {"cu128": "folders", "cpu": "flat", "cu999": "none"}
+    known = Layout(listed=True, forms=forms, missing=("cu128/torchaudio",))  # type: ignore[arg-type] # Form
+    return [json.dumps(asdict(each)).encode() for each in (known, Layout(itself=True))]
+
+
+def read_kept_layout(data: bytes, room: Path) -> object:
+    return read_layout(data)
 
 
 def machines() -> list[bytes]:
@@ -916,6 +946,8 @@ READERS = (
     Target(name="settings", kind="text", samples=setting_files, read=read_settings),
     Target(name="variables", kind="text", samples=variables, read=read_variables),
     Target(name="machine-file", kind="json", samples=machines, read=read_machine),
+    Target(name="sent-report", kind="json", samples=sent_reports, read=read_sent_report),
+    Target(name="kept-layout", kind="json", samples=layouts, read=read_kept_layout),
     Target(name="lock", kind="toml", samples=locks, read=read_lock, short=15),
     Target(name="uv-lock", kind="toml", samples=locks, read=read_uv_lock, short=30),
     Target(name="project-lock", kind="text", samples=project_locks, read=read_project_lock, short=60),

@@ -103,13 +103,16 @@ def _report(
         said=[each for each in (options.torch_index, options.index, *options.find_links) if each],
         words=(*installed, "torch", "triton", "cuda", "gpu", "driver", "python", "nvidia"),
     )
-    versions = {"gpuenv": __version__, "python": platform.python_version(), "kernel": platform.release()}
+    here = options.machine is None  # else neither this session nor this system is that machine's
+    versions = {"gpuenv": __version__}
+    if here:
+        versions |= {"python": platform.python_version(), "kernel": platform.release()}
     return reports.make_report(
         circumstances=reports.Circumstances(
             created=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
             versions=versions,
             settings=options.origins,
-            variables=environ,
+            variables=environ if here else (),
         ),
         detection=detection,
         facts=facts,

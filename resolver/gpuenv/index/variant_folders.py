@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Literal
+from typing import Literal, get_args
 
 from gpuenv.index.asking import Asking
 from gpuenv.index.listed import Page
@@ -156,13 +156,23 @@ class VariantFolders:
         http = self.asking.http
         entry = None if self.base.is_local or http.refresh else http.cache.get(self._note)
         young = entry is not None and (http.offline or 0 <= time.time() - entry.fetched < _KEPT_SECONDS)
-        if entry is None or not young:
-            return None
-        try:
-            told = json.loads(entry.body)
-            return Layout(**(told | {"forms": dict(told["forms"]), "missing": tuple(told["missing"])}))
-        except (ValueError, TypeError, KeyError):
-            return None  # of another version of gpuenv
+        return read_layout(entry.body) if entry is not None and young else None
+
+
+def read_layout(body: bytes) -> Layout | None:
+    """Read what was kept; ``None`` for what is of another version of gpuenv."""
+    try:
+        told = json.loads(body)
+        layout = Layout(**(told | {"forms": dict(told["forms"]), "missing": tuple(told["missing"])}))
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return None
+    names = (*layout.forms, *layout.missing)
+    known = all(form in get_args(Form) for form in layout.forms.values())
+    return (
+        layout
+        if known and all(isinstance(name, str) and is_variant(name.partition("/")[0]) for name in names)
+        else None
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
