@@ -21,7 +21,8 @@ from gpuenv.model.decision import Decision, NoDecision
 from gpuenv.model.machine import Machine
 from gpuenv.model.profile import Profile
 from gpuenv.model.wheel import Wheel, WheelContents
-from gpuenv.select import Request, about, decide
+from gpuenv.select import Request, decide
+from gpuenv.select.about import about
 from gpuenv.select.candidates import label
 from gpuenv.select.present import explain
 from support.choosing import catalog, machine, profile, request, wheel

@@ -75,6 +75,15 @@ def _reinstall(examination: Examination, packages: Iterable[str]) -> str:
     return f"uv pip install --python {quote(examination.shown)} --no-deps --reinstall {pins}"
 
 
+def _once(examination: Examination, found: list[Distribution]) -> str:
+    """The command that leaves one of several distributions of a name. uv takes away what their RECORDs list, and leaves
+    metadata that no RECORD, or the other's, does."""
+    command, kept = _reinstall(examination, [found[0].name]), found[-1].version
+    others = [quote(f"{examination.shown}/{each.info}") for each in found if each.version != kept]
+    by_uv = command.startswith("uv pip ") and others
+    return f"{command} && rm -rf {' '.join(others)}" if by_uv else command
+
+
 def _files(examination: Examination) -> Iterator[Finding]:
     facts, compared = examination.facts, examination.compared
     findings = [*_broken(examination), *_changed_files(examination), *_clashes(examination), *_leftovers(examination)]
@@ -229,7 +238,7 @@ def _sets(examination: Examination, knowledge: Knowledge, fix: str) -> Iterator[
                 kind="installed-twice",
                 summary=f"{name} is installed {len(found)} times: {', '.join(each.version for each in found)}",
                 detail="; ".join(each.info for each in found),
-                fix=_reinstall(examination, [name]),
+                fix=_once(examination, found),
             )
     asked = {canonicalize_name(each.name) for each in unmet(facts, examination.machine) if each.found is None}
     for folder in facts.orphans:

@@ -38,6 +38,8 @@ def standing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Person,
     with IndexServer() as index:
         index.add_package(build_wheel("filelock", "3.19.0", files=CODE))
         index.add_package(build_wheel("six", "1.17.0"))
+        index.add_package(build_wheel("filelock", "3.18.0", files=CODE))
+        index.add_package(build_wheel("needer", "1.0", requires=["six<2", "filelock<3.19"]))
         index.add_package(build_wheel("asker", "1.0", requires=["six<2", "filelock[more]>=4"]))
         index.add_package(build_wheel("nvidia-nccl-cu13", "2.28", files={NCCL: "thirteen\n"}))
         index.add_package(build_wheel("nvidia-nccl-cu12", "2.27", files={NCCL: "twelve of another size\n"}))
@@ -250,21 +252,47 @@ def test_all_that_uv_finds_is_found_in_an_environment_of_uv(person: Person, pack
     assert any(summary in each["summary"] for each in found), found
 
 
+def upgrade_by_halves(environment: Path, person: Person) -> None:
+    """Two whole distributions of one name, each with its own RECORD."""
+    install_twice(environment, person)
+    record = site_of(environment) / "filelock-3.18.0.dist-info/RECORD"
+    text = record.read_text().replace("3.19.0", "3.18.0")
+    record.unlink()
+    record.write_text(text)
+
+
+def interrupt(environment: Path, person: Person) -> None:
+    (next(site_of(environment).glob("filelock-*.dist-info")) / "INSTALLER").unlink()
+
+
+def ask_for_more(environment: Path, person: Person) -> None:
+    assert shell(person, f"uv pip install --no-deps --python '{environment}' needer").returncode == 0
+
+
+PLAIN = (
+    remove_code, replace_data, overwrite, install_twice, upgrade_by_halves, interrupt, ask_for_more, customize,
+    leave_another_python,
+)  # fmt: skip
+
+
 def test_a_fix_for_an_environment_of_uv_is_a_command_of_uv(person: Person) -> None:
+    """Each fault in its turn; what is wrong with the environment as a whole (it has no torch) stays."""
     assert shell(person, "uv venv plain && uv pip install --python plain filelock nvidia-nccl-cu13").returncode == 0
-    no_torch = [each["summary"] for each in findings(person, "plain")[1]]
-    assert no_torch == ["torch is not installed in this environment"]
+    (site_of(person.project / "plain") / "torch").mkdir()
+    assert [each["kind"] for each in findings(person, "plain")[1]] == ["torch-missing"]
     neighbour = state(person.project / "other env")
 
-    remove_code(person.project / "plain", person)
-    overwrite(person.project / "plain", person)
-    for _ in range(2):
-        finding = next(each for each in findings(person, "plain")[1] if each["subject"] == "files")
-        assert finding["fix"].startswith("uv pip "), finding
-        done = shell(person, finding["fix"])
-        assert done.returncode == 0, done.stderr
+    for change in PLAIN:
+        change(person.project / "plain", person)
+        found = [each for each in findings(person, "plain")[1] if each["kind"] != "torch-missing"]
+        assert found, change.__name__
+        for finding in found[:1]:
+            assert finding["fix"].startswith(("uv pip ", "rm ")), finding
+            assert finding["by"] is None
+            done = shell(person, finding["fix"])
+            assert done.returncode == 0, done.stderr
+        assert [each["kind"] for each in findings(person, "plain")[1]] == ["torch-missing"], change.__name__
 
-    assert [each["summary"] for each in findings(person, "plain")[1]] == no_torch
     assert state(person.project / "other env") == neighbour
 
 
