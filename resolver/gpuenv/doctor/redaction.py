@@ -15,6 +15,8 @@ _KEPT = re.compile(r"[A-Za-z0-9_.+-]+\.(?:whl|tar\.gz|zip|html)")
 _UUID = re.compile(r"\b(GPU|MIG)-[0-9a-fA-F]{4}[0-9a-fA-F-]{0,40}")
 _LEAST = 4
 """Characters of the shortest value that is taken for a secret: `1` and `yes` are none."""
+_SWITCHES = frozenset({"true", "false", "none", "auto", "basic", "bearer", "enabled", "disabled"})
+"""What variables named like secrets hold that are none."""
 _ANYBODY = frozenset({"root"})
 """Names of users that name nobody."""
 
@@ -51,7 +53,7 @@ class Redaction:
         """
         named = [value for name, value in environ.items() if _SECRET_NAME.search(name.upper())]
         inside = [secret for text in (*environ.values(), *said) for secret in secrets_of(text)]
-        secrets = {each for each in (*named, *inside) if len(each) >= _LEAST and "/" not in each[:1]}
+        secrets = {each for each in (*named, *inside) if len(each) >= _LEAST and each.lower() not in _SWITCHES}
         return cls(
             home=home.rstrip("/\\"),
             project=project.rstrip("/\\"),

@@ -45,6 +45,15 @@ def test_values_of_variables_that_are_named_as_secrets(variable: str) -> None:
     assert "canary" not in redaction(**{variable: "canary-9"})("it said canary-9 and /x/canary-9/y")
 
 
+@pytest.mark.parametrize("secret", ["/wJalrXUtnFEMI", "p4ss", "a b c d"])
+def test_secrets_of_any_shape(secret: str) -> None:
+    assert secret not in redaction(AWS_SECRET_ACCESS_KEY=secret)(f"it said {secret}!")
+
+
+def test_a_switch_is_no_secret() -> None:
+    assert redaction(NO_AUTH="true")("it is true") == "it is true"
+
+
 @pytest.mark.parametrize(
     ("text", "shown"),
     [
