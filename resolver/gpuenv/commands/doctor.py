@@ -101,7 +101,7 @@ def _report(
         user=environ.get("USER") or environ.get("LOGNAME") or environ.get("USERNAME") or "",
         host=platform.node(),
         said=[each for each in (options.torch_index, options.index, *options.find_links) if each],
-        words=(*installed, "torch", "triton", "cuda", "gpu", "driver", "python", "nvidia"),
+        words=(*installed, "torch", "triton", "cuda", "gpu", "driver", "python", "nvidia", detection.machine.os),
     )
     here = options.machine is None  # else neither this session nor this system is that machine's
     versions = {"gpuenv": __version__}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from gpuenv.doctor.finding import Finding
 from gpuenv.doctor.redaction import Redaction
@@ -15,6 +15,7 @@ from gpuenv.installed.extensions import ExtensionCode
 from gpuenv.machine.detection import Detection
 from gpuenv.machine.file import REPORT
 from gpuenv.machine.problem import DriverProblem
+from gpuenv.model.machine import Machine
 from gpuenv.report import escaped
 
 FILENAME = "gpuenv-report.json"
@@ -67,7 +68,7 @@ def make_report(
 
     A machine file is read out of it (``--machine``), and `gpuenv doctor --from` shows its findings.
     """
-    machine = redaction.all(detection.machine.to_json())  # first, so that GPU-0 is the first GPU
+    machine = _machine(detection.machine, redaction)  # first, so that GPU-0 is the first GPU
     document = {
         "schema": {"name": REPORT, "version": "1"},
         "created": circumstances.created,
@@ -86,6 +87,13 @@ def make_report(
         ],
     }
     return escaped(json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False)) + "\n"
+
+
+def _machine(machine: Machine, redaction: Redaction) -> dict[str, object]:
+    """The machine file. Its values of a few forms name nobody, whatever a user is called."""
+    gpus = tuple(replace(gpu, uuid=redaction(gpu.uuid)) for gpu in machine.gpus)
+    sources = tuple((path, redaction(source)) for path, source in machine.sources)
+    return replace(machine, gpus=gpus, sources=sources).to_json()
 
 
 def _problem(problem: DriverProblem) -> dict[str, object]:

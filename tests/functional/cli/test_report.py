@@ -98,6 +98,13 @@ def test_a_report_is_read_where_it_was_sent(person: Person) -> None:
     assert maintainer.run("resolve", "--machine", "here.json", "--offline").code == 4, "the machine is understood"
 
 
+def test_a_user_named_as_the_system_leaves_the_machine_readable(person: Person) -> None:
+    assert person.run("doctor", "--report", USER="linux", LOGNAME="linux").code == 1
+
+    assert read(person)["machine"]["os"] == "linux"
+    assert person.run("detect", "--machine", "gpuenv-report.json").code == 0
+
+
 def test_a_report_of_a_machine_whose_driver_fails(person: Person, tmp_path: Path) -> None:
     broken = FakeMachine(faults={"nvmlInitWithFlags": 18}).environ(tmp_path / "broken")
     library_path = {key: value for key, value in broken.items() if key != "PATH"}
