@@ -7,9 +7,6 @@ import sys
 
 import pytest
 
-
-
-
 from gpuenv.doctor.finding import Finding
 from support import fix_law
 
