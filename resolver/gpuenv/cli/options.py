@@ -108,6 +108,12 @@ GROUPED: dict[str, tuple[Option, ...]] = {
         ),
         Option(name="no-project", kind="flag", help="leave out what the pyproject.toml that you stand in asks for"),
         Option(
+            name="install-project",
+            kind="flag",
+            personal=True,
+            help="install the project itself too, editable (runs its build backend)",
+        ),
+        Option(
             name="relax",
             kind="list",
             metavar="NAME",

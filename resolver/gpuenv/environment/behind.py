@@ -13,7 +13,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from gpuenv.environment.compiling import Picked, Resolver, compile_dependencies
+from gpuenv.environment.compiling import Picked, Resolver, as_wheel, compile_dependencies
 from gpuenv.environment.dependencies import DependencyRequest
 from gpuenv.errors import GpuenvError
 from gpuenv.lock.target import marker_environment
@@ -146,21 +146,6 @@ def newest_with_torch(
 
 def _of_family(request: DependencyRequest, needed: Requirement) -> bool:
     return canonicalize_name(needed.name) in request.family
-
-
-def as_wheel(picked: Picked) -> Wheel:
-    """A package of uv's answer as a row of its index, to be read."""
-    return Wheel(
-        project=picked.name,
-        version=picked.version,
-        filename=picked.filename,
-        url=picked.url or "",
-        source="package-index",
-        channel="stable",
-        variant=None,
-        sha256=picked.sha256 or None,
-        metadata_sha256="",
-    )
 
 
 def with_sentences(found: Sequence[Behind], versions: Mapping[str, str]) -> tuple[str, ...]:

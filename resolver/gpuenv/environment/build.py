@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from gpuenv.environment.failed import check_failed_place, failed_place, remove_f
 from gpuenv.environment.guard import write_guard
 from gpuenv.environment.imports import require_imports
 from gpuenv.environment.interpreters import Interpreter
+from gpuenv.environment.own_project import install_project
 from gpuenv.environment.previous import (
     check_previous_place,
     discard_previous,
@@ -30,17 +31,13 @@ from gpuenv.environment.previous import (
 )
 from gpuenv.environment.records import SHOWN_DIFFERENCES, check_records, not_as_locked
 from gpuenv.environment.run_lock import install_healing
-from gpuenv.environment.space import Free, disk_errors, free_on, require_space
+from gpuenv.environment.space import Free, disk_errors, free_on, require_space, warn_of_copies
 from gpuenv.environment.store import Store
 from gpuenv.environment.swap import swap_in
 from gpuenv.environment.target import Target, check_target, only_one, remove_tree, staging
 from gpuenv.environment.translate import CacheEntryError
 from gpuenv.environment.uv import STALL_SECONDS, Uv, failure
-from gpuenv.errors import (
-    IntegrityError,
-    InterpreterError,
-    OfflineError,
-)
+from gpuenv.errors import IntegrityError, InterpreterError, OfflineError
 from gpuenv.installed.compare import Compared, Difference, compare, read_bare
 from gpuenv.installed.distribution import Distribution
 from gpuenv.installed.environment import read_environment
@@ -77,6 +74,10 @@ class BuildOptions:
     """Keep an environment that did not prove itself, beside the target (see ``environment/failed.py``)."""
     keep_previous: bool = False
     """Keep the environment that is replaced, beside the target (see ``environment/previous.py``)."""
+    project: Path | None = None
+    """The person's own project, installed editable beside what the lock names."""
+    index_env: Mapping[str, str] = field(default_factory=dict)
+    """Variables for uv that name the package indexes: what a build of the project needs comes from them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,7 +104,7 @@ class Staged:
         self.built: Built | None = None
         """What was swapped in; ``None`` before."""
         self._job, self._filled, self._fetched = job, filled, fetched
-        self._marker = _finish(job, path, filled.distributions)
+        self._marker = _finish(job, path, filled)
         job.clock.lap("marker")
         require_imports(path, job.lock, target=job.target, environ=job.uv.environ, reporter=job.reporter)
         job.clock.lap("import")
@@ -177,7 +178,7 @@ def staged_environment(
         if job.options.keep_previous:
             check_previous_place(job.target)
         with staging(job.target) as stage:
-            _warn_of_copies(job, stage)
+            warn_of_copies(job.cache, stage, target=job.target.path, free=job.options.free, reporter=reporter)
             job.clock.lap("prepare")
             yield Staged(*_filled(job, stage))
     job.clock.lap("clean")
@@ -209,8 +210,15 @@ class _Job:
     digest: str
     """Of the lock's file before anything is built: another run may write it meanwhile."""
 
-    def run(self, args: list[str], stage: Path, *, arrivals: Arrivals | None = None) -> Ended:
-        environ = {"UV_CONCURRENT_DOWNLOADS": "8", **self.options.extra_env}
+    def run(
+        self,
+        args: list[str],
+        stage: Path,
+        *,
+        arrivals: Arrivals | None = None,
+        extra_env: Mapping[str, str] | None = None,
+    ) -> Ended:
+        environ = {"UV_CONCURRENT_DOWNLOADS": "8", **self.options.extra_env, **(extra_env or {})}
         if self.python.path is None:  # one that uv fetches
             environ["UV_PYTHON_DOWNLOADS"] = "automatic"
         return self.uv.run(
@@ -226,14 +234,6 @@ class _Job:
         )
 
 
-def _warn_of_copies(job: _Job, stage: Path) -> None:
-    """Hard links end at the edge of a file system: gigabytes are copied then, and take their room twice."""
-    if job.cache is not None and job.options.free(job.cache).device != job.options.free(stage).device:
-        job.reporter.warn(
-            f"uv's cache ({job.cache}) is on another file system than {job.target.path}: files are copied, not linked"
-        )
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Filled:
     """What one attempt installed, and what came of the comparison: ``differences`` of files and of RECORDs."""
@@ -241,6 +241,8 @@ class _Filled:
     tree: Compared
     distributions: tuple[Distribution, ...]
     differences: tuple[Difference, ...]
+    project: str = ""
+    """The name of the person's own project among the distributions."""
 
 
 def _filled(job: _Job, stage: Path) -> tuple[Path, _Job, _Filled, tuple[str, ...]]:
@@ -262,6 +264,13 @@ def _filled(job: _Job, stage: Path) -> tuple[Path, _Job, _Filled, tuple[str, ...
         raise not_as_locked(compared.differences, target=job.target.path)
     for note in compared.tree.notes:
         job.reporter.detail(note)
+    if job.options.project is not None:
+        found, own = install_project(
+            job.options.project, environment, compared.distributions, offline=job.options.offline,
+            reporter=job.reporter, run=lambda args: job.run(args, stage, extra_env=job.options.index_env),
+        )  # fmt: skip
+        compared = replace(compared, distributions=found, project=own)
+        job.clock.lap("project")
     return environment, job, compared, fetched
 
 
@@ -362,7 +371,7 @@ def _must(done: Ended, doing: str) -> None:
         raise failure(done, doing=doing)
 
 
-def _finish(job: _Job, environment: Path, found: tuple[Distribution, ...]) -> Marker:
+def _finish(job: _Job, environment: Path, filled: _Filled) -> Marker:
     """Write the drift guard and the marker: from here on the staged environment is a whole one."""
     family = {package.name for package in job.lock.family}
     pins = [(package.name, package.version) for package in job.lock.family]
@@ -377,8 +386,14 @@ def _finish(job: _Job, environment: Path, found: tuple[Distribution, ...]) -> Ma
         lock_name=job.lock_path.name,
         created=job.options.now().astimezone(UTC).isoformat(timespec="seconds").removesuffix("+00:00") + "Z",
         packages=tuple(
-            MarkedPackage(name=each.name, version=each.version, record=each.record, family=each.name in family)
-            for each in found
+            MarkedPackage(
+                name=each.name,
+                version=each.version,
+                record=each.record,
+                family=each.name in family,
+                project=each.name == filled.project,
+            )
+            for each in filled.distributions
         ),
     )
     write_marker(environment, marker)

@@ -20,6 +20,7 @@ from gpuenv.lock.codec import render
 from gpuenv.lock.model import Lock, MachineTarget, filename_of, is_sha256
 from gpuenv.lock.target import best_wheel
 from gpuenv.model.machine import Libc
+from gpuenv.model.wheel import Wheel
 from gpuenv.net.location import Location, public
 from gpuenv.report import Reporter
 from gpuenv.system.files import read_text, write_atomic
@@ -101,7 +102,8 @@ class Resolver:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Picked:
-    """One package of uv's answer. ``url`` is ``None`` for a file of ours that was handed in."""
+    """One package of uv's answer. ``url`` is ``None`` for a file that was handed in; ``sha256`` is empty where an
+    address was given that says none."""
 
     name: str
     version: str
@@ -112,6 +114,23 @@ class Picked:
     upload_time: str | None
     signed: bool = False
     """Whether the address carried a query."""
+    path: str | None = None
+    """Of a file that was handed in: a stub of ours, or a person's own wheel."""
+
+
+def as_wheel(picked: Picked) -> Wheel:
+    """A package of uv's answer as a row of its index, to be read."""
+    return Wheel(
+        project=picked.name,
+        version=picked.version,
+        filename=picked.filename,
+        url=picked.url or "",
+        source="package-index",
+        channel="stable",
+        variant=None,
+        sha256=picked.sha256 or None,
+        metadata_sha256="",
+    )
 
 
 def python_platform(target: MachineTarget) -> str:
@@ -283,6 +302,7 @@ def _picked(package: Package, target: MachineTarget) -> Picked:
             name=package.name,
             version=version,
             url=public(package.archive.url) if package.archive.url else None,
+            path=package.archive.path,
             filename=filename_of(place),
             sha256=package.archive.hashes.get("sha256", ""),
             size=None,

@@ -16,23 +16,28 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Protocol
-from urllib.parse import urlsplit
 
 from packaging.utils import canonicalize_name
 
 from gpuenv import knowledge
-from gpuenv.environment.compiling import Indexes, NamedIndex, Picked, Resolver, compile_dependencies, read_needs
+from gpuenv.environment.compiling import (
+    Indexes,
+    NamedIndex,
+    Picked,
+    Resolver,
+    compile_dependencies,
+    read_needs,
+)
+from gpuenv.environment.packages import Hashed, check_unchanged, family_package, other_package
 from gpuenv.environment.single_source import SingleSourceIndex, choose_rows
 from gpuenv.environment.stubs import PLACEHOLDER_VERSION, write_stub
-from gpuenv.errors import IndexUnreachableError, IntegrityError, NoFittingWheelError, UsageError, UvError
-from gpuenv.lock.audit import audit, same_file
-from gpuenv.lock.making import local_path, package_of
-from gpuenv.lock.model import HashOrigin, Lock, LockedPackage, MachineTarget
+from gpuenv.errors import IndexUnreachableError, NoFittingWheelError, UsageError, UvError
+from gpuenv.lock.audit import audit
+from gpuenv.lock.model import Lock, LockedPackage, MachineTarget
 from gpuenv.lock.target import marker_environment
 from gpuenv.metadata import applies, parse_requirement
 from gpuenv.model.decision import Decision
 from gpuenv.model.wheel import Wheel, WheelContents
-from gpuenv.net.location import public
 from gpuenv.system.scratch import scratch
 
 _MOST_ROUNDS = 12
@@ -57,15 +62,6 @@ class TorchSource(Protocol):
 
     def listed(self, name: str) -> Sequence[Wheel]:
         """Every row of a project, for a lock from a single source."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Hashed:
-    """What a download or a local file came to."""
-
-    sha256: str
-    size: int
-    origin: HashOrigin
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,11 +141,24 @@ def resolve_dependencies(
             exclude_newer=None if index is not None else request.exclude_newer,
             bound=bool(request.bound),
         )
-    packages = [_family_package(request, family, name, hash_of) for name in sorted(family.wheels) if name in picked]
-    packages += [_other_package(each, index, hash_of) for each in picked.values() if each.name not in family.wheels]
+    packages = [
+        family_package(family.wheels[name], family.contents[name], previous=request.previous, hash_of=hash_of)
+        for name in sorted(family.wheels)
+        if name in picked
+    ]
+    own = {
+        canonicalize_name(named.name): named
+        for text in request.decision.others
+        if (named := parse_requirement(text)) is not None and named.url is not None
+    }
+    packages += [
+        other_package(each, own.get(canonicalize_name(each.name)), index, hash_of)
+        for each in picked.values()
+        if each.name not in family.wheels
+    ]
     packages = [replace(package, dependencies=needs[package.name]) for package in packages]
     for package in packages:
-        _check_unchanged(package, request.previous)
+        check_unchanged(package, request.previous)
     exclusive = request.torch_hosts if request.decision.source in ("pytorch", "mirror") else frozenset()
     audit(
         packages,
@@ -329,75 +338,3 @@ def _others(request: DependencyRequest) -> list[str]:
             raise UsageError(f"{requirement.name} belongs to torch's family and was not decided with it")
         lines.append(str(requirement))
     return sorted(lines)
-
-
-def _family_package(
-    request: DependencyRequest, family: _Family, name: str, hash_of: Callable[[Wheel], Hashed]
-) -> LockedPackage:
-    wheel, contents = family.wheels[name], family.contents[name]
-    before = _before(request.previous, wheel.project, wheel.url)
-    if wheel.sha256 is not None:
-        # What an index says of a folder's files nobody says: those hashes were computed when the folder was read.
-        local = local_path(wheel.url) is not None
-        known = Hashed(sha256=wheel.sha256, size=wheel.size or 0, origin="computed" if local else "index")
-        if not known.size and before is not None:
-            known = replace(known, size=before.size or 0)
-    elif before is not None and local_path(wheel.url) is None:
-        known = Hashed(sha256=before.sha256, size=before.size or 0, origin=before.hash_origin)
-    else:
-        known = hash_of(wheel)
-    return package_of(
-        wheel,
-        sha256=known.sha256,
-        hash_origin=known.origin,
-        size=known.size or wheel.size,
-        requires=contents.requires_dist or (),
-        git=contents.git,
-    )
-
-
-def _before(previous: Lock | None, name: str, url: str) -> LockedPackage | None:
-    """The same file in an earlier lock: same place, not same name, for one name stands in several folders."""
-    held = None if previous is None else previous.by_name.get(name)
-    return held if held is not None and same_file(held.location, url) else None
-
-
-def _check_unchanged(package: LockedPackage, previous: Lock | None) -> None:
-    before = _before(previous, package.name, package.location)
-    if before is None or before.sha256 == package.sha256:
-        return
-    raise IntegrityError(
-        f"{package.filename} is not the file that was locked, under the same address",
-        causes=(
-            f"locked: sha256 {before.sha256} ({before.hash_origin})",
-            f"now: sha256 {package.sha256} at {public(package.location)} ({package.hash_origin})",
-            "an index that writes a file again under its old name, or somebody else who does",
-        ),
-        hints=("Compare with a second machine; if the new file is right, delete the lock and lock again",),
-    )
-
-
-def _other_package(
-    picked: Picked, index: SingleSourceIndex | None, hash_of: Callable[[Wheel], Hashed]
-) -> LockedPackage:
-    if picked.url is None:
-        raise IntegrityError(f"uv answered with a file of this machine for {picked.name}: {picked.filename}")
-    if index is not None:
-        row = index.row(picked.url)
-        known = Hashed(sha256=row.sha256, size=row.size or 0, origin="index") if row.sha256 else hash_of(row)
-        return package_of(row, sha256=known.sha256, hash_origin=known.origin, size=known.size or row.size, family=False)
-    path = local_path(picked.url)
-    stated = picked.size is not None and urlsplit(picked.url).scheme != "file"
-    return LockedPackage(
-        name=picked.name,
-        version=picked.version,
-        filename=picked.filename,
-        url=picked.url if path is None else None,
-        path=path,
-        sha256=picked.sha256,
-        size=picked.size,
-        upload_time=picked.upload_time,
-        hash_origin="index" if stated else "resolver",
-        source="package-index" if path is None else "find-links",
-        signed=picked.signed,
-    )

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from gpuenv.environment.dependencies import Hashed
+from gpuenv.environment.packages import Hashed
 from gpuenv.environment.store import Store, no_space, sha256_of
 from gpuenv.errors import IndexUnreachableError, OfflineError
 from gpuenv.lock.making import local_path

@@ -15,8 +15,7 @@ from dataclasses import replace
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from gpuenv.environment.behind import as_wheel
-from gpuenv.environment.compiling import NamedIndex, Picked, Resolver, compile_dependencies
+from gpuenv.environment.compiling import NamedIndex, Picked, Resolver, as_wheel, compile_dependencies
 from gpuenv.environment.dependencies import DependencyRequest
 from gpuenv.environment.single_source import SingleSourceIndex
 from gpuenv.environment.stubs import PLACEHOLDER_VERSION, write_stub

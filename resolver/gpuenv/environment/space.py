@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gpuenv.errors import NoSpaceError, TargetError
+from gpuenv.report import Reporter
 
 UNPACKED = 1.5
 """Unpacked bytes a byte of wheel, at least: 1.8 was seen for a whole CUDA environment, 3.6 for the CPU build of torch.
@@ -99,3 +100,11 @@ def _hints(what: str, path: Path) -> tuple[str, ...]:
 
 def _megabytes(size: int) -> str:
     return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.0f} MB"
+
+
+def warn_of_copies(
+    cache: Path | None, stage: Path, *, target: Path, free: Callable[[Path], Free], reporter: Reporter
+) -> None:
+    """Hard links end at the edge of a file system: gigabytes are copied then, and take their room twice."""
+    if cache is not None and free(cache).device != free(stage).device:
+        reporter.warn(f"uv's cache ({cache}) is on another file system than {target}: files are copied, not linked")

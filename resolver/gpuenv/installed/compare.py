@@ -120,7 +120,9 @@ def compare(
         return Compared(differences=(problem,), notes=(), files=0, hashed=0)
     job = _Comparison(facts=facts, bare=bare, deep=deep)
     job.owners, shared = _owners(facts.distributions)
-    job.differences += [*_set_differences(facts.distributions, expected)]
+    own = facts.marker.projects if facts.marker is not None else {}
+    wanted = None if expected is None else {**expected, **own}
+    job.differences += [*_set_differences(facts.distributions, wanted)]
     for path, several in sorted(shared.items()):
         names = " and ".join(dist.name for dist, _ in several)
         job.notes.append(f"{path} is listed by {names} with different contents")

@@ -45,7 +45,8 @@ def drift(
     another build of the same version is seen too. Sorted: the family first, then by name.
     """
     built = {each.name: each for each in facts.marker.packages} if facts.marker else {}
-    wanted = dict(expected) if expected is not None else {name: each.version for name, each in built.items()}
+    own = facts.marker.projects if facts.marker else {}
+    wanted = {**expected, **own} if expected is not None else {name: each.version for name, each in built.items()}
     guarded = {*family, *(name for name, each in built.items() if each.family)}
     have = {each.name: each for each in facts.distributions}
     changes = []

@@ -28,6 +28,8 @@ class MarkedPackage:
     version: str
     record: str
     family: bool = False
+    project: bool = False
+    """Whether it is the person's own project, which no lock names."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +45,11 @@ class Marker:
     created: str
     packages: tuple[MarkedPackage, ...]
 
+    @property
+    def projects(self) -> dict[str, str]:
+        """The person's own project in it, by name: what is there beside the lock and not foreign."""
+        return {each.name: each.version for each in self.packages if each.project}
+
 
 def write_marker(environment: Path, marker: Marker) -> None:
     """Write the marker into an environment."""
@@ -54,10 +61,17 @@ def write_marker(environment: Path, marker: Marker) -> None:
         "profile": marker.profile,
         "lock": {"name": marker.lock_name, "sha256": marker.lock},
         "created": marker.created,
-        "packages": [asdict(each) for each in sorted(marker.packages, key=lambda each: each.name)],
+        "packages": [_package(each) for each in sorted(marker.packages, key=lambda each: each.name)],
     }
     text = json.dumps(data, indent=1, ensure_ascii=False) + "\n"
     write_atomic(environment / MARKER, text, what="the marker of the environment")
+
+
+def _package(package: MarkedPackage) -> dict[str, object]:
+    row = asdict(package)
+    if not package.project:
+        del row["project"]  # most environments hold none
+    return row
 
 
 def read_marker(environment: Path) -> Marker | None:
@@ -104,6 +118,7 @@ def _from_json(data: Any) -> Marker:  # Any: the shape of a file is what this fu
                 version=str(each["version"]),
                 record=str(each["record"]),
                 family=bool(each["family"]),
+                project=bool(each.get("project", False)),
             )
             for each in data["packages"]
         ),

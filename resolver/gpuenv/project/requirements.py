@@ -61,6 +61,8 @@ def _stated(row: StatedRequirement, role: Role, folder: Path) -> Stated:
         return Stated(text=checked(row.text, place=place, folder=folder), place=place, role=role, hashes=hashes)
     extras = f"[{','.join(row.extras)}]" if row.extras else ""
     line = wheel_line(f"{row.name}{extras}", row.url, marker=row.marker, place=place, folder=folder)
+    if hashes and "#" not in line:
+        line = line.replace(row.url, f"{row.url}#sha256={hashes[0]}", 1)
     return Stated(text=line, place=place, role=role, hashes=hashes)
 
 

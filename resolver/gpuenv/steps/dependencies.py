@@ -17,7 +17,7 @@ from gpuenv.steps.context import Context
 from gpuenv.steps.decision import Decided
 from gpuenv.steps.programs import uv_of
 from gpuenv.steps.project import asked_of, others_of
-from gpuenv.steps.sources import uv_environment
+from gpuenv.steps.sources import source_plan, uv_environment
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +56,7 @@ def dependency_request(context: Context, decided: Decided, how: LockRequest) -> 
         constraints=others_of(asked, "constraint"),
         overrides=others_of(asked, "override"),
         bound=() if how.single_source else _bound(asked),
-        indexes=_indexes(decided),
+        indexes=indexes_of(context),
         exclude_newer=context.options.exclude_newer,
         previous=how.previous,
         preferred=how.preferred,
@@ -84,8 +84,9 @@ def _bound(asked: Asked) -> tuple[NamedIndex, ...]:
     )
 
 
-def _indexes(decided: Decided) -> Indexes:
-    plan = decided.plan
+def indexes_of(context: Context) -> Indexes:
+    """Where packages outside the family come from."""
+    plan = source_plan(context)
     return Indexes(
         default=plan.default_index.location if plan.default_index else None,
         extra=tuple(place.location for place in plan.extra_indexes),

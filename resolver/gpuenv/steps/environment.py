@@ -22,6 +22,7 @@ from gpuenv.installed.marker import read_marker
 from gpuenv.lock.model import Lock
 from gpuenv.model.profile import Profile
 from gpuenv.steps.context import Context
+from gpuenv.steps.dependencies import indexes_of
 from gpuenv.steps.downloads import open_store, remember
 from gpuenv.steps.environments import register
 from gpuenv.steps.lock import Locked
@@ -63,6 +64,8 @@ def staged_environment(
             deep=deep,
             store=open_store(context),
             extra_env=uv_environment(context) | uv_credentials(context),
+            project=context.project if _with_project(context, target) else None,
+            index_env=indexes_of(context).variables(),
         ),
     ) as staged:
         yield staged
@@ -75,6 +78,15 @@ def staged_environment(
             f"{'Replaced' if staged.built.replaced else 'Built'} {target.name}: {len(locked.lock.packages)} packages, "
             f"compared with the wheels' RECORD: {staged.built.compared.summary}"
         )
+
+
+def _with_project(context: Context, target: Path) -> bool:
+    """Whether the person's project goes into the environment: asked for now, or in the one that is built again."""
+    if context.options.install_project:
+        return True
+    there = check_target(target)
+    marker = read_marker(there.path) if there.exists else None
+    return marker is not None and bool(marker.projects)
 
 
 def target_of(context: Context, named: Path | None, profile: Profile) -> Path:

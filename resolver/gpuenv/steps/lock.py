@@ -10,6 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
 from gpuenv import knowledge as tables
 from gpuenv.environment import dependencies, joint
 from gpuenv.environment.dependencies import FamilyGapError
@@ -111,6 +114,7 @@ def make_lock(context: Context, decided: Decided, how: LockRequest) -> Lock:
     except UvError as error:
         raise joint.refusal(request, error) from None
     packages = tuple(_marked_as_signed(context, package) for package in packages)
+    _compare_hashes(decided, packages)
     return Lock(
         command=how.command or command_of(context, decided.profile, single_source=how.single_source),
         inputs=making.inputs_of(
@@ -127,6 +131,19 @@ def make_lock(context: Context, decided: Decided, how: LockRequest) -> Lock:
         decision=making.decision_of(decided.decision, decided.profile, single_source=how.single_source),
         packages=packages,
     )
+
+
+def _compare_hashes(decided: Decided, packages: Sequence[LockedPackage]) -> None:
+    """Refuse a file that the project's own hashes do not name."""
+    locked = {package.name: package for package in packages}
+    for row in decided.request.stated:
+        package = locked.get(canonicalize_name(Requirement(row.text).name))
+        if package is not None and row.hashes and package.sha256 not in row.hashes:
+            raise IntegrityError(
+                f"{row.place}: {package.filename} has none of the hashes that stand there",
+                causes=(f"it is sha256 {package.sha256} ({package.hash_origin})", f"from {public(package.location)}"),
+                hints=(f"If the new file is right, give the old hashes up: --relax {package.name}",),
+            )
 
 
 def _marked_as_signed(context: Context, package: LockedPackage) -> LockedPackage:

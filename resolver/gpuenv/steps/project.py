@@ -36,7 +36,7 @@ def asked_of(context: Context) -> Asked:
     options = context.options
     key = (
         options.machine, options.python, options.requirements, options.with_requirements, options.extras,
-        options.groups, options.no_project, options.relax,
+        options.groups, options.no_project, options.relax, options.install_project,
     )  # fmt: skip
     return context.run.once(lambda: _relaxed(_read(context), options.relax), by=asked_of, key=key)
 
@@ -68,7 +68,12 @@ def _say_untaken(context: Context) -> None:
 def _read(context: Context) -> Asked:
     options = context.options
     parts: list[Asked] = []
-    taken = options.no_project or not present(context.project / _PYPROJECT)
+    there = present(context.project / _PYPROJECT)
+    if options.install_project and not there:
+        raise UsageError(
+            f"--install-project: there is no {_PYPROJECT} in {context.project}", hints=("Leave --install-project out",)
+        )
+    taken = options.no_project or not there
     if taken and (options.extras or options.groups):
         kind = "--extra" if options.extras else "--group"
         why = "--no-project leaves it out" if options.no_project else f"there is no {_PYPROJECT} in {context.project}"

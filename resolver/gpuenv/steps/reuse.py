@@ -67,6 +67,8 @@ def examine(context: Context, locked: Locked, *, target: Path, deep: bool = Fals
         return (facts.marker_problem,)
     if facts.marker.lock != digest(locked.path):
         return (_other_lock(locked, facts.marker),)
+    if context.options.install_project and not facts.marker.projects:
+        return ("the project is not installed in it",)
     lock = locked.lock
     family, versions = {each.name for each in lock.family}, {each.name: each.version for each in lock.packages}
     compared = compare(facts, expected=versions, family=family, deep=deep)

@@ -9,7 +9,7 @@ from dataclasses import replace
 from packaging.requirements import Requirement
 
 from gpuenv import knowledge as tables
-from gpuenv.environment.dependencies import Hashed
+from gpuenv.environment.packages import Hashed
 from gpuenv.errors import PackageIndexError
 from gpuenv.lock import making
 from gpuenv.lock.audit import same_file

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import subprocess
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -356,3 +357,83 @@ def test_nothing_is_written_that_was_not_given_up(person: Person, index: IndexSe
     assert run(person, index, "lock", "--write").code == 2
     done = run(person, index, "lock", "--relax", "einops")
     assert (done.code, "--relax einops: nothing asks for it" in done.err) == (2, True)
+
+
+def test_a_wheel_by_its_address_or_path_is_locked_with_the_hash_that_was_named(
+    person: Person, index: IndexServer
+) -> None:
+    wheel = build_wheel("einops", "0.8.1")
+    address = f"{index.default_index}/einops/{wheel.filename}"
+    build_wheel("local-one", "2.0").write(person.project / "wheels")
+    person.write(
+        "requirements.txt",
+        f"einops @ {address} --hash=sha256:{wheel.sha256}\n./wheels/local_one-2.0-py3-none-any.whl\ntqdm\n",
+    )
+    done = run(person, index, "lock", "-r", "requirements.txt")
+    assert done.code == 0, done.err
+    rows = {row["name"]: row["wheels"][0] for row in lock_of(person)["packages"]}
+    assert (rows["einops"]["url"], rows["einops"]["hashes"]["sha256"]) == (address, wheel.sha256)
+    assert rows["local-one"]["path"] == "../wheels/local_one-2.0-py3-none-any.whl"
+    assert run(person, index, "lock", "--check").code == 0
+    assert run(person, index, "create", "--no-verify").code == 0
+    person.write("requirements.txt", f"einops @ {address}\n")
+    assert run(person, index, "lock").code == 0
+    assert {row["name"]: row["wheels"][0] for row in lock_of(person)["packages"]}["einops"] == rows["einops"]
+
+
+@pytest.mark.parametrize("line", ["einops==0.8.1 --hash=sha256:{}", "einops @ {address} --hash=sha256:{}"])
+def test_a_file_without_the_hash_that_stands_there_is_not_installed(
+    person: Person, index: IndexServer, line: str
+) -> None:
+    """Of a release the index says another; of an address the file itself, when it is fetched."""
+    address = f"{index.default_index}/einops/einops-0.8.1-py3-none-any.whl"
+    person.write("requirements.txt", line.format("0" * 64, address=address) + "\n")
+    done = run(person, index, "create", "--no-verify", "-r", "requirements.txt")
+    assert done.code == 5, done.err
+    assert not (person.project / ".venv-gpu").exists()
+
+
+BACKEND = """\
+import base64, hashlib, zipfile
+
+def build_editable(folder, config_settings=None, metadata_directory=None):
+    import os
+    rows = {"app.pth": os.getcwd() + "/src\\n"}
+    rows["app-3.0.dist-info/METADATA"] = "Metadata-Version: 2.1\\nName: app\\nVersion: 3.0\\n"
+    rows["app-3.0.dist-info/WHEEL"] = "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n"
+    record = ""
+    for name, text in rows.items():
+        digest = base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).rstrip(b"=").decode()
+        record += f"{name},sha256={digest},{len(text)}\\n"
+    rows["app-3.0.dist-info/RECORD"] = record + "app-3.0.dist-info/RECORD,,\\n"
+    with zipfile.ZipFile(folder + "/app-3.0-py3-none-any.whl", "w") as archive:
+        for name, text in rows.items():
+            archive.writestr(name, text)
+    return "app-3.0-py3-none-any.whl"
+"""
+
+
+def test_the_project_itself_is_installed_and_is_nobody_s_addition(person: Person, index: IndexServer) -> None:
+    system = '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
+    person.write("pyproject.toml", f'[project]\nname = "app"\nversion = "3.0"\ndependencies = ["einops<0.8"]\n{system}')
+    person.write("backend.py", BACKEND)
+    person.write("src/app.py", "WHERE = 'here'\n")
+    assert run(person, index, "lock", "--install-project").code == 0
+    assert "app" not in locked(person)
+    done = run(person, index, "create", "--no-verify", "--install-project")
+    assert done.code == 0, done.err
+    python = person.project / ".venv-gpu/bin/python"
+    code = "import app, einops; print(app.WHERE, einops.__version__)"
+    said = subprocess.run([python, "-c", code], capture_output=True, text=True, check=False)
+    assert said.stdout.split() == ["here", "0.7.0"], said.stderr
+    assert run(person, index, "diff", "lock", ".venv-gpu").code == 0
+    again = run(person, index, "create", "--no-verify")
+    assert (again.code, "up to date" in again.out + again.err) == (0, True), again.out + again.err
+    person.write("pyproject.toml", (person.project / "pyproject.toml").read_text().replace("<0.8", ">=0.8"))
+    moved = run(person, index, "create", "--no-verify")
+    assert moved.code == 0, moved.err
+    said = subprocess.run([python, "-c", code], capture_output=True, text=True, check=False)
+    assert said.stdout.split() == ["here", "0.8.1"], "it stays where it was installed"
+    person.write("gpuenv.toml", "install-project = true\n")
+    refused = run(person, index, "create", "--no-verify")
+    assert (refused.code, "a project does not choose this" in refused.err) == (2, True), "a cloned one would run code"
