@@ -58,6 +58,18 @@ def judged(row: Stated, machine: Machine, knowledge: Knowledge) -> str:
     return f"{row.text} {(lacks or reasons)[-1]}{_nearest(rows, machine, knowledge)}"
 
 
+def excluding(stated: Sequence[Stated], knowledge: Knowledge) -> tuple[Stated, Stated] | None:
+    """Two lines on torch that no release meets together, though each is met by some; ``None`` where there are none."""
+    builds = [f"{row.torch}+{row.variant}" for row in knowledge.kernels.values()]
+    met: list[tuple[Stated, frozenset[str]]] = []
+    for row in stated:
+        requirement = Requirement(row.text)
+        if canonicalize_name(requirement.name) == "torch" and str(requirement.specifier):
+            met.append((row, frozenset(requirement.specifier.filter(builds, prereleases=True))))
+    pairs = ((one, other) for place, one in enumerate(met) for other in met[place + 1 :])
+    return next(((one[0], other[0]) for one, other in pairs if one[1] and other[1] and not one[1] & other[1]), None)
+
+
 def refused_build(build: NamedBuild, machine: Machine, knowledge: Knowledge) -> str:
     """Why the build that a project names is not to be followed on a machine; empty where it may be."""
     if build.variant == "cpu":

@@ -18,11 +18,11 @@ from gpuenv import select
 from gpuenv.errors import GpuenvError, NoFittingWheelError, PackageIndexError, UsageError
 from gpuenv.index.config import Place, SourcePlan
 from gpuenv.index.source import Sources, merge
-from gpuenv.model.asked import NamedBuild
+from gpuenv.model.asked import NamedBuild, Stated
 from gpuenv.model.decision import Decision, NoDecision, Rejected
 from gpuenv.model.profile import Profile
 from gpuenv.model.wheel import Attempt, Catalog, Channel, WheelContents
-from gpuenv.select.stated import judged
+from gpuenv.select.stated import excluding, judged
 from gpuenv.steps.context import Context
 from gpuenv.steps.machine import TargetMachine, in_scope
 from gpuenv.steps.profile import bare_request, check_fit
@@ -115,10 +115,7 @@ def decide(
 
 def _because_of_project(decided: Decided, build: NamedBuild | None) -> Decided:
     """Name the lines of the project that took part in the decision, before the other reasons."""
-    lines = [
-        f"{row.place} asks for {row.text}." for row in decided.request.stated
-        if (named := Requirement(row.text)).name == "torch" and {each.operator for each in named.specifier} & _BINDING
-    ]  # fmt: skip
+    lines = [f"{row.place} asks for {row.text}." for row in decided.request.stated if _bounds_torch(row)]
     lines += [f"{build.place} names {build.variant}, which this machine runs."] if build is not None else []
     decision = decided.decision
     return replace(decided, decision=replace(decision, because=(*lines, *decision.because)))
@@ -235,15 +232,29 @@ class _Search:
                 causes=(*failed, *answer.causes),
                 hints=(*error.hints, *hints, *answer.hints),
             )
-        reasons = [
-            f"{row.place}: {why}" for row in request.stated
-            if (why := judged(row, in_scope(self.context, self.machine.facts), self.knowledge))
-        ]  # fmt: skip
-        if reasons:
-            answer = replace(answer, summary=reasons[0], causes=(*reasons[1:], answer.summary, *answer.causes))
+        answer = self._with_lines(answer, request)
         if answer.contradiction:
             return UsageError(answer.summary, causes=answer.causes, hints=(*hints, *answer.hints))
         return NothingFitsError(answer, hints=hints)
+
+    def _with_lines(self, answer: NoDecision, request: select.Request) -> NoDecision:
+        """The refusal in the terms of the project's lines, where they are what nothing meets on this machine."""
+        machine = in_scope(self.context, self.machine.facts)
+        pair = excluding(request.stated, self.knowledge)
+        if pair is not None:
+            summary = " and ".join(f"{row.text} ({row.place})" for row in pair) + " exclude each other"
+            return replace(answer, summary=summary, contradiction=True)
+        reasons = [f"{row.place}: {why}" for row in request.stated if (why := judged(row, machine, self.knowledge))]
+        if reasons:
+            return replace(answer, summary=reasons[0], causes=(*reasons[1:], answer.summary, *answer.causes))
+        lines = [f"{row.place} asks for {row.text}" for row in request.stated if _bounds_torch(row)]
+        return replace(answer, causes=(*lines, *answer.causes))
+
+
+def _bounds_torch(row: Stated) -> bool:
+    """Whether a line keeps a newer torch away."""
+    named = Requirement(row.text)
+    return named.name == "torch" and bool({each.operator for each in named.specifier} & _BINDING)
 
 
 def say_decision(context: Context, decided: Decided) -> None:
