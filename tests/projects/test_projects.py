@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 import shutil
 import tomllib
@@ -96,8 +95,7 @@ def test_project(name: str, indexes: Indexes, tmp_path: Path) -> None:
         built = person.run("create", "--no-verify", *words)
         assert built.code == 0, built.err
         assert "Using lockfile lockfiles/pylock.auto.toml" in built.err
-    if importlib.util.find_spec("gpuenv.commands.check") is not None:
-        check(person, lock, expected["check"])
+    check(person, lock, expected["check"])
 
 
 def check(person: Person, lock: Path, expected: Mapping[str, str]) -> None:

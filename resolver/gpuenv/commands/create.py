@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from shlex import quote
 
@@ -23,7 +23,7 @@ from gpuenv.steps.environment import (
     target_of,
 )
 from gpuenv.steps.environments import register
-from gpuenv.steps.lock import Locked, existing_lock, new_lock
+from gpuenv.steps.lock import Locked, existing_lock, new_lock, write_lock
 from gpuenv.steps.machine import TargetMachine, detect_or_read, say_machine
 from gpuenv.steps.plan import Planned, plan
 from gpuenv.steps.profile import check_fit, load_profile
@@ -98,7 +98,8 @@ def run(context: Context, options: CreateOptions) -> CreateOutcome:
     locked = existing_lock(context, machine=machine, profile=profile)
     locked = locked or new_lock(context, machine=machine, profile=profile)
     if options.write:
-        write_back(context, locked.lock, dry_run=False)
+        locked = replace(locked, lock=write_back(context, locked.lock, dry_run=False))
+        write_lock(locked.path, locked.lock)
     refuse_to_discard(context, target, profile, locked.lock, discard=options.discard_added)
     proof = Proof(
         context=context, machine=machine, profile=profile, lock=locked.lock, lock_name=locked.shown, folder=evidence,

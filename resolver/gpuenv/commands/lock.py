@@ -174,7 +174,7 @@ def _one(
         ),
     )
     if options.write:
-        write_back(context, lock, dry_run=options.dry_run)
+        lock = write_back(context, lock, dry_run=options.dry_run)
     change = None if before is None else diff(before, lock)
     row = OneLock(profile=profile.name, path=shown, action="would-write", lock=lock, change=change)
     if options.dry_run:

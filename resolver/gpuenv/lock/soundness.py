@@ -84,7 +84,7 @@ def _of_profile(lock: Lock, profile: Profile, asked: Iterable[Requirement] | Non
     for name in sorted({canonicalize_name(each.name) for each in asked or ()} - decided):
         if decided and name in lock.by_name and lock.by_name[name].family:
             yield "tool.gpuenv.decision.family", f"leaves out {name}, which the profile asks for"
-    needed = (*profile.packages, *recorded_requirements(lock.inputs.requirements))
+    needed = (*profile.packages, *recorded_requirements(lock.inputs.requirements, lock.inputs.options))
     for requirement in _parsed(needed) if asked is not None else ():
         name = canonicalize_name(requirement.name)
         if name not in lock.by_name and _applies(requirement, lock.inputs.target):
@@ -140,7 +140,7 @@ def _asked(profile: Profile, lock: Lock) -> tuple[Requirement, ...] | None:
     """What the profile and the project required on the target; ``None`` where the lock was made for another profile."""
     if profile_digest(profile) != lock.inputs.profile_digest:
         return None
-    stated = recorded_requirements(lock.inputs.requirements)
+    stated = recorded_requirements(lock.inputs.requirements, lock.inputs.options)
     wanted = _parsed((*profile.packages, *profile.optional_packages, *stated))
     return tuple(each for each in wanted if _applies(each, lock.inputs.target))
 

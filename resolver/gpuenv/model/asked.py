@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from gpuenv.metadata import parse_requirement
 from gpuenv.net.location import Location, redact
 
 Role = Literal["requirement", "constraint", "override"]
@@ -58,8 +63,9 @@ class Asked:
     """What was taken, as a person is told: ``pyproject.toml: 4 requirements, group train``."""
     notes: tuple[str, ...] = ()
     """What was left out, and why."""
-    recorded: tuple[str, ...] = field(init=False, default=())
-    """What a lock records of it: everything that shapes a lock, no place, sorted."""
+    recorded: tuple[str, ...] = ()
+    """What a lock records of it: everything that shapes a lock, no place, sorted; what ``--relax`` gives up as it
+    stands in the files. Made where none is given."""
 
     def __post_init__(self) -> None:
         named = (f"{each.address} {' '.join(each.packages)}".strip() for each in self.sources)
@@ -70,7 +76,7 @@ class Asked:
             *(f"build: {each.variant}" for each in self.builds),
             *(f"source: {each}" for each in named),
         }
-        object.__setattr__(self, "recorded", tuple(sorted(lines)))
+        object.__setattr__(self, "recorded", self.recorded or tuple(sorted(lines)))
 
     def texts(self, role: Role) -> tuple[str, ...]:
         """The requirements of one role, each once, sorted: no order of lines or files changes a lock."""
@@ -90,9 +96,40 @@ def together(parts: Iterable[Asked]) -> Asked:
     )
 
 
-def recorded_requirements(lines: Iterable[str]) -> tuple[str, ...]:
-    """Of what a lock records (:attr:`Asked.recorded`), the requirements that packages have to meet."""
-    return tuple(each for each in lines if not each.startswith(_KINDS))
+def recorded_requirements(lines: Iterable[str], options: Iterable[str] = ()) -> tuple[str, ...]:
+    """Of what a lock records (:attr:`Asked.recorded`), the requirements that packages have to meet: in any version
+    where the lock's ``options`` gave up the bound (``--relax vllm``)."""
+    free = {canonicalize_name(each.partition(" ")[2]) for each in options if each.startswith("--relax ")}
+    found = []
+    for line in lines:
+        requirement = None if line.startswith(_KINDS) else parse_requirement(line)
+        if requirement is None:
+            continue
+        name = canonicalize_name(requirement.name)
+        if "torch" in free and is_library(name):
+            continue
+        found.append(without_bound(requirement) if name in free else line)
+    return tuple(found)
 
 
+def without_bound(requirement: Requirement) -> str:
+    """A requirement on any version of its package.
+
+    >>> without_bound(Requirement("torch[opt-einsum]==2.0.1; python_version > '3.8'"))
+    'torch[opt-einsum]; python_version > "3.8"'
+    """
+    extras = f"[{','.join(sorted(requirement.extras))}]" if requirement.extras else ""
+    marker = f"; {requirement.marker}" if requirement.marker is not None else ""
+    return f"{requirement.name}{extras}{marker}"
+
+
+def is_library(name: str) -> bool:
+    """Whether a package is one of CUDA's libraries that torch brings along, such as ``nvidia-cublas-cu12``."""
+    return _LIBRARY.fullmatch(name) is not None
+
+
+_LIBRARY = re.compile(
+    r"nvidia-(?:cublas|cuda-[a-z]+|cudnn|cufft|cufile|curand|cusolver|cusparse|cusparselt|nccl|nvjitlink|nvshmem|nvtx)"
+    r"(?:-cu\d{2})?"
+)
 _KINDS = ("constraint: ", "override: ", "python: ", "build: ", "source: ")

@@ -17,10 +17,6 @@ from gpuenv.net.location import Location
 
 _BUILD = re.compile(r"/whl/(?:nightly/|test/)?(cu\d{2,4}|cpu)/?\Z")
 _REPOSITORY = re.compile(r"\A(?:git|hg|svn|bzr)\+")
-_LIBRARY = re.compile(
-    r"nvidia-(?:cublas|cuda-[a-z]+|cudnn|cufft|cufile|curand|cusolver|cusparse|cusparselt|nccl|nvjitlink|nvshmem|nvtx)"
-    r"(?:-cu\d{2})?"
-)
 _ARCHIVE = re.compile(r"\.(?:tar\.(?:gz|bz2|xz)|tgz|zip)\Z")
 
 
@@ -112,8 +108,3 @@ def pinned_by_file(requirement: Requirement) -> str:
     """The version that an address of a wheel names, as a pin: ``==2.0.1+cu118``."""
     name = unquote(urlsplit(str(requirement.url)).path.rsplit("/", 1)[-1])
     return f"=={parse_wheel_filename(name)[1]}"
-
-
-def is_library(name: str) -> bool:
-    """Whether a package is one of CUDA's libraries that torch brings along, such as ``nvidia-cublas-cu12``."""
-    return _LIBRARY.fullmatch(name) is not None

@@ -110,6 +110,7 @@ class _Reader:
     # --- what it asks for --------------------------------------------------------------------------------------------
 
     def read(self) -> Asked:
+        self._refuse_conflicts()
         stated = list(self._stated())
         if not stated:  # indexes and limits of a project that asks for no package are other tools' settings
             return Asked(notes=tuple(self._notes()))
@@ -132,6 +133,20 @@ class _Reader:
     def _taken(self, count: int) -> str:
         chosen = [f"extra {each}" for each in self.choice.extras] + [f"group {each}" for each in self.choice.groups]
         return ", ".join([f"{self.shown}: {count} requirement{'' if count == 1 else 's'}", *chosen])
+
+    def _refuse_conflicts(self) -> None:
+        """Refuse extras and groups together that the project declares to conflict (``[tool.uv] conflicts``)."""
+        chosen = {("extra", canonicalize_name(each)) for each in self.choice.extras}
+        chosen |= {("group", canonicalize_name(each)) for each in self.choice.groups}
+        sets = self.uv.get("conflicts", [])
+        for rows in sets if isinstance(sets, list) else []:
+            entries = [(kind, name) for row in rows if isinstance(row, dict) for kind, name in row.items()]
+            both = [f"{kind} {name}" for kind, name in entries if (kind, canonicalize_name(str(name))) in chosen]
+            if len(both) > 1:
+                raise UsageError(
+                    f"{self.key_place('conflicts')}: {' and '.join(both)} are declared to conflict",
+                    hints=("Name one of them",),
+                )
 
     def _stated(self) -> Iterator[Stated]:
         for text in self._texts(self.project, "dependencies", "dependencies"):

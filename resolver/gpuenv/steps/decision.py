@@ -7,11 +7,12 @@ was down). Where no source gives a decision and one of them could not be used, t
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from gpuenv import knowledge as tables
 from gpuenv import select
@@ -115,7 +116,7 @@ def decide(
 
 def _because_of_project(decided: Decided, build: NamedBuild | None) -> Decided:
     """Name the lines of the project that took part in the decision, before the other reasons."""
-    lines = [f"{row.place} asks for {row.text}." for row in decided.request.stated if _bounds_torch(row)]
+    lines = [f"{row.place} asks for {row.text}." for row in decided.request.stated if _bounds(row, {"torch"})]
     lines += [f"{build.place} names {build.variant}, which this machine runs."] if build is not None else []
     decision = decided.decision
     return replace(decided, decision=replace(decision, because=(*lines, *decision.because)))
@@ -247,14 +248,14 @@ class _Search:
         reasons = [f"{row.place}: {why}" for row in request.stated if (why := judged(row, machine, self.knowledge))]
         if reasons:
             return replace(answer, summary=reasons[0], causes=(*reasons[1:], answer.summary, *answer.causes))
-        lines = [f"{row.place} asks for {row.text}" for row in request.stated if _bounds_torch(row)]
+        lines = [f"{row.place} asks for {row.text}" for row in request.stated if _bounds(row, self.knowledge.family)]
         return replace(answer, causes=(*lines, *answer.causes))
 
 
-def _bounds_torch(row: Stated) -> bool:
-    """Whether a line keeps a newer torch away."""
+def _bounds(row: Stated, names: Collection[str]) -> bool:
+    """Whether a line keeps newer releases of one of ``names`` away."""
     named = Requirement(row.text)
-    return named.name == "torch" and bool({each.operator for each in named.specifier} & _BINDING)
+    return canonicalize_name(named.name) in names and bool({each.operator for each in named.specifier} & _BINDING)
 
 
 def say_decision(context: Context, decided: Decided) -> None:

@@ -8,6 +8,7 @@ from typing import cast
 from gpuenv.lock.model import Lock
 from gpuenv.model.profile import ChannelChoice
 from gpuenv.steps.context import Context, Options
+from gpuenv.steps.project import asked_of
 
 NAMES = ("python", "torch", "channel", "variant")
 """Not ``gpu``: a GPU that was left out of a lock is one that it does not serve, and is said to be so."""
@@ -55,8 +56,12 @@ def with_lock_options(context: Context, lock: Lock | None, *, say: bool = False)
         with_requirements=options.with_requirements or lists.get("with", ()),
         extras=options.extras or (() if options.no_project else lists.get("extra", ())),
         groups=options.groups or (() if options.no_project else lists.get("group", ())),
-        relax=options.relax or lists.get("relax", ()),
+        relax=options.relax,
     )
+    held_relax = lists.get("relax", ())
+    if held_relax and not options.relax:  # given up were those lines, not what stands there now
+        unchanged = asked_of(replace(context, options=merged)).recorded == lock.inputs.requirements
+        merged = replace(merged, relax=held_relax if unchanged else ())
     kept = [option for option in recorded_options(merged) if option not in recorded_options(options)]
     if say and kept:
         context.reporter.say(f"As the lock was made: {' '.join(kept)}")

@@ -14,7 +14,7 @@ from gpuenv import knowledge as tables
 from gpuenv import select
 from gpuenv.errors import UsageError
 from gpuenv.metadata import applies, parse_range, parse_requirement
-from gpuenv.model.asked import Asked, NamedBuild, Stated, together
+from gpuenv.model.asked import Asked, NamedBuild, Stated, is_library, together, without_bound
 from gpuenv.model.machine import Machine
 from gpuenv.model.profile import Profile
 from gpuenv.project import lines
@@ -39,6 +39,11 @@ def asked_of(context: Context) -> Asked:
         options.groups, options.no_project, options.relax, options.install_project,
     )  # fmt: skip
     return context.run.once(lambda: _relaxed(_read(context), options.relax), by=asked_of, key=key)
+
+
+def read_again(context: Context) -> Asked:
+    """What the files ask for now, after they were written; nothing given up."""
+    return _read(context)
 
 
 def say_project(context: Context) -> None:
@@ -176,9 +181,9 @@ def _relaxed(asked: Asked, names: Sequence[str]) -> Asked:
     frozen list pins beside it, where torch is named."""
     free = given_up(asked, names)
     torch = "torch" in free
-    kept = [row for row in asked.stated if not (torch and lines.is_library(_name(row)))]
+    kept = [row for row in asked.stated if not (torch and is_library(_name(row)))]
     stated = tuple(_bare(row) if _name(row) in free else row for row in kept)
-    return replace(asked, stated=stated, builds=() if torch else asked.builds)
+    return replace(asked, stated=stated, builds=() if torch else asked.builds)  # and recorded as it stands
 
 
 def given_up(asked: Asked, names: Sequence[str]) -> frozenset[str]:
@@ -193,10 +198,7 @@ def given_up(asked: Asked, names: Sequence[str]) -> frozenset[str]:
 
 
 def _bare(row: Stated) -> Stated:
-    requirement = Requirement(row.text)
-    extras = f"[{','.join(sorted(requirement.extras))}]" if requirement.extras else ""
-    marker = f"; {requirement.marker}" if requirement.marker is not None else ""
-    return replace(row, text=f"{requirement.name}{extras}{marker}", hashes=())
+    return replace(row, text=without_bound(Requirement(row.text)), hashes=())
 
 
 # --- what counts for a decision --------------------------------------------------------------------------------------

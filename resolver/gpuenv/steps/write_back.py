@@ -15,10 +15,11 @@ from packaging.version import Version
 from gpuenv.errors import UsageError
 from gpuenv.lock.model import Lock
 from gpuenv.metadata import parse_requirement
-from gpuenv.model.asked import Asked, Stated
-from gpuenv.project import lines, writing
+from gpuenv.model.asked import Asked, Stated, is_library
+from gpuenv.project import writing
 from gpuenv.steps.context import Context
-from gpuenv.steps.project import asked_of, given_up
+from gpuenv.steps.lock_options import recorded_options
+from gpuenv.steps.project import asked_of, given_up, read_again
 from gpuenv.system.files import read_text, write_atomic
 
 _INDEX = re.compile(r"(/whl/(?:nightly/|test/)?)(cu\d{2,4}|cpu)(?=/?$)")
@@ -30,10 +31,11 @@ def require_relax(context: Context, *, write: bool) -> None:
         raise UsageError("--write writes what --relax gave up, and nothing is", hints=("Add --relax NAME",))
 
 
-def write_back(context: Context, lock: Lock, *, dry_run: bool) -> None:
+def write_back(context: Context, lock: Lock, *, dry_run: bool) -> Lock:
     """Write the locked versions into the files whose bounds were given up, and show how each file changes.
 
-    Comments, order and everything else stay. What stands in no file that is ours to write is named.
+    Comments, order and everything else stay. What stands in no file that is ours to write is named. Returns the lock as
+    one of the files as they are now: what they ask for again is given up no longer.
     """
     before = asked_of(replace(context, options=replace(context.options, relax=())))
     names = given_up(before, context.options.relax)
@@ -50,6 +52,29 @@ def write_back(context: Context, lock: Lock, *, dry_run: bool) -> None:
             context.reporter.say(line)
         if after != text and not dry_run:
             write_atomic(path, after, what="the file to write")
+    return lock if dry_run else _of_the_files(context, lock)
+
+
+def _of_the_files(context: Context, lock: Lock) -> Lock:
+    now = read_again(context)
+    kept = tuple(name for name in context.options.relax if not _met(now, given_up(now, (name,)), lock))
+    options = recorded_options(replace(context.options, relax=kept))
+    command = re.sub(r" --relax (?:'[^']*'|\S+)", "", lock.command) + "".join(f" --relax {name}" for name in kept)
+    return replace(lock, command=command, inputs=replace(lock.inputs, requirements=now.recorded, options=options))
+
+
+def _met(now: Asked, names: frozenset[str], lock: Lock) -> bool:
+    """Whether a lock has what the files ask of ``names``."""
+    for row in now.stated:
+        requirement = Requirement(row.text)
+        package = lock.by_name.get(canonicalize_name(requirement.name))
+        if canonicalize_name(requirement.name) not in names or package is None:
+            continue
+        if not requirement.specifier.contains(package.version, prereleases=True):
+            return False
+        if requirement.url is not None and package.url != requirement.url.partition("#")[0]:
+            return False
+    return "torch" not in names or all(build.variant == lock.decision.variant for build in now.builds)
 
 
 Change = Callable[[str], str]
@@ -60,7 +85,7 @@ def _changes(before: Asked, names: frozenset[str], lock: Lock) -> dict[str, dict
     found: dict[str, dict[int, Change]] = {}
     for row in before.stated:
         name = canonicalize_name(Requirement(row.text).name)
-        dropped = "torch" in names and lines.is_library(name)
+        dropped = "torch" in names and is_library(name)
         if name in names or dropped:
             new = "" if dropped else _requirement(row, lock)
             if new != row.text:

@@ -162,6 +162,9 @@ def test_a_torch_that_has_no_code_here_is_refused_with_its_place_and_given_up_on
     assert relaxed.code == 0, relaxed.err
     assert locked(person)["torch"] == "2.10.0+cu130"
     assert run(person, index, "lock", "--check").code == 0, "what was given up stays given up"
+    person.write(name, text.replace("2.0.1+cu118", "2.9.1+cu128"))
+    assert run(person, index, "lock").code == 0
+    assert locked(person)["torch"] == "2.9.1+cu128", "another line is another matter"
 
 
 def test_a_line_that_fits_is_kept(person: Person, index: IndexServer) -> None:
@@ -352,6 +355,7 @@ def test_what_is_relaxed_is_written_into_the_file_with_its_comments(
     if name != "pyproject.toml":
         return
     assert "Found up-to-date lockfile" in run(person, index, "lock").err, "what was written is what is locked"
+    assert "--relax" not in (person.project / "lockfiles/pylock.team.toml").read_text()
     (person.project / "lockfiles/pylock.team.toml").unlink()
     again = run(person, index, "lock", *words[2:])
     assert again.code == 0, again.err

@@ -52,6 +52,14 @@ def test_what_is_not_there_is_named_with_what_is() -> None:
     assert caught.value.hints == ("It has one",)
 
 
+def test_extras_that_conflict_are_not_taken_together() -> None:
+    text = HEAD + '[project.optional-dependencies]\none = ["a"]\ntwo = ["b"]\n'
+    text += '[tool.uv]\nconflicts = [[{ extra = "one" }, { extra = "two" }]]\n'
+    assert read(text, extras=("one",)).texts("requirement") == ("a",)
+    with pytest.raises(UsageError, match=r"^pyproject.toml:8: extra one and extra two are declared to conflict"):
+        read(text, extras=("One", "two"))
+
+
 def test_limits_of_uv_have_their_roles() -> None:
     limits = '[tool.uv]\nconstraint-dependencies = ["a<2"]\noverride-dependencies = ["b==1"]\n'
     assert read(f'{HEAD}dependencies = ["c"]\n{limits}').recorded == ("c", "constraint: a<2", "override: b==1")
