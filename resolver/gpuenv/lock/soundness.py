@@ -19,9 +19,9 @@ from packaging.version import InvalidVersion, Version
 from gpuenv.knowledge.base import Knowledge
 from gpuenv.lock.making import host_name, profile_digest
 from gpuenv.lock.model import Lock, LockedPackage, MachineTarget, filename_of
+from gpuenv.lock.recorded import recorded_requirements
 from gpuenv.lock.target import marker_environment
 from gpuenv.metadata import applies, parse_requirement, parse_version
-from gpuenv.model.asked import recorded_requirements
 from gpuenv.model.profile import Profile
 
 

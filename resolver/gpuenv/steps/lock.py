@@ -23,8 +23,8 @@ from gpuenv.lock.fit import fits_machine, newer_release
 from gpuenv.lock.making import profile_digest
 from gpuenv.lock.model import Lock, LockedPackage
 from gpuenv.lock.places import anchored, near
+from gpuenv.lock.recorded import recorded_requirements
 from gpuenv.lock.soundness import faults_of, is_complete
-from gpuenv.model.asked import recorded_requirements
 from gpuenv.model.machine import Machine
 from gpuenv.model.profile import Profile
 from gpuenv.net.location import public

@@ -13,8 +13,9 @@ from packaging.utils import canonicalize_name
 from gpuenv import knowledge as tables
 from gpuenv import select
 from gpuenv.errors import UsageError
+from gpuenv.lock.recorded import is_library, without_bound
 from gpuenv.metadata import applies, parse_range, parse_requirement
-from gpuenv.model.asked import Asked, NamedBuild, Stated, is_library, together, without_bound
+from gpuenv.model.asked import Asked, NamedBuild, Stated, together
 from gpuenv.model.machine import Machine
 from gpuenv.model.profile import Profile
 from gpuenv.project import lines

@@ -14,8 +14,9 @@ from packaging.version import Version
 
 from gpuenv.errors import UsageError
 from gpuenv.lock.model import Lock
+from gpuenv.lock.recorded import is_library
 from gpuenv.metadata import parse_requirement
-from gpuenv.model.asked import Asked, Stated, is_library
+from gpuenv.model.asked import Asked, Stated
 from gpuenv.project import writing
 from gpuenv.steps.context import Context
 from gpuenv.steps.lock_options import recorded_options
