@@ -24,7 +24,7 @@ class CheckedMachine:
     name: str
     words: str
     typed: str
-    """What names it behind ``--machine``; empty for this machine."""
+    """What names it behind ``--machine``, as a shell takes it; empty for this machine."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,7 +153,9 @@ def _own(context: Context) -> tuple[CheckedMachine, TargetMachine]:
     target = detect_or_read(context)
     target = replace(target, facts=in_scope(context, target.facts))
     typed = _typed(context, context.options.machine)
-    return CheckedMachine(name=typed or "this machine", words=in_words(target.facts), typed=typed), target
+    return CheckedMachine(
+        name=typed or "this machine", words=in_words(target.facts), typed=shlex.quote(typed) if typed else ""
+    ), target
 
 
 def _machine(context: Context, path: Path) -> tuple[CheckedMachine, TargetMachine]:
@@ -164,7 +166,7 @@ def _typed(context: Context, option: Path | None) -> str:
     if option is None:
         return ""
     there = (context.project / option).exists()
-    return shlex.quote(context.shown(context.project / option) if there else option.name)
+    return context.shown(context.project / option) if there else option.name
 
 
 def _shown(context: Context, path: Path) -> str:
@@ -204,6 +206,8 @@ def _rows(judged: JudgedProject, machine: CheckedMachine) -> list[CheckedPackage
 def _next(package: Judged, kind: Kind, shown: str, machine: CheckedMachine, facts: Machine) -> str:
     """What to type for a package that does not run, or about which more can be learned."""
     word, lock, there = package.verdict.word, shlex.quote(shown), machine.typed
+    if kind == "environment" and word not in RUNS:
+        return f"gpuenv doctor {lock} --machine {there}" if there else f"gpuenv doctor {lock}"
     if word == "unknown":
         read = f"gpuenv check {lock} --read --machine {there}" if there else f"gpuenv check {lock} --read"
         return read if package.verdict.question is not None else ""
@@ -211,8 +215,6 @@ def _next(package: Judged, kind: Kind, shown: str, machine: CheckedMachine, fact
         return ""
     if word == "no-gpu" or not facts.gpus:
         return f"gpuenv check {lock} --machine h100"
-    if kind == "environment" and not there:
-        return f"gpuenv doctor {lock}"
     if kind in ("requirements", "conda"):
         return f"gpuenv resolve -r {lock} --machine {there}" if there else f"gpuenv resolve -r {lock}"
     return f"gpuenv resolve --machine {there}" if there else "gpuenv resolve"

@@ -18,6 +18,9 @@ from gpuenv.project.requirements_file import FilePlace, parse_stated
 
 _TORCH = {"pytorch": "torch", "pytorch-gpu": "torch", "pytorch-cpu": "torch"}
 """Names that conda gives to what PyPI calls otherwise."""
+_CUDA = ("pytorch-cuda", "cudatoolkit", "cuda-version")
+"""Packages of conda whose version is that of pytorch's CUDA."""
+NOT_NAMED = "none is named"
 _READS = range(4, 8)
 """Versions of pixi.lock; before the fourth it had another shape."""
 _FILE = re.compile(r"(?P<name>.+)-(?P<version>[^-]+)-(?P<build>[^-]+)\.(?:conda|tar\.bz2)")
@@ -165,7 +168,27 @@ def read_environment_file(text: str, *, shown: str, relevant: Relevant) -> FlatP
                 made = parse_stated(line, place)
                 if made.name and relevant(made.name):
                     pins.append(MarkedPin(pin=pin_of(made, index="", extra=tuple(indexes)), marker=made.marker or ""))
-    return FlatProject(kind="conda", shown=shown, count=count, pins=tuple(pins))
+    build = _build_beside(top.get("dependencies"))
+    named = (
+        replace(each, pin=replace(each.pin, conda=build)) if _unnamed(each.pin) and build else each for each in pins
+    )
+    return FlatProject(kind="conda", shown=shown, count=count, pins=tuple(named))
+
+
+def _unnamed(pin: Pin) -> bool:
+    return pin.name == "torch" and pin.conda == NOT_NAMED
+
+
+def _build_beside(entries: object) -> str:
+    """The build of pytorch that other packages of conda choose: ``pytorch-cuda=12.1``, ``cpuonly``; empty for none."""
+    found = ""
+    for entry in entries if isinstance(entries, list) else ():
+        match = _SPEC.match(entry.strip()) if isinstance(entry, str) else None
+        if match and match["name"].lower() == "cpuonly":
+            return "cpu"
+        if match and match["name"].lower() in _CUDA and match["version"]:
+            found = f"cuda{match['version']}"
+    return found
 
 
 def _conda_pin(entry: str, shown: str, lines: list[str]) -> Pin | None:
@@ -179,7 +202,7 @@ def _conda_pin(entry: str, shown: str, lines: list[str]) -> Pin | None:
         version=found["version"] or "",
         place=place,
         stated="" if found["version"] else entry,
-        conda=found["build"] or "not named",
+        conda=found["build"] or NOT_NAMED,
     )
 
 

@@ -10,6 +10,7 @@ from gpuenv.knowledge.names import local, public
 from gpuenv.lock.model import MachineTarget
 from gpuenv.lock.target import best_wheel
 from gpuenv.model.wheel import SourceKind, Wheel
+from gpuenv.net.location import redact
 from gpuenv.project.pins import Pin
 from gpuenv.project.verdicts import Bench
 from gpuenv.select.target import Refusal, TargetTags
@@ -115,5 +116,5 @@ def open_words(pin: Pin) -> str:
     if pin.source:
         return "comes as source code, and is built on the machine"
     if pin.conda:
-        return f"which build of conda it is stands nowhere: {pin.conda}"
-    return f"{pin.stated or pin.name} names no exact version"
+        return f"which of conda's builds it is stands nowhere ({pin.conda})"
+    return f"{redact(pin.stated) or pin.name} names no exact version"

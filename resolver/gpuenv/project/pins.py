@@ -28,11 +28,13 @@ class PinnedFile:
     url: str
     sha256: str = ""
     size: int | None = None
+    name: str = ""
+    """What the lock calls it, where its address does not end in its name."""
 
     @property
     def filename(self) -> str:
         """The file's own name."""
-        return filename_of(self.url)
+        return self.name or filename_of(self.url)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,16 +22,16 @@ LOCKS = ("uv.lock", "pylock.toml", "poetry.lock", "pdm.lock", "pixi.lock", "requ
 
 _TOML = re.compile(r"\A(?:\s*(?:#.*)?\n)*\s*(?:\[|[\w.\"'-]+\s*=\s*(?!=))")
 _YAML = re.compile(r"\A(?:\s*(?:#.*|---|%YAML.*)?\n)*[\w-]+\s*:(?:\s|\Z)")
-#: What only one of the formats holds, looked for in the text: parsing a large lock twice costs as much as checking it.
-_KINDS: tuple[tuple[Kind, tuple[str, ...]], ...] = (
-    ("pdm", (r"^lock_version\s*=", r"^\[metadata\]")),
-    ("pylock", (r"^lock-version\s*=", r"^(?:\[\[packages\]\]|packages\s*=)")),
-    ("poetry", (r"^lock-version\s*=", r"^\[metadata\]")),
-    ("uv", (r"^version\s*=\s*\d+\s*$", r"^requires-python\s*=")),
-    ("pixi", (r"^version\s*:", r"^environments\s*:", r"^packages\s*:")),
-    ("conda", (r"^dependencies\s*:",)),
+#: What only one of the formats holds at the beginning of a line: parsing a large lock twice costs as much as the check.
+_KINDS: tuple[tuple[Kind, tuple[tuple[str, ...], ...]], ...] = (
+    ("pdm", (("lock_version",), ("[metadata]",))),
+    ("pylock", (("lock-version",), ("[[packages]]", "packages"))),
+    ("poetry", (("lock-version",), ("[metadata]",))),
+    ("uv", (("version",), ("requires-python",))),
+    ("pixi", (("version:",), ("environments:",), ("packages:",))),
+    ("conda", (("dependencies:",),)),
 )
-_PROJECT = re.compile(r"^\[(?:project|build-system|dependency-groups|tool\.[\w-]+)", re.MULTILINE)
+_PROJECT = ("[project]", "[build-system]", "[dependency-groups]", "[tool.poetry]", "[tool.uv]", "[tool.pixi")
 _READ = "uv.lock, pylock.toml, poetry.lock, pdm.lock, pixi.lock, a requirements file, environment.yml, an environment"
 
 
@@ -49,7 +49,7 @@ def read_project(path: Path, *, shown: str, environ: Mapping[str, str], relevant
         raise UsageError(f"{shown} is an archive or a program, not a file that locks packages", hints=hints)
     text = decoded(body, shown).replace("\r\n", "\n")
     kind = kind_of(text)
-    if kind is None and _PROJECT.search(text) and _TOML.match(text):
+    if kind is None and _is_project(text):
         return _beside(path, shown=shown, environ=environ, relevant=relevant)
     if kind is None:
         raise _unknown(text, shown)
@@ -62,11 +62,18 @@ def kind_of(text: str) -> Kind | None:
     >>> kind_of("version = 1\\nrevision = 3\\nrequires-python = '>=3.10'\\n"), kind_of("torch==2.9.1\\n")
     ('uv', 'requirements')
     """
-    structured = _TOML.match(text) or _YAML.match(text)
-    if structured:
-        found = (kind for kind, signs in _KINDS if all(re.search(each, text, re.MULTILINE) for each in signs))
+    if _is_project(text):
+        return None
+    if _TOML.match(text) or _YAML.match(text):
+        lines = f"\n{text}"
+        found = (kind for kind, signs in _KINDS if all(any(f"\n{one}" in lines for one in each) for each in signs))
         return next(found, None)
     return None if text.lstrip()[:1] in ("{", "<") else "requirements"
+
+
+def _is_project(text: str) -> bool:
+    """Whether a text is a ``pyproject.toml``."""
+    return _TOML.match(text) is not None and any(f"\n{each}" in f"\n{text}" for each in _PROJECT)
 
 
 def _of_kind(
@@ -171,13 +178,13 @@ def environment_project(facts: EnvironmentFacts, *, shown: str, relevant: Releva
     pins = []
     for each in (*facts.inherited, *facts.distributions):
         if relevant(each.name):
-            tag = each.tags[0] if each.tags else ""
+            tag = each.tags[0] if each.tags else "py3-none-any"  # conda's metadata names none
             wheel = f"{each.name.replace('-', '_')}-{each.version}-{tag}.whl"
             pin = Pin(
                 name=each.name,
                 version=_installed_version(each.name, each.version, facts),
                 place=FilePlace(file=f"{shown}/{each.info}/METADATA", line=1),
-                wheels=(PinnedFile(url=wheel),) if tag else (),
+                wheels=(PinnedFile(url=wheel),),
             )
             pins.append(MarkedPin(pin=pin))
     version = ".".join(facts.python_version.split(".")[:2])

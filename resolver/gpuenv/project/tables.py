@@ -58,7 +58,8 @@ def files_of(table: LockTable, key: str, *, hashed: str = "hash") -> tuple[Pinne
         )
         if not where:
             each.fail("url", "is missing, and so is a path or a file name")
-        found.append(PinnedFile(url=where, sha256=_sha256(each, hashed), size=_size(each)))
+        name = str(each.entries.get("name") or "")
+        found.append(PinnedFile(url=where, sha256=_sha256(each, hashed), size=_size(each), name=name))
     return tuple(found)
 
 

@@ -11,6 +11,7 @@ from gpuenv import knowledge as tables
 from gpuenv.index.facts import WheelFacts
 from gpuenv.installed.environment import read_environment
 from gpuenv.knowledge import packages
+from gpuenv.knowledge.names import public
 from gpuenv.lock.model import MachineTarget
 from gpuenv.lock.target import marker_environment
 from gpuenv.metadata import parse_range
@@ -19,7 +20,7 @@ from gpuenv.model.machine import Machine
 from gpuenv.model.wheel import WheelContents
 from gpuenv.project.judge import judge, refused
 from gpuenv.project.pinned_wheel import fitting_files
-from gpuenv.project.pins import Pin, Project, Target
+from gpuenv.project.pins import Pin, PinSet, Project, Target
 from gpuenv.project.read import read_project
 from gpuenv.project.verdicts import Bench, Judged
 from gpuenv.select.target import Refusal
@@ -107,10 +108,9 @@ class Examiner:
     def judge(self, project: Project, machine: TargetMachine) -> JudgedProject:
         """Judge a project for a machine: what it installs by default, then each extra and group that differs."""
         options = self.context.options
-        python = self._python(project, machine.facts)
-        found: list[JudgedSet] = []
+        python, sets = self._python(project, machine.facts)
         target = _target(machine.facts, python)
-        sets = project.sets(target)
+        found: list[JudgedSet] = []
         bench = Bench(
             machine=machine.facts,
             python=python,
@@ -155,25 +155,34 @@ class Examiner:
         self._reader = self._reader or Reader(self.context)
         return self._reader
 
-    def _python(self, project: Project, machine: Machine) -> str:
-        """The Python that is judged: the one asked for; else the first usual one of the range for which torch has a
-        wheel."""
-        if self.context.options.python is not None:
-            return self.context.options.python
+    def _python(self, project: Project, machine: Machine) -> tuple[str, tuple[PinSet, ...]]:
+        """The Python that is judged, and what is installed with it: the one asked for; else the first usual one of the
+        range for which torch has a wheel."""
+        asked = self.context.options.python
         allowed = parse_range(project.requires_python)
         fitting = [each for each in PREFERRED_PYTHONS if allowed is None or allowed.contains(f"{each}.0")]
-        fitting = fitting or list(PREFERRED_PYTHONS[:1])
-        for python in fitting:
-            pins = [pin for each in project.sets(_target(machine, python)) for pin in each.pins]
-            torch = next((pin for pin in pins if pin.name == "torch" and pin.wheels), None)
-            if torch is None:
-                return fitting[0]
-            bench = Bench(machine=machine, python=python, knowledge=tables.load(), facts={})
-            names = [each.filename for each in torch.wheels]
-            answer = fitting_files(names, bench)
-            if not isinstance(answer, Refusal) or answer.reason != "python":
-                return python
-        return fitting[0]
+        first: tuple[str, tuple[PinSet, ...]] | None = None
+        for python in [asked] if asked is not None else fitting or PREFERRED_PYTHONS[:1]:
+            sets = project.sets(_target(machine, python))
+            first = first or (python, sets)
+            pins = (pin for each in sets for pin in each.pins)
+            torch = next((pin for pin in pins if pin.name == "torch" and not pin.conda), None)
+            if torch is None or _has_wheel(torch, machine, python):
+                return python, sets
+        assert first is not None
+        return first
+
+
+def _has_wheel(torch: Pin, machine: Machine, python: str) -> bool:
+    """Whether there is a wheel of a torch for a Python: among those that are locked, else by the tables."""
+    known = tables.load()
+    bench = Bench(machine=machine, python=python, knowledge=known, facts={})
+    if torch.wheels:
+        answer = fitting_files([each.filename for each in torch.wheels], bench)
+        return not isinstance(answer, Refusal) or answer.reason != "python"
+    release = known.releases.get(public(torch.version))
+    pythons = dict(release.pythons).get(bench.platform, ()) if release is not None else ()
+    return not pythons or f"cp{python.replace('.', '')}" in pythons
 
 
 def is_relevant(name: str) -> bool:

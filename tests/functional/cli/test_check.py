@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -11,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
+from gpuenv.project.read import LOCKS as LOCKS_READ
 from support.cli import Person, machine_json
 from support.index_server import IndexServer
 from support.wheels import torch_wheel
@@ -204,3 +207,50 @@ def test_a_lock_of_our_own_answers_as_it_was_decided(person: Person) -> None:
     shutil.copy(LOCKS.parents[2] / "lockfiles/pylock.hopper.toml", person.project / "pylock.hopper.toml")
     for card, code in (("h100", 0), ("rtx5090@470.82.01", 1)):
         assert person.run("check", "pylock.hopper.toml", "--machine", card).code == code
+
+
+ROOT = LOCKS.parents[2]
+
+
+@pytest.mark.parametrize(
+    ("format", "strict", "code"), [("github", "false", 1), ("sarif", "false", 1), ("text", "true", 1)]
+)
+def test_the_action_runs_what_its_inputs_say(
+    person: Person, tmp_path: Path, format: str, strict: str, code: int
+) -> None:
+    """Its script as it stands, behind the two lines that install gpuenv; inputs reach it by the environment alone."""
+    action = yaml.safe_load((ROOT / "action.yml").read_text())
+    (step,) = action["runs"]["steps"]
+    assert "${{" not in step["run"]
+    assert set(step["env"].values()) == {f"${{{{ inputs.{name} }}}}" for name in action["inputs"]}
+    script = [line for line in step["run"].splitlines() if "-m venv" not in line and "pip install" not in line]
+    assert len(step["run"].splitlines()) - len(script) == 2
+    (tmp_path / "gpuenv/bin").mkdir(parents=True)
+    program = tmp_path / "gpuenv/bin/gpuenv"
+    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m gpuenv "$@"\n')
+    program.chmod(0o755)
+    inputs = {"FILES": "uv.lock", "MACHINES": "rtx5090 t4@470.82.01", "FORMAT": format, "STRICT": strict}
+    output = tmp_path / "output"
+    done = subprocess.run(
+        ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", "\n".join(script)],
+        cwd=person.project,
+        env=person.world(RUNNER_TEMP=str(tmp_path), GITHUB_OUTPUT=str(output), **inputs),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1, done.stderr
+    if format == "sarif":
+        assert output.read_text() == f"sarif={tmp_path}/gpuenv.sarif\n"
+        assert json.loads((tmp_path / "gpuenv.sarif").read_text())["version"] == "2.1.0"
+    else:
+        assert "t4@470.82.01" in done.stdout
+
+
+def test_the_hook_takes_the_files_that_check_reads() -> None:
+    (hook,) = yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text())
+    assert (hook["id"], hook["entry"], hook["language"]) == ("gpuenv-check", "gpuenv check", "python")
+    taken = re.compile(hook["files"])
+    for name in (*LOCKS_READ, "requirements-dev.txt", "a/pylock.gpu.toml", "environment.yaml"):
+        assert taken.search(name), name
+    assert not any(map(taken.search, ("pyproject.toml", "my-uv.lock.bak", "src/environment.py", "notes.txt")))

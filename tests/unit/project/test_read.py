@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from gpuenv.errors import GpuenvError
+from gpuenv.errors import ConfigurationError, GpuenvError
 from gpuenv.project.pins import Project, Target
 from gpuenv.project.read import kind_of, read_project
+from gpuenv.project.uv_lock import read_uv_lock
 
 LOCKS = Path(__file__).parents[2] / "data" / "locks"
 FILES = {
@@ -144,3 +145,19 @@ def test_a_constraint_fixes_what_a_requirement_leaves_open(tmp_path: Path) -> No
 
 def test_json_and_markup_are_no_requirements() -> None:
     assert [kind_of(text) for text in ("{}", "<html>", "", "torch\n")] == [None, None, "requirements", "requirements"]
+
+
+def test_of_a_uv_lock_only_what_is_exactly_uvs_is_passed_over(tmp_path: Path) -> None:
+    """The files of packages without code for a GPU are not parsed; a damaged line of theirs is found all the same."""
+    text = (LOCKS / "uv/uv.lock").read_text()
+    whole = read_uv_lock(text, shown="uv.lock", relevant=lambda name: True)
+    short = read_uv_lock(text, shown="uv.lock", relevant=lambda name: name == "torch")
+    for one, other in zip(whole.packages, short.packages, strict=True):
+        kept = one.table.entries.keys() - ({"wheels", "sdist"} if one.name != "torch" else set())
+        assert {key: one.table.entries[key] for key in kept} == dict(other.table.entries)
+        assert whole.lines.of(one.row) == short.lines.of(other.row)
+    assert sum("wheels" in each.table.entries for each in short.packages) == 1
+    einops = text.index("einops-0.8.2-py3")
+    for damaged in (text[:einops] + '"' + text[einops:], text[:einops] + "\\q" + text[einops:]):
+        with pytest.raises(ConfigurationError, match=r"uv.lock:\d+: is not valid TOML"):
+            read_uv_lock(damaged, shown="uv.lock", relevant=lambda name: False)

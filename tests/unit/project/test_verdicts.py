@@ -89,3 +89,43 @@ def test_strict_takes_what_is_not_known_for_wrong(tmp_path: Path) -> None:
         for strict in (False, True)
     ]
     assert found == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "verdict", "python"),
+    [
+        # of a version without files the tables say the Pythons: torch 2.0.1 has none for 3.12
+        ("r.txt", "torch==2.0.1\n--index-url https://download.pytorch.org/whl/cu118\n", "native sm_86", "3.11"),
+        ("r.txt", "torch==2.9.1\n--extra-index-url https://download.pytorch.org/whl/cu130\n", "native sm_86", "3.12"),
+        ("e.yml", "dependencies:\n- pytorch=2.0.1\n- pytorch-cuda=11.8\n", "unknown", "3.12"),
+        ("e.yml", "dependencies:\n- pytorch=2.0.1\n- cpuonly\n", "cpu-build", "3.12"),
+        ("e.yml", "dependencies:\n- pytorch=2.0.1\n", "unknown", "3.12"),
+        (
+            "pylock.toml",  # an address that does not end in the name, as of a signed one
+            'lock-version = "1.0"\n[[packages]]\nname = "torch"\nversion = "2.9.1"\n[[packages.wheels]]\n'
+            'name = "torch-2.9.1-cp313-cp313-manylinux_2_28_x86_64.whl"\nurl = "https://files.example/1?token=x"\n',
+            "native sm_86", "3.13",
+        ),
+        (
+            "uv.lock",  # a workspace: an extra that a member asks of another is installed by default
+            'version = 1\nrequires-python = ">=3.11"\n[[package]]\nname = "app"\nversion = "1"\n'
+            'source = { editable = "app" }\ndependencies = [{ name = "lib", extra = ["gpu"] }]\n'
+            '[[package]]\nname = "lib"\nversion = "1"\nsource = { editable = "lib" }\n'
+            '[package.optional-dependencies]\ngpu = [{ name = "torch" }]\n'
+            '[[package]]\nname = "torch"\nversion = "2.9.1+cu128"\nsource = { registry = "https://x.example/whl" }\n'
+            'wheels = [{ url = "https://x.example/torch-2.9.1%2Bcu128-cp312-cp312-manylinux_2_28_x86_64.whl" }]\n',
+            "native sm_86", "3.12",
+        ),
+        (
+            "poetry.lock",  # of Poetry 1, which names no groups
+            '[[package]]\nname = "torch"\nversion = "2.9.1"\noptional = false\nfiles = []\n'
+            '[metadata]\nlock-version = "2.0"\npython-versions = "^3.11"\n',
+            "native sm_86", "3.12",
+        ),
+    ],
+)  # fmt: skip
+def test_what_is_written_by_hand(tmp_path: Path, name: str, text: str, verdict: str, python: str) -> None:
+    (tmp_path / name).write_text(text)
+    machine = machine_file(tmp_path, capabilities=["8.6"], driver="580.95.05")
+    outcome = check.run(context(tmp_path), files=[tmp_path / name], machines=[machine])
+    assert (verdicts(outcome)["default"]["torch"], outcome.files[0].pythons) == (verdict, (python,))

@@ -142,7 +142,7 @@ def text(outcome: CheckOutcome) -> Iterator[Line]:
         rows = [row for row in outcome.rows if row.file == file.file]
         yield ""
         pythons = ", ".join(dict.fromkeys(file.pythons))
-        yield f"{file.file}: {file.count} packages, Python {pythons}"
+        yield f"{file.file}: {file.count} package{'' if file.count == 1 else 's'}, Python {pythons}"
         for name in dict.fromkeys(row.set for row in rows):
             yield from _set(outcome, name, [row for row in rows if row.set == name])
         if not rows:
@@ -192,4 +192,4 @@ def _reasons(rows: list[CheckedPackage], machine: str, outcome: CheckOutcome) ->
     if unknown and not outcome.facts:
         yield f"not known{where}: {', '.join(unknown)} (`-v` says what would tell)"
     for command in dict.fromkeys(row.next for row in rows if row.next and row.runs is None):
-        yield f"  to learn it from the wheels: `{command}`"
+        yield f"  to learn it from the files: `{command}`"
