@@ -153,9 +153,12 @@ def _own(context: Context) -> tuple[CheckedMachine, TargetMachine]:
     target = detect_or_read(context)
     target = replace(target, facts=in_scope(context, target.facts))
     typed = _typed(context, context.options.machine)
-    return CheckedMachine(
-        name=typed or "this machine", words=in_words(target.facts), typed=shlex.quote(typed) if typed else ""
-    ), target
+    facts = target.facts
+    words = in_words(facts)
+    if facts.gpus and (facts.os, facts.arch) != ("linux", "x86_64"):
+        words += f", {facts.os} {facts.arch}"
+    name = typed or "this machine"
+    return CheckedMachine(name=name, words=words, typed=shlex.quote(typed) if typed else ""), target
 
 
 def _machine(context: Context, path: Path) -> tuple[CheckedMachine, TargetMachine]:

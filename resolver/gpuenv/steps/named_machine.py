@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from gpuenv import knowledge
 from gpuenv.errors import UsageError
-from gpuenv.knowledge.called import capabilities_of, gpus_called
+from gpuenv.knowledge.called import capabilities_of, gpus_called, only_on_arm
 from gpuenv.knowledge.rules import compare_versions, is_dotted
 from gpuenv.model.machine import Driver, Machine
 from gpuenv.select.answers import SYSTEMS, machine_of
@@ -35,13 +35,15 @@ def named_machine(text: str) -> Machine:
         )
     capabilities = sorted(set(capabilities_of(known, name)))
     if len(capabilities) > 1:
-        gpus = gpus_called(known.gpus, name)
-        hints = [f'Say which: `--machine "{each.name}"`' for each in gpus[:1]] or ["Write a compute capability"]
+        hints = (f"Say which: `--machine {capabilities[-1]}`",)
         said = " and ".join(map(str, capabilities))
         raise UsageError(f"--machine {name} stands for cards of compute capability {said}", hints=hints)
     capability = capabilities[0]
     architecture = known.architectures.get(capability)
     platforms = architecture.platforms if architecture is not None else ()
+    gpus = gpus_called(known.gpus, name)
+    if any(map(only_on_arm, (name, *(each.name for each in gpus[:1])))):
+        platforms = ("linux_aarch64",)
     system = next((each for each in SYSTEMS if each.platform in platforms), SYSTEMS[0])
     steps = known.driver_steps(system.driver_os)
     last = known.last_branch_for(capability)
@@ -51,6 +53,5 @@ def named_machine(text: str) -> Machine:
     cuda = known.driver_cuda(driver, system.driver_os)
     source = "--machine" if version else ASSUMED
     made = machine_of(system, capability, Driver(version=driver, cuda=cuda, source=source))
-    gpus = gpus_called(known.gpus, name)
     label = f"NVIDIA {gpus[0].name}" if gpus else f"a GPU of compute capability {capability}"
     return replace(made, gpus=tuple(replace(gpu, name=label) for gpu in made.gpus))

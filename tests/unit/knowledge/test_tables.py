@@ -15,7 +15,7 @@ from gpuenv.knowledge.facts import KernelRow
 from gpuenv.knowledge.rules import Code
 
 TABLES = knowledge.load()
-NAMES = ["cards", "companions", "drivers", "family", "gpus", "kernels", "releases", "schedulers", "sources"]
+NAMES = ["cards", "companions", "drivers", "family", "gpus", "kernels", "releases", "schedulers", "sources", "systems"]
 ROOT = Path(__file__).resolve().parents[3]
 
 

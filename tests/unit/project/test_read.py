@@ -10,7 +10,7 @@ import pytest
 from gpuenv.errors import ConfigurationError, GpuenvError
 from gpuenv.project.pins import Project, Target
 from gpuenv.project.read import kind_of, read_project
-from gpuenv.project.uv_lock import read_uv_lock
+from gpuenv.project.uv_lock import _applies, read_uv_lock
 
 LOCKS = Path(__file__).parents[2] / "data" / "locks"
 FILES = {
@@ -161,3 +161,52 @@ def test_of_a_uv_lock_only_what_is_exactly_uvs_is_passed_over(tmp_path: Path) ->
     for damaged in (text[:einops] + '"' + text[einops:], text[:einops] + "\\q" + text[einops:]):
         with pytest.raises(ConfigurationError, match=r"uv.lock:\d+: is not valid TOML"):
             read_uv_lock(damaged, shown="uv.lock", relevant=lambda name: False)
+
+
+@pytest.mark.parametrize(
+    ("marker", "asked", "holds"),
+    [
+        ("extra == 'extra-3-app-cpu'", set(), False),
+        ("extra == 'extra-3-app-cpu'", {"extra-3-app-cpu"}, True),
+        ("extra != 'extra-3-app-cpu'", set(), True),
+        ("extra != 'extra-3-app-cpu'", {"extra-3-app-cpu"}, False),
+        ("extra == 'extra-3-app-cpu' and extra == 'group-3-app-dev'", {"extra-3-app-cpu", "group-3-app-dev"}, True),
+        ("sys_platform == 'linux' and extra != 'group-3-app-dev'", {"extra-3-app-cpu"}, True),
+        ("sys_platform == 'win32' or extra == 'group-3-app-dev'", {"extra-3-app-cpu"}, False),
+    ],
+)
+def test_markers_of_what_excludes_each_other(marker: str, asked: set[str], holds: bool) -> None:
+    assert _applies(marker, {"sys_platform": "linux", "python_version": "3.12"}, asked) is holds
+
+
+def test_a_fork_is_told_by_its_version(tmp_path: Path) -> None:
+    (tmp_path / "uv.lock").write_text(
+        'version = 1\nrequires-python = ">=3.11"\n'
+        '[[package]]\nname = "app"\nversion = "1"\nsource = { virtual = "." }\ndependencies = [\n'
+        "  { name = 'torch', version = '2.8.0', marker = \"sys_platform == 'win32'\" },\n"
+        "  { name = 'torch', version = '2.9.1', marker = \"sys_platform != 'win32'\" },\n]\n"
+        '[[package]]\nname = "torch"\nversion = "2.9.1"\nsource = { registry = "https://index.example/simple" }\n'
+        '[[package]]\nname = "torch"\nversion = "2.8.0"\nsource = { registry = "https://index.example/simple" }\n'
+    )
+    assert pins(read(tmp_path / "uv.lock")) == {"torch": "2.9.1"}
+
+
+def test_of_poetry_before_its_format_named_groups_extras_are_read(tmp_path: Path) -> None:
+    (tmp_path / "poetry.lock").write_text(
+        '[[package]]\nname = "torch"\nversion = "2.9.1"\noptional = true\nfiles = []\n'
+        '[[package]]\nname = "numpy"\nversion = "2.3.0"\noptional = false\nfiles = []\n'
+        '[extras]\ngpu = ["torch"]\n[metadata]\nlock-version = "2.0"\npython-versions = ">=3.11"\n'
+    )
+    found = read(tmp_path / "poetry.lock").sets(Target(markers={}, conda=""))
+    assert [(each.name, [pin.name for pin in each.pins]) for each in found] == [
+        ("", ["numpy"]),
+        ("extra gpu", ["torch", "numpy"]),
+    ]
+
+
+@pytest.mark.parametrize(
+    "stated", ["torch", "torch>=2.4", "torch==2.9.*", "torch~=2.9.0", "torch===2.9.*", "torch!=2.9.1"]
+)
+def test_only_an_exact_version_fixes_a_package(tmp_path: Path, stated: str) -> None:
+    (tmp_path / "r.txt").write_text(f"{stated}\nnumpy==2.3.0\n")
+    assert pins(read(tmp_path / "r.txt")) == {"torch": "", "numpy": "2.3.0"}
