@@ -9,6 +9,7 @@ from pathlib import Path
 
 from gpuenv.errors import UsageError
 from gpuenv.model.machine import Machine
+from gpuenv.project.judge import EVERYTHING
 from gpuenv.project.pins import Kind
 from gpuenv.project.read import LOCKS
 from gpuenv.project.verdicts import FAILS, RUNS, Judged, Word
@@ -116,6 +117,10 @@ def _problem(rows: Sequence[CheckedPackage]) -> Failure:
     said = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
     where = " and ".join(dict.fromkeys(row.machine for row in wrong))
     known = any(row.runs is False for row in wrong)
+    if names == [EVERYTHING]:
+        files = " and ".join(dict.fromkeys(row.file for row in wrong))
+        hints = tuple(dict.fromkeys(f"{_why(row)}: `{row.next}`" for row in wrong if row.next))
+        return Failure(code="will-not-run", message=f"{files} is not locked for {where}", hints=hints)
     return Failure(
         code="will-not-run" if known else "not-known",
         message=f"on {where} {said} will not run" if known else f"whether {said} will run on {where} is not known",

@@ -147,6 +147,7 @@ def test_sarif_has_what_the_standard_asks_for(person: Person) -> None:
         (("check", "5090.json", "--machine", "h100"), 2, "5090.json locks no packages in a way that gpuenv reads"),
         (("check", "uv.lock", "--machine", "h100", "--json", "--format", "sarif"), 2, "two forms of the same answer"),
         (("check", "uv.lock", "--machine", "h100", "--python", "3.9"), 1, "is for Python >=3.11, <3.14, not 3.9"),
+        (("check", "uv.lock", "--machine", "h100", "--python", "3.9"), 1, "error: uv.lock is not locked for h100\n"),
         (("resolve", "--machine", "rtx5090", "--offline"), 4, "rtx5090: NVIDIA GeForce RTX 5090 (12.0)"),
     ],
 )
