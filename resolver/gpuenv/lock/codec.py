@@ -6,6 +6,7 @@ gpuenv needs stands under ``[tool.gpuenv]`` and ``[packages.tool.gpuenv]``.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from dataclasses import fields
@@ -53,6 +54,10 @@ _TOP_KEYS = frozenset({"lock-version", "environments", "requires-python", "creat
 _PACKAGE_KEYS = frozenset({"name", "version", "dependencies", "wheels", "tool"})
 """What :func:`render` writes of the standard's keys. Another, such as a marker that leaves torch out, was added
 later."""
+_OF_THE_STANDARD = _PACKAGE_KEYS | {
+    "marker", "requires-python", "vcs", "directory", "archive", "index", "sdist", "attestation-identities",
+}  # fmt: skip
+"""Every key that PEP 751 gives a package."""
 
 
 def lock_filename(name: str) -> str:
@@ -184,6 +189,7 @@ def _package(package: LockedPackage) -> list[str]:
         "version": package.version,
         "dependencies": needs,
         "wheels": [wheel],
+        **{name: json.loads(text) for name, text in package.unknown},
     }
     ours = _entries(package)
     return ["[[packages]]", *toml.table(first), "", "[packages.tool.gpuenv]", *toml.table(ours), ""]
@@ -243,6 +249,8 @@ def _refuse_edits(top: LockTable, lock: Lock) -> None:
     packages = ((table, _PACKAGE_KEYS) for table in top.tables("packages"))
     for table, known in ((top, _TOP_KEYS), *packages):
         for key in sorted(set(table.entries) - known):
+            if table is not top and key not in _OF_THE_STANDARD and isinstance(table.entries[key], dict):
+                continue
             place = f"{table.path}.{key}" if table.path else key
             raise IntegrityError(f"{top.origin}: {place} was added later: a lock of gpuenv has none")
 
@@ -298,8 +306,18 @@ def _read_package(row: int, table: LockTable) -> LockedPackage:
         upload_time=wheel.maybe_time("upload-time"),
         dependencies=_read_dependencies(table),
         row=row,
+        unknown=_unknown(table),
         **_attributes(LockedPackage, table.table("tool").table("gpuenv")),
     )
+
+
+def _unknown(table: LockTable) -> tuple[tuple[str, str], ...]:
+    """Tables that PEP 751 does not know: a tool that rewrites a lock has to leave them (PEP 825, "Lock files")."""
+    found = ((key, table.entries[key]) for key in sorted(set(table.entries) - _OF_THE_STANDARD))
+    try:
+        return tuple((key, json.dumps(value, ensure_ascii=False)) for key, value in found if isinstance(value, dict))
+    except TypeError as error:
+        raise ConfigurationError(f"{table.origin}: {table.path}: {error}") from None
 
 
 def _read_dependencies(table: LockTable) -> tuple[str, ...] | None:

@@ -133,6 +133,8 @@ class LockedPackage:
     """Whether the address needs a query that no lock may hold: a page of the source has a new one."""
     dependencies: tuple[str, ...] | None = None
     """Names of the packages that this one needs here (PEP 751); ``None`` in locks of an early gpuenv."""
+    unknown: tuple[tuple[str, str], ...] = ()
+    """Tables of a later standard, such as ``variants-json`` (PEP 825), by key as JSON: they are carried through."""
     row: int | None = field(default=None, compare=False)
     """Its place in the file it was read from."""
 

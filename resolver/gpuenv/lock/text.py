@@ -23,7 +23,7 @@ class Moment:
     text: str
 
 
-Scalar = str | int | bool | Moment
+Scalar = str | int | float | bool | Moment
 Value = Scalar | Iterable["Value"] | Mapping[str, "Value | None"]
 Entries = Mapping[str, Value | None]
 
@@ -55,7 +55,7 @@ def value(item: Value) -> str:
     """Write a value on one line. Entries of a table that are ``None`` are left out."""
     if isinstance(item, bool):
         return "true" if item else "false"
-    if isinstance(item, int):
+    if isinstance(item, int | float):
         return str(item)
     if isinstance(item, str):
         return string(item)

@@ -14,6 +14,7 @@ from gpuenv.documents import DocumentError, parse_toml
 from gpuenv.errors import ConfigurationError, UsageError
 from gpuenv.metadata import parse_range, parse_requirement
 from gpuenv.model.asked import Asked, Role, Stated, together
+from gpuenv.project.block import read_past_regions
 from gpuenv.project.lines import checked, index_line, wheel_line
 
 Table = Mapping[str, object]
@@ -46,6 +47,7 @@ def read_pyproject(
     Raises :class:`~gpuenv.errors.ConfigurationError` with place and reason for what cannot be read, and
     :class:`~gpuenv.errors.UsageError` for an extra or a group that it does not have.
     """
+    text = read_past_regions(text)  # what `export --format uv` wrote follows from the lock, and asks for nothing
     try:
         document = parse_toml(text)
     except DocumentError as error:

@@ -115,6 +115,8 @@ def make_lock(context: Context, decided: Decided, how: LockRequest) -> Lock:
         raise joint.refusal(request, error) from None
     packages = tuple(_marked_as_signed(context, package) for package in packages)
     _compare_hashes(decided, packages)
+    before = {} if how.previous is None else {each.sha256: each.unknown for each in how.previous.packages}
+    packages = tuple(replace(package, unknown=before.get(package.sha256, ())) for package in packages)
     return Lock(
         command=how.command or command_of(context, decided.profile, single_source=how.single_source),
         inputs=making.inputs_of(

@@ -34,6 +34,7 @@ KEYS = {
     },
     "list": {"environments"},
     "remove": {"dry_run", "environments"},
+    "export": {"format", "locks", "dry_run", "steps", "files", "text"},
     "doctor": {"environment", "findings", "report"},
     "inspect": {
         "project", "version", "filename", "cuda", "sass", "ptx", "git", "requires_dist", "requires_python", "detail",
@@ -80,6 +81,7 @@ def words(command: str, index: IndexServer) -> tuple[str, ...]:
         "check": ("lockfiles/pylock.cpu.toml",),
         "completions": ("bash",),
         "remove": ("--env", ".venv-gpu", "--dry-run"),
+        "export": ("--format", "conda", "--profile", "cpu"),
         "diff": ("lockfiles/pylock.cpu.toml", "lockfiles/pylock.cpu.toml"),
     }
     return arguments.get(command, ())

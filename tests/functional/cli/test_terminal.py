@@ -57,6 +57,7 @@ def runs(index: IndexServer) -> list[tuple[str, ...]]:
         ("list",),
         ("remove", "--env", ".venv-gpu", "--dry-run"),
         ("kernel",),
+        ("export", "--format", "dockerfile", "--profile", "cpu"),
         ("inspect", f"{index.torch_index}/cpu/torch-2.10.0%2Bcpu-{TAG}.whl"),
         ("matrix",),
         ("matrix", "9.0", "--platform", "all"),

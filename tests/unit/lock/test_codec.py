@@ -204,6 +204,7 @@ def test_a_lock_that_must_not_be_installed_is_refused_by_key(old: str, new: str,
         ("sys_platform == 'linux'", "sys_platform == 'win32'", "environments is not that of the machine"),
         ('requires-python = "==3.12.*"', 'requires-python = ">=2.7"', "requires-python is not that of the machine"),
         ('version = "2.3.0"', 'version = "2.3.0"\nmarker = "os_name == \'x\'"', "packages[0].marker was added later"),
+        ('version = "2.3.0"', 'version = "2.3.0"\nvariants = 1', "packages[0].variants was added later"),
         ("created-by", 'extras = ["x"]\ncreated-by', "extras was added later: a lock of gpuenv has none"),
     ],
 )
@@ -213,6 +214,19 @@ def test_what_an_installer_would_read_otherwise_is_an_edit(old: str, new: str, s
     with pytest.raises(IntegrityError) as raised:
         parse(TEXT.replace(old, new, 1), origin="x")
     assert said in raised.value.message
+
+
+def test_tables_of_a_later_standard_are_carried_through() -> None:
+    """PEP 825: a tool that rewrites a lock leaves ``variants-json`` as it is."""
+    variants = '{ url = "https://x/torch-variants.json", size = 7, hashes = { sha256 = "ab" }, more = [1, 2.5, true] }'
+    text = TEXT.replace('version = "2.10.0+cu128"\n', f'version = "2.10.0+cu128"\nvariants-json = {variants}\n')
+    lock = parse(text, origin="x")
+    written = render(lock)
+    assert parse(written, origin="x") == lock
+    (torch,) = [each for each in tomllib.loads(written)["packages"] if each["name"] == "torch"]
+    assert torch["variants-json"] == tomllib.loads(f"v = {variants}")["v"]
+    assert render(parse(TEXT, origin="x")) == TEXT
+    Pylock.from_dict(tomllib.loads(written))
 
 
 def test_a_source_distribution_or_a_choice_of_wheels_is_refused() -> None:

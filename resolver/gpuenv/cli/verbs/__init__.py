@@ -19,6 +19,7 @@ NAMES = (
     "list",
     "remove",
     "kernel",
+    "export",
     "doctor",
     "inspect",
     "matrix",
