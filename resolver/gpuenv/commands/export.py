@@ -90,9 +90,8 @@ def _lock(context: Context, name: str) -> Lock:
     path = lock_path(context, name)
     lock = read_sound(context, path, profile=name)
     if lock is None:
-        profile = f" --profile {name}" if name != "auto" else ""
         raise UsageError(
-            f"there is no lock {context.shown(path)} to export", hints=(f"Make it: `gpuenv lock{profile}`",)
+            f"there is no lock {context.shown(path)} to export", hints=(f"Make it: `gpuenv lock --profile {name}`",)
         )
     return lock
 
@@ -120,7 +119,7 @@ def _written(context: Context, path: Path, text: str, options: ExportOptions, *,
     if before and not named and MADE_BY not in before:
         raise FileError(
             f"{shown} is not a file that gpuenv wrote; it was left as it is",
-            hints=(f"Choose another folder: `gpuenv export --format {options.format} --output FOLDER`",),
+            hints=(f"Choose another folder: `gpuenv export --format devcontainer --output FOLDER`",),
         )
     if not options.dry_run:
         if not named:
