@@ -119,7 +119,7 @@ def _written(context: Context, path: Path, text: str, options: ExportOptions, *,
     if before and not named and MADE_BY not in before:
         raise FileError(
             f"{shown} is not a file that gpuenv wrote; it was left as it is",
-            hints=(f"Choose another folder: `gpuenv export --format devcontainer --output FOLDER`",),
+            hints=("Choose another folder: `gpuenv export --format devcontainer --output FOLDER`",),
         )
     if not options.dry_run:
         if not named:
