@@ -52,6 +52,7 @@ def newest_releases(request: DependencyRequest, *, resolver: Resolver) -> dict[s
                 constraints=request.constraints,
                 overrides=(),
                 target=request.target,
+                reach=request.reach,
                 indexes=request.indexes,
                 exclude_newer=request.exclude_newer,
                 preferred=None,
@@ -64,35 +65,71 @@ def newest_releases(request: DependencyRequest, *, resolver: Resolver) -> dict[s
 
 
 def behind(
-    request: DependencyRequest, picked: Sequence[Picked], newest: Mapping[str, Picked], *, contents: Contents
+    request: DependencyRequest,
+    picked: Sequence[Picked],
+    newest: Mapping[str, Picked],
+    *,
+    contents: Contents,
+    usable: Callable[[str], Sequence[Wheel] | None],
 ) -> tuple[Behind, ...]:
-    """The person's packages that are not at their newest release, by name, with what holds each back."""
+    """The person's packages that are not at their newest release, by name, with what holds each back.
+
+    ``usable`` gives the wheels of a package that the machine can use, ``None`` where no index tells.
+    """
     chosen = {each.name: each for each in picked}
     found = []
     for name, latest in sorted(newest.items()):
         here = chosen.get(name)
         if here is None or latest.url is None or Version(here.version) >= Version(latest.version):
             continue
-        because, of_family = _held_back(request, latest, chosen, contents)
+        because, of_family = _held_back(request, latest, chosen, contents, usable)
         row = Behind(name=name, version=here.version, newest=latest.version, because=because, of_family=of_family)
         found.append(row)
     return tuple(found)
 
 
 def _held_back(
-    request: DependencyRequest, latest: Picked, chosen: Mapping[str, Picked], contents: Contents
+    request: DependencyRequest,
+    latest: Picked,
+    chosen: Mapping[str, Picked],
+    contents: Contents,
+    usable: Callable[[str], Sequence[Wheel] | None],
 ) -> tuple[str, bool]:
+    """What holds a release back: certain reasons first. The last two say what was chosen instead, and no more."""
+    wanted = list(needs(request, contents(as_wheel(latest))))
     decided = {wheel.project: wheel.version for wheel in request.decision.packages}
-    for needed in needs(request, contents(as_wheel(latest))):
-        name = canonicalize_name(needed.name)
-        text = f"it requires {needed.name}{needed.specifier}"
-        if name in request.family:
-            if not _served(request, needed):
-                return f"{text}, and no such {name} is offered for this machine and Python", True
-            if name in decided and not needed.specifier.contains(decided[name], prereleases=True):
-                return f"{text}, and {name} {decided[name]} goes with the other packages", False
-        elif name in chosen and not needed.specifier.contains(chosen[name].version, prereleases=True):
-            return f"{text}, and {name} {chosen[name].version} goes with the other packages", False
+    versions = {name: each.version for name, each in chosen.items()} | decided
+    ordered = sorted(wanted, key=lambda each: not _of_family(request, each))  # torch holds back most, and all of it
+    unmet = [each for each in ordered if not _met(each, versions.get(canonicalize_name(each.name)))]
+    for needed in unmet:
+        if _of_family(request, needed) and not _served(request, needed):
+            return f"{_requires(needed)}, and no such {needed.name} is offered for this machine and Python", True
+    for needed in [each for each in unmet if not _of_family(request, each)][:_MOST_ASKED]:
+        rows = usable(canonicalize_name(needed.name))
+        if rows is not None and not any(needed.specifier.contains(row.version, prereleases=True) for row in rows):
+            return f"{_requires(needed)}, which has no wheel for this machine and Python", False
+    if who := _excluded_by(request, latest, chosen, contents):
+        return who, False
+    for needed in unmet:
+        if (version := versions.get(canonicalize_name(needed.name))) is not None:
+            return f"{_requires(needed)}, and {needed.name} {version} goes with all that is needed", False
+    return "no set of versions with it goes with all that is needed", False
+
+
+def _met(needed: Requirement, version: str | None) -> bool:
+    return version is not None and needed.specifier.contains(version, prereleases=True)
+
+
+_MOST_ASKED = 16
+"""Packages whose pages are asked for the reason of one that fell behind."""
+
+
+def _requires(needed: Requirement) -> str:
+    return f"it requires {needed.name}{needed.specifier}"
+
+
+def _excluded_by(request: DependencyRequest, latest: Picked, chosen: Mapping[str, Picked], contents: Contents) -> str:
+    """The person's package whose own requirement leaves a release out; empty where none does."""
     for text in request.decision.others:
         own = parse_requirement(text)
         other = None if own is None else chosen.get(canonicalize_name(own.name))
@@ -101,8 +138,8 @@ def _held_back(
         for needed in needs(request, contents(as_wheel(other))):
             excludes = canonicalize_name(needed.name) == latest.name
             if excludes and not needed.specifier.contains(latest.version, prereleases=True):
-                return f"{other.name} {other.version} requires {needed.name}{needed.specifier}", False
-    return "what the packages need together goes with no newer one", False
+                return f"{other.name} {other.version} requires {needed.name}{needed.specifier}"
+    return ""
 
 
 def needs(request: DependencyRequest, contents: WheelContents | None) -> Iterator[Requirement]:

@@ -18,7 +18,7 @@ from gpuenv.environment.uv import Uv
 from gpuenv.errors import IntegrityError, MachineError, UvError
 from gpuenv.lock.codec import render
 from gpuenv.lock.model import Lock, MachineTarget, filename_of, is_sha256
-from gpuenv.lock.target import best_wheel
+from gpuenv.lock.target import best_wheel, fits
 from gpuenv.model.machine import Libc
 from gpuenv.model.wheel import Wheel
 from gpuenv.net.location import Location, public
@@ -162,12 +162,16 @@ def compile_dependencies(
     bound: Sequence[NamedIndex] = (),
     untimed: Sequence[str] = (),
     alone: bool = False,
+    reach: MachineTarget | None = None,
 ) -> tuple[Picked, ...]:
     """Resolve for ``target``, wheels only. ``preferred`` is a lock whose versions are kept where they still fit.
 
     uv weighs ``requirements`` in their order. What an index of ``bound`` serves has to be among them: uv takes no
     account of such an index for a name that only another package requires. ``untimed`` are names that ``exclude_newer``
-    does not count for: their rows were chosen by their own times. ``alone`` leaves out what the packages require.
+    does not count for: their rows were chosen by their own times.
+
+    ``alone`` leaves out what the packages require. ``reach`` is the target with what its machine has beyond it: what
+    that can use is taken where the target can use nothing.
 
     Raises what :func:`~gpuenv.environment.translate.translate` makes of uv's words when it fails.
     """
@@ -182,7 +186,7 @@ def compile_dependencies(
     args = ["pip", "compile", str(asked)]
     args += ["--constraints", str(_write(folder / "constraints.txt", constraints))]
     args += ["--overrides", str(_write(folder / "overrides.txt", overrides))]
-    args += ["--format", "pylock.toml", "--output-file", str(answer), *_on_target(resolver, target)]
+    args += ["--format", "pylock.toml", "--output-file", str(answer), *_on_target(resolver, reach or target)]
     args += ["--no-deps"] if alone else []
     if exclude_newer is not None:
         args += ["--exclude-newer", exclude_newer]
@@ -195,7 +199,7 @@ def compile_dependencies(
     done = _run(resolver, args, folder, indexes)
     if done.returncode != 0:
         raise translate(done.stderr, doing="uv pip compile")
-    return read_answer(read_text(answer, what="the lock that uv wrote"), target)
+    return read_answer(read_text(answer, what="the lock that uv wrote"), target, reach)
 
 
 def default_index(uv: Uv, *, reporter: Reporter) -> str | None:
@@ -279,7 +283,7 @@ def _needs(text: str, names: Sequence[str]) -> dict[str, tuple[str, ...]]:
     return {name: tuple(sorted(needed)) for name, needed in found.items()}
 
 
-def read_answer(text: str, target: MachineTarget) -> tuple[Picked, ...]:
+def read_answer(text: str, target: MachineTarget, reach: MachineTarget | None = None) -> tuple[Picked, ...]:
     """Read the pylock that uv wrote: the wheels of each package, or a file we handed in.
 
     uv lists every wheel of a version that the target can use (one for manylinux2014 and one for manylinux_2_28, say);
@@ -289,10 +293,10 @@ def read_answer(text: str, target: MachineTarget) -> tuple[Picked, ...]:
         packages = Pylock.from_dict(parse_toml(text)).packages
     except (DocumentError, PylockValidationError) as error:
         raise UvError("uv wrote a lock that PEP 751 does not know", causes=(str(error),)) from None
-    return tuple(_picked(package, target) for package in packages)
+    return tuple(_picked(package, target, reach or target) for package in packages)
 
 
-def _picked(package: Package, target: MachineTarget) -> Picked:
+def _picked(package: Package, target: MachineTarget, reach: MachineTarget) -> Picked:
     if package.version is None:
         raise UvError(f"uv resolved {package.name} without a version", causes=("a folder or a repository was given",))
     version = str(package.version)
@@ -311,7 +315,8 @@ def _picked(package: Package, target: MachineTarget) -> Picked:
     wheels = {wheel.filename: wheel for wheel in package.wheels or ()}
     if not wheels:
         raise UvError(f"uv locked no wheel of {package.name} {version}")
-    wheel = wheels[best_wheel(sorted(wheels), target)]
+    fitting = [name for name in sorted(wheels) if fits(name, target)]
+    wheel = wheels[best_wheel(fitting, target) if fitting else best_wheel(sorted(wheels), reach)]
     sha256 = wheel.hashes.get("sha256", "")
     if not is_sha256(sha256):
         raise IntegrityError(

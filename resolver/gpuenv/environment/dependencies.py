@@ -70,6 +70,9 @@ class DependencyRequest:
 
     decision: Decision
     target: MachineTarget
+    reach: MachineTarget | None = None
+    """The target with a libc that packages outside the family may ask for; ``None``: the target's own. A wheel that the
+    target itself can use comes before one that only this can."""
     family: frozenset[str]
     """Names that only the torch source may serve, whatever else lists them."""
     requirements: tuple[str, ...] = ()
@@ -136,7 +139,7 @@ def resolve_dependencies(
             resolver,
             folder,
             tuple(picked.values()),
-            target=request.target,
+            target=request.reach or request.target,
             indexes=request.indexes if index is None else index.indexes,
             exclude_newer=None if index is not None else request.exclude_newer,
             bound=bool(request.bound),
@@ -304,6 +307,7 @@ def _compile(
         overrides=[*(_placeholder(name, stubs) for name in unknown), *request.overrides],
         bound=request.bound,
         target=request.target,
+        reach=request.reach,
         indexes=request.indexes if index is None else index.indexes,
         exclude_newer=None if index is not None else request.exclude_newer,
         preferred=request.preferred,

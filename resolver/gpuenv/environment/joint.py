@@ -74,6 +74,7 @@ def pick_jointly(
                 constraints=request.constraints,
                 overrides=[*placeholders, *request.overrides],
                 target=request.target,
+                reach=request.reach,
                 indexes=request.indexes,
                 exclude_newer=request.exclude_newer,
                 preferred=_preferred(request),
@@ -101,7 +102,7 @@ def who_asks(
     own = {canonicalize_name(named.name) for text in request.decision.others if (named := parse_requirement(text))}
     others = [each for each in picked if each.url is not None and each.name not in request.family]
     for group in ([each for each in others if each.name in own], [each for each in others if each.name not in own]):
-        found = []
+        found: list[tuple[str, str]] = []
         for each in group:
             read = contents(as_wheel(each))
             for text in (read.requires_dist if read is not None else None) or ():
@@ -110,9 +111,10 @@ def who_asks(
                 if wanted is None or name not in decided or (wanted.marker and "extra" in str(wanted.marker)):
                     continue
                 if not wanted.specifier.contains(decided[name], prereleases=True):
-                    found.append(f"{each.name} {each.version} requires {name}{wanted.specifier}")
-        if found:
-            return tuple(found)
+                    found.append((name, f"{each.name} {each.version} requires {name}{wanted.specifier}"))
+        if found:  # what goes with torch follows from it
+            about = "torch" if any(name == "torch" for name, _ in found) else ""
+            return tuple(sentence for name, sentence in found if name == about or not about)
     return ()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import PurePath
 
 from packaging.utils import InvalidWheelFilename, parse_wheel_filename
@@ -60,6 +61,21 @@ def target_of(machine: Machine, *, python: str, filenames: Iterable[str] = ()) -
         compute_capabilities=tuple(gpu.compute_capability for gpu in machine.gpus),
         driver=None if machine.driver is None else machine.driver.version,
     )
+
+
+def reach_of(target: MachineTarget, machine: Machine) -> MachineTarget:
+    """The target with the machine's own libc: packages beside torch may need a newer one than PyTorch builds for."""
+    found = Libc.parse(machine.libc)
+    wide = target.os == "linux" and found is not None and found.family == "glibc"
+    return replace(target, libc=str(found)) if wide else target
+
+
+def raised(target: MachineTarget, packages: Iterable[LockedPackage]) -> MachineTarget:
+    """The target with the least libc that serves every package."""
+    have = Libc.parse(target.libc)
+    if have is None:
+        return target
+    return replace(target, libc=str(max([have, *(libc_floor(package.filename) for package in packages)])))
 
 
 def libc_floor(filename: str) -> Libc:

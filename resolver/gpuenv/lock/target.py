@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 from packaging.tags import Tag, compatible_tags, cpython_tags, mac_platforms
 from packaging.utils import InvalidWheelFilename, parse_wheel_filename
@@ -50,6 +51,20 @@ def environment_marker(target: MachineTarget) -> str:
     values = marker_environment(target)
     names = ("sys_platform", "platform_machine", "implementation_name")
     return " and ".join(f"{name} == '{values[name]}'" for name in names)
+
+
+def fits(filename: str, target: MachineTarget) -> bool:
+    """Whether an installer may take a wheel on the target."""
+    try:
+        tags = parse_wheel_filename(filename)[3]
+    except InvalidWheelFilename:
+        return False
+    return not tags.isdisjoint(_tag_set(target))
+
+
+@lru_cache(maxsize=8)
+def _tag_set(target: MachineTarget) -> frozenset[Tag]:
+    return frozenset(target_tags(target))
 
 
 def best_wheel(filenames: Sequence[str], target: MachineTarget) -> str:

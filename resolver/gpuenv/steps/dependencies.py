@@ -40,13 +40,15 @@ class LockRequest:
 def dependency_request(context: Context, decided: Decided, how: LockRequest) -> DependencyRequest:
     """What of a decision is to be closed over, and under which terms."""
     asked = asked_of(context)
+    target = making.target_of(
+        decided.machine.facts,
+        python=decided.decision.python,
+        filenames=[wheel.filename for wheel in decided.decision.packages],
+    )
     return DependencyRequest(
         decision=decided.decision,
-        target=making.target_of(
-            decided.machine.facts,
-            python=decided.decision.python,
-            filenames=[wheel.filename for wheel in decided.decision.packages],
-        ),
+        target=target,
+        reach=making.reach_of(target, decided.machine.facts) if decided.decision.others else None,
         family=tables.load().family,
         requirements=(
             *decided.profile.packages,

@@ -107,7 +107,6 @@ def make_lock(context: Context, decided: Decided, how: LockRequest) -> Lock:
     """Resolve what a decision needs and put everything into a lock. Writes nothing."""
     source = DecidedSource(context, decided, previous=how.previous, tentative=how.tentative)
     request = dependency_request(context, decided, how)
-    target = request.target
     resolver = resolver_of(context)
     try:
         packages = dependencies.resolve_dependencies(request, source=source, hash_of=source.hash_of, resolver=resolver)
@@ -121,7 +120,7 @@ def make_lock(context: Context, decided: Decided, how: LockRequest) -> Lock:
         command=how.command or command_of(context, decided.profile, single_source=how.single_source),
         inputs=making.inputs_of(
             decided.profile,
-            target,
+            making.raised(request.target, packages),
             snapshot=decided.catalog.snapshot,
             sources=[decided.place.shown],
             cutoff=context.options.exclude_newer,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 from gpuenv.environment import joint
 from gpuenv.environment.behind import Behind, behind, newest_releases, newest_with_torch, with_sentences
@@ -37,7 +38,8 @@ def with_packages(context: Context, decided: Decided, how: LockRequest, needed: 
     if picked is None:
         return None
     newest = newest_releases(request, resolver=resolver) if joint.leaves_a_choice(request) else {}
-    left = behind(request, picked, newest, contents=source.contents)
+    usable = partial(_rows, context, decided)
+    left = behind(request, picked, newest, contents=source.contents, usable=usable)
     versions = {each.name: each.version for each in picked}
     pins, who = joint.pins_of(request, picked), joint.who_asks(request, picked, contents=source.contents)
     lagging = _lagging(context, decided, request, left, source)
@@ -85,16 +87,16 @@ def _lagging(
     for row in left:
         if not row.of_family:
             continue
-        rows = _rows(context, decided, row.name)
+        rows = _rows(context, decided, row.name) or ()
         found = newest_with_torch(request, rows, above=row.version, contents=source.contents, most=MOST_RELEASES)
         if found is not None:
             return row, *found
     return None
 
 
-def _rows(context: Context, decided: Decided, name: str) -> Sequence[Wheel]:
+def _rows(context: Context, decided: Decided, name: str) -> Sequence[Wheel] | None:
     """The wheels of a package outside the family that the machine and its Python can use, of the first index that has
-    any."""
+    the package; ``None`` where none has."""
     target = TargetTags(decided.machine.facts, (decided.decision.python,))
     plan = decided.plan
     default = plan.default_index or plan.fallback()
@@ -106,7 +108,7 @@ def _rows(context: Context, decided: Decided, name: str) -> Sequence[Wheel]:
             continue
         if found:
             return [each for each in found if _usable(target, each)]
-    return ()
+    return None
 
 
 def _usable(target: TargetTags, wheel: Wheel) -> bool:

@@ -206,6 +206,34 @@ def test_one_more_resolution_tells_what_fell_behind_and_what_holds_it_back(
     assert resolutions(run) == 3
 
 
+def test_what_a_machine_s_own_glibc_can_use_is_used_and_the_lock_says_so(
+    person: Person, torch_index: IndexServer, package_index: IndexServer
+) -> None:
+    """PyTorch builds for glibc 2.28; what a package beside it needs may be newer than that, and the machine too."""
+    profile(person, "server")
+    new, old = (f"py3-none-manylinux_2_{minor}_x86_64" for minor in (34, 17))
+    package_index.add_package(build_wheel("server", "2.0", requires=["guide", "both"]))
+    package_index.add_package(build_wheel("server", "1.0"))
+    package_index.add_package(build_wheel("guide", "1.0", tag=new))
+    for tag in (new, old):
+        package_index.add_package(build_wheel("both", "1.0", tag=tag))
+    run = lock(person, torch_index, package_index)
+    assert run.code == 0, run.err
+    text = (person.project / "lockfiles/pylock.team.toml").read_text(encoding="utf-8")
+    assert locked(person)["server"] == "2.0"
+    assert 'libc = "glibc 2.34"' in text
+    assert f"both-1.0-{old}.whl" in text, "no newer one than is needed"
+    person.write("machine.json", machine_json("12.0", driver="580.95.05", cuda="13.0").replace("2.39", "2.31"))
+    run = lock(person, torch_index, package_index, "--upgrade")
+    assert run.code == 0, run.err
+    assert locked(person)["server"] == "1.0"
+    said = (
+        "server 1.0 is chosen, not 2.0, the newest: it requires guide, which has no wheel for this machine and Python"
+    )
+    assert said in run.err
+    assert resolutions(run) == 3
+
+
 def test_where_torch_lags_the_newest_release_whose_torch_is_to_be_had_decides(
     person: Person, torch_index: IndexServer, package_index: IndexServer
 ) -> None:
