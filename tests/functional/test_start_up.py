@@ -18,9 +18,9 @@ UNUSED = {
     *("gpuenv.environment", "gpuenv.verify", "gpuenv.doctor", "gpuenv.select.alternatives", "gpuenv.select.present"),
 }
 """What a decision does without where its pages are kept, the machine stands in a file and the Python is named."""
-MOST_OF_OURS = 108
-"""Modules of gpuenv that such a decision loads, each a tenth of a millisecond and two for each dataclass it has: they
-were 101 in November 2026, the twenty of the command line's verbs among them."""
+MOST_OF_OURS = 100
+"""Modules of gpuenv that such a decision loads, each a tenth of a millisecond and half of one for each dataclass in it;
+they were 93 in November 2026."""
 
 
 def loaded_after(
@@ -51,6 +51,13 @@ def test_help_loads_no_network_terminal_or_gpu_library() -> None:
     modules = loaded_after("--help")
     assert "gpuenv.cli.pages" in modules
     assert not modules.intersection({"requests", "rich", "pynvml", "cachecontrol", "packaging.version"})
+
+
+def test_what_detects_a_machine_decides_nothing_and_opens_no_table_of_wheels() -> None:
+    modules = loaded_after("detect", by="assert code in (0, 3)")
+    assert "gpuenv.machine.conclusion" in modules
+    assert not modules & {"packaging", "pynvml", "urllib3", "ssl", "gpuenv.select", "gpuenv.knowledge.base"}
+    assert {name for name in modules if name.startswith("gpuenv.cli.verbs.")} == {"gpuenv.cli.verbs.detect"}
 
 
 def test_a_decision_with_its_pages_kept_asks_nobody_parses_nothing_and_loads_what_it_uses(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from gpuenv import knowledge
 from gpuenv.doctor.environment import diagnose_environment
 from gpuenv.doctor.examination import Examination, examine
 from gpuenv.installed.environment import read_environment
-from gpuenv.knowledge import tables
+from gpuenv.knowledge import files
 from gpuenv.knowledge.rules import compare_versions
 from gpuenv.lock.fit import fits_machine
 from gpuenv.model.machine import Machine
@@ -22,12 +22,12 @@ from support.environments import Environment
 from support.locks import decided, lock_of, package
 
 TABLES = knowledge.load()
-VARIANTS = [row["variant"] for row in tables.read("drivers")["variants"]]
+VARIANTS = [row["variant"] for row in files.read("drivers")["variants"]]
 
 
 def drivers(variant: str) -> list[str]:
     """Every driver of the tables, each branch as people and Jetsons write it, and the floor with its neighbours."""
-    table = tables.read("drivers")
+    table = files.read("drivers")
     known = {row[os] for row in table["toolkits"] for os in ("linux", "windows") if os in row}
     branches = {row["branch"] for row in table["branches"]}
     floors = {floor.minimum for os in ("linux", "windows") if (floor := TABLES.driver_floor(variant, os))}

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from gpuenv.knowledge import tables
+from gpuenv.knowledge import files
 
 PACKAGE = Path(__file__).resolve().parents[2] / "resolver" / "gpuenv"
 
@@ -45,7 +45,7 @@ ALLOWED = {
     },
 }
 #: CUDA versions of the tables; as bare numbers only these are suspect, since 10.0 may be seconds.
-CUDAS = {row["cuda"] for row in tables.read("drivers")["variants"]}
+CUDAS = {row["cuda"] for row in files.read("drivers")["variants"]}
 
 
 def versions_in(text: str) -> bool:

@@ -82,11 +82,14 @@ class _Invocation:
 
     def work(self, argv: Sequence[str], world: Mapping[str, str]) -> int:
         """Parse, merge settings, call the verb, show its outcome; returns its exit code."""
-        modules = verbs.load()
-        parser = parsing.build(modules)
-        arguments = parsing.read(parser, argv)
+        try:  # most runs need the one verb they name
+            modules = verbs.load([self.command] if self.command else VERBS)
+            arguments = parsing.read(parsing.build(modules), argv)
+        except UsageError:  # what is wrong is said with all of them in view
+            modules = verbs.load()
+            arguments = parsing.read(parsing.build(modules), argv)
         if not arguments.command:
-            return self._without_command(parser)
+            return self._without_command(parsing.build(modules))
         secrets = self.console.secrets
         self.console = _console(arguments, world, secrets)
         verb = modules[arguments.command]
@@ -102,9 +105,7 @@ class _Invocation:
         self.console = _console(arguments, world, secrets, progress="no-progress" not in settings)
         if project != current:
             self.console.say(f"Project: {project}, above the current folder")
-        context = replace(
-            _context(settings, world, self.console, project), words=tuple(parsing.arranged(argv, parser.verbs))
-        )
+        context = replace(_context(settings, world, self.console, project), words=tuple(parsing.arranged(argv, VERBS)))
         with context.run:
             outcome = verb.run(arguments, context)
         return self._show(verb, outcome)

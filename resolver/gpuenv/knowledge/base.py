@@ -8,7 +8,7 @@ from functools import cached_property, cmp_to_key
 from itertools import groupby
 from typing import get_args
 
-from gpuenv.knowledge import drivers, names, tables
+from gpuenv.knowledge import drivers, files, names, tables
 from gpuenv.knowledge.facts import (
     Architecture,
     Assembler,
@@ -50,29 +50,29 @@ class Knowledge:
     @cached_property
     def version(self) -> str:
         """Newest date of the tables and a hash over their bytes; changes when any of them does."""
-        return tables.version()
+        return files.version()
 
     # --- the family ----------------------------------------------------------------------------------------------
 
     @cached_property
     def family(self) -> frozenset[str]:
         """Normalized names that may only come from the source of torch."""
-        table = tables.read("family")
+        table = files.read("family")
         return frozenset(name for role in get_args(FamilyRole) for name in table[role])
 
     @cached_property
     def pytorch_index(self) -> str:
         """The address of PyTorch's own index."""
-        return f"https://{tables.read('sources')['index']}"
+        return f"https://{files.read('sources')['index']}"
 
     @cached_property
     def pytorch_hosts(self) -> frozenset[str]:
         """The hosts that PyTorch's index links files to, by their exact names."""
-        return frozenset(tables.read("sources")["hosts"])
+        return frozenset(files.read("sources")["hosts"])
 
     def role(self, project: str) -> FamilyRole | None:
         """What a project is to the family; ``None`` for one outside it."""
-        table = tables.read("family")
+        table = files.read("family")
         roles: tuple[FamilyRole, ...] = get_args(FamilyRole)
         return next((role for role in roles if project in table[role]), None)
 
@@ -125,7 +125,7 @@ class Knowledge:
     @cached_property
     def kernels_date(self) -> str:
         """The day on which the table of code was made (ISO 8601)."""
-        return str(tables.read("kernels")["date"])
+        return str(files.read("kernels")["date"])
 
     @cached_property
     def releases(self) -> dict[str, Release]:
@@ -184,7 +184,7 @@ class Knowledge:
 
     def package_index_variant(self, version: str, platform: str) -> str | None:
         """Which build of a release the default package index carries: ``"cu128"``, ``"cpu"``; ``None``: unknown."""
-        table = tables.read("releases")
+        table = files.read("releases")
         builds = table["package_index"].get(names.public(version))
         if builds is None:
             return None

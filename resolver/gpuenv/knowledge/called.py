@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from operator import eq
 
 from gpuenv.errors import UsageError
-from gpuenv.knowledge import tables
+from gpuenv.knowledge import files
 from gpuenv.knowledge.base import Knowledge
 from gpuenv.knowledge.facts import GpuName
 from gpuenv.knowledge.names import all_keys, find_gpu, gpu_key, unbranded
@@ -78,7 +78,7 @@ def only_on_arm(name: str) -> bool:
     >>> only_on_arm("GH200 480GB"), only_on_arm("H200")
     (True, False)
     """
-    return not set(name.upper().split()).isdisjoint(tables.read("systems")["aarch64"])
+    return not set(name.upper().split()).isdisjoint(files.read("systems")["aarch64"])
 
 
 def _generation(knowledge: Knowledge, text: str) -> list[ComputeCapability]:

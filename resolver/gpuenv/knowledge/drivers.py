@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cmp_to_key
 from typing import Literal
 
-from gpuenv.knowledge import tables
+from gpuenv.knowledge import files
 from gpuenv.knowledge.facts import DriverFloor
 from gpuenv.knowledge.rules import compare_versions, newest
 from gpuenv.model.machine import Os
@@ -19,7 +19,7 @@ Reach = Literal["version", "branch"]
 # table 2 of the CUDA release notes.
 def floor(variant: str, cuda: str, os: Os) -> DriverFloor | None:
     """The least driver for a variant on Linux or Windows; without a family rule, the toolkit's own driver."""
-    table = tables.read("drivers")
+    table = files.read("drivers")
     for row in table["variants"]:
         if row["variant"] == variant:
             full = row.get(f"{os}_full") or full_driver(cuda, os)
@@ -40,7 +40,7 @@ def floor(variant: str, cuda: str, os: Os) -> DriverFloor | None:
 def toolkit_driver(cuda: str, os: Os) -> tuple[str, str] | None:
     """The oldest driver that came with a toolkit, and where that is written."""
     found: tuple[str, str] | None = None
-    for row in tables.read("drivers")["toolkits"]:
+    for row in files.read("drivers")["toolkits"]:
         driver = row.get(os)
         if row["cuda"] == cuda and driver and (found is None or compare_versions(driver, found[0]) < 0):
             found = (driver, row["source"])
@@ -69,7 +69,7 @@ def cuda_known(version: str, os: Os) -> str | None:
     """
     number = version.partition(".")[0]
     known = [row["cuda"] for row in _branches() if compare_versions(row["branch"], number) <= 0]
-    within = (row for row in tables.read("drivers")["toolkits"] if row.get(os))
+    within = (row for row in files.read("drivers")["toolkits"] if row.get(os))
     known += [row["cuda"] for row in within if known and compare_versions(row[os], version) <= 0]
     return newest(known)
 
@@ -77,7 +77,7 @@ def cuda_known(version: str, os: Os) -> str | None:
 def cuda_steps(os: Os) -> tuple[tuple[str, str], ...]:
     """The drivers that are the first to know a CUDA version, each with that version, ascending."""
     drivers = {f"{row['branch']}.0" for row in _branches()} | {
-        row[os] for row in tables.read("drivers")["toolkits"] if os in row
+        row[os] for row in files.read("drivers")["toolkits"] if os in row
     }
     kept: list[tuple[str, str]] = []
     for version in sorted(drivers, key=cmp_to_key(compare_versions)):
@@ -105,6 +105,6 @@ def reaches(version: str, least: str, *, jetson: bool = False) -> Reach | None:
     return "branch" if branch_alone and version.partition(".")[0] == least.partition(".")[0] else None
 
 
-def _branches() -> list[tables.Table]:
-    rows: list[tables.Table] = tables.read("drivers")["branches"]
+def _branches() -> list[files.Table]:
+    rows: list[files.Table] = files.read("drivers")["branches"]
     return rows

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Literal
 
-from gpuenv.knowledge import tables
+from gpuenv.knowledge import files, tables
 from gpuenv.knowledge.names import local
 from gpuenv.knowledge.rules import Code, compare_versions
 from gpuenv.metadata import parse_range
@@ -65,7 +65,7 @@ def gpu_package(project: str) -> GpuPackage | None:
 
 def is_library(project: str) -> bool:
     """Whether a project holds a library of NVIDIA's."""
-    table = tables.read("companions")["nvidia"]
+    table = files.read("companions")["nvidia"]
     return bool(_LIBRARY.fullmatch(project)) or project in table["by_version"] or project in table["others"]
 
 
@@ -77,7 +77,7 @@ def cuda_major(project: str, version: str) -> str | None:
     """
     if found := _BY_NAME.fullmatch(project):
         return found[1] or found[2]
-    if project in tables.read("companions")["nvidia"]["by_version"]:
+    if project in files.read("companions")["nvidia"]["by_version"]:
         return version.partition(".")[0] or None
     found = _IN_LOCAL.search(local(version))
     return found[1] if found else None
@@ -98,19 +98,19 @@ def card_in(project: str) -> str | None:
 
 def least_to_compile() -> tuple[ComputeCapability, str]:
     """The least capability for which torch.compile uses triton, and where that is written."""
-    table = tables.read("companions")["compiling"]
+    table = files.read("companions")["compiling"]
     return ComputeCapability.parse(table["least"]), str(table["source"])
 
 
 def runtime_of(major: str) -> tuple[str, ...]:
     """The names that NVIDIA's CUDA runtime of a major can have."""
-    name = str(tables.read("companions")["nvidia"]["runtime"])
+    name = str(files.read("companions")["nvidia"]["runtime"])
     return f"{name}-cu{major}", name
 
 
 def same_files(projects: Sequence[str]) -> tuple[str, ...]:
     """Of NVIDIA's libraries those that write the same file, where there are several; empty where there are none."""
-    for stem in tables.read("companions")["nvidia"]["same_files"]:
+    for stem in files.read("companions")["nvidia"]["same_files"]:
         found = tuple(sorted(each for each in projects if each == stem or each.startswith(f"{stem}-cu")))
         if len(found) > 1:
             return found
@@ -141,13 +141,13 @@ def _packages() -> dict[str, GpuPackage]:
             least=ComputeCapability.parse(row["least"]) if "least" in row else None,
             source=row["source"],
         )
-        for row in tables.read("companions")["packages"]
+        for row in files.read("companions")["packages"]
     }
 
 
 @cache
 def _code() -> tuple[PackageCode, ...]:
-    table = tables.read("companions")["code"]
+    table = files.read("companions")["code"]
     return tuple(
         PackageCode(
             project=row["project"],

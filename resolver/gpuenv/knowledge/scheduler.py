@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from gpuenv.knowledge import tables
+from gpuenv.knowledge import files
 
 NO_DEVICE = frozenset({"", "-1", "nodevfiles", "void", "none"})
 """Values of a list of devices that name none (Slurm writes NoDevFiles where a job got no GPU)."""
@@ -78,6 +78,6 @@ def _given(environ: Mapping[str, str], devices: Sequence[str], counts: Sequence[
     return False if lists or numbers else None
 
 
-def _rows() -> Sequence[tables.Table]:
-    rows: Sequence[tables.Table] = tables.read("schedulers")["scheduler"]
+def _rows() -> Sequence[files.Table]:
+    rows: Sequence[files.Table] = files.read("schedulers")["scheduler"]
     return rows

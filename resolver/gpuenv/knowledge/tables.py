@@ -1,45 +1,18 @@
-"""The packaged tables: their bytes, their version, and the values they hold.
-
-Each table is parsed when somebody asks for it, and once. Nothing outside this folder is read.
-"""
+"""The values that the packaged tables hold."""
 
 from __future__ import annotations
 
-import hashlib
-import re
-import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields
 from functools import cache
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from gpuenv.knowledge.facts import Architecture, Assembler, DataSheet, GpuName, ImportCheck, KernelRow, Release, Triton
+from gpuenv.knowledge.files import Table, read
 from gpuenv.knowledge.rules import CodeException, CodeRules, LibraryFloor
 from gpuenv.model.machine import ComputeCapability
 
 Made = TypeVar("Made")
-Table = Mapping[str, Any]  # Any: decoded TOML; the functions below are the only ones that see it
-
-FOLDER = Path(__file__).parent
-
-
-@cache
-def read(name: str) -> Table:
-    """Parse one table of the package, such as ``"drivers"``."""
-    return tomllib.loads((FOLDER / f"{name}.toml").read_text("utf-8"))
-
-
-def version() -> str:
-    """Name the state of all tables: the newest date among them, and a hash over their bytes."""
-    total = hashlib.sha256()
-    newest = ""
-    for path in sorted(FOLDER.glob("*.toml")):
-        data = path.read_bytes()
-        total.update(path.name.encode() + b"\0" + hashlib.sha256(data).digest())
-        if found := re.search(rb'^date = "([0-9-]+)"$', data, re.MULTILINE):
-            newest = max(newest, found[1].decode())
-    return f"{newest}+{total.hexdigest()[:12]}"
 
 
 def codes(prefix: str, text: str) -> tuple[str, ...]:
@@ -49,8 +22,12 @@ def codes(prefix: str, text: str) -> tuple[str, ...]:
 
 def _made(kind: Callable[..., Made], row: Table, **read: object) -> Made:
     """The value of a row: what was ``read`` out of it, and the row's own entries for all other fields."""
-    names = {each.name for each in fields(kind)}  # type: ignore[arg-type]  # a dataclass, each of them
-    return kind(**{name: row[name] for name in row.keys() & names} | read)
+    return kind(**{name: row[name] for name in row.keys() & _names(kind)} | read)
+
+
+@cache
+def _names(kind: Callable[..., Made]) -> frozenset[str]:
+    return frozenset(each.name for each in fields(kind))  # type: ignore[arg-type]  # a dataclass, each of them
 
 
 def kernel_rows() -> dict[tuple[str, str, str], KernelRow]:

@@ -6,13 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from gpuenv import select
-from gpuenv.knowledge.rules import compare_versions
 from gpuenv.model.machine import Driver, Libc, Machine
 from gpuenv.model.profile import Profile
-from gpuenv.select.request import gpus_in_scope
 from gpuenv.steps.context import Context
-from gpuenv.steps.profile import bare_request, load_profile
 from gpuenv.system.files import present, read_text
 
 REFERENCE = Path("lockfiles") / "machines"
@@ -51,6 +47,8 @@ def detect_or_read(context: Context) -> TargetMachine:
 
 
 def _cpu_is_asked_for(context: Context) -> bool:
+    from gpuenv.steps.profile import load_profile
+
     profile = load_profile(context)
     return "cpu" in (context.options.variant, profile.variant, profile.accelerator)
 
@@ -112,6 +110,9 @@ def in_words(machine: Machine) -> str:
 
 def in_scope(context: Context, machine: Machine) -> Machine:
     """The machine with only the GPUs that count (all, or those of ``--gpu``)."""
+    from gpuenv.select.request import gpus_in_scope
+    from gpuenv.steps.profile import bare_request
+
     return replace(machine, gpus=gpus_in_scope(machine, bare_request(context)))
 
 
@@ -163,6 +164,8 @@ def class_name(machine: Machine) -> str:
 
 def weaker(one: Machine, other: Machine) -> bool:
     """Tell whether ``one`` has the older driver, or the same with the older C library."""
+    from gpuenv.knowledge.rules import compare_versions
+
     if one.driver is not None and other.driver is not None:
         order = compare_versions(one.driver.version, other.driver.version)
         if order:
@@ -172,8 +175,11 @@ def weaker(one: Machine, other: Machine) -> bool:
 
 def say_machine(context: Context, machine: TargetMachine, profile: Profile) -> None:
     """Say first what this is. Without a GPU the first line says so, and that it is CPU."""
+    from gpuenv.select.request import wants_cpu
+    from gpuenv.steps.profile import bare_request
+
     facts = machine.facts
-    if select.wants_cpu(profile, facts, bare_request(context)):
+    if wants_cpu(profile, facts, bare_request(context)):
         found = "No NVIDIA GPU in this machine" if not facts.gpus else f"Found {in_words(facts)}"
         if machine.broken:
             found = f"No NVIDIA GPU can be used ({machine.broken})"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from gpuenv import knowledge
-from gpuenv.knowledge import DriverFloor, tables
+from gpuenv.knowledge import DriverFloor, files
 from gpuenv.knowledge.rules import compare_versions
 from gpuenv.model.machine import ComputeCapability, Os
 
@@ -95,12 +95,12 @@ def test_older_than_all_branches_is_not_known() -> None:
 def fixture_table_with_another_toolkit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A CUDA 12.95 that came within branch 575, as 13.x updates may come within a long-lived branch."""
     row = '{ cuda = "12.95", release = "GA", linux = "575.90.01", source = "made up" },'
-    text = (tables.FOLDER / "drivers.toml").read_text("utf-8")
+    text = (files.FOLDER / "drivers.toml").read_text("utf-8")
     (tmp_path / "drivers.toml").write_text(text.replace("toolkits = [", f"toolkits = [\n  {row}"))
-    monkeypatch.setattr(tables, "FOLDER", tmp_path)
-    tables.read.cache_clear()
+    monkeypatch.setattr(files, "FOLDER", tmp_path)
+    files.read.cache_clear()
     yield
-    tables.read.cache_clear()
+    files.read.cache_clear()
 
 
 @pytest.mark.usefixtures("table_with_another_toolkit")
@@ -118,7 +118,7 @@ def test_no_driver_is_two_steps(os: Os) -> None:
 
 
 def test_every_toolkit_is_known_to_the_driver_it_came_with() -> None:
-    for row in tables.read("drivers")["toolkits"]:
+    for row in files.read("drivers")["toolkits"]:
         for os in ("linux", "windows"):
             if row.get(os):
                 known = TABLES.driver_cuda(row[os], os)

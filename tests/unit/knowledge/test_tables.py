@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from gpuenv import knowledge
-from gpuenv.knowledge import tables
+from gpuenv.knowledge import files
 from gpuenv.knowledge.facts import KernelRow
 from gpuenv.knowledge.rules import Code
 
@@ -20,9 +20,9 @@ ROOT = Path(__file__).resolve().parents[3]
 
 
 def test_every_table_is_dated() -> None:
-    assert [path.stem for path in sorted(tables.FOLDER.glob("*.toml"))] == NAMES
+    assert [path.stem for path in sorted(files.FOLDER.glob("*.toml"))] == NAMES
     for name in NAMES:
-        assert re.fullmatch(r"20[0-9]{2}-[01][0-9]-[0-3][0-9]", tables.read(name)["date"])
+        assert re.fullmatch(r"20[0-9]{2}-[01][0-9]-[0-3][0-9]", files.read(name)["date"])
 
 
 def test_version_is_a_date_and_a_hash() -> None:
@@ -30,13 +30,13 @@ def test_version_is_a_date_and_a_hash() -> None:
 
 
 def test_version_changes_with_any_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for path in tables.FOLDER.glob("*.toml"):
+    for path in files.FOLDER.glob("*.toml"):
         (tmp_path / path.name).write_bytes(path.read_bytes())
-    monkeypatch.setattr(tables, "FOLDER", tmp_path)
-    assert tables.version() == TABLES.version
+    monkeypatch.setattr(files, "FOLDER", tmp_path)
+    assert files.version() == TABLES.version
     with (tmp_path / "gpus.toml").open("a") as file:
         file.write("# a remark\n")
-    assert tables.version() != TABLES.version
+    assert files.version() != TABLES.version
 
 
 def test_all_rows_are_there() -> None:
@@ -82,14 +82,14 @@ def test_family_has_its_members_and_no_library_of_nvidia() -> None:
 
 def test_every_source_is_used_and_every_row_has_one() -> None:
     for name, rows in (("kernels", "rows"), ("releases", "release"), ("cards", "cards")):
-        table = tables.read(name)
+        table = files.read(name)
         assert {row["source"] for row in table[rows]} == set(table["sources"])
-    drivers = tables.read("drivers")
+    drivers = files.read("drivers")
     assert all(row["source"] for row in (*drivers["toolkits"], *drivers["branches"]))
 
 
 def test_no_address_stands_in_a_table() -> None:
-    for path in tables.FOLDER.glob("*.toml"):
+    for path in files.FOLDER.glob("*.toml"):
         assert "://" not in path.read_text("utf-8")
 
 
@@ -105,7 +105,7 @@ def test_tables_equal_what_the_tool_makes_of_the_research(monkeypatch: pytest.Mo
 
 
 def test_tables_are_toml_that_others_can_read() -> None:
-    for path in tables.FOLDER.glob("*.toml"):
+    for path in files.FOLDER.glob("*.toml"):
         assert tomllib.loads(path.read_text("utf-8"))
         assert path.read_bytes().endswith(b"\n")
         assert b"\r" not in path.read_bytes()

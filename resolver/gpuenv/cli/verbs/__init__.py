@@ -7,6 +7,7 @@ can be typed and what it is for; the first line of the module's docstring says w
 from __future__ import annotations
 
 import importlib
+from collections.abc import Sequence
 from types import ModuleType
 
 NAMES = (
@@ -34,6 +35,6 @@ NAMES = (
 """Every verb, in the order of the help."""
 
 
-def load() -> dict[str, ModuleType]:
-    """Load the module of every verb, in the order of the help."""
-    return {name: importlib.import_module(f"gpuenv.cli.verbs.{name}") for name in NAMES}
+def load(names: Sequence[str] = NAMES) -> dict[str, ModuleType]:
+    """Load the modules of verbs, in the order of the help."""
+    return {name: importlib.import_module(f"gpuenv.cli.verbs.{name}") for name in names}
