@@ -45,6 +45,8 @@ FOUND: tuple[tuple[str, bytes], ...] = (
     ("page-json", _row("torch-2.10.0-cp38.cp3x-none-manylinux_2_28_x86_64.whl")),
     ("page-json", _row("torch-2.11.0.dev20260231+cu128-cp312-cp312-manylinux_2_28_x86_64.whl", folder="nightly/cu128")),
     ("page-json", _page(**{"upload-time": "soon"})),
+    # An address with half of the brackets of an IPv6 one.
+    ("project-lock", b"--index-url https://x[3cret@x.example/simple\ntorch==2.9.1+cu128\n"),
     # Halves of surrogate pairs, which JSON can spell.
     ("page-json", _page(yanked="\udcff")),
     ("page-json", b'{"meta": {"api-version": "1.0"}, "projects": [{"name": "https://[::1"}]}'),

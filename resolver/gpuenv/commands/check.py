@@ -78,7 +78,7 @@ def run(
     facts: bool = False,
 ) -> CheckOutcome:
     """Judge each file for each machine; exit 1 where something will not run, with ``strict`` where it is not known."""
-    targets = [_machine(context, each) for each in dict.fromkeys(machines)] or [_own(context)]
+    targets = _short([_machine(context, each) for each in dict.fromkeys(machines)] or [_own(context)])
     examiner = Examiner(context=context, read=read)
     projects = [
         examiner.open(context.project / each, shown=_shown(context, each)) for each in files or [_here(context)]
@@ -164,6 +164,14 @@ def _own(context: Context) -> tuple[CheckedMachine, TargetMachine]:
         words += f", {facts.os} {facts.arch}"
     name = typed or "this machine"
     return CheckedMachine(name=name, words=words, typed=shlex.quote(typed) if typed else ""), target
+
+
+def _short(targets: list[tuple[CheckedMachine, TargetMachine]]) -> list[tuple[CheckedMachine, TargetMachine]]:
+    """Machines by the last part of their paths, where that tells them apart."""
+    last = [machine.name.rpartition("/")[2] for machine, _ in targets]
+    if len(set(last)) < len(last):
+        return targets
+    return [(replace(machine, name=name), target) for name, (machine, target) in zip(last, targets, strict=True)]
 
 
 def _machine(context: Context, path: Path) -> tuple[CheckedMachine, TargetMachine]:

@@ -27,17 +27,16 @@ _VERIFY = "`gpuenv verify ENV` on that machine, which runs a kernel of it"
 
 def judge(pins: Sequence[Pin], bench: Bench) -> tuple[Judged, ...]:
     """Judge pins that are installed together: torch first, then the others by name, NVIDIA's libraries last."""
-    torch = next((each for each in pins if each.name == "torch"), None)
     found = []
     build: str | None = None
     version = ""
-    if torch is not None:
-        wheel = wheel_of(torch, bench)
-        build = build_of(torch, wheel, bench)
-        version = wheel.version if isinstance(wheel, Wheel) else torch.version
-        verdict = torch_verdict(torch, wheel, build, bench)
-        found.append(Judged(name="torch", version=version, build=build or "", verdict=verdict, place=torch.place))
-    others = sorted((each for each in pins if each is not torch), key=lambda each: (each.name, each.version))
+    for pin in (each for each in pins if each.name == "torch"):  # of several the one installed last is there
+        wheel = wheel_of(pin, bench)
+        build = build_of(pin, wheel, bench)
+        version = wheel.version if isinstance(wheel, Wheel) else pin.version
+        verdict = torch_verdict(pin, wheel, build, bench)
+        found.append(Judged(name="torch", version=version, build=build or "", verdict=verdict, place=pin.place))
+    others = sorted((each for each in pins if each.name != "torch"), key=lambda each: (each.name, each.version))
     names = frozenset(each.name for each in pins)
     beside = _Beside(torch=version, build=build, names=names, bench=bench)
     found += (beside.judged(each) for each in others if not packages.is_library(each.name))

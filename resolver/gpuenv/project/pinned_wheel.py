@@ -34,7 +34,7 @@ def wheel_of(pin: Pin, bench: Bench) -> Wheel | Refusal | None:
     version = pin.version
     source: SourceKind = "package-index"
     address = url if "://" in url else pin.index
-    on_pytorch = (urlsplit(address).hostname or "") in bench.knowledge.pytorch_hosts
+    on_pytorch = _host(address) in bench.knowledge.pytorch_hosts
     variant = variant_of(url if "://" in url else f"{address.rstrip('/')}/{filename}") if address else None
     if on_pytorch:
         source = "pytorch"
@@ -54,6 +54,13 @@ def wheel_of(pin: Pin, bench: Bench) -> Wheel | Refusal | None:
         sha256=(file.sha256 or None) if file else None,
         size=file.size if file else None,
     )
+
+
+def _host(address: str) -> str:
+    try:
+        return urlsplit(address).hostname or ""
+    except ValueError:  # a half of the brackets of an IPv6 address
+        return ""
 
 
 def _from_extra(pin: Pin, version: str, variant: str | None, bench: Bench) -> tuple[str, str | None]:

@@ -139,3 +139,13 @@ def test_an_open_version_and_source_code_are_not_known() -> None:
     assert verdict_of(pin("torch", stated="torch>=2.4")).detail == "torch>=2.4 names no exact version"
     assert verdict_of("torch==2.9.1", pin("flash-attn==2.8.3", source=True)).detail.startswith("is compiled on")
     assert verdict_of("torch==2.9.1", pin("vllm==0.9", source=True)).detail.startswith("comes as source code")
+
+
+def test_of_two_torches_each_is_judged_and_the_last_is_beside_the_others() -> None:
+    bench = Bench(machine=machine(*H100), python="3.12", knowledge=load(), facts={})
+    rows = judge([pin("torch==2.8.0+cu126"), pin("torch==2.9.1+cu128"), pin("torchvision==0.24.1+cu128")], bench)
+    assert [(row.name, row.version, row.verdict.word) for row in rows] == [
+        ("torch", "2.8.0+cu126", "native"),
+        ("torch", "2.9.1+cu128", "native"),
+        ("torchvision", "0.24.1+cu128", "fits"),
+    ]
