@@ -7,7 +7,10 @@ number of more than 4,300 digits; and they accept ``NaN``, which is no JSON.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
 
 _NUMBER = re.compile(r"\d{1000}")
 """No number of a person's is that long, and Python refuses to convert it, here or wherever it is read as a version."""
@@ -62,6 +65,14 @@ def parse_json(text: str, *, pairs: Pairs | None = None) -> object:
         raise DocumentError(_TOO_DEEP) from None
     except json.JSONDecodeError as error:
         raise DocumentError(error.msg, place=f"line {error.lineno}, column {error.colno}") from None
+
+
+@cache
+def shipped(module: str, name: str) -> Mapping[str, Any]:  # Any: a table of ours, whose reader knows what it holds
+    """The table ``NAME.toml`` that lies beside a module of the package (its ``__file__``)."""
+    import tomllib
+
+    return tomllib.loads(Path(module).with_name(f"{name}.toml").read_text("utf-8"))
 
 
 def _check(text: str) -> None:

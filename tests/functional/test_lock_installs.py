@@ -14,9 +14,8 @@ import pytest
 
 from gpuenv.environment.store import Store
 from gpuenv.environment.uv import find_uv
-from gpuenv.lock.codec import lock_filename, render
+from gpuenv.lock.codec import lock_filename, render, to_requirements
 from gpuenv.lock.model import Lock
-from gpuenv.lock.requirements import to_requirements
 from support.dependencies import Source, close, decision, linux, request, resolver
 from support.index_server import IndexServer
 from support.locks import inputs, lock_of

@@ -43,10 +43,10 @@ from gpuenv.installed.environment import read_environment
 from gpuenv.installed.fatbin import FatbinError, read_code, read_library
 from gpuenv.knowledge import load
 from gpuenv.lock import codec
+from gpuenv.lock.codec import to_requirements
 from gpuenv.lock.diff import diff
 from gpuenv.lock.fit import fits_machine, newer_release
 from gpuenv.lock.model import Lock
-from gpuenv.lock.requirements import to_requirements
 from gpuenv.lock.soundness import faults_of
 from gpuenv.lock.target import marker_environment
 from gpuenv.machine import conclusion, cuda, linux, nvml, smi

@@ -22,9 +22,8 @@ from gpuenv.model.machine import Machine
 from gpuenv.model.profile import Profile
 from gpuenv.model.wheel import Wheel, WheelContents
 from gpuenv.select import Request, decide
-from gpuenv.select.about import about
 from gpuenv.select.candidates import label
-from gpuenv.select.present import explain
+from gpuenv.select.present import about, explain
 from support.choosing import catalog, machine, profile, request, wheel
 
 KNOWN = load()

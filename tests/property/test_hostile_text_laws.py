@@ -20,7 +20,7 @@ from gpuenv.cli.console import Console
 from gpuenv.cli.envelope import envelope
 from gpuenv.cli.layout import Table, Verbatim
 from gpuenv.lock import codec
-from gpuenv.lock.requirements import to_requirements
+from gpuenv.lock.codec import to_requirements
 from gpuenv.model.machine import Machine
 from gpuenv.model.verification import Report
 from gpuenv.report import visible

@@ -10,10 +10,10 @@ from gpuenv import knowledge as tables
 from gpuenv import profile as profiles
 from gpuenv.errors import ConfigurationError, GpuenvError, IntegrityError, UsageError
 from gpuenv.lock.check import Reason, is_broken
+from gpuenv.lock.codec import to_requirements
 from gpuenv.lock.diff import Diff, diff
 from gpuenv.lock.fit import fits_machine
 from gpuenv.lock.model import Lock
-from gpuenv.lock.requirements import to_requirements
 from gpuenv.model.profile import Profile
 from gpuenv.steps.context import Context, Failure, Outcome
 from gpuenv.steps.decision import Decided

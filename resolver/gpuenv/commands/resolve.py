@@ -26,7 +26,7 @@ class ResolveOutcome(Outcome):
 
 def run(context: Context, *, explain: bool, about: str | None = None) -> ResolveOutcome:
     """Decide. Where nothing fits, the outcome still holds every rejection (exit 3), or those that ``about`` names."""
-    from gpuenv.select.about import about as only
+    from gpuenv.select.present import about as only
 
     machine = detect_or_read(context)
     profile = load_profile(context)

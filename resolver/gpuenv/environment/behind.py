@@ -19,7 +19,7 @@ from gpuenv.errors import GpuenvError
 from gpuenv.lock.target import marker_environment
 from gpuenv.metadata import applies, parse_requirement, parse_version
 from gpuenv.model.wheel import Wheel, WheelContents
-from gpuenv.system.scratch import scratch
+from gpuenv.system.files import scratch
 
 Contents = Callable[[Wheel], WheelContents | None]
 

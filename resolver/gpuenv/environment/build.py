@@ -15,8 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from gpuenv import __version__
-from gpuenv.environment.arrivals import Arrivals
-from gpuenv.environment.cached import cache_folder, not_cached, unpacked_since
+from gpuenv.environment.arrivals import Arrivals, cache_folder, not_cached, unpacked_since
 from gpuenv.environment.failed import check_failed_place, failed_place, remove_failed, require_proof
 from gpuenv.environment.guard import write_guard
 from gpuenv.environment.imports import require_imports

@@ -23,9 +23,8 @@ from gpuenv.model.machine import Libc
 from gpuenv.model.wheel import Wheel
 from gpuenv.net.location import Location, public
 from gpuenv.report import Reporter
-from gpuenv.system.files import read_text, write_atomic
+from gpuenv.system.files import read_text, scratch, write_atomic
 from gpuenv.system.process import Ended
-from gpuenv.system.scratch import scratch
 
 DEADLINE = 900.0
 """Seconds for one resolution: minutes where an index has no metadata files and wheels are read by range."""

@@ -38,7 +38,7 @@ from gpuenv.lock.target import marker_environment
 from gpuenv.metadata import applies, parse_requirement
 from gpuenv.model.decision import Decision
 from gpuenv.model.wheel import Wheel, WheelContents
-from gpuenv.system.scratch import scratch
+from gpuenv.system.files import scratch
 
 _MOST_ROUNDS = 12
 

@@ -43,7 +43,7 @@ class Fetcher:
     def keep(self, lock: Lock) -> tuple[Path, ...]:
         """Bring every wheel of a lock into the store; those it holds are not fetched again.
 
-        Paths must be absolute (:func:`gpuenv.lock.places.anchored`). Raises what :meth:`fetch` and
+        Paths must be absolute (:func:`gpuenv.lock.model.anchored`). Raises what :meth:`fetch` and
         :meth:`~gpuenv.environment.store.Store.add` raise.
         """
         kept: list[Path] = []

@@ -23,7 +23,7 @@ from gpuenv.errors import IndexUnreachableError, NoSolutionError, UvError
 from gpuenv.lock.model import Lock
 from gpuenv.metadata import parse_requirement
 from gpuenv.model.wheel import Wheel, WheelContents
-from gpuenv.system.scratch import scratch
+from gpuenv.system.files import scratch
 
 _NO_SOLUTION = ("no solution found", "unsatisfiable")
 _SHOWN = 6

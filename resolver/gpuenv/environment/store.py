@@ -20,9 +20,8 @@ from pathlib import Path
 from shlex import quote
 
 from gpuenv.errors import IntegrityError, NoSpaceError
-from gpuenv.lock.codec import lock_filename, render
+from gpuenv.lock.codec import lock_filename, render, to_requirements
 from gpuenv.lock.model import Lock, LockedPackage, is_sha256
-from gpuenv.lock.requirements import to_requirements
 from gpuenv.system.files import write_atomic
 
 _BLOCK = 1 << 20

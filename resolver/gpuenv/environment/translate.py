@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from gpuenv.documents import shipped
 from gpuenv.errors import (
     GpuenvError,
     IndexUnreachableError,
@@ -34,96 +34,9 @@ class CacheEntryError(IntegrityError):
     """An entry of uv's cache that uv cannot read: it stays so until the cache is cleaned."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Sign:
-    """One way uv says one thing: any of ``words``, in lower case, anywhere in what it said."""
-
-    words: tuple[str, ...]
-    error: type[GpuenvError]
-    message: str
-    hints: tuple[str, ...] = ()
-
-
-# Order matters: a failed download names its URL and a "failed to fetch" whatever the reason was, so reasons come first.
-_SIGNS = (
-    _Sign(
-        words=("no space left on device", "disk quota exceeded", "file too large", "not enough space on the disk"),
-        error=NoSpaceError,
-        message="there is no space left for the environment or uv's cache",
-        hints=("free some space, or move the cache: UV_CACHE_DIR=/a/larger/disk",),
-    ),
-    _Sign(
-        words=(
-            "hash mismatch",
-            "size mismatch",
-            "the server advertised",
-            "exceeds the expected size",
-            "but the lockfile records",
-        ),
-        error=IntegrityError,
-        message="a download is not the file that was locked",
-        hints=(
-            "Do not install it; see what changed: `gpuenv lock --check`",
-            "If the index replaced the file on purpose, lock again: `gpuenv lock --upgrade`",
-        ),
-    ),
-    _Sign(
-        words=(
-            "failed to extract archive",
-            "zip structure",
-            "invalid zip file",
-            "bad uncompressed size",
-            "bad crc",
-            "not a valid wheel",
-        ),
-        error=IntegrityError,
-        message="a download is not a whole wheel",
-        hints=("See whether the index still has the file that was locked: `gpuenv lock --check`",),
-    ),
-    _Sign(
-        words=("failed to deserialize cache entry",),
-        error=CacheEntryError,
-        message="uv's cache holds a damaged entry",
-        hints=("Clear it where there is a network: `uv cache clean`",),
-    ),
-    _Sign(
-        words=(
-            "network connectivity is disabled",
-            "network was disabled",
-            "because the network was disabled",
-            "--offline",
-        ),
-        error=OfflineError,
-        message="something is missing from the cache, and the network must not be used",
-        hints=("Run once without --offline",),
-    ),
-    _Sign(
-        words=("no interpreter found for", "no interpreter found at", "no interpreter found in"),
-        error=InterpreterError,
-        message="uv found no interpreter of the Python version decided on",
-    ),
-)
-
-# A connection that broke leaves half an archive, and uv tells of both.
-_BROKEN_OFF = ("error decoding response body", "request or response body error", "connection reset")
-
-_NETWORK = (
-    "failed to fetch",
-    "failed to download",
-    "request failed after",
-    "error sending request",
-    "could not connect",
-    "connection refused",
-    "connection reset",
-    "dns error",
-    "timed out",
-    "unsuccessful tunnel",
-    "tunnel error",
-    "http status client error",
-    "http status server error",
-    "invalid package format",
-    "error decoding response body",
-)
+_ERRORS: dict[str, type[GpuenvError]] = {
+    each.__name__: each for each in (NoSpaceError, IntegrityError, CacheEntryError, OfflineError, InterpreterError)
+}
 
 
 def translate(stderr: str, *, doing: str = "uv") -> GpuenvError:
@@ -135,15 +48,22 @@ def translate(stderr: str, *, doing: str = "uv") -> GpuenvError:
     said = redact(_COLOUR.sub("", stderr))
     lower = said.lower()
     causes = tail(said)
-    if any(word in lower for word in _BROKEN_OFF):
+    table = shipped(__file__, "uv_words")
+
+    def says(words: Sequence[str]) -> bool:
+        return any(word in lower for word in words)
+
+    if says(table["broken_off"]):
         return _unreachable(said, causes)
-    for sign in _SIGNS:
-        if any(word in lower for word in sign.words):
-            message = _named(sign.message, said)
-            if issubclass(sign.error, IntegrityError):
-                return sign.error(message, causes=causes, hints=sign.hints, package=_package(said))
-            return sign.error(message, causes=causes, hints=sign.hints)
-    if any(word in lower for word in _NETWORK):
+    for sign in table["sign"]:
+        if says(sign["words"]):
+            where = _place(said)
+            message = f"{sign['message']}: {where}" if where else sign["message"]
+            kind, hints = _ERRORS[sign["error"]], sign.get("hints", ())
+            if issubclass(kind, IntegrityError):
+                return kind(message, causes=causes, hints=hints, package=_package(said))
+            return kind(message, causes=causes, hints=hints)
+    if says(table["network"]):
         return _unreachable(said, causes)
     return UvError(f"{doing} failed", causes=causes or ("it said nothing",))
 
@@ -177,11 +97,6 @@ def _unreachable(said: str, causes: Sequence[str]) -> IndexUnreachableError:
         causes=causes,
         hints=("Check the connection and the proxy, then run the same command again",),
     )
-
-
-def _named(message: str, said: str) -> str:
-    where = _place(said)
-    return f"{message}: {where}" if where else message
 
 
 def _place(said: str) -> str:

@@ -35,7 +35,7 @@ from gpuenv.net.client import Client
 from gpuenv.net.download import Download, Partial
 from gpuenv.net.location import Location
 from gpuenv.report import Silent
-from gpuenv.system.scratch import scratch
+from gpuenv.system.files import scratch
 
 Want = About
 TAIL = 64 * 1024

@@ -2,6 +2,7 @@
 
 Everything an installer needs stands in the standard's own keys, so uv and pip read a lock without gpuenv; what only
 gpuenv needs stands under ``[tool.gpuenv]`` and ``[packages.tool.gpuenv]``.
+Tools that read nothing newer get a requirements file.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import fields
 from functools import cache
 from typing import Any, Literal, get_args, get_origin, get_type_hints
+from urllib.parse import quote
 
 from packaging.pylock import Pylock, PylockUnsupportedVersionError, PylockValidationError
 from packaging.utils import canonicalize_name
@@ -31,6 +33,7 @@ from gpuenv.lock.model import (
 )
 from gpuenv.lock.reading import LockTable
 from gpuenv.lock.target import environment_marker
+from gpuenv.lock.text import one_line
 from gpuenv.model.decision import GpuSupport
 from gpuenv.model.machine import ComputeCapability
 
@@ -324,3 +327,32 @@ def _read_dependencies(table: LockTable) -> tuple[str, ...] | None:
     if "dependencies" not in table.entries:
         return None
     return tuple(canonicalize_name(row.text("name")) for row in table.tables("dependencies"))
+
+
+_OF_A_URL = "/%:@!$&'()*+,;=~-._?#[]"
+"""Characters that an address keeps; a blank or a line's end would begin another word of the file."""
+
+
+def to_requirements(lock: Lock) -> str:
+    """Write one line per package: its exact file and its sha256.
+
+    Files, not versions: a version would be looked for on whatever index the reader uses, and torch's is not there.
+    Install with ``--no-deps --require-hashes``, as the second line says.
+    """
+    lines = [
+        f"# {one_line(lock.command)} --format requirements",
+        "# pip install --no-deps --require-hashes -r this-file",
+        f"# Python {one_line(lock.inputs.target.python)}, {lock.inputs.target.os} {lock.inputs.target.arch}",
+    ]
+    lines += [f"{_place(package)} --hash=sha256:{package.sha256}" for package in lock.packages]
+    return "\n".join(lines) + "\n"
+
+
+def _place(package: LockedPackage) -> str:
+    if package.url is not None:
+        return f"{package.name} @ {quote(package.url, safe=_OF_A_URL)}"
+    path = one_line(str(package.path))
+    if path.startswith("/"):
+        return f"{package.name} @ file://{quote(path)}"
+    # A relative path is no URL; both uv and pip read it from where they are started.
+    return path if "/" in path else f"./{path}"

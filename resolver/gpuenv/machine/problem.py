@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
+from gpuenv.documents import shipped
 from gpuenv.knowledge.scheduler import Scheduler
 from gpuenv.machine.linux import Host, Remains
 from gpuenv.machine.nvml import NvmlAnswer
@@ -115,7 +114,8 @@ def problem(
 
     A case says what is other than in its kind. ``by`` is whoever keeps the machine, where nobody else is named.
     """
-    row = _table()[kind] | _table()[kind].get(case, {})
+    table = shipped(__file__, "problems")[kind]
+    row = table | table.get(case, {})
     words |= {"cpu": CPU, "dmesg": DMESG}
     return DriverProblem(
         kind=kind,
@@ -129,20 +129,13 @@ def problem(
 
 def hints_of(kind: Kind, case: str, **words: str) -> tuple[str, ...]:
     """What a case of the table alone says is to do."""
-    return tuple(_hint(each, words) for each in _table()[kind][case]["hints"])
+    return tuple(_hint(each, words) for each in shipped(__file__, "problems")[kind][case]["hints"])
 
 
 def _hint(written: str | list[str], words: dict[str, str]) -> str:
     if isinstance(written, str):
         return written.format(**words)
     return CommandHint(*(text.format(**words) for text in written))
-
-
-@cache
-def _table() -> dict[str, Any]:  # Any: TOML that ships with the package
-    import tomllib  # only where something is wrong
-
-    return tomllib.loads(Path(__file__).with_name("problems.toml").read_text("utf-8"))
 
 
 def keeper(evidence: Evidence) -> By:

@@ -15,8 +15,8 @@ from gpuenv.model.asked import Asked
 from gpuenv.net.location import host_of
 from gpuenv.steps.context import Context
 from gpuenv.steps.decision import Decided
-from gpuenv.steps.programs import uv_of
 from gpuenv.steps.project import asked_of, others_of
+from gpuenv.steps.pythons import uv_of
 from gpuenv.steps.sources import source_plan, uv_environment
 
 

@@ -27,7 +27,7 @@ from gpuenv.steps.downloads import open_store, remember
 from gpuenv.steps.environments import register
 from gpuenv.steps.lock import Locked
 from gpuenv.steps.profile import load_profile
-from gpuenv.steps.programs import interpreters_of, uv_of
+from gpuenv.steps.pythons import interpreters_of, uv_of
 from gpuenv.steps.signed import fetch_signed
 from gpuenv.steps.sources import uv_credentials, uv_environment
 from gpuenv.system.files import require_inside

@@ -21,7 +21,7 @@ from gpuenv.errors import GpuenvError
 from gpuenv.steps.context import Context
 from gpuenv.steps.downloads import open_store
 from gpuenv.steps.lock import FOLDER, read_lock
-from gpuenv.system import scratch
+from gpuenv.system.files import leftovers as scratch_leftovers
 from gpuenv.system.files import read_bytes
 from gpuenv.verify.evidence import FILES as EVIDENCE_FILES
 
@@ -115,7 +115,7 @@ def kept(context: Context) -> tuple[Kept, ...]:
 
 def leftovers(context: Context) -> Iterator[Leftover]:
     """What no run needs any more. Looking at it changes nothing."""
-    for path in scratch.leftovers():
+    for path in scratch_leftovers():
         yield _leftover(path, "a temporary folder of a run that was killed")
     for path in open_store(context).leftovers():
         yield _leftover(path, "a download that was not finished")

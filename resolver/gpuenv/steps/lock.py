@@ -21,8 +21,7 @@ from gpuenv.lock import codec, making
 from gpuenv.lock.check import changed_requirements
 from gpuenv.lock.fit import fits_machine, newer_release
 from gpuenv.lock.making import profile_digest
-from gpuenv.lock.model import Lock, LockedPackage
-from gpuenv.lock.places import anchored, near
+from gpuenv.lock.model import Lock, LockedPackage, anchored, near
 from gpuenv.lock.recorded import recorded_requirements
 from gpuenv.lock.soundness import faults_of, is_complete
 from gpuenv.model.machine import Machine

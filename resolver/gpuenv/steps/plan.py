@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from gpuenv.environment.cached import cache_folder, not_cached
+from gpuenv.environment.arrivals import cache_folder, not_cached
 from gpuenv.environment.interpreters import interpreter_for
 from gpuenv.environment.previous import check_previous_place, kept_previous, previous_place
 from gpuenv.environment.target import check_target
@@ -22,9 +22,9 @@ from gpuenv.steps.downloads import open_store
 from gpuenv.steps.environment import added_to, refuse_another_profile, refuse_to_discard
 from gpuenv.steps.lock import Locked, existing_lock, new_lock
 from gpuenv.steps.machine import TargetMachine
-from gpuenv.steps.programs import interpreters_of
+from gpuenv.steps.pythons import interpreters_of
 from gpuenv.steps.reuse import Standing, examine
-from gpuenv.system.scratch import scratch
+from gpuenv.system.files import scratch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,7 +20,7 @@ from gpuenv.model.profile import Profile
 from gpuenv.model.verification import Report
 from gpuenv.steps.context import Context
 from gpuenv.steps.machine import TargetMachine, in_scope
-from gpuenv.steps.programs import uv_of
+from gpuenv.steps.pythons import uv_of
 from gpuenv.verify import evidence
 from gpuenv.verify.expected import Expected, ExpectedPackage
 from gpuenv.verify.hints import Hints

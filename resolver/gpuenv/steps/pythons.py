@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from gpuenv.environment.interpreters import Interpreter, find_interpreters
+from gpuenv.environment.uv import Uv, find_uv
 from gpuenv.errors import InterpreterError, UsageError
 from gpuenv.model.profile import Profile
 from gpuenv.steps.context import Context
@@ -32,7 +34,7 @@ def pythons(context: Context, *, profile: Profile, machine: TargetMachine) -> tu
         usual = (version for version in PREFERRED_PYTHONS if wanted.contains(version))
         return tuple(version for version in usual if allows(asked, version) is None)
     from gpuenv.environment.interpreters import running_interpreter
-    from gpuenv.steps.programs import interpreters_of
+    from gpuenv.steps.pythons import interpreters_of
 
     own = running_interpreter().minor
     for downloads in (False, True):
@@ -75,3 +77,17 @@ def nearest_first(versions: Sequence[str], asked: str | None) -> tuple[str, ...]
 
 def _minor(version: str) -> int:
     return int(version.removesuffix("t").partition(".")[2])
+
+
+def uv_of(context: Context) -> Uv:
+    """The uv that was named, else the one beside gpuenv, else the one on PATH; its version is asked for once."""
+    return context.run.once(lambda: find_uv(context.environ, explicit=context.uv), by=uv_of, key=None)
+
+
+def interpreters_of(context: Context, *, downloads: bool) -> tuple[Interpreter, ...]:
+    """The interpreters that are installed, with ``downloads`` those that uv could fetch too."""
+    return context.run.once(
+        lambda: find_interpreters(uv_of(context), cwd=context.project, reporter=context.reporter, downloads=downloads),
+        by=interpreters_of,
+        key=downloads,
+    )

@@ -98,7 +98,7 @@ def _without_missing(context: Context, plan: SourcePlan) -> SourcePlan:
 
 def _ecosystem_index(context: Context) -> str | None:
     from gpuenv.environment.compiling import default_index
-    from gpuenv.steps.programs import uv_of
+    from gpuenv.steps.pythons import uv_of
 
     try:
         return default_index(uv_of(context), reporter=context.reporter)

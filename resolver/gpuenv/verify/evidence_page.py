@@ -2,41 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from html import escape
+from pathlib import Path
 
 from gpuenv.model.verification import Report
-from gpuenv.verify.charts import Series, line_chart
 from gpuenv.verify.evidence_text import MEANING, VERDICTS, Text, place
-
-STYLE = """
-:root { color-scheme: light dark; --ink: #1b1f24; --soft: #57606a; --paper: #ffffff; --rule: #d0d7de;
-  --good: #1a7f37; --bad: #cf222e; --warn: #9a6700; --one: #0969da; --two: #bc4c00; --three: #8250df; }
-@media (prefers-color-scheme: dark) { :root { --ink: #e6edf3; --soft: #9198a1; --paper: #0d1117; --rule: #3d444d;
-  --good: #3fb950; --bad: #f85149; --warn: #d29922; --one: #4493f8; --two: #f0883e; --three: #ab7df8; } }
-body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper);
-  max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
-h1 { font-size: 1.6rem; border-left: .4rem solid; padding-left: .7rem; } h2 { font-size: 1.15rem; margin-top: 2.2rem; }
-.wide { overflow-x: auto; } table { border-collapse: collapse; width: 100%; font-size: .9rem; }
-th, td { text-align: left; vertical-align: top; padding: .35rem .6rem; border-bottom: 1px solid var(--rule);
-  overflow-wrap: anywhere; }
-th { color: var(--soft); font-weight: 600; } td:first-child { min-width: 9rem; }
-.passed { color: var(--good); } .failed { color: var(--bad); font-weight: 700; }
-.warned, .unusual { color: var(--warn); }
-.not-applicable, .soft { color: var(--soft); } .verdict { white-space: nowrap; overflow-wrap: normal; }
-svg { width: 100%; max-width: 44rem; height: auto; } .grid { stroke: var(--rule); } .tick { fill: var(--soft); }
-text { font: 12px system-ui, sans-serif; } .line { fill: none; stroke-width: 2; }
-.line.one { stroke: var(--one); } .line.two { stroke: var(--two); stroke-dasharray: 6 4; }
-.line.three { stroke: var(--three); stroke-dasharray: 2 3; }
-.legend.one { fill: var(--one); } .legend.two { fill: var(--two); } .legend.three { fill: var(--three); }
-pre { overflow: auto; max-height: 30rem; font-size: .8rem; border: 1px solid var(--rule); padding: .6rem; }
-code { overflow-wrap: anywhere; }
-"""
 
 
 def page(text: Text) -> str:
     """Return the whole page as HTML."""
     report, about = text.report, text.about
+    style = Path(__file__).with_suffix(".css").read_text("utf-8")
     profile = f" with profile <b>{escape(about.profile)}</b>" if about.profile else ""
     parts = [
         "<!DOCTYPE html>",
@@ -44,7 +23,7 @@ def page(text: Text) -> str:
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
         # Nothing is fetched even if a value held markup: the page carries all it shows.
         "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">",
-        f"<title>{escape(text.headline)}</title><style>{STYLE}</style></head><body>",
+        f"<title>{escape(text.headline)}</title><style>\n{style}</style></head><body>",
         f'<h1 class="{report.verdict}">{escape(text.headline)}</h1>',
         f"<p>Environment <b>{escape(about.environment)}</b>{profile}, {escape(about.created)}. "
         f"Repeat with <code>{escape(about.command)}</code>.</p>",
@@ -142,3 +121,88 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     top = "".join(f"<th>{escape(cell)}</th>" for cell in head)
     body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
     return f'<div class="wide"><table><tr>{top}</tr>{body}</table></div>'
+
+
+WIDTH, HEIGHT = 640, 260
+LEFT, RIGHT, TOP, BOTTOM = 64, 16, 16, 44
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Series:
+    """One line: values by step, from step 1. ``style`` is the class of the line in the page's style sheet."""
+
+    name: str
+    values: tuple[float, ...]
+    style: str
+
+
+def line_chart(title: str, series: Sequence[Series], *, unit: str, from_zero: bool = False) -> str:
+    """Draw series over their steps. Values that are not numbers leave a gap; the chart never fails for them."""
+    known = [value for line in series for value in line.values if math.isfinite(value)]
+    steps = max((len(line.values) for line in series), default=0)
+    if not known or steps == 0:
+        return f'<p class="empty">{escape(title)}: no values</p>'
+    low, high = (0.0 if from_zero else min(known)), max(known)
+    ticks = _ticks(low, high)
+    low, high = min(low, ticks[0]), max(high, ticks[-1])
+
+    def x(step: int) -> float:
+        return LEFT + (WIDTH - LEFT - RIGHT) * ((step - 1) / max(steps - 1, 1))
+
+    def y(value: float) -> float:
+        return TOP + (HEIGHT - TOP - BOTTOM) * (1 - (value - low) / ((high - low) or 1.0))
+
+    parts = [
+        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(title)}">',
+        f"<title>{escape(title)}</title>",
+    ]
+    for tick in ticks:
+        parts.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y(tick):.1f}" y2="{y(tick):.1f}"/>')
+        parts.append(f'<text class="tick" x="{LEFT - 8}" y="{y(tick) + 4:.1f}" text-anchor="end">{tick:g}</text>')
+    for step in _step_ticks(steps):
+        parts.append(f'<text class="tick" x="{x(step):.1f}" y="{HEIGHT - 26}" text-anchor="middle">{step}</text>')
+    for line in series:
+        for run in _runs(line.values):
+            points = " ".join(f"{x(step):.1f},{y(value):.1f}" for step, value in run)
+            parts.append(f'<polyline class="line {line.style}" points="{points}"/>')
+    parts.append(f'<text class="tick" x="{LEFT}" y="{HEIGHT - 6}">step, {escape(unit)}</text>')
+    parts += _legend(series)
+    return "\n".join([*parts, "</svg>"])
+
+
+def _legend(series: Sequence[Series]) -> list[str]:
+    parts = []
+    at = WIDTH - RIGHT
+    for line in reversed(series):
+        parts.append(
+            f'<text class="legend {line.style}" x="{at}" y="{HEIGHT - 6}" text-anchor="end">{escape(line.name)}</text>'
+        )
+        at -= 8 * len(line.name) + 20
+    return parts
+
+
+def _runs(values: tuple[float, ...]) -> list[list[tuple[int, float]]]:
+    """Split at values that are not numbers."""
+    runs: list[list[tuple[int, float]]] = [[]]
+    for step, value in enumerate(values, start=1):
+        if math.isfinite(value):
+            runs[-1].append((step, value))
+        elif runs[-1]:
+            runs.append([])
+    return [run for run in runs if run]
+
+
+def _ticks(low: float, high: float) -> list[float]:
+    """Choose about five round numbers that enclose the values."""
+    span = (high - low) or abs(high) or 1.0
+    raw = span / 4
+    unit = 10.0 ** math.floor(math.log10(raw))
+    step = next(unit * factor for factor in (1, 2, 2.5, 5, 10) if unit * factor >= raw)
+    first = math.floor(low / step)
+    last = math.ceil(high / step)
+    return [round(number * step, 12) for number in range(first, last + 1)]
+
+
+def _step_ticks(steps: int) -> list[int]:
+    every = max(1, math.ceil(steps / 14))
+    return list(range(1, steps + 1, every))

@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from gpuenv.environment.arrivals import Arrivals
-from gpuenv.environment.cached import cache_folder, not_cached
+from gpuenv.environment.arrivals import Arrivals, cache_folder, not_cached
 from gpuenv.environment.guard import CONSTRAINTS, write_guard
 from gpuenv.environment.interpreters import (
     Interpreter,

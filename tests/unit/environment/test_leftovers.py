@@ -10,7 +10,7 @@ import pytest
 from filelock import FileLock
 
 from gpuenv.environment.store import Store
-from gpuenv.system.scratch import scratch
+from gpuenv.system.files import scratch
 
 LONG_AGO = (1_000_000_000, 1_000_000_000)
 

@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from gpuenv.errors import MachineError
+from gpuenv.lock.codec import to_requirements
 from gpuenv.lock.making import decision_of, package_of, profile_digest, target_of
-from gpuenv.lock.requirements import to_requirements
 from gpuenv.model.decision import DriverSupport, Kernels
 from gpuenv.model.machine import ComputeCapability, Driver, Gpu, Machine
 from gpuenv.model.profile import Profile

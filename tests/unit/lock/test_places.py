@@ -6,7 +6,7 @@ from pathlib import PurePosixPath
 
 import pytest
 
-from gpuenv.lock.places import anchored, near
+from gpuenv.lock.model import anchored, near
 from support.locks import lock_of, package
 
 PROJECT = PurePosixPath("/home/me/project")

@@ -6,7 +6,7 @@ import pytest
 
 from gpuenv.errors import UsageError
 from gpuenv.model.decision import NoDecision, Rejected
-from gpuenv.select.about import about
+from gpuenv.select.present import about
 
 ROWS = tuple(
     Rejected(candidate=f"{name} {version} (test channel)", project=name, version=version, reason="channel", detail="")

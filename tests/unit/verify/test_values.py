@@ -12,11 +12,12 @@ from pathlib import Path
 import pytest
 
 from gpuenv.errors import ConfigurationError
-from gpuenv.verify import baseline, causes, charts, check_devices, check_speed, evidence, expected
+from gpuenv.verify import baseline, causes, check_devices, check_speed, evidence, expected
 from gpuenv.verify import observed as observed_module
+from gpuenv.verify.evidence_page import Series, line_chart
 from gpuenv.verify.messages import Message
 from gpuenv.verify.payload import language
-from gpuenv.verify.surroundings import dropped, scrub
+from gpuenv.verify.runner import dropped, scrub
 from gpuenv.verify.verification import WITHOUT_COMPILER
 from support.verify_observed import MACHINE, altered, observed, report_of
 
@@ -122,15 +123,15 @@ def test_triton_is_imported_by_its_name_whatever_its_project_is_called() -> None
 
 
 def test_a_chart_has_a_gap_where_a_value_is_no_number() -> None:
-    line = charts.Series(name="loss", values=(3.0, math.nan, 2.0, 1.0), style="one")
-    drawn = charts.line_chart("Loss", [line], unit="nats")
+    line = Series(name="loss", values=(3.0, math.nan, 2.0, 1.0), style="one")
+    drawn = line_chart("Loss", [line], unit="nats")
     assert drawn.count("<polyline") == 2
     assert "nan" not in drawn
-    assert "no values" in charts.line_chart("Loss", [charts.Series(name="x", values=(math.nan,), style="one")], unit="")
+    assert "no values" in line_chart("Loss", [Series(name="x", values=(math.nan,), style="one")], unit="")
 
 
 def test_a_chart_of_equal_values_is_drawn() -> None:
-    assert "<polyline" in charts.line_chart("x", [charts.Series(name="x", values=(0.0, 0.0), style="one")], unit="")
+    assert "<polyline" in line_chart("x", [Series(name="x", values=(0.0, 0.0), style="one")], unit="")
 
 
 ABOUT = evidence.About(
