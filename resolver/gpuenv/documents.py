@@ -75,6 +75,11 @@ def shipped(module: str, name: str) -> Mapping[str, Any]:  # Any: a table of our
     return tomllib.loads(Path(module).with_name(f"{name}.toml").read_text("utf-8"))
 
 
+def parts(value: object, *names: str) -> dict[str, object]:
+    """The attributes of a value that a program is told, by name."""
+    return {name: getattr(value, name) for name in names}
+
+
 def _check(text: str) -> None:
     if _SAMPLED.search(text[::_STRIDE]) is None:
         return

@@ -36,11 +36,6 @@ def envelope(
     return escaped(text) + "\n"
 
 
-def parts(value: object, *names: str) -> dict[str, object]:
-    """The attributes of a value that a program is told, by name."""
-    return {name: getattr(value, name) for name in names}
-
-
 def encodes_all(encoding: str) -> bool:
     """Whether a code page has every character, as UTF-8 does."""
     return encoding.lower().replace("-", "").startswith("utf")

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from gpuenv.documents import parts
 from gpuenv.errors import ConfigurationError, FileError
 from gpuenv.system.files import present, read_bytes, write_atomic
 
@@ -55,10 +56,7 @@ def write_marker(environment: Path, marker: Marker) -> None:
     """Write the marker into an environment."""
     data = {
         "schema": _SCHEMA,
-        "gpuenv": marker.gpuenv,
-        "uv": marker.uv,
-        "python": marker.python,
-        "profile": marker.profile,
+        **parts(marker, "gpuenv", "uv", "python", "profile"),
         "lock": {"name": marker.lock_name, "sha256": marker.lock},
         "created": marker.created,
         "packages": [_package(each) for each in sorted(marker.packages, key=lambda each: each.name)],
@@ -104,22 +102,14 @@ def digest(path: Path) -> str:
 def _from_json(data: Any) -> Marker:  # Any: the shape of a file is what this function finds out
     if data["schema"] != _SCHEMA:
         raise ValueError(f"schema is {data['schema']!r}")
-    return Marker(
-        gpuenv=str(data["gpuenv"]),
-        uv=str(data["uv"]),
-        python=str(data["python"]),
-        profile=str(data["profile"]),
-        lock=str(data["lock"]["sha256"]),
-        lock_name=str(data["lock"]["name"]),
-        created=str(data["created"]),
-        packages=tuple(
-            MarkedPackage(
-                name=str(each["name"]),
-                version=str(each["version"]),
-                record=str(each["record"]),
-                family=bool(each["family"]),
-                project=bool(each.get("project", False)),
-            )
-            for each in data["packages"]
-        ),
-    )
+    texts = {name: str(data[name]) for name in ("gpuenv", "uv", "python", "profile", "created")}
+    packages = [
+        MarkedPackage(
+            family=bool(each["family"]),
+            project=bool(each.get("project", False)),
+            **{name: str(each[name]) for name in ("name", "version", "record")},
+        )
+        for each in data["packages"]
+    ]
+    lock, lock_name = str(data["lock"]["sha256"]), str(data["lock"]["name"])
+    return Marker(**texts, lock=lock, lock_name=lock_name, packages=tuple(packages))

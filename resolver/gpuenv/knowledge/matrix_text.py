@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
+from gpuenv.documents import parts
 from gpuenv.knowledge.matrix import PLATFORMS, Cell, Matrix, MatrixRow
 
 _WORDS = {"native": "native", "ptx": "PTX", "none": "–"}
@@ -34,17 +35,11 @@ def to_value(table: Matrix) -> dict[str, object]:
         ],
         "rows": [
             {
-                "torch": row.torch,
-                "variant": row.variant,
-                "platform": row.platform,
-                "driver": row.driver,
-                "full_driver": row.full_driver,
-                "published": row.published,
+                **parts(row, "torch", "variant", "platform", "driver", "full_driver", "published"),
                 "read_from_wheel": row.read,
                 "note": row.note,
                 "support": {
-                    key: {"support": cell.support, "by": cell.by, "doubtful": cell.doubtful}
-                    for key, cell in zip(keys, row.cells, strict=True)
+                    key: parts(cell, "support", "by", "doubtful") for key, cell in zip(keys, row.cells, strict=True)
                 },
             }
             for row in table.rows

@@ -11,7 +11,7 @@ from pathlib import PurePath
 from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
 from gpuenv.errors import MachineError
-from gpuenv.lock.model import HashOrigin, LockedDecision, LockedPackage, LockInputs, MachineTarget
+from gpuenv.lock.model import HashOrigin, LockedDecision, LockedPackage, MachineTarget
 from gpuenv.model.decision import Decision
 from gpuenv.model.machine import Libc, Machine
 from gpuenv.model.profile import Profile
@@ -91,32 +91,9 @@ def libc_floor(filename: str) -> Libc:
     return min((each for each in floors if each.family == "glibc"), default=Libc("glibc"))
 
 
-def inputs_of(
-    profile: Profile,
-    target: MachineTarget,
-    *,
-    snapshot: str,
-    sources: Sequence[str],
-    cutoff: str | None,
-    knowledge: str,
-    packages: Sequence[LockedPackage],
-    options: Sequence[str] = (),
-    requirements: Sequence[str] = (),
-) -> LockInputs:
-    """The inputs of the law, and the hosts that ``packages`` lie on. ``sources`` must carry no credentials."""
-    return LockInputs(
-        profile=profile.name,
-        profile_digest=profile_digest(profile),
-        target=target,
-        snapshot=snapshot,
-        sources=tuple(sources),
-        cutoff=cutoff,
-        knowledge=knowledge,
-        options=tuple(options),
-        requirements=tuple(requirements),
-        family_hosts=tuple(sorted({host_name(package) for package in packages if package.family})),
-        package_hosts=tuple(sorted({host_name(package) for package in packages if not package.family})),
-    )
+def hosts_of(packages: Sequence[LockedPackage], *, family: bool) -> tuple[str, ...]:
+    """The hosts that the family's packages lie on, or the others."""
+    return tuple(sorted({host_name(package) for package in packages if package.family == family}))
 
 
 def host_name(package: LockedPackage) -> str:

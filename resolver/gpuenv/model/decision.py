@@ -174,9 +174,9 @@ class NoDecision:
     ``alternatives`` what the machine could have after the smallest change of what was asked for."""
 
     summary: str
-    causes: tuple[str, ...]
-    hints: tuple[str, ...]
-    rejected: Sequence[Rejected]
+    causes: tuple[str, ...] = ()
+    hints: tuple[str, ...] = ()
+    rejected: Sequence[Rejected] = ()
     wants_nightly: bool = False
     """True where stable channels were exhausted and the profile allows looking at nightlies, which were not offered."""
     alternatives: tuple[Alternative, ...] = ()

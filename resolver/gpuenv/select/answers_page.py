@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from html import escape
 from importlib.resources import files
 
+from gpuenv.documents import parts
 from gpuenv.knowledge import Knowledge
 from gpuenv.knowledge.matrix import matrix
 from gpuenv.knowledge.matrix_text import LEGEND, grid, notes
@@ -61,16 +62,7 @@ def _data(knowledge: Knowledge, answers: MachineAnswers) -> str:
         "generations": [knowledge.architecture(each) or "" for each in answers.capabilities],
         "gpus": _gpus(knowledge, places),
         "answers": [
-            {
-                "torch": each.torch,
-                "variant": each.variant,
-                "by": each.by,
-                "native": each.native,
-                "read": each.read,
-                "because": each.because,
-                "warnings": each.warnings,
-                "hints": each.hints,
-            }
+            parts(each, "torch", "variant", "by", "native", "read", "because", "warnings", "hints")
             for each in answers.answers
         ],
         "runs": answers.runs,

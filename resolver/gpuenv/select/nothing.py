@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from packaging.version import Version
 
@@ -25,28 +25,10 @@ _CAUSES = 4
 Refused = tuple[CatalogEntry, Refusal]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Explanation:
-    """One sentence, its causes and what to type."""
-
-    summary: str
-    causes: tuple[str, ...] = ()
-    hints: tuple[str, ...] = ()
-    contradiction: bool = False
-    """What was asked for cannot be, on any machine."""
-
-
 def no_decision(evaluation: Evaluation, *, wants_nightly: bool) -> NoDecision:
     """Say why nothing fits. What was asked for stands in the sentence as far as it matters, and no further."""
-    finding = _find(evaluation)
-    return NoDecision(
-        summary=finding.summary,
-        causes=finding.causes,
-        hints=finding.hints,
-        rejected=Rejections(evaluation.verdicts),
-        wants_nightly=wants_nightly,
-        contradiction=finding.contradiction,
-    )
+    found = _find(evaluation)
+    return replace(found, rejected=Rejections(evaluation.verdicts), wants_nightly=wants_nightly)
 
 
 def only_ptx(evaluation: Evaluation, best: Served) -> NoDecision:
@@ -60,7 +42,7 @@ def only_ptx(evaluation: Evaluation, best: Served) -> NoDecision:
     )
 
 
-def _find(evaluation: Evaluation) -> Explanation:
+def _find(evaluation: Evaluation) -> NoDecision:
     problem = evaluation.problem
     if not problem.target.pythons:
         return _no_interpreter(problem)
@@ -84,7 +66,7 @@ def _find(evaluation: Evaluation) -> Explanation:
         found = _driver_or_kernels(evaluation, conflict, rows, asked)
         unread = {label(row.entry.wheel) for row in rows if passed_over(problem, row.entry, row.refusal)}
         return replace(found, summary=f"{found.summary}; {len(unread)} older were not read") if unread else found
-    return Explanation(summary=unmet.summary(problem, conflict), causes=unmet.causes(problem, conflict)[:_CAUSES])
+    return NoDecision(summary=unmet.summary(problem, conflict), causes=unmet.causes(problem, conflict)[:_CAUSES])
 
 
 def _one_channel(problem: Problem, conflict: Conflict) -> bool:
@@ -94,13 +76,13 @@ def _one_channel(problem: Problem, conflict: Conflict) -> bool:
     return problem.channel != "auto" and layered and {wheel.channel for wheel in wheels} == {problem.channel}
 
 
-def _no_interpreter(problem: Problem) -> Explanation:
+def _no_interpreter(problem: Problem) -> NoDecision:
     asked, there = problem.profile.python, join(problem.request.pythons) or "none"
     said = f"the profile wants Python {asked}" if asked else "no interpreter was offered"
-    return Explanation(summary=f"{said}, and the interpreters to choose from are {there}")
+    return NoDecision(summary=f"{said}, and the interpreters to choose from are {there}")
 
 
-def _wrong_variant(problem: Problem) -> Explanation | None:
+def _wrong_variant(problem: Problem) -> NoDecision | None:
     """A variant that is none, or a CUDA build for the CPU."""
     profile, variant = problem.profile, problem.variant
     if variant is None:
@@ -109,23 +91,23 @@ def _wrong_variant(problem: Problem) -> Explanation | None:
         near = unmet.nearest_variant(problem.knowledge, variant)
         other = variant.startswith(("rocm", "xpu"))
         why = "gpuenv decides between CUDA variants and cpu" if other or near is None else f"the nearest is {near}"
-        return Explanation(summary=f"there is no CUDA variant named {variant}", causes=(why,), contradiction=True)
+        return NoDecision(summary=f"there is no CUDA variant named {variant}", causes=(why,), contradiction=True)
     if not problem.cpu:
         return None
     if profile.accelerator == "cpu":
-        return Explanation(
+        return NoDecision(
             summary=f"profile {profile.name} is for the CPU, and {variant} is a CUDA build", contradiction=True
         )
-    return Explanation(summary=f"{variant} is a CUDA build, and there is no NVIDIA GPU on this machine")
+    return NoDecision(summary=f"{variant} is a CUDA build, and there is no NVIDIA GPU on this machine")
 
 
-def _no_platform(evaluation: Evaluation) -> Explanation:
+def _no_platform(evaluation: Evaluation) -> NoDecision:
     machine = evaluation.problem.machine
     rows = [row for row in evaluation.verdicts.rejected() if row.project == "torch"]
     if not rows:
         channel = evaluation.problem.channel
         where = "" if channel == "auto" else f" in the {channel} channel"
-        return Explanation(
+        return NoDecision(
             summary=f"no source offers a torch wheel{where}",
             hints=("Name a source with `--torch-index BASE` or `--find-links DIR`",),
         )
@@ -135,18 +117,18 @@ def _no_platform(evaluation: Evaluation) -> Explanation:
         for row in libc:
             newest.setdefault(row.detail, row.candidate)
         newer = "a newer glibc" if machine.libc_family == "glibc" else "glibc"
-        return Explanation(
+        return NoDecision(
             summary=f"no torch wheel runs with {machine.libc or 'an unknown libc'}",
             causes=tuple(f"{candidate}: {detail}" for detail, candidate in newest.items())[:_CAUSES],
             hints=(f"Use a system with {newer}: the wheels of torch are built against it",),
         )
-    return Explanation(
+    return NoDecision(
         summary=f"no torch wheel is for {evaluation.problem.target.words}",
         causes=tuple(f"{row.candidate}: {row.detail}" for row in rows[:_CAUSES]),
     )
 
 
-def _no_such_build(evaluation: Evaluation) -> Explanation:
+def _no_such_build(evaluation: Evaluation) -> NoDecision:
     """No wheel is of the kind that is decided on, whatever else was asked for."""
     problem = evaluation.problem
     # What gpuenv can decide on; a page lists the builds for other makers' cards beside them.
@@ -155,41 +137,41 @@ def _no_such_build(evaluation: Evaluation) -> Explanation:
     offered = sorted(decidable or builds, key=lambda each: (len(each), each))
     cause = (f"offered for {problem.target.words}: {join(offered)}",) if offered else ()
     if problem.cpu:
-        return Explanation(
+        return NoDecision(
             summary="no CPU build of torch is offered for this machine, and a CUDA build is never taken for one",
             causes=cause,
             hints=("Name a source that has CPU builds: `--torch-index BASE` or `--find-links DIR`",),
         )
-    return Explanation(
+    return NoDecision(
         summary="only CPU builds of torch are offered for this machine, and none is ever taken for a GPU",
         causes=cause,
         hints=("Name a source that has CUDA builds: `--torch-index BASE`", "Use `--profile cpu` for a CPU build"),
     )
 
 
-def _companion(evaluation: Evaluation, rows: Sequence[Refused], subject: str) -> Explanation:
+def _companion(evaluation: Evaluation, rows: Sequence[Refused], subject: str) -> NoDecision:
     best = max(rows, key=lambda row: row[0].version)
     names = join(evaluation.problem.constraints.required)
     details: dict[str, str] = {}
     for entry, refusal in sorted(rows, key=lambda row: row[0].version, reverse=True):
         details.setdefault(label(entry.wheel), refusal.detail)
-    return Explanation(
+    return NoDecision(
         summary=f"no {subject} that fits has its {names} beside it: {label(best[0].wheel)}: {best[1].detail}",
         causes=tuple(f"{name}: {detail}" for name, detail in details.items())[:_CAUSES],
         hints=(f"Make {names} optional in the profile (`optional-packages`) to go without",),
     )
 
 
-def _unknown(problem: Problem, rows: Sequence[Refused], asked: str) -> Explanation:
+def _unknown(problem: Problem, rows: Sequence[Refused], asked: str) -> NoDecision:
     details = {label(entry.wheel): refusal.detail for entry, refusal in rows}
-    return Explanation(
+    return NoDecision(
         summary=f"no wheel{asked} is known to have code for {kinds(problem.gpus)}, and {len(rows)} could not be read",
         causes=tuple(f"{name}: {detail}" for name, detail in sorted(details.items(), reverse=True))[:_CAUSES],
         hints=("Add `--allow-unknown-kernels` to accept what cannot be established",),
     )
 
 
-def _driver_or_kernels(evaluation: Evaluation, conflict: Conflict, rows: Sequence[Row], asked: str) -> Explanation:
+def _driver_or_kernels(evaluation: Evaluation, conflict: Conflict, rows: Sequence[Row], asked: str) -> NoDecision:
     """Name the driver where a newer one would do, the code where none would."""
     problem = evaluation.problem
     lacking = [row.entry for row in rows if "kernels" in row.parts]
@@ -210,7 +192,7 @@ def _serves(evaluation: Evaluation, entry: CatalogEntry, gpus: Sequence[Gpu]) ->
     return isinstance(code(evaluation, entry, gpus), Served)
 
 
-def _driver(evaluation: Evaluation, entries: Sequence[CatalogEntry], *, sure: bool, asked: str) -> Explanation:
+def _driver(evaluation: Evaluation, entries: Sequence[CatalogEntry], *, sure: bool, asked: str) -> NoDecision:
     problem = evaluation.problem
     floors = {
         entry.variant: floor
@@ -219,9 +201,9 @@ def _driver(evaluation: Evaluation, entries: Sequence[CatalogEntry], *, sure: bo
     }
     if not floors:
         variants = join(sorted({entry.variant or label(entry.wheel) for entry in entries}))
-        return Explanation(summary=f"which driver {variants} needs is not known, so that it cannot be said to run here")
+        return NoDecision(summary=f"which driver {variants} needs is not known, so that it cannot be said to run here")
     if problem.machine.driver is None:
-        return Explanation(
+        return NoDecision(
             summary="the driver of this machine is not known, so that no CUDA build can be said to run",
             hints=("Name the driver in the machine file, or add `--allow-unknown-kernels`",),
         )
@@ -234,7 +216,7 @@ def _driver(evaluation: Evaluation, entries: Sequence[CatalogEntry], *, sure: bo
     what = f"{asked} with code for {kinds(problem.gpus)}" if sure else f"{asked} offered"
     causes = [f"{label(easiest.wheel)} needs the least of them: {floor.minimum} ({floor.source})"]
     hints = _driver_hints(problem, floor.minimum, causes)
-    return Explanation(
+    return NoDecision(
         summary=f"{driver_words(problem)}, is too old for every wheel{what}", causes=tuple(causes), hints=tuple(hints)
     )
 
@@ -263,7 +245,7 @@ def _numbers(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in version.split("."))
 
 
-def _kernels(evaluation: Evaluation, rows: Sequence[Refused], asked: str) -> Explanation:
+def _kernels(evaluation: Evaluation, rows: Sequence[Refused], asked: str) -> NoDecision:
     problem = evaluation.problem
     newest_cuda = _newest_variant(problem, rows)
     lost = [gpu for gpu in problem.gpus if not any(_serves(evaluation, entry, [gpu]) for entry, _ in _best_rows(rows))]
@@ -279,7 +261,7 @@ def _kernels(evaluation: Evaluation, rows: Sequence[Refused], asked: str) -> Exp
             summary += f", and the newest variant {'there' if asked else 'offered'} is {newest_cuda}"
     causes = dict.fromkeys(f"{label(entry.wheel)}: {refusal.detail}" for entry, refusal in _best_rows(rows))
     hints = () if asked else _kernel_hints(problem, gpus)
-    return Explanation(summary=summary, causes=tuple(causes)[:_CAUSES], hints=hints)
+    return NoDecision(summary=summary, causes=tuple(causes)[:_CAUSES], hints=hints)
 
 
 def _kernel_hints(problem: Problem, gpus: Sequence[Gpu]) -> tuple[str, ...]:
@@ -316,7 +298,7 @@ def _newest_variant(problem: Problem, rows: Sequence[Refused]) -> str | None:
     return newest
 
 
-def _mixed(evaluation: Evaluation, rows: Sequence[Row], asked: str) -> Explanation | None:
+def _mixed(evaluation: Evaluation, rows: Sequence[Row], asked: str) -> NoDecision | None:
     """Say which card is lost with which choice: of those that serve the same cards, the stable and newest one."""
     problem = evaluation.problem
     entries = [row.entry for row in rows if row.parts <= {"kernels"}]
@@ -334,7 +316,7 @@ def _mixed(evaluation: Evaluation, rows: Sequence[Row], asked: str) -> Explanati
         lost = [gpu for gpu in problem.gpus if gpu.index not in served]
         causes.append(f"{label(best[served].wheel)} serves {gpu_list(kept)} and loses {gpu_list(lost)}")
     capabilities = join(list(dict.fromkeys(gpu_words(gpu) for gpu in problem.gpus)))
-    return Explanation(
+    return NoDecision(
         summary=f"no single wheel{asked} has code for every GPU of this machine: {capabilities}", causes=tuple(causes)
     )
 

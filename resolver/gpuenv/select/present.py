@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import TypeVar, assert_never, get_args
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
+from gpuenv.documents import parts
 from gpuenv.errors import UsageError
 from gpuenv.model.decision import Accepted, Decision, NoDecision, Reason, Rejected
-from gpuenv.model.wheel import Wheel
 
 _TITLES: dict[Reason, str] = {
     "platform": "for another system",
@@ -39,44 +39,17 @@ assert set(_TELLING) == set(get_args(Reason)) == set(_TITLES)
 
 def decision_to_json(decision: Decision) -> dict[str, object]:
     """Give the ``data`` of ``resolve --json`` (docs/architecture.md, command line)."""
+    kernels, driver = decision.kernels, decision.driver
+    wheel = ("version", "filename", "url", "sha256", "size", "requires_python")
     return {
-        "profile": decision.profile,
-        "accelerator": decision.accelerator,
-        "python": decision.python,
-        "channel": decision.channel,
-        "variant": decision.variant,
-        "source": decision.source,
-        "packages": [_package(wheel) for wheel in decision.packages],
-        "requires": {project: list(requires) for project, requires in decision.requires},
-        "others": list(decision.others),
-        "kernels": None
-        if decision.kernels is None
-        else {
-            "sass": list(decision.kernels.sass),
-            "ptx": list(decision.kernels.ptx),
-            "from": decision.kernels.origin,
-            "detail": decision.kernels.detail,
-        },
-        "gpus": [
-            {
-                "index": gpu.index,
-                "name": gpu.name,
-                "compute_capability": str(gpu.compute_capability),
-                "support": gpu.support,
-                "by": gpu.by,
-            }
-            for gpu in decision.gpus
-        ],
-        "driver": None
-        if decision.driver is None
-        else {
-            "required": decision.driver.required,
-            "found": decision.driver.found,
-            "full": decision.driver.full,
-            "source": decision.driver.source,
-        },
-        "because": list(decision.because),
-        "warnings": list(decision.warnings),
+        **parts(decision, "profile", "accelerator", "python", "channel", "variant", "source"),
+        "packages": [{"name": each.project, **parts(each, *wheel)} for each in decision.packages],
+        "requires": dict(decision.requires),
+        "others": decision.others,
+        "kernels": kernels and {**parts(kernels, "sass", "ptx"), "from": kernels.origin, "detail": kernels.detail},
+        "gpus": [asdict(gpu) | {"compute_capability": str(gpu.compute_capability)} for gpu in decision.gpus],
+        "driver": driver and parts(driver, "required", "found", "full", "source"),
+        **parts(decision, "because", "warnings"),
         "accepted": [
             {"candidate": row.candidate, "rank": row.rank, "detail": f"Python {row.python}"}
             for row in decision.accepted
@@ -87,19 +60,12 @@ def decision_to_json(decision: Decision) -> dict[str, object]:
 
 def no_decision_to_json(nothing: NoDecision) -> dict[str, object]:
     """Give the ``data`` of ``resolve --json`` where nothing fits."""
-    return {
-        "summary": nothing.summary,
-        "causes": list(nothing.causes),
-        "wants_nightly": nothing.wants_nightly,
-        "rejected": rejected_to_json(nothing.rejected),
-    }
+    return {**parts(nothing, "summary", "causes", "wants_nightly"), "rejected": rejected_to_json(nothing.rejected)}
 
 
 def rejected_to_json(rows: Iterable[Rejected]) -> list[dict[str, object]]:
     """Give rejected candidates in their order: newest first within a project."""
-    return [
-        {"candidate": row.candidate, "reason": row.reason, "detail": row.detail, "wheels": row.wheels} for row in rows
-    ]
+    return [parts(row, "candidate", "reason", "detail", "wheels") for row in rows]
 
 
 def explain(answer: Decision | NoDecision) -> tuple[str, ...]:
@@ -144,18 +110,6 @@ def _reason_lines(reason: Reason, rows: list[Rejected]) -> list[str]:
     for row in rows:
         by_detail.setdefault((row.project, row.detail), []).append(row.candidate.removeprefix(f"{row.project} "))
     return [*lines, *(f"  {project} {', '.join(found)}: {detail}" for (project, detail), found in by_detail.items())]
-
-
-def _package(wheel: Wheel) -> dict[str, object]:
-    return {
-        "name": wheel.project,
-        "version": wheel.version,
-        "filename": wheel.filename,
-        "url": wheel.url,
-        "sha256": wheel.sha256,
-        "size": wheel.size,
-        "requires_python": wheel.requires_python,
-    }
 
 
 Answer = TypeVar("Answer", Decision, NoDecision)

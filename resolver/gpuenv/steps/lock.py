@@ -21,7 +21,7 @@ from gpuenv.lock import codec, making
 from gpuenv.lock.check import changed_requirements
 from gpuenv.lock.fit import fits_machine, newer_release
 from gpuenv.lock.making import profile_digest
-from gpuenv.lock.model import Lock, LockedPackage, anchored, near
+from gpuenv.lock.model import Lock, LockedPackage, LockInputs, anchored, near
 from gpuenv.lock.recorded import recorded_requirements
 from gpuenv.lock.soundness import faults_of, is_complete
 from gpuenv.model.machine import Machine
@@ -117,16 +117,18 @@ def make_lock(context: Context, decided: Decided, how: LockRequest) -> Lock:
     packages = tuple(replace(package, unknown=before.get(package.sha256, ())) for package in packages)
     return Lock(
         command=how.command or command_of(context, decided.profile, single_source=how.single_source),
-        inputs=making.inputs_of(
-            decided.profile,
-            making.raised(request.target, packages),
+        inputs=LockInputs(
+            profile=decided.profile.name,
+            profile_digest=making.profile_digest(decided.profile),
+            target=making.raised(request.target, packages),
             snapshot=decided.catalog.snapshot,
-            sources=[decided.place.shown],
+            sources=(decided.place.shown,),
             cutoff=context.options.exclude_newer,
             knowledge=tables.load().version,
-            packages=packages,
-            options=recorded_options(context.options) if how.options is None else how.options,
-            requirements=asked_of(context).recorded,
+            options=tuple(recorded_options(context.options) if how.options is None else how.options),
+            requirements=tuple(asked_of(context).recorded),
+            family_hosts=making.hosts_of(packages, family=True),
+            package_hosts=making.hosts_of(packages, family=False),
         ),
         decision=making.decision_of(decided.decision, decided.profile, single_source=how.single_source),
         packages=packages,

@@ -24,7 +24,7 @@ def driver(observed: Observed) -> Check:
     version = observed.machine.driver.version if observed.machine.driver else "unknown"
     check = partial(observed.check, "driver", "Driver library", expected=f"libcuda of driver {version} starts")
     if not observed.gpu:
-        return observed.not_run("driver", "Driver library", expected="none", why="CPU: no driver is used")
+        return observed.check("driver", "Driver library", expected="none", why="CPU: no driver is used")
     message = observed.first("driver", job="driver")
     if message is None:
         seen, cause = observed.silence("driver", who="the probe")
@@ -130,7 +130,7 @@ def devices(observed: Observed) -> Check:
     gpus = observed.machine.gpus
     expected = ", ".join(f"GPU {gpu.index} {gpu.uuid} ({gpu.compute_capability})" for gpu in observed.gpus()) or "a GPU"
     if not observed.gpu:
-        return observed.not_run("devices", "Devices", expected="CPU", why="CPU: no GPU is used")
+        return observed.check("devices", "Devices", expected="CPU", why="CPU: no GPU is used")
     check = partial(observed.check, "devices", "Devices", expected=expected)
     message = observed.first("devices", job="training")
     if message is None:
@@ -203,9 +203,8 @@ def no_jit(observed: Observed) -> Check:
     title = "Runs natively, without the driver's compiler"
     expected = f"every kernel family with CUDA_DISABLE_PTX_JIT=1, while a PTX-only module fails with {JIT_DISABLED}"
     check = partial(observed.check, "no-jit", title, expected=expected)
-    not_run = partial(observed.not_run, "no-jit", title, expected=expected)
     if not observed.gpu:
-        return not_run(why="CPU: no GPU code is used")
+        return check(why="CPU: no GPU code is used")
     kernels = observed.all("kernel", job="native")
     proven, control = _control(observed)
     names = list(dict.fromkeys(item.text("name") for item in kernels))
@@ -217,7 +216,7 @@ def no_jit(observed: Observed) -> Check:
     if (found := observed.trouble("native")) is not None:
         return check(seen=found[0], cause=found[1])
     if not kernels:
-        return not_run(why="torch found no device")
+        return check(why="torch found no device")
     if not proven:
         cause = Cause(f"the control says nothing, so this is no proof: {control}", DOCTOR)
         return check("warned", seen=seen, cause=cause)

@@ -105,16 +105,15 @@ def native_code(observed: Observed) -> Check:
     expected = "machine code for " + (", ".join(str(gpu.compute_capability) for gpu in observed.gpus()) or "each GPU")
     title = "Machine code in the libraries"
     check = partial(observed.check, "native-code", title, expected=expected)
-    not_run = partial(observed.not_run, "native-code", title, expected=expected)
     if not observed.gpu:
-        return not_run(why="CPU: no GPU code is used")
+        return check(why="CPU: no GPU code is used")
     main = [(name, code) for name, code in observed.code if name.startswith(MAIN_LIBRARY)]
     if not main:
         torch = observed.installed.torch
         if torch is not None and not torch.cuda:
             cause = Cause(f"a CPU build of torch is installed ({torch.version})", RECREATE)
             return check(seen="no CUDA library", cause=cause)
-        return not_run(why="no ELF library of torch's kernels")
+        return check(why="no ELF library of torch's kernels")
     # torch's kernels are in libtorch_cuda.so; its companions (linear algebra) leave out cards that it serves.
     deciding = [code for name, code in main if name == "libtorch_cuda.so"] or [code for _, code in main]
     sass = {name for code in deciding for name in code.architectures}

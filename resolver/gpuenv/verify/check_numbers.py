@@ -73,7 +73,7 @@ def numbers(observed: Observed) -> Check:
     if not curves:
         if (found := observed.trouble("numbers")) is not None:
             return check(seen=found[0], cause=found[1])
-        return check("not-applicable", seen="not run: torch found no device")
+        return check(why="torch found no device")
     seen = "; ".join(
         f"{curve.precision} on {'the CPU' if curve.device == 'cpu' else curve.device}: first {_first(curve):.7f}, "
         f"last of {len(curve.losses)} {curve.losses[-1] if curve.losses else math.nan:.4f}, at most "
@@ -173,7 +173,7 @@ def kernels(observed: Observed) -> Check:
     rows = families_of(observed)
     if not rows:
         why = "the process ended before" if observed.trouble("numbers") else "torch found no device"
-        return check("not-applicable", seen=f"not run: {why}")
+        return check(why=why)
     exact = [row for row in rows if row.rule == "exact" and row.error is not None]
     bound = [row for row in rows if row.share is not None]
     where = "the CPU" if not observed.gpu else ", ".join(sorted({row.device for row in rows}))

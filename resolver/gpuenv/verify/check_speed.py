@@ -71,9 +71,9 @@ def speed(observed: Observed) -> Check:
     rates = rates_of(observed)
     if not observed.gpu:
         measured = "; ".join(f"{rate.what}: {rate.value:.2f} {rate.unit}" for rate in rates) or "not measured"
-        return check("not-applicable", seen=f"not run: CPU: {measured}")
+        return check(why=f"CPU: {measured}")
     if not rates:
-        return check("not-applicable", seen="not run: no measurement")
+        return check(why="no measurement")
     seen = "; ".join(
         f"{rate.what} on {rate.device}: {rate.value:.0f} {rate.unit}"
         + (f" ({rate.share:.0%} of {rate.limit:.0f})" if rate.share is not None else " (no limit known)")
@@ -89,23 +89,23 @@ def speed(observed: Observed) -> Check:
 
 def several_gpus(observed: Observed) -> Check:
     """Do the GPUs work together: right sums, agreeing gradients, whole copies between every pair?"""
-    title, count = "Several GPUs together", len(observed.gpus())
+    count = len(observed.gpus())
     expected = (
         "all-reduce exact on every rank, gradients of one data-parallel step equal, copies between every pair whole"
     )
-    not_run = partial(observed.not_run, "several-gpus", title, expected=expected)
+    check = partial(observed.check, "several-gpus", "Several GPUs together", expected=expected)
     if not observed.gpu or count < 2:
-        return not_run(why="one GPU" if observed.gpu else "CPU: no GPU is used")
+        return check(why="one GPU" if observed.gpu else "CPU: no GPU is used")
     if (lacking := observed.first("no-device", job="rank-0")) is not None:  # the check ``devices`` says what that means
         found = lacking.whole("found")
-        return not_run(why=f"torch found {found} of {count} devices" if found else "torch found no device")
+        return check(why=f"torch found {found} of {count} devices" if found else "torch found no device")
     sums, steps, pairs = observed.all("sum"), observed.all("parallel-step"), observed.all("pair")
     trouble = (each[1] for rank in range(count) if (each := observed.trouble(f"rank-{rank}")) is not None)
     peers = sum(pair.flag("peer") for pair in pairs)
     largest = max((message.amount("error") for message in steps), default=math.nan)
     seen = f"{len({m.job for m in sums})} ranks, {len(sums)} sums, gradients apart by {largest:.2g}, "
     seen += f"{len(pairs)} pairs copied, {peers} with peer access"
-    check = partial(observed.check, "several-gpus", title, seen=seen, expected=expected)
+    check = partial(check, seen=seen)
     problem = next(_group_problems(observed, count, sums, steps, pairs), None) or next(trouble, None)
     if problem is None and peers < len(pairs):
         text = f"{len(pairs) - peers} of {len(pairs)} pairs have no peer access: copies go through the host"
@@ -137,13 +137,12 @@ def compiles(observed: Observed) -> Check:
     """Does torch.compile make code for the card that computes the same?"""
     expected = "a small function, compiled, equal to the eager one"
     check = partial(observed.check, "compile", "torch.compile", expected=expected)
-    not_run = partial(observed.not_run, "compile", "torch.compile", expected=expected)
     if not observed.gpu:
-        return not_run(why="CPU: Triton is for GPUs")
+        return check(why="CPU: Triton is for GPUs")
     if observed.ending("compile") is None:
-        return not_run(why="no Triton in this environment")
+        return check(why="no Triton in this environment")
     if observed.first("no-device", job="compile") is not None:
-        return not_run(why="torch found no device")
+        return check(why="torch found no device")
     message = observed.first("compiled", job="compile")
     if message is None:
         seen, cause = observed.silence("compile", who="the process")

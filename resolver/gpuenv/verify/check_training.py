@@ -157,7 +157,7 @@ def training(observed: Observed, job: str, suffix: str) -> Check:
     eager = next((run for run in runs_of(observed, job) if run.mode == "eager"), None)
     if eager is None:
         if found is None:
-            return check("not-applicable", seen="not run: torch found no device to train on")
+            return check(why="torch found no device to train on")
         return check(seen=found[0], cause=found[1])
     losses = [step.loss for step in eager.steps]
     seen = f"loss {losses[0]:.3f} → {losses[-1]:.3f} in {len(losses)} steps of {eager.batch_size} samples, "
@@ -212,7 +212,7 @@ def on_device(observed: Observed, job: str, suffix: str) -> Check:
     end = _end(observed, job)
     if end is None or not observed.gpu:
         why = "no training ran to its end" if observed.gpu else "CPU: the work was done on the CPU"
-        return observed.not_run(name, title, expected=expected, why=why)
+        return observed.check(name, title, expected=expected, why=why)
     profile = observed.first("profile", job=job)
     kernels = profile.whole("kernels") if profile else 0
     sizes = {key: int(value) for key, value in end.table("bytes").items() if isinstance(value, int)}
@@ -264,16 +264,15 @@ def graph(observed: Observed, job: str, suffix: str) -> Check:
     name, title = "graph" + job.removeprefix("training"), f"The same steps as a CUDA graph{suffix}"
     expected = "the losses of the eager steps, one launch a step"
     check = partial(observed.check, name, title, expected=expected)
-    not_run = partial(observed.not_run, name, title, expected=expected)
     if not observed.gpu:
-        return not_run(why="CPU: CUDA graphs are for GPUs")
+        return check(why="CPU: CUDA graphs are for GPUs")
     if (failed := observed.first("graph-failed", job=job)) is not None:
         return check("warned", seen=failed.text("message")[:300], cause=of_message(failed.text("message")))
     if (reason := left_out(observed, job, "graph")) is not None:
-        return not_run(why=reason)
+        return check(why=reason)
     runs = {run.mode: run for run in runs_of(observed, job)}
     if len(runs) < 2:
-        return not_run(why="no training ran to its end")
+        return check(why="no training ran to its end")
     eager, made = runs["eager"], runs["graph"]
     apart = max(abs(a.loss - b.loss) for a, b in zip(eager.steps, made.steps, strict=False))
     seen = f"loss {made.final_loss:.3f}, largest difference {apart:.2g}, {made.samples_per_second:.1f} samples/s"

@@ -106,15 +106,19 @@ class Observed:
         title: str,
         status: Status | None = None,
         *,
-        seen: str,
         expected: str,
+        seen: str = "",
         cause: Cause | None = None,
         seconds: float | None = None,
+        why: str = "",
     ) -> Check:
         """Make a check; its hint is spelled for this environment and what was done to it.
 
-        Without a ``status`` it failed if there is a cause, and passed if there is none.
+        Without a ``status`` it failed if there is a cause, and passed if there is none. ``why`` says that it could not
+        be asked, which is never read as passed.
         """
+        if why:
+            status, seen = "not-applicable", f"not run: {why}"
         spelling = self.expected.hints or Hints(profile=self.expected.profile or "", environment=self.shown)
         return Check(
             name=name,
@@ -126,10 +130,6 @@ class Observed:
             hint=self.plain(spelling.spelled(cause.hint, stands=status == "warned")) if cause else "",
             seconds=seconds,
         )
-
-    def not_run(self, name: str, title: str, *, expected: str, why: str) -> Check:
-        """Make the check that could not be asked. Never read as passed."""
-        return self.check(name, title, "not-applicable", seen=f"not run: {why}", expected=expected)
 
 
 def agrees(one: str, other: str) -> bool:

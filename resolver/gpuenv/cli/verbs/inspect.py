@@ -6,8 +6,8 @@ import argparse
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from gpuenv.cli.envelope import parts
 from gpuenv.cli.project import PathOrName
+from gpuenv.documents import parts
 from gpuenv.steps.context import Context
 
 if TYPE_CHECKING:

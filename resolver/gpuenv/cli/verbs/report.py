@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from gpuenv.cli.envelope import parts
+from gpuenv.documents import parts
 
 if TYPE_CHECKING:
     from gpuenv.model.verification import Report, Training

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from gpuenv.cli.envelope import parts
+from gpuenv.documents import parts
 from gpuenv.steps.context import Context
 
 if TYPE_CHECKING:

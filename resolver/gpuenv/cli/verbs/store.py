@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gpuenv.cli.envelope import parts
+from gpuenv.documents import parts
 from gpuenv.steps.context import Context
 
 if TYPE_CHECKING:
