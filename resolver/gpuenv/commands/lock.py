@@ -15,30 +15,14 @@ from gpuenv.lock.diff import Diff, diff
 from gpuenv.lock.fit import fits_machine
 from gpuenv.lock.model import Lock
 from gpuenv.model.profile import Profile
+from gpuenv.steps import lock as locks
+from gpuenv.steps import machine as machines
 from gpuenv.steps.context import Context, Failure, Outcome
 from gpuenv.steps.decision import Decided
 from gpuenv.steps.dependencies import LockRequest
 from gpuenv.steps.downloads import keep, remember
-from gpuenv.steps.lock import (
-    command_of,
-    decide_and_lock,
-    lock_path,
-    read_lock,
-    require_sound,
-    still_meant,
-    write_lock,
-)
 from gpuenv.steps.lock_check import check
 from gpuenv.steps.lock_options import recorded_options, with_lock_options
-from gpuenv.steps.machine import (
-    MachineClass,
-    TargetMachine,
-    classes,
-    detect_or_read,
-    in_scope,
-    say_machine,
-    with_reference,
-)
 from gpuenv.steps.profile import check_fit, load_profile
 from gpuenv.steps.project import say_project
 from gpuenv.steps.signed import fetch_signed
@@ -101,7 +85,7 @@ def run(context: Context, options: LockOptions) -> LockOutcome:
                 raise
             problem = Failure.of(error)
             context.reporter.say(f"{name}: {error.message}")
-            path = context.shown(lock_path(context, name))
+            path = context.shown(locks.lock_path(context, name))
             done.append(OneLock(profile=name, path=path, action="failed", problem=problem))
     problems = tuple(row.problem for row in done if row.problem is not None)
     problems += tuple(_problem(row) for row in done if row.reasons)
@@ -126,22 +110,26 @@ def _profiles(context: Context, options: LockOptions) -> tuple[str, ...]:
 
 def _one_profile(context: Context, profile: Profile, options: LockOptions) -> list[OneLock]:
     if options.machines:
-        found = classes(context, options.machines)
+        found = machines.classes(context, options.machines)
         return [_one(context, each.machine, profile, options, each) for each in found]
     if options.everything:
-        context = with_reference(context, profile)
-    return [_one(context, detect_or_read(context), profile, options, None)]
+        context = machines.with_reference(context, profile)
+    return [_one(context, machines.detect_or_read(context), profile, options, None)]
 
 
 def _one(
-    context: Context, machine: TargetMachine, profile: Profile, options: LockOptions, group: MachineClass | None
+    context: Context,
+    machine: machines.TargetMachine,
+    profile: Profile,
+    options: LockOptions,
+    group: machines.MachineClass | None,
 ) -> OneLock:
     name = profile.name if group is None else f"{profile.name}-{group.name}"
-    path = lock_path(context, name)
+    path = locks.lock_path(context, name)
     shown = context.shown(path)
     before = _before(context, path, options, profile)
     asked, context = context, with_lock_options(context, before, say=not options.check)
-    say_machine(context, machine, profile)
+    machines.say_machine(context, machine, profile)
     say_project(context)
     check_fit(context, machine.facts, profile)
     _refuse_unknown(options.upgrade_packages, before, shown)
@@ -156,11 +144,11 @@ def _one(
             reasons=verdict.reasons,
         )
     if before is not None and not _asked_to_change(options) and _holds(asked, machine, profile, before):
-        require_sound(context, before, profile=profile, shown=shown)
+        locks.require_sound(context, before, profile=profile, shown=shown)
         context.reporter.say(f"Found up-to-date lockfile at: {shown}")
         return _kept(context, options, OneLock(profile=profile.name, path=shown, action="unchanged", lock=before), None)
     single = options.single_source or (before is not None and before.decision.single_source)
-    decided, lock = decide_and_lock(
+    decided, lock = locks.decide_and_lock(
         _kept_family(context, before, options),
         machine=machine,
         profile=profile,
@@ -170,7 +158,7 @@ def _one(
             tentative=options.dry_run,
             single_source=single,
             options=recorded_options(context.options),
-            command=command_of(context, profile, single_source=single, machines=options.machines),
+            command=locks.command_of(context, profile, single_source=single, machines=options.machines),
         ),
     )
     if options.write:
@@ -179,7 +167,7 @@ def _one(
     row = OneLock(profile=profile.name, path=shown, action="would-write", lock=lock, change=change)
     if options.dry_run:
         return row
-    written = write_lock(path, lock)
+    written = locks.write_lock(path, lock)
     context.reporter.say(f"{'Wrote' if written else 'Unchanged:'} lockfile {shown}: {len(lock.packages)} packages")
     return _kept(context, options, replace(row, action="written" if written else "unchanged"), decided)
 
@@ -188,7 +176,7 @@ def _before(context: Context, path: Path, options: LockOptions, profile: Profile
     """The lock that stands there. One that cannot be read is made again where that is asked for."""
     shown = context.shown(path)
     try:
-        return read_lock(path, shown=shown, profile=profile.name)
+        return locks.read_lock(path, shown=shown, profile=profile.name)
     except (ConfigurationError, IntegrityError) as error:
         if not options.upgrade:
             raise
@@ -218,10 +206,10 @@ def _asked_to_change(options: LockOptions) -> bool:
     return options.upgrade or bool(options.upgrade_packages) or options.dry_run
 
 
-def _holds(context: Context, machine: TargetMachine, profile: Profile, lock: Lock) -> bool:
-    if not still_meant(context, profile, lock):
+def _holds(context: Context, machine: machines.TargetMachine, profile: Profile, lock: Lock) -> bool:
+    if not locks.still_meant(context, profile, lock):
         return False
-    return fits_machine(lock, in_scope(context, machine.facts), tables.load()) is None
+    return fits_machine(lock, machines.in_scope(context, machine.facts), tables.load()) is None
 
 
 def _kept_family(context: Context, before: Lock | None, options: LockOptions) -> Context:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from gpuenv.errors import NoSpaceError, TargetError
 from gpuenv.report import Reporter
+from gpuenv.system.files import FULL
 
 UNPACKED = 1.5
 """Unpacked bytes a byte of wheel, at least: 1.8 was seen for a whole CUDA environment, 3.6 for the CPU build of torch.
@@ -18,8 +19,6 @@ Too little rather than too much, so that nothing that would have fitted is refus
 
 BYTES_A_FILE = 350_000
 """Unpacked bytes a file at most, over a whole environment (342,000 seen: 16,102 files in 5.51 GB)."""
-
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 RESERVE = 16 * 1024 * 1024
 """For the environment itself and uv's bookkeeping."""
@@ -85,7 +84,7 @@ def disk_errors(target: Path) -> Iterator[None]:
         yield
     except OSError as error:
         where = error.filename or target
-        if error.errno in _FULL:
+        if error.errno in (*FULL, errno.EFBIG):
             raise NoSpaceError(
                 f"there is no space left for {where}", hints=(f"free some space, see: df -h {target.parent}",)
             ) from error

@@ -22,12 +22,11 @@ from shlex import quote
 from gpuenv.errors import IntegrityError, NoSpaceError
 from gpuenv.lock.codec import lock_filename, render, to_requirements
 from gpuenv.lock.model import Lock, LockedPackage, is_sha256
-from gpuenv.system.files import write_atomic
+from gpuenv.system.files import FULL, write_atomic
 
 _BLOCK = 1 << 20
 _HOUR_SECONDS = 3600.0
 _DAY_SECONDS = 24 * _HOUR_SECONDS
-_NO_SPACE = {28, 122}  # ENOSPC, EDQUOT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -274,7 +273,7 @@ def sha256_of(path: Path) -> str:
 
 def no_space(error: OSError, place: Path) -> Exception:
     """What to raise for an operating system's failure to write: ours for a full disk, else the error itself."""
-    if error.errno in _NO_SPACE:
+    if error.errno in FULL:
         return NoSpaceError(
             f"there is no space left to keep wheels in {place}", hints=("Choose a larger disk: --store DIR",)
         )

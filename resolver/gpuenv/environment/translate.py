@@ -10,16 +10,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from gpuenv import errors
 from gpuenv.documents import shipped
-from gpuenv.errors import (
-    GpuenvError,
-    IndexUnreachableError,
-    IntegrityError,
-    InterpreterError,
-    NoSpaceError,
-    OfflineError,
-    UvError,
-)
 from gpuenv.net.location import redact
 
 _COLOUR = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
@@ -30,16 +22,11 @@ _STATUS = re.compile(r"HTTP status (?:client|server) error \((?P<status>\d{3})[^
 _CAUSE_LINES = 12
 
 
-class CacheEntryError(IntegrityError):
+class CacheEntryError(errors.IntegrityError):
     """An entry of uv's cache that uv cannot read: it stays so until the cache is cleaned."""
 
 
-_ERRORS: dict[str, type[GpuenvError]] = {
-    each.__name__: each for each in (NoSpaceError, IntegrityError, CacheEntryError, OfflineError, InterpreterError)
-}
-
-
-def translate(stderr: str, *, doing: str = "uv") -> GpuenvError:
+def translate(stderr: str, *, doing: str = "uv") -> errors.GpuenvError:
     """Make the error to raise for what uv said when ``doing`` failed.
 
     uv's last lines, credentials removed, are the causes. A cut-off or unreadable download counts as the index's failure
@@ -59,13 +46,14 @@ def translate(stderr: str, *, doing: str = "uv") -> GpuenvError:
         if says(sign["words"]):
             where = _place(said)
             message = f"{sign['message']}: {where}" if where else sign["message"]
-            kind, hints = _ERRORS[sign["error"]], sign.get("hints", ())
-            if issubclass(kind, IntegrityError):
+            kind: type[errors.GpuenvError] = getattr(errors, sign["error"], CacheEntryError)
+            hints = sign.get("hints", ())
+            if issubclass(kind, errors.IntegrityError):
                 return kind(message, causes=causes, hints=hints, package=_package(said))
             return kind(message, causes=causes, hints=hints)
     if says(table["network"]):
         return _unreachable(said, causes)
-    return UvError(f"{doing} failed", causes=causes or ("it said nothing",))
+    return errors.UvError(f"{doing} failed", causes=causes or ("it said nothing",))
 
 
 def tail(stderr: str, lines: int = _CAUSE_LINES) -> tuple[str, ...]:
@@ -78,11 +66,11 @@ def tail(stderr: str, lines: int = _CAUSE_LINES) -> tuple[str, ...]:
     return tuple(kept[-lines:])
 
 
-def _unreachable(said: str, causes: Sequence[str]) -> IndexUnreachableError:
+def _unreachable(said: str, causes: Sequence[str]) -> errors.IndexUnreachableError:
     status = _STATUS.search(said)
     where = _place(said)
     if status is not None and status["status"] in ("404", "410"):
-        return IndexUnreachableError(
+        return errors.IndexUnreachableError(
             f"a locked wheel is gone from its index ({status['status']}): {where}",
             causes=causes,
             hints=(
@@ -91,8 +79,8 @@ def _unreachable(said: str, causes: Sequence[str]) -> IndexUnreachableError:
             ),
         )
     if status is not None:
-        return IndexUnreachableError(f"the index answered {status['status']}: {where}", causes=causes)
-    return IndexUnreachableError(
+        return errors.IndexUnreachableError(f"the index answered {status['status']}: {where}", causes=causes)
+    return errors.IndexUnreachableError(
         f"a download failed: {where}" if where else "a download failed",
         causes=causes,
         hints=("Check the connection and the proxy, then run the same command again",),

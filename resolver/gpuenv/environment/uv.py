@@ -25,41 +25,15 @@ from gpuenv.system.process import Child, Ended, Limits, NotStarted, TimedOut, ab
 __all__ = ["PASSED", "Uv", "base_environment", "failure", "find_uv", "translate"]
 
 PASSED = (
-    "HOME",
-    "LANG",
-    "LC_ALL",
-    "LC_CTYPE",
-    "LOGNAME",
-    "TMPDIR",
-    "TMP",
-    "TEMP",
-    "TZ",
-    "USER",
+    "HOME", "LANG", "LC_ALL", "LC_CTYPE", "LOGNAME", "TMPDIR", "TMP", "TEMP", "TZ", "USER",
     # Windows finds neither its libraries nor the user's folders without these.
-    "APPDATA",
-    "LOCALAPPDATA",
-    "ProgramData",
-    "SystemRoot",
-    "USERPROFILE",
+    "APPDATA", "LOCALAPPDATA", "ProgramData", "SystemRoot", "USERPROFILE",
     # The way out, and whom to believe there.
-    "ALL_PROXY",
-    "HTTPS_PROXY",
-    "HTTP_PROXY",
-    "NO_PROXY",
-    "all_proxy",
-    "https_proxy",
-    "http_proxy",
-    "no_proxy",
-    "SSL_CERT_DIR",
-    "SSL_CERT_FILE",
-    "SSL_CLIENT_CERT",
-    "NETRC",
+    "ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "all_proxy", "https_proxy", "http_proxy", "no_proxy",
+    "SSL_CERT_DIR", "SSL_CERT_FILE", "SSL_CLIENT_CERT", "NETRC",
     # Places only: where caches and interpreters that the user has already lie.
-    "UV_CACHE_DIR",
-    "UV_PYTHON_INSTALL_DIR",
-    "XDG_CACHE_HOME",
-    "XDG_DATA_HOME",
-)
+    "UV_CACHE_DIR", "UV_PYTHON_INSTALL_DIR", "XDG_CACHE_HOME", "XDG_DATA_HOME",
+)  # fmt: skip
 """Variables that reach uv with the caller's value. Everything else is dropped."""
 
 LEAST_VERSION = "0.12"

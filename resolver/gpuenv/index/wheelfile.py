@@ -16,18 +16,7 @@ from typing import IO, Protocol
 from packaging.utils import canonicalize_name
 
 from gpuenv.errors import IndexUnreachableError, IntegrityError
-from gpuenv.index import inside
-from gpuenv.index.zipdir import (
-    LOCAL_HEADER,
-    Directory,
-    Member,
-    ZipFault,
-    find_directory,
-    last_entries,
-    needed_for_end,
-    unpack,
-    walk,
-)
+from gpuenv.index import inside, zipdir
 from gpuenv.knowledge import load
 from gpuenv.model.decision import About
 from gpuenv.model.wheel import WheelContents
@@ -85,7 +74,7 @@ def read_contents(
     with _open(where, http, allow_download=allow_download) as file:
         try:
             contents = _RemoteZip(file, name).contents(want)
-        except ZipFault as fault:
+        except zipdir.ZipFault as fault:
             raise IntegrityError(
                 f"{name} is not a wheel that can be read",
                 causes=[str(fault), f"place: {where}"],
@@ -108,10 +97,10 @@ class _RemoteZip:
         self._name = name
         self._tail_start = max(file.size - TAIL, 0)
         tail = file.read(self._tail_start, file.size - self._tail_start)
-        place = needed_for_end(tail, file.size)
+        place = zipdir.needed_for_end(tail, file.size)
         end64 = file.read(place, min(56, file.size - place)) if place is not None else None
-        self._directory = find_directory(tail, file.size, end64=end64)
-        self._found: dict[str, Member] = {}
+        self._directory = zipdir.find_directory(tail, file.size, end64=end64)
+        self._found: dict[str, zipdir.Member] = {}
         self._parts = self._read_directory(tail)
 
     def contents(self, want: Collection[Want]) -> WheelContents:
@@ -124,7 +113,7 @@ class _RemoteZip:
         if "metadata" in want:
             member = self._find(inside.is_metadata)
             if member is None:
-                raise ZipFault("it has no METADATA")
+                raise zipdir.ZipFault("it has no METADATA")
             requires, python = inside.requirements_of(self._unpack(member), filename=self._name)
             details = [found.detail] if found.detail else []
             found = replace(
@@ -160,7 +149,7 @@ class _RemoteZip:
             return replace(found, detail=f"{place} names no build")
         return replace(found, cuda=load().cuda_of(variant) or "", detail=place)
 
-    def _find(self, fits: Callable[[str], bool]) -> Member | None:
+    def _find(self, fits: Callable[[str], bool]) -> zipdir.Member | None:
         """The first member whose name fits, reading as much of the directory as that takes."""
         while True:
             for name, member in self._found.items():
@@ -178,7 +167,7 @@ class _RemoteZip:
             self._whole(at_hand, where)
             yield True
             return
-        for member in last_entries(at_hand):
+        for member in zipdir.last_entries(at_hand):
             self._found.setdefault(member.name, member)
         yield True
         data = b""
@@ -190,29 +179,29 @@ class _RemoteZip:
                 if end == known_from:
                     self._whole(data + at_hand, where)
                 else:
-                    for member, _ in walk(data):
+                    for member, _ in zipdir.walk(data):
                         self._found.setdefault(member.name, member)
                 yield True
 
-    def _whole(self, data: bytes, where: Directory) -> None:
+    def _whole(self, data: bytes, where: zipdir.Directory) -> None:
         """Take the complete directory; the last entry of a name counts, as zip readers have it."""
-        entries = list(walk(data))
+        entries = list(zipdir.walk(data))
         if len(entries) != where.entries or (entries and entries[-1][1] != where.size):
-            raise ZipFault("its directory is damaged")
+            raise zipdir.ZipFault("its directory is damaged")
         if len({member.name for member, _ in entries}) != len(entries):
-            raise ZipFault("it holds two files of one name")
+            raise zipdir.ZipFault("it holds two files of one name")
         self._found = {member.name: member for member, _ in entries}
 
-    def _unpack(self, member: Member) -> bytes:
-        length = LOCAL_HEADER + len(member.name.encode()) + member.packed
+    def _unpack(self, member: zipdir.Member) -> bytes:
+        length = zipdir.LOCAL_HEADER + len(member.name.encode()) + member.packed
         if member.offset + length > self._directory.offset:
-            raise ZipFault(f"{member.name} is not where the directory says")
+            raise zipdir.ZipFault(f"{member.name} is not where the directory says")
         for slack in (SLACK, 2 * 0xFFFF):
             available = min(length + slack, self._directory.offset - member.offset)
-            body = unpack(member, self._file.read(member.offset, available))
+            body = zipdir.unpack(member, self._file.read(member.offset, available))
             if body is not None:
                 return body
-        raise ZipFault(f"{member.name} is cut off")
+        raise zipdir.ZipFault(f"{member.name} is cut off")
 
 
 @contextmanager
@@ -243,7 +232,7 @@ class _Local:
         self._handle.seek(first)
         data = self._handle.read(length)
         if len(data) != length:
-            raise ZipFault("it ends too early")
+            raise zipdir.ZipFault("it ends too early")
         return data
 
 

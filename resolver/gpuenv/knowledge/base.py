@@ -8,26 +8,13 @@ from functools import cached_property, cmp_to_key
 from itertools import groupby
 from typing import get_args
 
-from gpuenv.knowledge import drivers, files, names, tables
-from gpuenv.knowledge.facts import (
-    Architecture,
-    Assembler,
-    DataSheet,
-    Disagreement,
-    DriverFloor,
-    FamilyRole,
-    GpuName,
-    ImportCheck,
-    KernelRow,
-    Platform,
-    Release,
-)
+from gpuenv.knowledge import drivers, facts, files, names, tables
 from gpuenv.knowledge.rules import CodeRules, NoCode, Support, compare_versions, serve
 from gpuenv.model.machine import Arch, ComputeCapability, Machine, Os
 from gpuenv.model.wheel import Wheel, WheelContents
 
 _VARIANT = re.compile(r"cu([0-9]{2})([0-9])([0-9]*)|cu([0-9])([0-9])")
-_PLATFORMS: dict[tuple[str, str], Platform] = {
+_PLATFORMS: dict[tuple[str, str], facts.Platform] = {
     ("linux", "x86_64"): "linux_x86_64",
     ("linux", "aarch64"): "linux_aarch64",
     ("linux", "arm64"): "linux_aarch64",
@@ -58,7 +45,7 @@ class Knowledge:
     def family(self) -> frozenset[str]:
         """Normalized names that may only come from the source of torch."""
         table = files.read("family")
-        return frozenset(name for role in get_args(FamilyRole) for name in table[role])
+        return frozenset(name for role in get_args(facts.FamilyRole) for name in table[role])
 
     @cached_property
     def pytorch_index(self) -> str:
@@ -70,19 +57,19 @@ class Knowledge:
         """The hosts that PyTorch's index links files to, by their exact names."""
         return frozenset(files.read("sources")["hosts"])
 
-    def role(self, project: str) -> FamilyRole | None:
+    def role(self, project: str) -> facts.FamilyRole | None:
         """What a project is to the family; ``None`` for one outside it."""
         table = files.read("family")
-        roles: tuple[FamilyRole, ...] = get_args(FamilyRole)
+        roles: tuple[facts.FamilyRole, ...] = get_args(facts.FamilyRole)
         return next((role for role in roles if project in table[role]), None)
 
     @cached_property
-    def import_checks(self) -> dict[str, ImportCheck]:
+    def import_checks(self) -> dict[str, facts.ImportCheck]:
         """The companions that compare their CUDA with torch's at import, by project."""
         return tables.import_checks()
 
     @cached_property
-    def assemblers(self) -> dict[str, Assembler]:
+    def assemblers(self) -> dict[str, facts.Assembler]:
         """What torch.compile can be assembled for, by version of triton, as far as wheels were read."""
         return tables.assemblers()
 
@@ -104,21 +91,21 @@ class Knowledge:
         """The variant's name of a CUDA version (``""``: ``cpu``)."""
         return "cu" + "".join(cuda.split(".")[:2]) if cuda else "cpu"
 
-    def platform_of(self, os: Os, arch: Arch) -> Platform:
+    def platform_of(self, os: Os, arch: Arch) -> facts.Platform:
         """The tables' name of a platform. Raises ``ValueError`` for one that torch is not built for."""
         platform = _PLATFORMS.get((os, arch))
         if platform is None:
             raise ValueError(f"torch is not built for {os} on {arch}")
         return platform
 
-    def platform_of_filename(self, filename: str) -> Platform | None:
+    def platform_of_filename(self, filename: str) -> facts.Platform | None:
         """The platform in a wheel's name; ``None`` for a pure wheel and for platforms without torch."""
         return names.platform_of_filename(filename)
 
     # --- what is in a wheel ----------------------------------------------------------------------------------------
 
     @cached_property
-    def kernels(self) -> dict[tuple[str, str, str], KernelRow]:
+    def kernels(self) -> dict[tuple[str, str, str], facts.KernelRow]:
         """Code by (torch, variant, platform)."""
         return tables.kernel_rows()
 
@@ -128,11 +115,11 @@ class Knowledge:
         return str(files.read("kernels")["date"])
 
     @cached_property
-    def releases(self) -> dict[str, Release]:
+    def releases(self) -> dict[str, facts.Release]:
         """Releases of torch by public version, oldest first."""
         return tables.releases()
 
-    def kernel_row(self, wheel: Wheel) -> KernelRow | None:
+    def kernel_row(self, wheel: Wheel) -> facts.KernelRow | None:
         """The table's row for a wheel of torch; ``None`` where it has none, or the build cannot be told.
 
         The rows are of PyTorch's builds. A plain version on an index that is not PyTorch's is somebody else's build,
@@ -215,7 +202,7 @@ class Knowledge:
             return None
         return (f"{release.triton.requirement}; {release.triton.marker}",)
 
-    def compare(self, wheel: Wheel, read: WheelContents) -> Disagreement | None:
+    def compare(self, wheel: Wheel, read: WheelContents) -> facts.Disagreement | None:
         """Compare what was read out of a wheel with the tables. ``None``: no disagreement, or no row to disagree."""
         known = self.contents(wheel)
         if known is None:
@@ -226,11 +213,15 @@ class Knowledge:
             for field, table, found in pairs
             if found is not None and table is not None and _normal(table) != _normal(found)
         )
-        return Disagreement(filename=wheel.filename, row=known.detail, differences=differences) if differences else None
+        return (
+            facts.Disagreement(filename=wheel.filename, row=known.detail, differences=differences)
+            if differences
+            else None
+        )
 
     # --- drivers -----------------------------------------------------------------------------------------------------
 
-    def driver_floor(self, variant: str, os: Os) -> DriverFloor | None:
+    def driver_floor(self, variant: str, os: Os) -> facts.DriverFloor | None:
         """The least driver for a variant. A variant nobody wrote down follows from its CUDA major version's rule;
         ``None`` where that is not known either, and for variants without CUDA."""
         cuda = self.cuda_of(variant)
@@ -288,7 +279,7 @@ class Knowledge:
     # --- GPUs --------------------------------------------------------------------------------------------------------
 
     @cached_property
-    def architectures(self) -> dict[ComputeCapability, Architecture]:
+    def architectures(self) -> dict[ComputeCapability, facts.Architecture]:
         """Generations by compute capability, ascending."""
         return tables.architectures()
 
@@ -313,20 +304,20 @@ class Knowledge:
         return row.last_branch if row else None
 
     @cached_property
-    def gpus(self) -> tuple[GpuName, ...]:
+    def gpus(self) -> tuple[facts.GpuName, ...]:
         """All known names of GPUs."""
         return tables.gpu_names()
 
-    def gpu_by_name(self, name: str) -> tuple[GpuName, ...]:
+    def gpu_by_name(self, name: str) -> tuple[facts.GpuName, ...]:
         """All GPUs of a name, as NVML or a person writes it; several where the name is ambiguous."""
         return names.find_gpu(self.gpus, name)
 
-    def gpu_by_pci(self, device_id: str) -> tuple[GpuName, ...]:
+    def gpu_by_pci(self, device_id: str) -> tuple[facts.GpuName, ...]:
         """All names of a PCI device id (``"2b85"``, ``"0x2B85"``, ``"10de:2b85"``)."""
         wanted = device_id.lower().rpartition(":")[2].removeprefix("0x")
         return tuple(gpu for gpu in self.gpus if wanted in gpu.pci_ids)
 
-    def card_limits(self, name: str) -> DataSheet | None:
+    def card_limits(self, name: str) -> facts.DataSheet | None:
         """What a card of this name can do at most, by its data sheet; ``None`` where no source is at hand."""
         wanted = names.gpu_key(name)
         return next((limits for known, limits in tables.cards() if wanted in map(names.gpu_key, known)), None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from gpuenv.lock.audit import same_file
 from gpuenv.lock.diff import Diff, diff
@@ -13,9 +13,10 @@ from gpuenv.lock.model import Lock, LockedPackage, LockInputs
 from gpuenv.model.wheel import Wheel
 
 ReasonKind = Literal[
-    "outdated", "hidden", "gone", "row-changed", "knowledge-changed", "profile-changed",
-    "requirements-changed", "machine",
+    "row-changed", "gone", "hidden", "machine", "profile-changed", "requirements-changed", "knowledge-changed",
+    "outdated",
 ]  # fmt: skip
+"""The gravest first."""
 LinkState = Literal["answers", "gone", "unknown"]
 
 
@@ -36,16 +37,7 @@ class Verdict:
     replacement: Diff | None = None
 
 
-_ORDER: tuple[ReasonKind, ...] = (
-    "row-changed",
-    "gone",
-    "hidden",
-    "machine",
-    "profile-changed",
-    "requirements-changed",
-    "knowledge-changed",
-    "outdated",
-)
+_ORDER: tuple[ReasonKind, ...] = get_args(ReasonKind)
 
 
 def is_broken(reasons: Iterable[Reason]) -> bool:

@@ -23,15 +23,19 @@ from pathlib import Path
 
 from gpuenv.errors import FileError, GpuenvError, MachineError, NoSpaceError
 
+if sys.platform != "win32":
+    import fcntl
+
 LARGEST = 64 << 20
 """Bytes of the largest file that is read whole. A lock of 300 packages has 0.5 MB."""
 
 _YOUNG_SECONDS = 3600.0
-"""A file beside another that was written less than this ago may still be at work."""
+"""A file beside another that was written less than this ago may still be at work, a folder not have its lock yet."""
 
 _NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
 _NO_WAIT = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
-_FULL = frozenset({errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)})
+FULL = frozenset({errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)})
+"""What an operating system says of a full disk, and of a quota that is used up."""
 _ROOM = "Make room, and run the same again"
 _REASONS = {
     errno.ENOENT: "there is no such file",
@@ -163,7 +167,7 @@ def sync_folder(path: Path) -> None:
 def file_error(error: OSError | ValueError, path: Path, message: str, *, shown: str | None = None) -> GpuenvError:
     """Make the error to raise for what the system said of ``path``; ``message`` says what could not be done."""
     place = shown or str(path)
-    if isinstance(error, OSError) and error.errno in _FULL:
+    if isinstance(error, OSError) and error.errno in FULL:
         return NoSpaceError(f"{place}: {message}: there is no space left on the device", hints=(_ROOM,))
     return FileError(f"{place}: {message}", causes=(_reason(error, path),), hints=_hints(error, path))
 
@@ -172,7 +176,7 @@ def system_error(error: OSError) -> GpuenvError:
     """Make the error to raise where the system refused something that nobody expected it to."""
     if isinstance(error.filename, (str, bytes)) and error.filename:
         return file_error(error, Path(os.fsdecode(error.filename)), "cannot be used")
-    if error.errno in _FULL:
+    if error.errno in FULL:
         return NoSpaceError("there is no space left on the device", hints=(_ROOM,))
     return MachineError(f"the system refused: {error.strerror or error}")
 
@@ -216,12 +220,7 @@ def _errors(path: Path, message: str, shown: str | None) -> Iterator[None]:
         raise file_error(error, path, message, shown=shown) from error
 
 
-if sys.platform != "win32":
-    import fcntl
-
 _PREFIX = "gpuenv-"
-_YOUNG_SECONDS = 3600.0
-"""A folder that was made less than this ago may not have its lock yet."""
 
 
 @contextmanager
