@@ -9,8 +9,8 @@ from typing import Literal
 
 from gpuenv import knowledge as tables
 from gpuenv.errors import FileError, UsageError
+from gpuenv.lock.codec import to_requirements
 from gpuenv.lock.model import Lock
-from gpuenv.lock.requirements import to_requirements
 from gpuenv.project.conda_export import to_environment
 from gpuenv.project.containers import MADE_BY, to_devcontainer, to_dockerfile
 from gpuenv.project.uv_export import NamedIndex, UvClass, with_family, without_family

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 
+from gpuenv.lock.codec import to_requirements
 from gpuenv.lock.model import Lock
-from gpuenv.lock.requirements import to_requirements
 from gpuenv.lock.text import one_line
 from gpuenv.project.containers import MADE_BY
 

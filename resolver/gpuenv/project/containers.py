@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gpuenv.errors import UsageError
+from gpuenv.lock.codec import to_requirements
 from gpuenv.lock.model import Lock
-from gpuenv.lock.requirements import to_requirements
 from gpuenv.lock.text import one_line
 from gpuenv.model.machine import Libc
 
