@@ -50,7 +50,7 @@ from gpuenv.lock.model import Lock
 from gpuenv.lock.soundness import faults_of
 from gpuenv.lock.target import marker_environment
 from gpuenv.machine import conclusion, cuda, linux, nvml, smi
-from gpuenv.machine.checkup import Checkup
+from gpuenv.machine.cuda import Checkup
 from gpuenv.machine.detection import Detection
 from gpuenv.machine.file import failure_in, parse_machine
 from gpuenv.machine.origin import cdi_specs, origin_of

@@ -15,9 +15,8 @@ from gpuenv import knowledge
 from gpuenv.doctor.machine import diagnose_machine
 from gpuenv.knowledge.rules import compare_versions
 from gpuenv.knowledge.scheduler import schedulers
-from gpuenv.machine.checkup import Checkup
 from gpuenv.machine.conclusion import conclude
-from gpuenv.machine.cuda import CudaAnswer
+from gpuenv.machine.cuda import Checkup, CudaAnswer
 from gpuenv.machine.detection import Detection
 from gpuenv.machine.linux import Host, Module, OtherGpu, PciGpu, Remains
 from gpuenv.machine.nvml import NvmlAnswer, NvmlFailure, NvmlGpu

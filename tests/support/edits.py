@@ -69,7 +69,7 @@ EDITS: dict[str, Edit] = {
     ),
     "sync": _edit(
         "nothing is brought to the disk before the names are exchanged",
-        "environment/swap.py",
+        "environment/target.py",
         "    sync_filesystem(built)\n    if",
         "    if",
         ("unit/environment/test_swap.py",),

@@ -6,8 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from gpuenv.environment.previous import SUFFIX as PREVIOUS
-from gpuenv.environment.previous import is_noted
+from gpuenv.environment.previous import PREVIOUS, is_noted
 from gpuenv.environment.roots import Root
 from gpuenv.steps.context import Context, Outcome
 from gpuenv.steps.inventory import PARTS, Kept, Leftover, Part, kept, leftovers, remove, shelf

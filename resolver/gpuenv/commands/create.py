@@ -7,7 +7,7 @@ from pathlib import Path
 from shlex import quote
 
 from gpuenv.environment.build import Built
-from gpuenv.environment.failed import FailedProofError, failed_place
+from gpuenv.environment.previous import FailedProofError, failed_place
 from gpuenv.errors import UsageError, VerificationError
 from gpuenv.installed.marker import Marker
 from gpuenv.model.profile import Profile
@@ -32,8 +32,8 @@ from gpuenv.steps.proof import Proof
 from gpuenv.steps.reuse import earlier_proof, standing_environment
 from gpuenv.steps.write_back import require_relax, write_back
 from gpuenv.system.files import require_writable
+from gpuenv.verify.causes import Hints, hints_of
 from gpuenv.verify.earlier import EarlierProof
-from gpuenv.verify.hints import Hints, hints_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

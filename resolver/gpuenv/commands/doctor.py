@@ -23,7 +23,7 @@ from gpuenv.installed.environment import EnvironmentFacts, read_environment
 from gpuenv.installed.extensions import ExtensionCode
 from gpuenv.lock.model import Lock
 from gpuenv.machine import detect
-from gpuenv.machine.checkup import check_up
+from gpuenv.machine.cuda import check_up
 from gpuenv.machine.detection import Detection
 from gpuenv.machine.file import failure_in, parse_machine
 from gpuenv.steps.context import Context, Outcome

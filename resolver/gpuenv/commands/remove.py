@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
 
-from gpuenv.environment.failed import kept_failed
-from gpuenv.environment.previous import kept_previous, settle
+from gpuenv.environment.previous import kept_failed, kept_previous, settle
 from gpuenv.environment.target import Target, check_target, is_ours, only_one, staging
 from gpuenv.errors import UsageError
 from gpuenv.installed.marker import MARKER, Marker

@@ -20,7 +20,7 @@ from gpuenv.steps.machine import detect_or_read
 from gpuenv.steps.profile import known_profile, load_profile
 from gpuenv.steps.proof import Proof
 from gpuenv.verify import baseline as baselines
-from gpuenv.verify.hints import Hints, hints_of
+from gpuenv.verify.causes import Hints, hints_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,8 +6,7 @@ from collections.abc import Iterable, Iterator
 from functools import partial
 
 from gpuenv.doctor.finding import UNNAMED, By, Finding
-from gpuenv.machine.checkup import Checkup
-from gpuenv.machine.cuda import CudaAnswer
+from gpuenv.machine.cuda import Checkup, CudaAnswer
 from gpuenv.machine.detection import Detection
 from gpuenv.machine.linux import Host
 from gpuenv.machine.nvml import NvmlGpu

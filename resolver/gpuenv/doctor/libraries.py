@@ -10,7 +10,7 @@ from typing import Any
 
 from gpuenv.doctor.finding import UNNAMED, By, Finding, Kind, Severity
 from gpuenv.knowledge.rules import compare_versions
-from gpuenv.machine.checkup import Checkup
+from gpuenv.machine.cuda import Checkup
 from gpuenv.machine.detection import Detection
 from gpuenv.machine.notes import foreign_libcuda, is_stub
 from gpuenv.machine.origin import Origin

@@ -11,7 +11,7 @@ from gpuenv.doctor.job import MASK, diagnose_job
 from gpuenv.doctor.libraries import diagnose_libraries
 from gpuenv.knowledge.base import Knowledge
 from gpuenv.knowledge.rules import compare_versions
-from gpuenv.machine.checkup import Checkup
+from gpuenv.machine.cuda import Checkup
 from gpuenv.machine.detection import Detection
 from gpuenv.machine.problem import CommandHint, DriverProblem
 from gpuenv.model.machine import Machine

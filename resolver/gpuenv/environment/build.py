@@ -16,15 +16,18 @@ from pathlib import Path
 
 from gpuenv import __version__
 from gpuenv.environment.arrivals import Arrivals, cache_folder, not_cached, unpacked_since
-from gpuenv.environment.failed import check_failed_place, failed_place, remove_failed, require_proof
 from gpuenv.environment.guard import write_guard
 from gpuenv.environment.imports import require_imports
 from gpuenv.environment.interpreters import Interpreter
 from gpuenv.environment.own_project import install_project
 from gpuenv.environment.previous import (
+    check_failed_place,
     check_previous_place,
     discard_previous,
+    failed_place,
     previous_place,
+    remove_failed,
+    require_proof,
     settle,
     swap_in_keeping,
 )
@@ -32,8 +35,7 @@ from gpuenv.environment.records import SHOWN_DIFFERENCES, check_records, not_as_
 from gpuenv.environment.run_lock import install_healing
 from gpuenv.environment.space import Free, disk_errors, free_on, require_space, warn_of_copies
 from gpuenv.environment.store import Store
-from gpuenv.environment.swap import swap_in
-from gpuenv.environment.target import Target, check_target, only_one, remove_tree, staging
+from gpuenv.environment.target import Target, check_target, only_one, remove_tree, staging, swap_in
 from gpuenv.environment.translate import CacheEntryError
 from gpuenv.environment.uv import STALL_SECONDS, Uv, failure
 from gpuenv.errors import IntegrityError, InterpreterError, OfflineError

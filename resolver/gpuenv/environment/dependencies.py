@@ -29,8 +29,7 @@ from gpuenv.environment.compiling import (
     read_needs,
 )
 from gpuenv.environment.packages import Hashed, check_unchanged, family_package, other_package
-from gpuenv.environment.single_source import SingleSourceIndex, choose_rows
-from gpuenv.environment.stubs import PLACEHOLDER_VERSION, write_stub
+from gpuenv.environment.single_source import PLACEHOLDER_VERSION, SingleSourceIndex, choose_rows, write_stub
 from gpuenv.errors import IndexUnreachableError, NoFittingWheelError, UsageError, UvError
 from gpuenv.lock.audit import audit
 from gpuenv.lock.model import Lock, LockedPackage, MachineTarget

@@ -17,8 +17,7 @@ from packaging.version import Version
 
 from gpuenv.environment.compiling import NamedIndex, Picked, Resolver, as_wheel, compile_dependencies
 from gpuenv.environment.dependencies import DependencyRequest
-from gpuenv.environment.single_source import SingleSourceIndex
-from gpuenv.environment.stubs import PLACEHOLDER_VERSION, write_stub
+from gpuenv.environment.single_source import PLACEHOLDER_VERSION, SingleSourceIndex, write_stub
 from gpuenv.errors import IndexUnreachableError, NoSolutionError, UvError
 from gpuenv.lock.model import Lock
 from gpuenv.metadata import parse_requirement

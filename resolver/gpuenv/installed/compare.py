@@ -18,9 +18,8 @@ from typing import Literal
 
 from gpuenv.installed import conda
 from gpuenv.installed.distribution import Distribution
-from gpuenv.installed.environment import EnvironmentFacts
+from gpuenv.installed.environment import KNOWN, EnvironmentFacts
 from gpuenv.installed.files import FolderEntry, RecordRow, followed, sha256_of, walk
-from gpuenv.installed.startup import KNOWN
 from gpuenv.lock.diff import same_version
 
 Kind = Literal[

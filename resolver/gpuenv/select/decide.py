@@ -14,7 +14,6 @@ from gpuenv.model.profile import Profile
 from gpuenv.model.wheel import Catalog, Wheel, WheelContents
 from gpuenv.select import completeness, family, rules, words
 from gpuenv.select.candidates import CatalogEntry, public_version
-from gpuenv.select.compiling import compile_warnings
 from gpuenv.select.completeness import Chosen
 from gpuenv.select.evaluation import Evaluation, distinct, evaluate, filter_wheels, refuse_torch
 from gpuenv.select.family import Companions
@@ -24,6 +23,7 @@ from gpuenv.select.request import ProfileMismatch, Request, fits
 from gpuenv.select.rules import Problem
 from gpuenv.select.target import Refusal
 from gpuenv.select.verdicts import Rejections, Verdicts
+from gpuenv.select.words import compile_warnings
 
 _NOT_NEEDED = "not read: a better candidate was accepted"
 _UNREAD = Refusal("unknown-kernels", _NOT_NEEDED)

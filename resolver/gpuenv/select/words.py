@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from packaging.version import Version
 
-from gpuenv.knowledge.rules import compare_versions
+from gpuenv.knowledge.rules import code_of, compare_versions
 from gpuenv.model.decision import Reason
 from gpuenv.model.machine import Gpu
 from gpuenv.select import builds, family
@@ -308,3 +309,30 @@ def _source_sentences(chosen: Served) -> list[str]:
         return []
     build = f", where this release is the {chosen.entry.variant} build" if chosen.entry.wheel.variant is None else ""
     return [f"The wheels come from {place}{build}."]
+
+
+_PINNED = re.compile(r"triton\s*==\s*([0-9.]+)(?![0-9.*+])")
+
+
+def compile_warnings(evaluation: Evaluation, torch: CatalogEntry) -> tuple[str, ...]:
+    """Say for which GPU it cannot work. Nothing is said where the triton that torch asks for was never read."""
+    problem = evaluation.problem
+    if problem.cpu or problem.machine.os != "linux":
+        return ()
+    requires = family.requires_of(problem, torch, evaluation.facts)
+    release = problem.knowledge.releases.get(torch.wheel.version.partition("+")[0])
+    if requires is None and release is not None and release.triton is not None:
+        requires = (release.triton.requirement,)
+    pinned = (found[1] for text in requires or () if (found := _PINNED.match(text)))
+    known = [row for version in pinned if (row := problem.knowledge.assemblers.get(version)) is not None]
+    lost = {
+        gpu_words(gpu): (row, code_of(gpu.compute_capability))
+        for row in known
+        for gpu in problem.gpus
+        if gpu.compute_capability not in row.capabilities
+    }
+    return tuple(
+        f"torch.compile cannot work on {name}: the assembler of triton {row.triton}, which this torch asks for, "
+        f"makes no code for {code} ({row.source})"
+        for name, (row, code) in lost.items()
+    )

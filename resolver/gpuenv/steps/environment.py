@@ -10,8 +10,8 @@ from shlex import quote
 
 from gpuenv.environment import build
 from gpuenv.environment.build import Staged
-from gpuenv.environment.failed import failed_place
 from gpuenv.environment.interpreters import interpreter_for, require_interpreter
+from gpuenv.environment.previous import failed_place
 from gpuenv.environment.target import check_target
 from gpuenv.errors import TargetError, UsageError
 from gpuenv.installed import places

@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from gpuenv.environment.failed import SUFFIX as FAILED
-from gpuenv.environment.previous import is_noted
+from gpuenv.environment.previous import FAILED, is_noted
 from gpuenv.environment.roots import Root, roots
 from gpuenv.environment.store import Store, StoredWheel, discard
 from gpuenv.environment.target import dead_stages, remove_tree

@@ -22,8 +22,8 @@ from gpuenv.steps.context import Context
 from gpuenv.steps.machine import TargetMachine, in_scope
 from gpuenv.steps.pythons import uv_of
 from gpuenv.verify import evidence
+from gpuenv.verify.causes import Hints
 from gpuenv.verify.expected import Expected, ExpectedPackage
-from gpuenv.verify.hints import Hints
 from gpuenv.verify.verification import run_verification
 
 

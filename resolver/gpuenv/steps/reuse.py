@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gpuenv import __version__
-from gpuenv.environment.failed import failed_place
 from gpuenv.environment.guard import guard_is_whole
-from gpuenv.environment.previous import settle
+from gpuenv.environment.previous import failed_place, settle
 from gpuenv.environment.target import check_target, only_one
 from gpuenv.errors import ConfigurationError, FileError
 from gpuenv.installed.compare import Compared, compare

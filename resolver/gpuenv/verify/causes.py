@@ -1,13 +1,25 @@
-"""Likely causes: what the messages of drivers, loaders and kernels mean, and the command that fixes it."""
+"""Likely causes: what the messages of drivers, loaders and kernels mean, and the command that fixes it.
+
+A command is spelled for the environment at hand, and never what was just done.
+"""
 
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
 
 from gpuenv.documents import shipped
-from gpuenv.verify.hints import DOCTOR, RECREATE
+from gpuenv.model.verification import Check
 from gpuenv.verify.runner import PayloadEnded
+
+RECREATE = "gpuenv create"
+UPGRADE = "gpuenv lock --upgrade"
+EXPLAIN = "gpuenv resolve --explain"
+DOCTOR = "gpuenv doctor"
+TRACE = "NCCL_DEBUG=INFO gpuenv verify"
 
 
 class Cause(NamedTuple):
@@ -53,3 +65,71 @@ def of_ending(ended: PayloadEnded) -> Cause | None:
             return Cause(text, "nvidia-smi")
         case "not-started":
             return Cause(f"the environment's interpreter does not start: {' '.join(ended.stderr)}", RECREATE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hints:
+    """What a person did, and how they name profile and environment."""
+
+    profile: str = ""
+    """As ``--profile`` takes it; empty where the environment has none."""
+    environment: str = ""
+    """As a person names it."""
+    named: bool = False
+    """The environment is not the one that the profile names by itself, so commands have to."""
+    doing: Literal["create", "verify"] = "verify"
+    fresh: bool = False
+    """The lock was decided in this very run: nothing newer fits this machine."""
+    ours: bool = True
+    """gpuenv built it, and may build it again."""
+    kept: str = ""
+    """Where the environment will stand if it fails; empty: it is discarded."""
+
+    def create(self, *options: str) -> str:
+        """Return the command that builds this environment."""
+        target = (shlex.quote(self.environment),) if self.named else ()
+        return " ".join([RECREATE, *options, *self._profile(), *target])
+
+    def spelled(self, hint: str, *, stands: bool = False) -> str:
+        """Return a hint's command as it has to be typed here; ``stands``: the environment is none the worse for it.
+
+        >>> Hints(profile="cpu").spelled(UPGRADE)
+        'gpuenv lock --upgrade --profile cpu'
+        >>> Hints(profile="cpu", doing="create", fresh=True).spelled(UPGRADE)
+        'gpuenv resolve --explain --profile cpu'
+        """
+        building = self.doing == "create"
+        if hint == RECREATE:
+            if building:
+                return self._examine() if self.kept else self.create("--keep-failed")
+            return self.create() if self.ours else self._examine()
+        if hint == UPGRADE:
+            if not self.ours:
+                return self._examine()
+            hint = EXPLAIN if building and self.fresh else UPGRADE
+        if hint in (UPGRADE, EXPLAIN):
+            return " ".join([hint, *self._profile()])
+        if hint == DOCTOR:
+            return DOCTOR if building and not (self.kept or stands) else self._examine()
+        if hint == TRACE:
+            name, _, _ = TRACE.partition(" ")
+            return f"{name} {self.create()}" if building else f"{TRACE} {self._environment()}".rstrip()
+        return hint
+
+    def _examine(self) -> str:
+        return f"{DOCTOR} {shlex.quote(self.kept) if self.kept else self._environment()}".rstrip()
+
+    def _environment(self) -> str:
+        return shlex.quote(self.environment) if self.environment else ""
+
+    def _profile(self) -> tuple[str, ...]:
+        return ("--profile", shlex.quote(self.profile)) if self.profile else ()
+
+
+def hints_of(checks: Sequence[Check]) -> tuple[str, ...]:
+    """Return the checks' hints as sentences, one a command."""
+    titles: dict[str, list[str]] = {}
+    for check in checks:
+        if check.hint:
+            titles.setdefault(check.hint, []).append(check.title)
+    return tuple(f"For {', '.join(names)}: `{hint}`" for hint, names in titles.items())

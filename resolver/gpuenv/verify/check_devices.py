@@ -9,8 +9,7 @@ from pathlib import PurePath
 
 from gpuenv.model.machine import ComputeCapability
 from gpuenv.model.verification import Check
-from gpuenv.verify.causes import Cause, of_message
-from gpuenv.verify.hints import DOCTOR, RECREATE, UPGRADE
+from gpuenv.verify.causes import DOCTOR, RECREATE, UPGRADE, Cause, of_message
 from gpuenv.verify.messages import Message
 from gpuenv.verify.observed import Observed, agrees
 from gpuenv.verify.payload.devices import plain_uuid

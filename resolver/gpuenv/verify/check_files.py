@@ -7,12 +7,11 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 
 from gpuenv.installed.compare import CHANGED, Difference
-from gpuenv.installed.startup import KNOWN
+from gpuenv.installed.environment import KNOWN
 from gpuenv.knowledge import load
 from gpuenv.knowledge.rules import NoCode
 from gpuenv.model.verification import Check
-from gpuenv.verify.causes import Cause
-from gpuenv.verify.hints import DOCTOR, RECREATE, UPGRADE
+from gpuenv.verify.causes import DOCTOR, RECREATE, UPGRADE, Cause
 from gpuenv.verify.observed import Observed, agrees
 
 ALTERING = ("LD_PRELOAD", "LD_AUDIT", "PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "PYTORCH_NVML_BASED_CUDA_CHECK")

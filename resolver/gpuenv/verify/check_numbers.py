@@ -9,9 +9,8 @@ from itertools import chain
 from typing import Literal
 
 from gpuenv.model.verification import Check, Curve, KernelFamily, Status
-from gpuenv.verify.causes import Cause, of_message
+from gpuenv.verify.causes import UPGRADE, Cause, of_message
 from gpuenv.verify.expected import ABOVE_FLOOR
-from gpuenv.verify.hints import UPGRADE
 from gpuenv.verify.observed import Observed, finite
 from gpuenv.verify.payload.bounds import FIRST
 

@@ -7,10 +7,9 @@ from collections.abc import Iterator
 from functools import partial
 
 from gpuenv.model.verification import Check, Rate
-from gpuenv.verify.causes import Cause, of_message
+from gpuenv.verify.causes import DOCTOR, RECREATE, TRACE, UPGRADE, Cause, of_message
 from gpuenv.verify.check_training import card_of
 from gpuenv.verify.evidence_text import place
-from gpuenv.verify.hints import DOCTOR, RECREATE, TRACE, UPGRADE
 from gpuenv.verify.messages import Message
 from gpuenv.verify.observed import Observed
 from gpuenv.verify.payload.devices import plain_uuid

@@ -12,9 +12,8 @@ from typing import Literal
 from gpuenv.knowledge import load
 from gpuenv.knowledge.facts import DataSheet
 from gpuenv.model.verification import Check, Training, TrainingStep
-from gpuenv.verify.causes import Cause, of_message
+from gpuenv.verify.causes import DOCTOR, RECREATE, UPGRADE, Cause, of_message
 from gpuenv.verify.expected import learned_bound
-from gpuenv.verify.hints import DOCTOR, RECREATE, UPGRADE
 from gpuenv.verify.messages import Message
 from gpuenv.verify.observed import Observed, finite
 from gpuenv.verify.payload.sizing import LEAST_STEPS

@@ -11,7 +11,7 @@ from importlib.resources import files
 from typing import Any
 
 from gpuenv.model.machine import Gpu
-from gpuenv.verify.hints import Hints
+from gpuenv.verify.causes import Hints
 from gpuenv.verify.payload import bounds
 
 ABOVE_FLOOR = 0.35

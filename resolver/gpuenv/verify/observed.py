@@ -15,9 +15,8 @@ from gpuenv.knowledge.scheduler import Scheduler, owner_of_mask
 from gpuenv.model.machine import Gpu, Machine
 from gpuenv.model.profile import VerificationPlan
 from gpuenv.model.verification import Check, Status
-from gpuenv.verify.causes import Cause, of_ending, of_message
+from gpuenv.verify.causes import DOCTOR, Cause, Hints, of_ending, of_message
 from gpuenv.verify.expected import Expected, Reference
-from gpuenv.verify.hints import DOCTOR, Hints
 from gpuenv.verify.messages import Message
 from gpuenv.verify.payload.devices import plain_uuid
 from gpuenv.verify.runner import PayloadEnded

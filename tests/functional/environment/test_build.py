@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from gpuenv.environment.build import BuildOptions
-from gpuenv.environment.failed import FailedProofError
+from gpuenv.environment.previous import FailedProofError
 from gpuenv.environment.space import Free
 from gpuenv.environment.store import Store
 from gpuenv.errors import IntegrityError, InterpreterError, NoSpaceError, OfflineError, TargetError

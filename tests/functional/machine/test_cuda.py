@@ -11,7 +11,7 @@ from gpuenv import knowledge
 from gpuenv.doctor.finding import Finding
 from gpuenv.doctor.machine import diagnose_machine
 from gpuenv.machine import cuda
-from gpuenv.machine.checkup import check_up
+from gpuenv.machine.cuda import check_up
 from support.detection import look
 from support.fake_nvml import H200, FakeGpu, FakeMachine
 from support.trees import Tree

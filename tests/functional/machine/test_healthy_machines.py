@@ -18,7 +18,7 @@ from gpuenv.doctor.machine import diagnose_machine
 from gpuenv.doctor.session import diagnose_session
 from gpuenv.environment.uv import find_uv
 from gpuenv.installed.environment import EnvironmentFacts, read_environment
-from gpuenv.machine.checkup import check_up
+from gpuenv.machine.cuda import check_up
 from support.detection import look
 from support.fake_nvml import FakeGpu, FakeMachine
 from support.fatbins import image, library

@@ -15,7 +15,7 @@ from gpuenv.doctor.finding import Finding
 from gpuenv.doctor.machine import diagnose_machine
 from gpuenv.doctor.session import diagnose_session
 from gpuenv.installed.environment import read_environment
-from gpuenv.machine.checkup import check_up
+from gpuenv.machine.cuda import check_up
 from support.detection import look
 from support.environments import Environment
 from support.fake_nvml import FakeGpu, FakeMachine

@@ -12,9 +12,8 @@ from gpuenv.doctor.finding import Finding
 from gpuenv.doctor.machine import diagnose_machine
 from gpuenv.knowledge.scheduler import schedulers
 from gpuenv.machine import linux
-from gpuenv.machine.checkup import Checkup
 from gpuenv.machine.conclusion import conclude
-from gpuenv.machine.cuda import CudaAnswer
+from gpuenv.machine.cuda import Checkup, CudaAnswer
 from gpuenv.machine.detection import Detection
 from gpuenv.machine.linux import Remains
 from gpuenv.machine.nvml import NvmlAnswer, NvmlFailure, NvmlGpu

@@ -10,8 +10,7 @@ from typing import Any
 
 import pytest
 
-from gpuenv.environment.swap import swap_in
-from gpuenv.environment.target import check_target
+from gpuenv.environment.target import check_target, swap_in
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="syncfs and renameat2 are Linux's")
 

@@ -5,15 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from gpuenv.environment.swap import _by_turns, swap_in
 from gpuenv.environment.target import (
     ASIDE_PREFIX,
     STAGE_PREFIX,
+    _by_turns,
     boot_id,
     check_target,
     only_one,
     remove_tree,
     staging,
+    swap_in,
     sweep,
 )
 from gpuenv.errors import ConfigurationError, TargetError

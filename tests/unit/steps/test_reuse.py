@@ -20,8 +20,8 @@ from gpuenv.steps.machine import TargetMachine
 from gpuenv.steps.proof import Proof
 from gpuenv.steps.reuse import Standing, earlier_proof
 from gpuenv.verify import evidence
+from gpuenv.verify.causes import Hints
 from gpuenv.verify.earlier import EarlierProof
-from gpuenv.verify.hints import Hints
 from support.verify_observed import MACHINE, observed, report_of
 
 PROFILE = Profile(name="hopper", description="", origin="", accelerator="cuda", packages=("torch",))

@@ -9,10 +9,10 @@ from typing import Literal
 import pytest
 
 from gpuenv.installed.compare import Compared, Difference
-from gpuenv.installed.startup import StartupFile
+from gpuenv.installed.environment import StartupFile
 from gpuenv.model.profile import VerificationPlan
+from gpuenv.verify.causes import Hints
 from gpuenv.verify.expected import Expected, ExpectedPackage, reference
-from gpuenv.verify.hints import Hints
 from gpuenv.verify.messages import Message
 from support.verify_observed import (
     MACHINE,

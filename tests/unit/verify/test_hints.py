@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 
 from gpuenv.model.verification import Check
-from gpuenv.verify.hints import DOCTOR, EXPLAIN, RECREATE, TRACE, UPGRADE, Hints, hints_of
+from gpuenv.verify.causes import DOCTOR, EXPLAIN, RECREATE, TRACE, UPGRADE, Hints, hints_of
 
 VERIFY = Hints(profile="hopper", environment=".venv-gpu")
 CREATE = dataclasses.replace(VERIFY, doing="create", fresh=True)
