@@ -42,7 +42,13 @@ def ask(
     driver_cuda: str | None = "12.8",
 ) -> Support | NoCode:
     return serve(
-        capability, sass=sass, ptx=ptx or [], cuda=cuda, driver_cuda=driver_cuda, platform="linux_x86_64", rules=RULES
+        capability,
+        sass=tuple(sass),
+        ptx=tuple(ptx or ()),
+        cuda=cuda,
+        driver_cuda=driver_cuda,
+        platform="linux_x86_64",
+        rules=RULES,
     )
 
 

@@ -366,8 +366,8 @@ class Knowledge:
         """Say which of the code that is known of a torch serves a GPU of a machine, as the decision would."""
         return serve(
             capability,
-            sass=sass,
-            ptx=ptx,
+            sass=tuple(sass),
+            ptx=tuple(ptx),
             cuda=cuda,
             driver_cuda=self.machine_cuda(machine),
             platform=_PLATFORMS.get((machine.os, machine.arch), f"{machine.os}_{machine.arch}"),

@@ -133,16 +133,17 @@ class NoCode:
         return f"{self.what}{listed}" + (f" ({self.note})" if self.note else "")
 
 
+@lru_cache(maxsize=8192)  # a decision asks the same of a wheel for each Python, a refusal once more for each rule
 def serve(
     capability: ComputeCapability,
     *,
-    sass: Sequence[str],
-    ptx: Sequence[str],
+    sass: tuple[str, ...],
+    ptx: tuple[str, ...],
     cuda: str | None,
     driver_cuda: str | None,
     platform: str,
     cudnn: str | None = None,
-    doubtful: Sequence[str] = (),
+    doubtful: tuple[str, ...] = (),
     first_cuda: str | None = None,
     rules: CodeRules,
 ) -> Support | NoCode:
@@ -153,24 +154,6 @@ def serve(
     is known. ``doubtful`` names code that is listed and perhaps of no use: it serves, with a warning. ``first_cuda`` is
     the first toolkit that knows the GPU, where that is known.
     """
-    return _serve(
-        capability, tuple(sass), tuple(ptx), cuda, driver_cuda, platform, cudnn, tuple(doubtful), first_cuda, rules
-    )
-
-
-@lru_cache(maxsize=8192)  # a decision asks the same of a wheel for each Python, a refusal once more for each rule
-def _serve(
-    capability: ComputeCapability,
-    sass: tuple[str, ...],
-    ptx: tuple[str, ...],
-    cuda: str | None,
-    driver_cuda: str | None,
-    platform: str,
-    cudnn: str | None,
-    doubtful: tuple[str, ...],
-    first_cuda: str | None,
-    rules: CodeRules,
-) -> Support | NoCode:
     refused: list[str] = []
     lacks, listed = f"no code for {code_of(capability)}", (*sass, *ptx)
     exceptions = [each for each in rules.exceptions if each.holds(cuda, driver_cuda)]

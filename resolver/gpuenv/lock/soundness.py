@@ -110,10 +110,8 @@ def _names(package: LockedPackage) -> Iterator[tuple[str, str]]:
 def _marks(knowledge: Knowledge, package: LockedPackage) -> Iterator[tuple[str, str]]:
     belongs = package.name in knowledge.family
     if belongs and not package.family:
-        yield (
-            _row(package, "tool.gpuenv.family"),
-            f"{package.name} may come from torch's source only, and is not marked so",
-        )
+        sentence = f"{package.name} may come from torch's source only, and is not marked so"
+        yield _row(package, "tool.gpuenv.family"), sentence
     elif package.family and not belongs:
         yield _row(package, "tool.gpuenv.family"), f"{package.name} is marked as released with torch, and is not"
 
@@ -130,10 +128,8 @@ def _hosts(lock: Lock, knowledge: Knowledge, package: LockedPackage) -> Iterator
     if allowed is not None and found not in allowed:
         key = "url" if package.url is not None else "path"
         places = ", ".join(sorted(allowed)) or "nowhere"
-        yield (
-            _row(package, f"wheels[0].{key}"),
-            f"{package.name} would come from {found}; this lock takes it from {places}",
-        )
+        sentence = f"{package.name} would come from {found}; this lock takes it from {places}"
+        yield _row(package, f"wheels[0].{key}"), sentence
 
 
 def _asked(profile: Profile, lock: Lock) -> tuple[Requirement, ...] | None:
@@ -175,10 +171,8 @@ def _dependencies(lock: Lock, asked: tuple[Requirement, ...] | None) -> Iterator
             yield _row(package, "dependencies"), f"is missing, and what {package.name} needs cannot be told"
         for name in package.dependencies or ():
             if name not in have:
-                yield (
-                    _row(package, "dependencies"),
-                    f"{package.name} {package.version} needs {name}, which is not locked",
-                )
+                sentence = f"{package.name} {package.version} needs {name}, which is not locked"
+                yield _row(package, "dependencies"), sentence
     if asked is None:
         return
     roots = {"torch", *(text.partition("==")[0] for text in lock.decision.family)}
@@ -190,10 +184,8 @@ def _dependencies(lock: Lock, asked: tuple[Requirement, ...] | None) -> Iterator
             reached.add(name)
             waiting += have[name].dependencies or ()
     for name in sorted(set(have) - reached):
-        yield (
-            _row(have[name], "name"),
-            f"neither profile, project nor a package of the lock asks for {name} {have[name].version}",
-        )
+        sentence = f"neither profile, project nor a package of the lock asks for {name} {have[name].version}"
+        yield _row(have[name], "name"), sentence
 
 
 def _row(package: LockedPackage, key: str) -> str:
