@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from gpuenv.model.decision import NoDecision
 from gpuenv.model.profile import Profile
@@ -11,6 +12,9 @@ from gpuenv.steps.decision import Decided, NothingFitsError, decide
 from gpuenv.steps.machine import TargetMachine, detect_or_read, say_machine
 from gpuenv.steps.profile import load_profile
 from gpuenv.steps.project import say_project
+
+if TYPE_CHECKING:
+    from gpuenv.select.present import Answer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,8 +30,6 @@ class ResolveOutcome(Outcome):
 
 def run(context: Context, *, explain: bool, about: str | None = None) -> ResolveOutcome:
     """Decide. Where nothing fits, the outcome still holds every rejection (exit 3), or those that ``about`` names."""
-    from gpuenv.select.present import about as only
-
     machine = detect_or_read(context)
     profile = load_profile(context)
     say_machine(context, machine, profile)
@@ -41,16 +43,24 @@ def run(context: Context, *, explain: bool, about: str | None = None) -> Resolve
             machine=machine,
             profile=profile,
             decided=None,
-            refused=only(error.answer, about) if about else error.answer,
+            refused=_only(error.answer, about),
             explain=explain,
             exit_code=3,
             problems=(Failure.of(error),),
         )
     for sentence in decided.decision.because[1:] if not explain else ():
         context.reporter.detail(f"  {sentence}")
-    if about:
-        decided = replace(decided, decision=only(decided.decision, about))
+    decided = replace(decided, decision=_only(decided.decision, about))
     return ResolveOutcome(machine=machine, profile=profile, decided=decided, refused=None, explain=explain)
+
+
+def _only(answer: Answer, text: str | None) -> Answer:
+    """The answer, or the part of it that ``--about`` names."""
+    if not text:
+        return answer
+    from gpuenv.select.present import about
+
+    return about(answer, text)
 
 
 def _with_others(context: Context, decided: Decided) -> Decided:

@@ -52,12 +52,16 @@ def find_interpreters(
     fails, the interpreter that runs gpuenv is still known. Free-threaded builds, pre-releases and other implementations
     are left out: PyTorch's stable wheels are not made for them.
     """
-    found = list(_listed(uv, cwd=cwd, reporter=reporter, cache=cache, downloads=False))
-    found.append(running_interpreter())
-    if downloads:
-        found += _listed(uv, cwd=cwd, reporter=reporter, cache=cache, downloads=True)
+    found = _listed(uv, cwd=cwd, reporter=reporter, cache=cache, downloads=False)
+    return with_running(
+        found, _listed(uv, cwd=cwd, reporter=reporter, cache=cache, downloads=True) if downloads else ()
+    )
+
+
+def with_running(installed: Iterable[Interpreter], others: Iterable[Interpreter] = ()) -> tuple[Interpreter, ...]:
+    """Put the interpreter that runs gpuenv between those that are installed and others; one a version, newest first."""
     first: dict[str, Interpreter] = {}
-    for each in found:
+    for each in (*installed, running_interpreter(), *others):
         first.setdefault(each.version, each)
     return tuple(sorted(first.values(), key=lambda each: Version(each.version), reverse=True))
 

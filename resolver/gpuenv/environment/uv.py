@@ -170,6 +170,11 @@ def find_uv(environ: Mapping[str, str], *, explicit: Path | None = None, least: 
     raise UvMissingError(f"no usable uv ({least} or newer) was found", causes=refused, hints=hints)
 
 
+def first_program(environ: Mapping[str, str], *, explicit: Path | None = None) -> Path | None:
+    """The program that :func:`find_uv` tries first, without starting it; ``None`` where there is none."""
+    return next((path for path, _ in _candidates(environ, explicit)), None)
+
+
 def base_environment(environ: Mapping[str, str]) -> dict[str, str]:
     """Reduce the caller's environment to what uv, and a Python started by us, may see.
 

@@ -186,8 +186,12 @@ class Knowledge:
         version = names.public(wheel.version)
         if wheel.project == "torch":
             return self._torch_requires(wheel, version)
-        requires, only = tables.companion_requires().get((wheel.project, version), (None, None))
+        requires, only = self._companion_requires.get((wheel.project, version), (None, None))
         return requires if only is None or only == wheel.source else None
+
+    @cached_property
+    def _companion_requires(self) -> dict[tuple[str, str], tuple[tuple[str, ...], str | None]]:
+        return tables.companion_requires()
 
     def _torch_requires(self, wheel: Wheel, version: str) -> tuple[str, ...] | None:
         release = self.releases.get(version)

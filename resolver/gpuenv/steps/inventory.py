@@ -29,8 +29,8 @@ PARTS: tuple[Part, ...] = ("pages", "facts", "records", "store", "leftovers")
 
 _DIGEST = r"[0-9a-f]{64}"
 _NAMES = {
-    "pages": re.compile(rf"[0-9a-f]{{2}}/{_DIGEST}"),
-    "facts": re.compile(rf"[0-9a-f]{{2}}/{_DIGEST}\.json"),
+    "pages": re.compile(rf"[0-9a-f]{{2}}/{_DIGEST}(?:\.form)?"),
+    "facts": re.compile(rf"[0-9a-f]{{2}}/{_DIGEST}\.json|pythons\.json"),
     "records": re.compile(_DIGEST),
 }
 _UNFINISHED = re.compile(r"\..+\.[0-9a-f]{16}")

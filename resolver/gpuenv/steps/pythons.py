@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from gpuenv.environment.interpreters import Interpreter, find_interpreters
-from gpuenv.environment.uv import Uv, find_uv
 from gpuenv.errors import InterpreterError, UsageError
 from gpuenv.model.profile import Profile
 from gpuenv.steps.context import Context
 from gpuenv.steps.machine import TargetMachine
 from gpuenv.steps.project import allows, asked_of
+
+if TYPE_CHECKING:  # a decision for a Python that is named starts nothing
+    from gpuenv.environment.interpreters import Interpreter
+    from gpuenv.environment.uv import Uv
 
 PREFERRED_PYTHONS = ("3.12", "3.13", "3.11", "3.14", "3.10", "3.15", "3.9", "3.8")
 """For a machine that is not this one: the version most of the ecosystem has wheels for, then its neighbours."""
@@ -34,7 +37,6 @@ def pythons(context: Context, *, profile: Profile, machine: TargetMachine) -> tu
         usual = (version for version in PREFERRED_PYTHONS if wanted.contains(version))
         return tuple(version for version in usual if allows(asked, version) is None)
     from gpuenv.environment.interpreters import running_interpreter
-    from gpuenv.steps.pythons import interpreters_of
 
     own = running_interpreter().minor
     for downloads in (False, True):
@@ -81,13 +83,31 @@ def _minor(version: str) -> int:
 
 def uv_of(context: Context) -> Uv:
     """The uv that was named, else the one beside gpuenv, else the one on PATH; its version is asked for once."""
+    from gpuenv.environment.uv import find_uv
+
     return context.run.once(lambda: find_uv(context.environ, explicit=context.uv), by=uv_of, key=None)
 
 
 def interpreters_of(context: Context, *, downloads: bool) -> tuple[Interpreter, ...]:
-    """The interpreters that are installed, with ``downloads`` those that uv could fetch too."""
-    return context.run.once(
-        lambda: find_interpreters(uv_of(context), cwd=context.project, reporter=context.reporter, downloads=downloads),
-        by=interpreters_of,
-        key=downloads,
-    )
+    """The interpreters that are installed, with ``downloads`` those that uv could fetch too.
+
+    uv is asked where they are not known from an earlier run, or with ``--refresh``.
+    """
+    return context.run.once(lambda: _interpreters(context, downloads=downloads), by=interpreters_of, key=downloads)
+
+
+def _interpreters(context: Context, *, downloads: bool) -> tuple[Interpreter, ...]:
+    from gpuenv.environment.interpreters import find_interpreters, with_running
+    from gpuenv.environment.known import KnownInterpreters
+    from gpuenv.environment.uv import base_environment, first_program
+
+    uv = first_program(context.environ, explicit=context.uv)
+    place = context.cache / "wheels" / "pythons.json"
+    memory = KnownInterpreters(place, uv=uv, environ=base_environment(context.environ))
+    known = None if downloads or context.refresh else memory.get()
+    if known is not None:
+        return with_running(known)
+    found = find_interpreters(uv_of(context), cwd=context.project, reporter=context.reporter, downloads=downloads)
+    if not downloads:
+        memory.put(found)
+    return found

@@ -63,6 +63,7 @@ def test_what_is_kept_is_told_apart_and_comes_again(person: Person, index: Index
     assert done == planned
     # A lock keeps its wheels, and what vouches for uv's cache goes only where it is named.
     assert kept(person) == {"pages": 0, "facts": 0, "records": 2, "store": 2}
+    assert [path for path in (person.home / ".cache/gpuenv").rglob("*") if path.is_file()] == []
     assert person.run("cache", "clean", "records").code == 0
     assert kept(person)["records"] == 0
     assert person.run("lock", "--upgrade").code == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -52,8 +53,8 @@ def test_one_create_asks_uv_each_thing_once(tmp_path: Path, index: IndexServer) 
     cold = asking.create()
     # What packages are needed, and, out of the cache, which of them needs which.
     resolved = ["pip compile", "pip compile"]
-    built = ["python list", "venv --relocatable", "pip sync"]
-    assert [" ".join(each[:2]) for each in cold] == ["--version", *resolved, *built]
+    built = ["venv --relocatable", "pip sync"]
+    assert [" ".join(each[:2]) for each in cold] == ["--version", *resolved, "python list", *built]
 
     index.log.clear()
     warm = asking.create("--rebuild")
@@ -61,3 +62,23 @@ def test_one_create_asks_uv_each_thing_once(tmp_path: Path, index: IndexServer) 
     assert "--offline" in warm[-1]
     assert asking.create() == []  # nothing changed: what stands there is what the lock says
     assert [each.path for each in index.log] == []
+
+
+def test_a_decision_lists_interpreters_once_and_again_where_one_has_come(tmp_path: Path, index: IndexServer) -> None:
+    asking = Asking(tmp_path, index)
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    words = ("resolve", *where(index, "cpu"))  # for this machine: a CPU build needs no driver
+
+    def asked(*more: str) -> list[str]:
+        asking.told.write_text("")
+        path = os.pathsep.join((str(folder), os.environ["PATH"]))
+        run = asking.person.run(*words, *more, GPUENV_UV=str(asking.uv), PATH=path)
+        assert run.code == 3, run.err  # the index has builds for CUDA alone
+        return [" ".join(line.split()[:2]) for line in asking.told.read_text(encoding="utf-8").splitlines()]
+
+    listed = ["--version", "python list"]
+    assert (asked(), asked()) == (listed, [])
+    (folder / "python3.99").symlink_to(sys.executable)
+    assert (asked(), asked()) == (listed, [])
+    assert (asked("--refresh"), asked()) == (listed, [])

@@ -19,7 +19,7 @@ EXAMPLES = (
 
 _WORDS = {
     "pages": "pages of indexes",
-    "facts": "facts read from wheels",
+    "facts": "facts read from wheels, and the Pythons of this machine",
     "records": "RECORDs of installed wheels",
     "store": "kept wheels",
     "leftovers": "left by killed runs",
