@@ -42,9 +42,7 @@ def run(context: Context, *, environment: Path | None, name: str | None) -> Kern
     if facts.version_of("ipykernel") is None:
         raise UsageError(
             f"ipykernel is not in {shown}, and Jupyter starts a kernel through it",
-            hints=(
-                "Name ipykernel among the packages of the profile, run `gpuenv create`, then `gpuenv kernel` again",
-            ),
+            hints=("Add it: `gpuenv add ipykernel`, then run `gpuenv kernel` again",),
         )
     wanted = name or _name(context, target)
     if _NAME.fullmatch(wanted) is None:

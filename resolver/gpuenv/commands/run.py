@@ -13,9 +13,11 @@ from gpuenv.errors import CheckFailedError, UsageError
 from gpuenv.installed import places
 from gpuenv.installed.drift import moved_family
 from gpuenv.installed.marker import read_marker
+from gpuenv.project.block import OPENING
 from gpuenv.steps.context import Context
 from gpuenv.steps.environment import standing_at
 from gpuenv.system.become import become
+from gpuenv.system.files import present, read_text
 
 
 def run(context: Context, *, environment: Path | None, words: Sequence[str], check: bool, cwd: Path) -> NoReturn:
@@ -53,12 +55,19 @@ def refuse_moved(context: Context, target: Path) -> None:
     moved = moved_family(target, marker) if marker is not None else ()
     if marker is not None and moved:
         shown = quote(context.shown(target))
+        unbound = present(context.project / "pyproject.toml") and not _bound(context)
         raise CheckFailedError(
             f"torch's family in {context.shown(target)} is not what was built and proved",
             causes=moved,
             hints=(
                 f"Build it again: `gpuenv create --profile {quote(marker.profile)} {shown}`",
                 f"See who did it: `gpuenv doctor {shown}`",
+                *(("Keep `uv sync` and `uv run` from it: `gpuenv export --format uv`",) if unbound else ()),
                 f"Run it all the same: `gpuenv run --no-check --env {shown} -- ...`",
             ),
         )
+
+
+def _bound(context: Context) -> bool:
+    """Whether the project tells uv to keep the family."""
+    return OPENING in read_text(context.project / "pyproject.toml", what="pyproject.toml")

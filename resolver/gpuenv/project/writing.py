@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Iterator, Mapping, MutableMapping, MutableSequence
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, MutableSequence, Sequence
 from typing import TYPE_CHECKING
 
 from packaging.utils import canonicalize_name
@@ -24,8 +24,17 @@ def with_requirement(text: str, requirement: str, *, extra: str | None = None, g
     One on the same package under the same marker is replaced. Raises :class:`~gpuenv.errors.ConfigurationError` where
     there is no ``[project]`` to write into, or where a table is not what it should be.
     """
+    return _with(text, requirement, _place(text, extra=extra, group=group))
+
+
+def with_package(text: str, requirement: str) -> str:
+    """A profile that asks for one package more, or for another version of one."""
+    return _with(text, requirement, ["packages"])
+
+
+def _with(text: str, requirement: str, path: Sequence[str]) -> str:
     document = _parsed(text)
-    entries = _list(document, extra=extra, group=group, make=True)
+    entries = _list(document, path, make=True)
     assert entries is not None
     same = [place for place, each in enumerate(entries) if _key(str(each)) == _key(requirement)]
     if same:
@@ -41,8 +50,17 @@ def with_requirement(text: str, requirement: str, *, extra: str | None = None, g
 def without_requirement(text: str, name: str, *, extra: str | None = None, group: str | None = None) -> str:
     """A ``pyproject.toml`` that asks for none of a package in its dependencies, an extra or a group; the same text
     where it asked for none."""
+    return _without(text, name, _place(text, extra=extra, group=group))
+
+
+def without_package(text: str, name: str) -> str:
+    """A profile that asks for none of a package, needed or optional; the same text where it asked for none."""
+    return _without(_without(text, name, ["packages"]), name, ["optional-packages"])
+
+
+def _without(text: str, name: str, path: Sequence[str]) -> str:
     document = _parsed(text)
-    entries = _list(document, extra=extra, group=group, make=False)
+    entries = _list(document, path, make=False)
     wanted = canonicalize_name(name)
     gone = [place for place, each in enumerate(entries or ()) if _key(str(each))[0] == wanted]
     for place in reversed(gone):
@@ -93,6 +111,14 @@ def with_line(text: str, requirement: str) -> str:
     return f"{text}{'' if not text or text.endswith(chr(10)) else chr(10)}{requirement}\n"
 
 
+def without_line(text: str, name: str) -> str:
+    """A requirements file without the lines on one package; the same text where there are none."""
+    wanted = canonicalize_name(name)
+    numbered = ((number, _without_comment(line)[0].strip()) for number, line in enumerate(text.splitlines(), start=1))
+    gone = [number for number, body in numbered if _key(body.partition(" --")[0].rstrip("\\ "))[0] == wanted]
+    return with_lines(text, {number: lambda _: "" for number in gone})
+
+
 def difference(before: str, after: str, *, shown: str) -> str:
     """How a file changes, as a unified diff; empty where it does not."""
     lines = difflib.unified_diff(before.splitlines(), after.splitlines(), shown, shown, lineterm="", n=1)
@@ -115,17 +141,21 @@ def _rendered(document: TOMLDocument) -> str:
     return tomlkit.dumps(document)
 
 
-def _list(document: TOMLDocument, *, extra: str | None, group: str | None, make: bool) -> Lists | None:
-    """The list that a requirement stands in, made where it is missing and ``make`` says so."""
-    import tomlkit
-
-    if group is None and "project" not in document:
+def _place(text: str, *, extra: str | None, group: str | None) -> list[str]:
+    """The keys of the list that a requirement of a project stands in."""
+    if group is None and "project" not in _parsed(text):
         raise ConfigurationError(
             "pyproject.toml: there is no [project] to write a requirement into",
             hints=("Name a group for it: `--group NAME`",),
         )
     path = ["dependency-groups", group] if group else ["project", "dependencies"]
-    path = ["project", "optional-dependencies", extra] if extra else path
+    return ["project", "optional-dependencies", extra] if extra else path
+
+
+def _list(document: TOMLDocument, path: Sequence[str], *, make: bool) -> Lists | None:
+    """The list at some keys, made where it is missing and ``make`` says so."""
+    import tomlkit
+
     table: object = document
     for place, name in enumerate(path):
         if not isinstance(table, MutableMapping):

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from shlex import quote
 
+from packaging.utils import canonicalize_name
+
 from gpuenv.environment import build
 from gpuenv.environment.build import Staged
 from gpuenv.environment.interpreters import interpreter_for, require_interpreter
@@ -20,6 +22,7 @@ from gpuenv.installed.drift import added
 from gpuenv.installed.environment import read_environment
 from gpuenv.installed.marker import read_marker
 from gpuenv.lock.model import Lock
+from gpuenv.metadata import parse_requirement
 from gpuenv.model.profile import Profile
 from gpuenv.steps.context import Context
 from gpuenv.steps.dependencies import indexes_of
@@ -179,12 +182,18 @@ def refuse_to_discard(context: Context, target: Path, profile: Profile, lock: Lo
     if discard or not there.exists:
         return
     shown = context.shown(target)
+    names = [each.name for each in lock.packages]
+    gone = added_to(there.path, names=names)
+    needed = {
+        canonicalize_name(found.name) for each in gone for row in each.requires if (found := parse_requirement(row))
+    }
+    wanted = [each.name for each in gone if each.name not in needed] or [each.name for each in gone]
     command = f"gpuenv create --profile {quote(profile.name)} --discard-added {quote(shown)}"
     refuse_added(
         there.path,
-        names=[each.name for each in lock.packages],
+        names=names,
         doing=f"building {shown} again",
-        hints=(f"Give them up: `{command}`", "Or name them among the packages of the profile, so that they are locked"),
+        hints=(f"Keep them, locked: `gpuenv add {' '.join(wanted)}`", f"Or give them up: `{command}`"),
     )
 
 

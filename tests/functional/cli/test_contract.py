@@ -33,6 +33,7 @@ KEYS = {
         "environment", "verdict", "accelerator", "seconds", "checks", "training", "facts", "evidence", "baseline",
     },
     "list": {"environments"},
+    "add": {"file", "change", "lock", "created"},
     "remove": {"dry_run", "environments"},
     "export": {"format", "locks", "dry_run", "steps", "files", "text"},
     "doctor": {"environment", "findings", "report"},
@@ -50,8 +51,8 @@ KEYS = {
     "store": {"action", "folder", "wheels", "damaged", "removed", "unsure", "exported", "dry_run"},
 }  # fmt: skip
 
-ELSEWHERE = ("create", "verify", "doctor", "run", "kernel")
-"""Tried by a test of their own: `run` is another program in the end, and `kernel` needs Jupyter."""
+ELSEWHERE = ("create", "verify", "doctor", "run", "kernel", "add")
+"""Tried by a test of their own: `run` is another program in the end, `kernel` needs Jupyter, `add` changes files."""
 
 
 @pytest.fixture(scope="module")

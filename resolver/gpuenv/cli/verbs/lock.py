@@ -76,7 +76,7 @@ def run(arguments: argparse.Namespace, context: Context) -> LockOutcome:
 
 
 def data(outcome: LockOutcome) -> dict[str, object]:
-    return {"dry_run": outcome.dry_run, "locks": [_entry(row) for row in outcome.locks]}
+    return {"dry_run": outcome.dry_run, "locks": [row_data(row) for row in outcome.locks]}
 
 
 def text(outcome: LockOutcome) -> Iterator[str]:
@@ -97,7 +97,8 @@ def text(outcome: LockOutcome) -> Iterator[str]:
             yield from row.change.lines
 
 
-def _entry(row: OneLock) -> dict[str, object]:
+def row_data(row: OneLock) -> dict[str, object]:
+    """What happened to one lock, as JSON."""
     lock = row.lock
     return {
         **parts(row, "profile", "path", "action"),

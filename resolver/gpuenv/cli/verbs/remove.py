@@ -1,4 +1,4 @@
-"""Remove an environment that gpuenv built: `gpuenv remove --env DIR`."""
+"""Remove packages from the project, or with --env an environment that gpuenv built."""
 
 from __future__ import annotations
 
@@ -7,29 +7,51 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gpuenv.cli.layout import size
+from gpuenv.cli.layout import Line, size
+from gpuenv.cli.verbs import add
 from gpuenv.documents import parts
 from gpuenv.steps.context import Context
 
 if TYPE_CHECKING:
     from gpuenv.commands.remove import RemoveOutcome
+    from gpuenv.commands.requirements import EditOutcome
 
 EXAMPLES = (
+    ("gpuenv remove einops", "a package: out of the project's file, its lock and its environment"),
     ("gpuenv remove --env .venv-gpu", "an environment: what would go is shown, and asked about"),
     ("gpuenv remove --env .venv-gpu --yes", "without a question"),
 )
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--env", type=Path, action="append", metavar="DIR", help="an environment; may be repeated")
-    parser.add_argument("--yes", "-y", action="store_true", help="ask no question")
+    parser.add_argument("packages", metavar="PACKAGE", nargs="*", help="what the project asks for no longer")
+    add.add_options(parser)
     parser.add_argument(
-        "--discard-added", action="store_true", help="give up packages that were added since it was built"
+        "--env", type=Path, action="append", metavar="DIR", help="remove this environment; may be repeated"
     )
-    parser.add_argument("--dry-run", action="store_true", help="say what would go, and remove nothing")
+    parser.add_argument("--yes", "-y", action="store_true", help="with --env: ask no question")
+    parser.add_argument(
+        "--discard-added", action="store_true", help="with --env: give up packages that were added since it was built"
+    )
+    parser.add_argument("--dry-run", action="store_true", help="with --env: say what would go, and remove nothing")
 
 
-def run(arguments: argparse.Namespace, context: Context) -> RemoveOutcome:
+def run(arguments: argparse.Namespace, context: Context) -> RemoveOutcome | EditOutcome:
+    from gpuenv.errors import UsageError
+
+    if arguments.packages and arguments.env:
+        raise UsageError("packages and environments are removed one after the other")
+    if arguments.env:
+        return _environments(arguments, context)
+    if not arguments.packages:
+        hints = ("A package: `gpuenv remove NAME`", "An environment: `gpuenv remove --env DIR`")
+        raise UsageError("nothing is named to be removed", hints=hints)
+    from gpuenv.commands import requirements
+
+    return requirements.remove(context, arguments.packages, add.options_of(arguments))
+
+
+def _environments(arguments: argparse.Namespace, context: Context) -> RemoveOutcome:
     import shlex
     import sys
 
@@ -37,13 +59,11 @@ def run(arguments: argparse.Namespace, context: Context) -> RemoveOutcome:
     from gpuenv.commands import remove
     from gpuenv.errors import UsageError
 
-    if not arguments.env:
-        raise UsageError("nothing is named to be removed", hints=("Run `gpuenv remove --env DIR`",))
     planned = remove.look_at(context, arguments.env, discard_added=arguments.discard_added)
     if arguments.dry_run:
         return planned
     if not arguments.yes:
-        for line in text(planned):
+        for line in _removed(planned):
             context.reporter.notice(line)
         if not sys.stdin.isatty():
             again = shlex.join(["gpuenv", *context.words, "--yes"])
@@ -53,7 +73,11 @@ def run(arguments: argparse.Namespace, context: Context) -> RemoveOutcome:
     return remove.run(context, planned)
 
 
-def data(outcome: RemoveOutcome) -> dict[str, object]:
+def data(outcome: RemoveOutcome | EditOutcome) -> dict[str, object]:
+    from gpuenv.commands.remove import RemoveOutcome
+
+    if not isinstance(outcome, RemoveOutcome):
+        return add.data(outcome)
     return {
         "dry_run": outcome.dry_run,
         "environments": [
@@ -70,7 +94,16 @@ def data(outcome: RemoveOutcome) -> dict[str, object]:
     }
 
 
-def text(outcome: RemoveOutcome) -> Iterator[str]:
+def text(outcome: RemoveOutcome | EditOutcome) -> Iterator[Line]:
+    from gpuenv.commands.remove import RemoveOutcome
+
+    if isinstance(outcome, RemoveOutcome):
+        yield from _removed(outcome)
+    else:
+        yield from add.text(outcome)
+
+
+def _removed(outcome: RemoveOutcome) -> Iterator[str]:
     for each in outcome.removals:
         torch = f"torch {each.environment.torch}" if each.environment.torch else "no torch"
         yield (
