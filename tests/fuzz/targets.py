@@ -16,6 +16,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from fuzz.asking import asking_files, read_asking_file
 from fuzz.judge import SECRET, Target, check_words, secret_at_stake
 from gpuenv.cli import project as projects
 from gpuenv.cli import settings
@@ -951,6 +952,7 @@ READERS = (
     Target(name="lock", kind="toml", samples=locks, read=read_lock, short=15),
     Target(name="uv-lock", kind="toml", samples=locks, read=read_uv_lock, short=30),
     Target(name="project-lock", kind="text", samples=project_locks, read=read_project_lock, short=60),
+    Target(name="asking-file", kind="text", samples=asking_files, read=read_asking_file, short=100),
     Target(name="facts", kind="json", samples=facts, read=read_facts),
     Target(name="kept-page", kind="bytes", samples=kept_pages, read=read_kept_page),
     Target(name="kept-form", kind="json", samples=forms, read=read_form),

@@ -53,6 +53,9 @@ FOUND: tuple[tuple[str, bytes], ...] = (
     # Entries of another shape under a checksum that is right.
     ("facts", _FACTS.replace(b'"wheel"', b"{}")),
     ("kept-page", b'{"url": 1, "content_type": "", "etag": "", "modified": "", "fetched": "x", "body": 0}\n'),
+    # An index of a project that is no address; a line of it thousands of times.
+    ("asking-file", b'pyproject.toml\n[project]\ndependencies = ["a"]\n[tool.uv]\nindex-url = "http://[x/whl/cu118"\n'),
+    ("asking-file", b"environment.yml\ndependencies:\n" + b"  - pytorch=2.1\n" * 5000),
     # Environments that somebody else made.
     ("environment", b"WHEEL\nWheel-Version: 1.0\nTag: os\n"),
     ("environment", b"METADATA\nName: numpy\xff\nVersion: 2.1.0\n"),

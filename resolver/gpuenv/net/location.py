@@ -109,7 +109,9 @@ class Location:
                 raise _no_address(text, origin, why, f"https://{_without_secrets(text)}")
             return cls.of_path((folder / Path(text).expanduser()).resolve())
         except (RuntimeError, ValueError, OSError) as error:
-            raise UsageError(f"{origin}: {text} is not a path: {error}", hints=("Give a path or an address",)) from None
+            why = str(error.strerror) if isinstance(error, OSError) else str(error)  # which would name the path again
+            shown = redact(_without_secrets(text))
+            raise UsageError(f"{origin}: {shown} is not a path: {why}", hints=("Give a path or an address",)) from None
 
     # Read
 

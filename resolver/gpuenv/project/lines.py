@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
@@ -26,8 +26,13 @@ def build_of(address: str) -> str | None:
     >>> build_of("https://mirror.example/whl/cu118"), build_of("https://pypi.example/simple")
     ('cu118', None)
     """
-    found = _BUILD.search(urlsplit(address).path)
+    found = _BUILD.search(_path(address))
     return found[1] if found else None
+
+
+def _path(address: str) -> str:
+    """An address without query and fragment, whatever else is wrong with it."""
+    return address.partition("#")[0].partition("?")[0]
 
 
 def index_line(address: str, *, place: str, folder: Path, links: bool = False, packages: tuple[str, ...] = ()) -> Asked:
@@ -81,7 +86,7 @@ def wheel_line(name: str, where: str, *, marker: str | None = None, place: str, 
 
 def _of_url(requirement: Requirement, *, place: str) -> str:
     url = str(requirement.url)
-    name = unquote(urlsplit(url).path.rsplit("/", 1)[-1])
+    name = unquote(_path(url).rsplit("/", 1)[-1])
     why = ""
     if _REPOSITORY.match(url):
         why = "comes from a repository"
@@ -106,5 +111,5 @@ def _of_url(requirement: Requirement, *, place: str) -> str:
 
 def pinned_by_file(requirement: Requirement) -> str:
     """The version that an address of a wheel names, as a pin: ``==2.0.1+cu118``."""
-    name = unquote(urlsplit(str(requirement.url)).path.rsplit("/", 1)[-1])
+    name = unquote(_path(str(requirement.url)).rsplit("/", 1)[-1])
     return f"=={parse_wheel_filename(name)[1]}"

@@ -53,7 +53,14 @@ def read_pyproject(
     except DocumentError as error:
         raise ConfigurationError(f"{shown}: is not valid TOML", causes=(str(error),)) from None
     reader = _Reader(
-        document=document, text=text, path=path, shown=shown, choice=choice, family=family, applies=applies
+        document=document,
+        text=text,
+        quoted=_quoted(text),
+        path=path,
+        shown=shown,
+        choice=choice,
+        family=family,
+        applies=applies,
     )
     dynamic = [read_file(path.parent / name) for name in reader.dynamic_files()]
     return together([reader.read(), *dynamic])
@@ -65,6 +72,8 @@ class _Reader:
 
     document: Table
     text: str
+    quoted: Mapping[str, int]
+    """The first line of each text in quotes."""
     path: Path
     shown: str
     choice: Choice
@@ -96,17 +105,14 @@ class _Reader:
 
     def place(self, text: str) -> str:
         """Where a value stands: the file, with the first line that holds it in quotes."""
-        quoted = (f'"{text}"', f"'{text}'", '"{}"'.format(text.replace('"', '\\"')))
-        return self._first(lambda line: any(each in line for each in quoted))
+        line = self.quoted.get(text)
+        return self.shown if line is None else f"{self.shown}:{line}"
 
     def key_place(self, name: str) -> str:
         """Where a key or the table of that name stands."""
         key = re.compile(rf"""\s*(?:\[+[^\]]*\b)?(?:[\w.-]+\.)?["']?{re.escape(name)}["']?\s*[\]=]""", re.IGNORECASE)
-        return self._first(lambda line: key.match(line) is not None)
-
-    def _first(self, holds: Callable[[str], bool]) -> str:
         lines = enumerate(self.text.splitlines(), start=1)
-        found = next((number for number, line in lines if not line.lstrip().startswith("#") and holds(line)), None)
+        found = next((number for number, line in lines if key.match(line)), None)
         return self.shown if found is None else f"{self.shown}:{found}"
 
     # --- what it asks for --------------------------------------------------------------------------------------------
@@ -142,7 +148,8 @@ class _Reader:
         chosen |= {("group", canonicalize_name(each)) for each in self.choice.groups}
         sets = self.uv.get("conflicts", [])
         for rows in sets if isinstance(sets, list) else []:
-            entries = [(kind, name) for row in rows if isinstance(row, dict) for kind, name in row.items()]
+            listed = rows if isinstance(rows, list) else []
+            entries = [(kind, name) for row in listed if isinstance(row, dict) for kind, name in row.items()]
             both = [f"{kind} {name}" for kind, name in entries if (kind, canonicalize_name(str(name))) in chosen]
             if len(both) > 1:
                 raise UsageError(
@@ -321,6 +328,20 @@ class _Reader:
         shown = found.sources[0].address.shown
         note = f"{name} is taken from the torch source, not from {shown}; `--torch-index` names another"
         return Asked(notes=(f"{self.key_place(name)}: {note}",))
+
+
+_STRING = re.compile(r"""#.*|"((?:[^"\\\n]|\\.)*)"|'([^'\n]*)'""")
+
+
+def _quoted(text: str) -> dict[str, int]:
+    """Texts in quotes by their first line; what a comment holds does not count."""
+    found: dict[str, int] = {}
+    for number, line in enumerate(text.splitlines(), start=1):
+        for match in _STRING.finditer(line):
+            value = match[1].replace('\\"', '"') if match[1] is not None else match[2]
+            if value is not None:
+                found.setdefault(value, number)
+    return found
 
 
 def _name(row: Stated) -> str:

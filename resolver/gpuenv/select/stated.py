@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
@@ -13,7 +14,7 @@ from gpuenv.knowledge import Knowledge
 from gpuenv.knowledge.facts import KernelRow
 from gpuenv.knowledge.rules import NoCode
 from gpuenv.model.asked import NamedBuild, Stated
-from gpuenv.model.machine import Machine
+from gpuenv.model.machine import Arch, Machine, Os
 
 
 def why_not(row: KernelRow, machine: Machine, knowledge: Knowledge) -> str:
@@ -45,17 +46,22 @@ def judged(row: Stated, machine: Machine, knowledge: Knowledge) -> str:
     The sentence names the nearest release that runs there: ``torch==2.0.1+cu118 has no code for sm_120; 2.7.0 is the
     first``.
     """
-    requirement = Requirement(row.text)
+    return _judged(row.text, machine, knowledge)
+
+
+@lru_cache(maxsize=256)
+def _judged(text: str, machine: Machine, knowledge: Knowledge) -> str:
+    requirement = Requirement(text)
     if canonicalize_name(requirement.name) != "torch" or not str(requirement.specifier):
         return ""
     if any(each.version.endswith("+cpu") for each in requirement.specifier) and machine.gpus:
-        return f"{row.text} is a build for the CPU, and this machine has {', '.join(gpu.name for gpu in machine.gpus)}"
+        return f"{text} is a build for the CPU, and this machine has {', '.join(gpu.name for gpu in machine.gpus)}"
     rows = [each for each in _rows(machine, knowledge) if _meets(requirement.specifier, each)]
     reasons = [why_not(each, machine, knowledge) for each in rows]
     if not rows or not all(reasons):
         return ""
     lacks = [each for each in reasons if each.startswith("has ")]  # the driver can be renewed, the card cannot
-    return f"{row.text} {(lacks or reasons)[-1]}{_nearest(rows, machine, knowledge)}"
+    return f"{text} {(lacks or reasons)[-1]}{_nearest(rows, machine, knowledge)}"
 
 
 def excluding(stated: Sequence[Stated], knowledge: Knowledge) -> tuple[Stated, Stated] | None:
@@ -80,18 +86,23 @@ def refused_build(build: NamedBuild, machine: Machine, knowledge: Knowledge) -> 
     return reasons[-1] if reasons and all(reasons) else ""
 
 
-def _rows(machine: Machine, knowledge: Knowledge) -> list[KernelRow]:
+def _rows(machine: Machine, knowledge: Knowledge) -> tuple[KernelRow, ...]:
     """The builds of the machine's platform, oldest first; stable releases only."""
+    return _builds(knowledge, machine.os, machine.arch)
+
+
+@lru_cache(maxsize=8)
+def _builds(knowledge: Knowledge, os: Os, arch: Arch) -> tuple[KernelRow, ...]:
     try:
-        platform = knowledge.platform_of(machine.os, machine.arch)
+        platform = knowledge.platform_of(os, arch)
     except ValueError:
-        return []
-    rows = [
+        return ()
+    rows = (
         row
         for row in knowledge.kernels.values()
         if row.platform == platform and row.torch in knowledge.releases and knowledge.cuda_of(row.variant)
-    ]
-    return sorted(rows, key=lambda row: (Version(row.torch), Version(knowledge.cuda_of(row.variant) or "0")))
+    )
+    return tuple(sorted(rows, key=lambda row: (Version(row.torch), Version(knowledge.cuda_of(row.variant) or "0"))))
 
 
 def _meets(specifier: SpecifierSet, row: KernelRow) -> bool:
