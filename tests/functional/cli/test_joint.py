@@ -241,15 +241,15 @@ def test_where_torch_lags_the_newest_release_whose_torch_is_to_be_had_decides(
     years ago that pinned nothing."""
     profile(person, "server")
     for minor in range(20, 34):
-        torch = {20: "2.8.0", 21: "2.9.1"}.get(minor, f"3.{minor}.0")
+        torch = {20: "2.8.0"}.get(minor, f"3.{minor}.0")
         package_index.add_package(build_wheel("server", f"0.{minor}.0", requires=[f"torch=={torch}"]))
     package_index.add_package(build_wheel("server", "0.2.5", requires=["torch>=2.0"]))
     run = lock(person, torch_index, package_index)
     assert run.code == 0, run.err
     assert {name: version for name, version in locked(person).items() if name in ("torch", "server")} == {
-        "torch": "2.9.1+cu130", "server": "0.21.0"
+        "torch": "2.8.0+cu128", "server": "0.20.0"
     }  # fmt: skip
-    said = "server 0.21.0 is chosen, not 0.33.0, the newest: it requires torch==3.33.0, and no such torch is offered"
+    said = "server 0.20.0 is chosen, not 0.33.0, the newest: it requires torch==3.33.0, and no such torch is offered"
     assert said in run.err
     assert resolutions(run) == 3
     assert lock(person, torch_index, package_index, "--check").code == 0
