@@ -75,6 +75,11 @@ def shipped(module: str, name: str) -> Mapping[str, Any]:  # Any: a table of our
     return tomllib.loads(Path(module).with_name(f"{name}.toml").read_text("utf-8"))
 
 
+def filled(page: Path, **parts: str) -> str:
+    """A page that ships with the package, with each ``@NAME@`` in it replaced."""
+    return re.sub("@([A-Z]+)@", lambda found: parts[found[1]], page.read_text("utf-8"))
+
+
 def parts(value: object, *names: str) -> dict[str, object]:
     """The attributes of a value that a program is told, by name."""
     return {name: getattr(value, name) for name in names}

@@ -13,84 +13,32 @@ Severity = Literal["ok", "warning", "error"]
 By = Literal["", "yourself", "the host's owner", "the site's administrator"]
 """Who follows ``fix`` by hand; empty where it is a command to type in this session."""
 
-Kind = (
-    problem.Kind
-    | Literal[
-        "in-order",
-        # the machine
-        "no-wheels-for-libc",
-        "driver-unknown",
-        "driver-past-the-card",
-        "driver-before-the-card",
-        "module-closed",
-        "nvml-unasked",
-        "fabric-down",
-        "mig-without-slices",
-        "mode-prohibited",
-        "mode-exclusive",
-        "vgpu-unlicensed",
-        "cuda-refuses-the-card",
-        "uvm-missing",
-        "cuda-ends",
-        "cuda-error",
-        "cuda-unknown-error",
-        "cuda-counts-none",
-        # the library that CUDA programs get
-        "libcuda-stub",
-        "libcuda-older",
-        "libcuda-newer",
-        "cdi-outdated",
-        # the session and the job
-        "mask-hides-all",
-        "mask-hides-some",
-        "mask-outside-the-job",
-        "job-without-gpu",
-        "loader-path",
-        "variable",
-        "compile-cache",
-        # the environment's files
-        "no-environment",
-        "start-up-code",
-        "broken",
-        "code-changed",
-        "data-changed",
-        "code-overwritten",
-        "data-overwritten",
-        "another-python",
-        # what it was built from
-        "origin-lost",
-        "lock-moved-on",
-        "family-drifted",
-        "packages-drifted",
-        # the set of packages
-        "installed-twice",
-        "without-metadata",
-        "does-not-fit",
-        "family-requirement",
-        "compiler-requirement",
-        "requirement",
-        "companion-of-another-build",
-        "extension-of-another-torch",
-        "libraries-left-over",
-        "two-compilers",
-        # torch, extensions and the cards
-        "torch-missing",
-        "torch-for-amd",
-        "torch-for-cpu",
-        "torch-for-a-gpu",
-        "driver-too-old",
-        "code-untold",
-        "no-code",
-        "ptx-only",
-        "extension-without-code",
-        "extension-by-ptx",
-        # torch.compile
-        "no-compiler",
-        "no-headers",
-        "assembler",
-        "toolkit",
-    ]
-)
+OwnKind = Literal[
+    "in-order",
+    # the machine
+    "no-wheels-for-libc", "driver-unknown", "driver-past-the-card", "driver-before-the-card", "module-closed",
+    "nvml-unasked", "fabric-down", "mig-without-slices", "mode-prohibited", "mode-exclusive", "vgpu-unlicensed",
+    "cuda-refuses-the-card", "uvm-missing", "cuda-ends", "cuda-error", "cuda-unknown-error", "cuda-counts-none",
+    # the library that CUDA programs get
+    "libcuda-stub", "libcuda-older", "libcuda-newer", "cdi-outdated",
+    # the session and the job
+    "mask-hides-all", "mask-hides-some", "mask-outside-the-job", "job-without-gpu", "loader-path", "variable",
+    "compile-cache",
+    # the environment's files
+    "no-environment", "start-up-code", "broken", "code-changed", "data-changed", "code-overwritten",
+    "data-overwritten", "another-python",
+    # what it was built from
+    "origin-lost", "lock-moved-on", "family-drifted", "packages-drifted",
+    # the set of packages
+    "installed-twice", "without-metadata", "does-not-fit", "family-requirement", "compiler-requirement",
+    "requirement", "companion-of-another-build", "extension-of-another-torch", "libraries-left-over", "two-compilers",
+    # torch, extensions and the cards
+    "torch-missing", "torch-for-amd", "torch-for-cpu", "torch-for-a-gpu", "driver-too-old", "code-untold", "no-code",
+    "ptx-only", "extension-without-code", "extension-by-ptx",
+    # torch.compile
+    "no-compiler", "no-headers", "assembler", "toolkit",
+]  # fmt: skip
+Kind = problem.Kind | OwnKind
 """Stable names of what can be wrong, one for each thing to do about it. Those of a driver are the machine's own."""
 
 UNNAMED = "`gpuenv doctor` no longer names it"

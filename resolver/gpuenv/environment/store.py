@@ -324,24 +324,7 @@ def _link(source: Path, target: Path) -> None:
 
 
 def _instructions(lock: Lock, filename: str) -> str:
-    target, decision = lock.inputs.target, lock.decision
-    total = sum(package.size or 0 for package in lock.packages)
-    return f"""\
-# torch {decision.torch} for {target.os} {target.arch}, Python {target.python}
-
-Carries everything: {len(lock.packages)} wheels, {total / 1e9:.2f} GB. No network is needed.
-
-In this folder, with uv:
-
-    uv venv --python {target.python} .venv-gpu
-    VIRTUAL_ENV=.venv-gpu uv pip sync --offline --require-hashes {filename}
-
-With pip alone:
-
-    python{target.python} -m venv .venv-gpu
-    .venv-gpu/bin/python -m pip install --no-index --no-deps --require-hashes -r requirements.txt
-
-Then prove that the GPU does the work, where gpuenv is installed:
-
-    gpuenv verify .venv-gpu
-"""
+    target, total = lock.inputs.target, sum(package.size or 0 for package in lock.packages)
+    told = {"torch": lock.decision.torch, "count": len(lock.packages), "total": f"{total / 1e9:.2f}", "lock": filename}
+    text = Path(__file__).with_name("store_readme.md").read_text("utf-8")
+    return text.format(os=target.os, arch=target.arch, python=target.python, **told)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from gpuenv.documents import parts
 from gpuenv.lock.model import Lock, LockedPackage
 from gpuenv.metadata import parse_version
 
@@ -96,19 +97,12 @@ def _commits(old: LockedPackage, new: LockedPackage) -> str:
 
 
 def _circumstances(before: Lock, after: Lock) -> tuple[str, ...]:
-    pairs = (
-        ("accelerator", before.decision.accelerator, after.decision.accelerator),
-        ("channel", before.decision.channel, after.decision.channel),
-        ("driver", before.inputs.target.driver, after.inputs.target.driver),
-        ("knowledge", before.inputs.knowledge, after.inputs.knowledge),
-        ("machine", _machine(before), _machine(after)),
-        ("profile", before.inputs.profile, after.inputs.profile),
-        ("python", before.inputs.target.python, after.inputs.target.python),
-        ("source", before.decision.source, after.decision.source),
-        ("variant", before.decision.variant, after.decision.variant),
-    )
-    return tuple(f"{what}: {old or 'none'} -> {new or 'none'}" for what, old, new in pairs if old != new)
+    old, new = _told(before), _told(after)
+    return tuple(f"{what}: {old[what] or 'none'} -> {new[what] or 'none'}" for what in old if old[what] != new[what])
 
 
-def _machine(lock: Lock) -> str:
-    return f"{lock.inputs.target.os} {lock.inputs.target.arch}"
+def _told(lock: Lock) -> dict[str, object]:
+    inputs, target = lock.inputs, lock.inputs.target
+    machine = {"driver": target.driver, "machine": f"{target.os} {target.arch}", "python": target.python}
+    told = parts(lock.decision, "accelerator", "channel", "source", "variant") | parts(inputs, "knowledge", "profile")
+    return dict(sorted((told | machine).items()))

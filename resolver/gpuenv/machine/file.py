@@ -128,7 +128,7 @@ class _MachineReader:
         return Machine(
             os=system,
             arch=self.choice(table["arch"], at("arch"), PROCESSORS[system]),
-            libc=self.optional(self.libc, table["libc"], at("libc")),
+            libc=self.libc(table["libc"], at("libc")),
             wsl=self.boolean(table["wsl"], at("wsl")),
             container=self.boolean(table["container"], at("container")),
             driver=driver,
@@ -141,7 +141,7 @@ class _MachineReader:
         at = _under(path)
         return Driver(
             version=self.matching(table["version"], at("version"), r"\d+(\.\d+)*", "numbers with dots, such as 570.26"),
-            cuda=self.optional(self.cuda, table["cuda"], at("cuda")),
+            cuda=self.cuda(table["cuda"], at("cuda")),
             source=self.text(table["source"], at("source")),
         )
 
@@ -159,13 +159,13 @@ class _MachineReader:
 
     def gpu(self, value: object, path: str) -> Gpu:
         table = self.table(value, path, GPU_KEYS)
-        at = _under(path)
+        at, memory = _under(path), table["memory_bytes"]
         return Gpu(
             index=self.number(table["index"], at("index"), least=0),
             uuid=self.text(table["uuid"], at("uuid")),
             name=self.text(table["name"], at("name")),
             compute_capability=self.capability(table["compute_capability"], at("compute_capability")),
-            memory_bytes=self.optional(self.memory, table["memory_bytes"], at("memory_bytes")),
+            memory_bytes=None if memory is None else self.number(memory, at("memory_bytes"), least=1),
             mig=self.boolean(table["mig"], at("mig")),
         )
 
@@ -188,17 +188,18 @@ class _MachineReader:
             self.fail(path, f"is {_show(value)} (valid: {', '.join(valid)})")
         return valid[value]
 
-    def optional(self, read: Callable[[object, str], Value], value: object, path: str) -> Value | None:
-        return None if value is None else read(value, path)
-
     def text(self, value: object, path: str) -> str:
         return self.matching(value, path, r"\S(.*\S)?", "text that is not empty")
 
-    def cuda(self, value: object, path: str) -> str:
-        return self.matching(value, path, r"\d+\.\d+", "MAJOR.MINOR, such as 12.8, or null")
+    def cuda(self, value: object, path: str) -> str | None:
+        return None if value is None else self.matching(value, path, r"\d+\.\d+", "MAJOR.MINOR, such as 12.8, or null")
 
-    def libc(self, value: object, path: str) -> str:
-        return self.matching(value, path, r"(glibc|musl) \d+(\.\d+)+", '"glibc X.Y" or "musl X.Y", or null')
+    def libc(self, value: object, path: str) -> str | None:
+        return (
+            None
+            if value is None
+            else self.matching(value, path, r"(glibc|musl) \d+(\.\d+)+", '"glibc X.Y" or "musl X.Y", or null')
+        )
 
     def matching(self, value: object, path: str, pattern: str, expected: str) -> str:
         if not isinstance(value, str) or not value.isprintable() or not re.fullmatch(pattern, value, re.ASCII):
@@ -214,9 +215,6 @@ class _MachineReader:
         if not isinstance(value, int) or isinstance(value, bool) or value < least:
             self.fail(path, f"is {_show(value)} (expected a whole number, {least} or more)")
         return value
-
-    def memory(self, value: object, path: str) -> int:
-        return self.number(value, path, least=1)
 
     def capability(self, value: object, path: str) -> ComputeCapability:
         try:

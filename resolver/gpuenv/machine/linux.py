@@ -24,16 +24,10 @@ COMPUTE_CLASSES = (DISPLAY_CLASS, "0x12")
 """Display controllers, and base class 12h, processing accelerators: where AMD's Instinct cards are."""
 
 LIBRARY_FOLDERS = (
-    "usr/lib/wsl/lib",
-    "usr/lib/x86_64-linux-gnu",
-    "usr/lib/aarch64-linux-gnu",
-    "usr/lib64",
-    "usr/lib",
-    "usr/local/nvidia/lib64",
-    "run/opengl-driver/lib",
-    "usr/lib/aarch64-linux-gnu/nvidia",
+    "usr/lib/wsl/lib", "usr/lib/x86_64-linux-gnu", "usr/lib/aarch64-linux-gnu", "usr/lib64", "usr/lib",
+    "usr/local/nvidia/lib64", "run/opengl-driver/lib", "usr/lib/aarch64-linux-gnu/nvidia",
     "usr/lib/aarch64-linux-gnu/tegra",
-)
+)  # fmt: skip
 """Where driver packages, container runtimes, WSL, NixOS and JetPack put libnvidia-ml."""
 
 _MODULE = re.compile(r"Kernel Module(?:\s+for\s+\S+)?\s+(\d+(?:\.\d+)+)")

@@ -13,22 +13,9 @@ About = Literal["kernels", "metadata", "build"]
 """What can be asked of a wheel: its code for GPUs (torch), its METADATA, the CUDA it is built with (a companion)."""
 
 Reason = Literal[
-    "platform",
-    "python",
-    "abi",
-    "libc",
-    "channel",
-    "version",
-    "variant",
-    "driver",
-    "kernels",
-    "companion",
-    "yanked",
-    "too-new",
-    "hash",
-    "unknown-kernels",
-    "excluded",
-]
+    "platform", "python", "abi", "libc", "channel", "version", "variant", "driver", "kernels", "companion", "yanked",
+    "too-new", "hash", "unknown-kernels", "excluded",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

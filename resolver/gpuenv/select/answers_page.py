@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Sequence
 from html import escape
-from importlib.resources import files
+from pathlib import Path
 
-from gpuenv.documents import parts
+from gpuenv.documents import filled, parts
 from gpuenv.knowledge import Knowledge
 from gpuenv.knowledge.matrix import matrix
 from gpuenv.knowledge.matrix_text import LEGEND, grid, notes
@@ -26,7 +25,7 @@ def page(knowledge: Knowledge, answers: MachineAnswers) -> str:
         (row.torch, row.variant, row.platform, "the wheel" if row.read else "the build's configuration", row.source)
         for row in sorted(knowledge.kernels.values(), key=lambda row: (row.platform, row.torch, row.variant))
     ]
-    parts = {
+    told = {
         "DATE": escape(knowledge.kernels_date),
         "VERSION": escape(knowledge.version),
         "LEGEND": escape(LEGEND),
@@ -39,10 +38,9 @@ def page(knowledge: Knowledge, answers: MachineAnswers) -> str:
         "ROWS": _table(("torch", "variant", "platform", "known from", "source"), rows),
         "DATA": _data(knowledge, answers),
     }
-    text = files("gpuenv.select").joinpath("answers_page.html").read_text(encoding="utf-8")
-    filled = re.sub("@([A-Z]+)@", lambda found: parts[found[1]], text)
+    text = filled(Path(__file__).with_suffix(".html"), **told)
     # ASCII alone, so that the page is the same in every code page that standard output may have.
-    return filled.encode("ascii", "xmlcharrefreplace").decode("ascii")
+    return text.encode("ascii", "xmlcharrefreplace").decode("ascii")
 
 
 def _data(knowledge: Knowledge, answers: MachineAnswers) -> str:

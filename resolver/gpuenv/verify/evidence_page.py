@@ -8,46 +8,36 @@ from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
+from gpuenv.documents import filled
 from gpuenv.model.verification import Report
 from gpuenv.verify.evidence_text import MEANING, VERDICTS, Text, place
 
 
 def page(text: Text) -> str:
-    """Return the whole page as HTML."""
-    report, about = text.report, text.about
-    style = Path(__file__).with_suffix(".css").read_text("utf-8")
-    profile = f" with profile <b>{escape(about.profile)}</b>" if about.profile else ""
-    parts = [
-        "<!DOCTYPE html>",
-        '<html lang="en"><head><meta charset="utf-8">',
-        '<meta name="viewport" content="width=device-width, initial-scale=1">',
-        # Nothing is fetched even if a value held markup: the page carries all it shows.
-        "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">",
-        f"<title>{escape(text.headline)}</title><style>\n{style}</style></head><body>",
-        f'<h1 class="{report.verdict}">{escape(text.headline)}</h1>',
-        f"<p>Environment <b>{escape(about.environment)}</b>{profile}, {escape(about.created)}. "
-        f"Repeat with <code>{escape(about.command)}</code>.</p>",
-        "<h2>Requirements</h2>",
-        _checks(report),
-        "<h2>Training</h2>",
-        *_training_charts(report),
-        _table(("What", "Value"), text.results()),
-        *_numbers(report),
-        "<h2>Hardware</h2>",
-        _table(("What", "Value"), text.hardware()),
-        "<h2>Software</h2>",
-        _table(("What", "Value"), text.software()),
-    ]
-    if about.lock:
-        parts.append(f'<p>The lock: <a href="{escape(about.lock, quote=True)}">{escape(about.lock)}</a></p>')
+    """Return the whole page as HTML. Nothing is fetched even if a value held markup: the page carries all it shows."""
+    report, about, what = text.report, text.about, ("What", "Value")
+    more = f'<p>The lock: <a href="{escape(about.lock)}">{escape(about.lock)}</a></p>\n' if about.lock else ""
     if about.because:
-        parts.append("<h2>Why these wheels</h2><ul>")
-        parts += [f"<li>{escape(sentence)}</li>" for sentence in about.because]
-        parts.append("</ul>")
-    log = escape("\n".join(report.log))
-    parts.append(f"<h2>Log</h2><details><summary>{len(report.log)} lines</summary><pre>{log}</pre></details>")
-    parts.append(f'<p class="soft">{MEANING}</p></body></html>')
-    return "\n".join(parts) + "\n"
+        reasons = "".join(f"<li>{escape(sentence)}</li>\n" for sentence in about.because)
+        more += f"<h2>Why these wheels</h2><ul>\n{reasons}</ul>\n"
+    training = [*_training_charts(report), _table(what, text.results()), *_numbers(report)]
+    return filled(
+        Path(__file__).with_suffix(".html"),
+        TITLE=escape(text.headline),
+        VERDICT=report.verdict,
+        ENVIRONMENT=escape(about.environment),
+        PROFILE=f" with profile <b>{escape(about.profile)}</b>" if about.profile else "",
+        CREATED=escape(about.created),
+        COMMAND=escape(about.command),
+        CHECKS=_checks(report),
+        TRAINING="\n".join(training),
+        HARDWARE=_table(what, text.hardware()),
+        SOFTWARE=_table(what, text.software()),
+        MORE=more,
+        LINES=str(len(report.log)),
+        LOG=escape("\n".join(report.log)),
+        MEANING=MEANING,
+    )
 
 
 def _checks(report: Report) -> str:

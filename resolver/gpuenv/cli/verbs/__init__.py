@@ -11,28 +11,9 @@ from collections.abc import Sequence
 from types import ModuleType
 
 NAMES = (
-    "detect",
-    "resolve",
-    "lock",
-    "create",
-    "verify",
-    "add",
-    "remove",
-    "run",
-    "list",
-    "kernel",
-    "export",
-    "doctor",
-    "inspect",
-    "matrix",
-    "profiles",
-    "diff",
-    "check",
-    "store",
-    "cache",
-    "completions",
-    "help",
-)
+    "detect", "resolve", "lock", "create", "verify", "add", "remove", "run", "list", "kernel", "export", "doctor",
+    "inspect", "matrix", "profiles", "diff", "check", "store", "cache", "completions", "help",
+)  # fmt: skip
 """Every verb, in the order of the help."""
 
 

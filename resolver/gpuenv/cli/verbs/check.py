@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gpuenv.cli.layout import Line, Table, Verbatim
+from gpuenv.documents import parts
 from gpuenv.errors import UsageError
 from gpuenv.steps.context import Context
 
@@ -105,22 +106,17 @@ def data(outcome: CheckOutcome) -> dict[str, object]:
 
 
 def _row(row: CheckedPackage) -> dict[str, object]:
-    package = row.package
+    package, verdict = row.package, row.package.verdict
     return {
         "file": row.file,
         "line": package.place.line,
-        "set": row.set,
-        "machine": row.machine,
+        **parts(row, "set", "machine"),
         "package": package.name,
-        "version": package.version,
-        "build": package.build,
-        "verdict": package.verdict.word,
+        **parts(package, "version", "build"),
+        "verdict": verdict.word,
         "runs": row.runs,
-        "by": package.verdict.by,
-        "detail": package.verdict.detail,
-        "facts": list(package.verdict.facts),
-        "tells": package.verdict.tells,
-        "members": list(package.members),
+        **parts(verdict, "by", "detail", "facts", "tells"),
+        "members": package.members,
         "next": row.next,
     }
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gpuenv.cli.verbs.report import report_data, report_text
+from gpuenv.documents import parts
 from gpuenv.steps.context import Context
 
 if TYPE_CHECKING:
@@ -50,9 +51,7 @@ def data(outcome: VerifyOutcome) -> dict[str, object]:
         "environment": outcome.environment,
         **report_data(outcome.report),
         "evidence": outcome.evidence,
-        "baseline": None
-        if compared is None
-        else [{"what": row.what, "before": row.before, "after": row.after, "change": row.change} for row in compared],
+        "baseline": compared and [parts(row, "what", "before", "after", "change") for row in compared],
     }
 
 
