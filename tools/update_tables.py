@@ -45,7 +45,7 @@ from gpuenv.errors import GpuenvError
 from gpuenv.index.config import Place, plan_sources
 from gpuenv.index.layout import read_package_index
 from gpuenv.index.wheelfile import WheelReading, read_contents
-from gpuenv.knowledge.names import cudnn_of
+from gpuenv.knowledge.names import cudnn_of, platform_of_filename
 from gpuenv.model.wheel import Wheel
 from gpuenv.net.client import Client
 from gpuenv.report import Silent
@@ -155,7 +155,7 @@ def representatives(wheels: Sequence[Wheel], known: dict[tuple[str, str], str]) 
     """One wheel a version and platform: the one read before, else that of the middle Python."""
     groups: dict[tuple[str, str], list[Wheel]] = {}
     for wheel in wheels:
-        platform = knowledge.load().platform_of_filename(wheel.filename)
+        platform = platform_of_filename(wheel.filename)
         if platform in PLATFORMS:
             groups.setdefault((wheel.version, platform), []).append(wheel)
     chosen = {}
@@ -236,7 +236,7 @@ def new_release(wheel: Wheel, git: str, requires: Sequence[str], wheels: Sequenc
     """A release the tables have not heard of, as far as the index tells."""
     pythons: dict[str, list[str]] = {platform: [] for platform in PLATFORMS}
     for other in sorted(wheels, key=lambda each: python_key(each.filename)):
-        platform = knowledge.load().platform_of_filename(other.filename)
+        platform = platform_of_filename(other.filename)
         tag = abi_tag(other.filename)
         if other.version == wheel.version and platform in PLATFORMS and tag not in pythons[platform]:
             pythons[platform].append(tag)

@@ -98,10 +98,6 @@ class Knowledge:
             raise ValueError(f"torch is not built for {os} on {arch}")
         return platform
 
-    def platform_of_filename(self, filename: str) -> facts.Platform | None:
-        """The platform in a wheel's name; ``None`` for a pure wheel and for platforms without torch."""
-        return names.platform_of_filename(filename)
-
     # --- what is in a wheel ----------------------------------------------------------------------------------------
 
     @cached_property
@@ -268,17 +264,14 @@ class Knowledge:
         last = {int(row.last_branch) for row in self.architectures.values() if row.last_branch}
         found = {version for floor in floors for version in (floor.minimum, floor.full) if version}
         cudas = {cuda for variant in variants if (cuda := self.cuda_of(variant))}
-        found |= {version for version, cuda in self.driver_cudas(os) if cuda in cudas}
+        known = drivers.cuda_steps(os)
+        found |= {version for version, cuda in known if cuda in cudas}
         found |= {f"{branch}.0" for each in self.architectures if (branch := self.least_branch_for(each))}
-        found |= {self.driver_cudas(os)[0][0], *(f"{branch + 1}.0" for branch in last)}
+        found |= {known[0][0], *(f"{branch + 1}.0" for branch in last)}
         ascending = cmp_to_key(compare_versions)
         # "580" and "580.0" are one driver.
         same = groupby(sorted(sorted(found), key=ascending), key=ascending)
         return tuple(next(versions) for _, versions in same)
-
-    def driver_cudas(self, os: Os) -> tuple[tuple[str, str], ...]:
-        """The drivers that are the first to know a CUDA version, each with that version, ascending."""
-        return drivers.cuda_steps(os)
 
     # --- GPUs --------------------------------------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from gpuenv.documents import filled, parts
 from gpuenv.knowledge import Knowledge
+from gpuenv.knowledge.drivers import cuda_steps
 from gpuenv.knowledge.matrix import matrix
 from gpuenv.knowledge.matrix_text import LEGEND, grid, notes
 from gpuenv.model.machine import ComputeCapability
@@ -52,7 +53,7 @@ def _data(knowledge: Knowledge, answers: MachineAnswers) -> str:
         "cuda": CUDA,
         "index": knowledge.pytorch_index,
         "systems": [
-            {"name": system.name, "steps": steps, "cudas": knowledge.driver_cudas(system.driver_os)}
+            {"name": system.name, "steps": steps, "cudas": cuda_steps(system.driver_os)}
             for system, steps in zip(SYSTEMS, answers.steps, strict=True)
         ],
         "pythons": answers.pythons,

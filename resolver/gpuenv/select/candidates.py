@@ -12,6 +12,7 @@ from typing import Literal
 from packaging.version import Version
 
 from gpuenv.knowledge import Knowledge
+from gpuenv.knowledge.names import platform_of_filename
 from gpuenv.metadata import parse_version
 from gpuenv.model.wheel import Wheel, WheelContents
 from gpuenv.select.target import TagSet
@@ -120,7 +121,7 @@ def build_of(wheel: Wheel, platform: str, knowledge: Knowledge) -> tuple[Build, 
         return "cpu", "cpu"  # no wheel of torch for macOS has CUDA since 10.2 ended there
     if wheel.project == "torch" and wheel.source != "find-links":
         # A file at the root of PyTorch's index is the one of the default package index.
-        released = knowledge.platform_of_filename(wheel.filename)
+        released = platform_of_filename(wheel.filename)
         return _named((released and knowledge.package_index_variant(wheel.version, released)) or "", knowledge)
     return "unknown", None
 

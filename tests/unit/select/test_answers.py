@@ -11,6 +11,7 @@ import pytest
 from packaging.version import Version
 
 from gpuenv.knowledge import load
+from gpuenv.knowledge.names import platform_of_filename
 from gpuenv.knowledge.rules import compare_versions
 from gpuenv.model.decision import Decision, NoDecision
 from gpuenv.model.machine import ComputeCapability, Driver
@@ -102,7 +103,7 @@ def test_the_folder_that_pip_is_sent_to_has_the_build() -> None:
     for folder, name in (row for row in rows if len(row) == 2):
         _, version, *_, tag, _, _ = name.split("-")
         if version.partition("+")[2] in ("", folder):
-            there.add((folder, version.partition("+")[0], tag, TABLES.platform_of_filename(name)))
+            there.add((folder, version.partition("+")[0], tag, platform_of_filename(name)))
     newest = max((Version(version) for _, version, _, _ in there))
     offered = {
         (each.variant, each.torch, f"cp{python.replace('.', '')}", system.platform)
