@@ -149,7 +149,7 @@ def line_chart(title: str, series: Sequence[Series], *, unit: str, from_zero: bo
     for tick in ticks:
         parts.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y(tick):.1f}" y2="{y(tick):.1f}"/>')
         parts.append(f'<text class="tick" x="{LEFT - 8}" y="{y(tick) + 4:.1f}" text-anchor="end">{tick:g}</text>')
-    for step in _step_ticks(steps):
+    for step in range(1, steps + 1, max(1, math.ceil(steps / 14))):
         parts.append(f'<text class="tick" x="{x(step):.1f}" y="{HEIGHT - 26}" text-anchor="middle">{step}</text>')
     for line in series:
         for run in _runs(line.values):
@@ -191,8 +191,3 @@ def _ticks(low: float, high: float) -> list[float]:
     first = math.floor(low / step)
     last = math.ceil(high / step)
     return [round(number * step, 12) for number in range(first, last + 1)]
-
-
-def _step_ticks(steps: int) -> list[int]:
-    every = max(1, math.ceil(steps / 14))
-    return list(range(1, steps + 1, every))

@@ -6,19 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
-    """One kind of event. ``always`` and ``sometimes`` are the names of its values, apart by spaces."""
-
-    always: frozenset[str]
-    sometimes: frozenset[str]
+def _event(always: str = "", sometimes: str = "") -> tuple[frozenset[str], frozenset[str]]:
+    return frozenset(always.split()), frozenset(sometimes.split())
 
 
-def _event(always: str = "", sometimes: str = "") -> Event:
-    return Event(frozenset(always.split()), frozenset(sometimes.split()))
-
-
-EVENTS: Mapping[str, Event] = {
+EVENTS = {
     "started": _event("task python executable"),
     "importing": _event("module"),
     "torch": _event("version cuda hip git seconds file threads python"),
@@ -56,6 +48,7 @@ EVENTS: Mapping[str, Event] = {
     "failed": _event("kind message where"),
     "finished": _event(),
 }
+"""The names of the values of each kind of event: those that it always has, and those that it may have."""
 
 
 def problem_of(name: str, values: Mapping[str, object]) -> str:
@@ -66,12 +59,12 @@ def problem_of(name: str, values: Mapping[str, object]) -> str:
     >>> problem_of("seed", {"loss": 2.0})
     'the event seed holds no value seed'
     """
-    event = EVENTS.get(name)
-    if event is None:
+    if name not in EVENTS:
         return f"there is no event {name}"
-    for key in sorted(values.keys() - event.always - event.sometimes):
+    always, sometimes = EVENTS[name]
+    for key in sorted(values.keys() - always - sometimes):
         return f"the event {name} holds an unknown value {key}"
-    for key in sorted(event.always - values.keys()):
+    for key in sorted(always - values.keys()):
         return f"the event {name} holds no value {key}"
     return ""
 
@@ -87,8 +80,7 @@ class Message:
 
     def value(self, key: str) -> object:
         """Return a value, ``None`` where the event came without it; raises ``KeyError`` where it never holds it."""
-        event = EVENTS[self.event]
-        if key not in event.always and key not in event.sometimes:
+        if not any(key in names for names in EVENTS[self.event]):
             raise KeyError(f"the event {self.event} never holds {key}")
         return self.values.get(key)
 
