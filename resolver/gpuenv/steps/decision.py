@@ -104,8 +104,10 @@ def decide(
             wanted = wanted if build is None else replace(wanted, variant=build.variant)
             try:
                 decided = _Search(context=context, machine=machine, profile=profile, plan=plan).run(wanted)
-            except NothingFitsError as error:
-                refused = error if build is None and refused is None else refused
+            except (NothingFitsError, PackageIndexError, UsageError) as error:
+                if build is None and not isinstance(error, NothingFitsError):
+                    raise
+                refused = error if isinstance(error, NothingFitsError) and build is None and not refused else refused
                 continue
             return _because_of_project(decided, build)
         if build is not None:
@@ -226,30 +228,31 @@ class _Search:
             for attempt in sources.attempts
             if attempt.failure and not attempt.project
         ]
-        if failed and sources.errors:
+        answer, certain = self._with_lines(answer, request)
+        if failed and sources.errors and not certain:
             error = sources.nothing()
             return type(error)(
                 f"{answer.summary}, and not every source could be asked",
                 causes=(*failed, *answer.causes),
                 hints=(*error.hints, *hints, *answer.hints),
             )
-        answer = self._with_lines(answer, request)
         if answer.contradiction:
             return UsageError(answer.summary, causes=answer.causes, hints=(*hints, *answer.hints))
         return NothingFitsError(answer, hints=hints)
 
-    def _with_lines(self, answer: NoDecision, request: select.Request) -> NoDecision:
-        """The refusal in the terms of the project's lines, where they are what nothing meets on this machine."""
+    def _with_lines(self, answer: NoDecision, request: select.Request) -> tuple[NoDecision, bool]:
+        """The refusal in the terms of the project's lines, where they are what nothing meets on this machine; and
+        whether that is so by the tables, whatever a source that could not be asked has."""
         machine = in_scope(self.context, self.machine.facts)
         pair = excluding(request.stated, self.knowledge)
         if pair is not None:
             summary = " and ".join(f"{row.text} ({row.place})" for row in pair) + " exclude each other"
-            return replace(answer, summary=summary, contradiction=True)
+            return replace(answer, summary=summary, contradiction=True), True
         reasons = [f"{row.place}: {why}" for row in request.stated if (why := judged(row, machine, self.knowledge))]
         if reasons:
-            return replace(answer, summary=reasons[0], causes=(*reasons[1:], answer.summary, *answer.causes))
+            return replace(answer, summary=reasons[0], causes=(*reasons[1:], answer.summary, *answer.causes)), True
         lines = [f"{row.place} asks for {row.text}" for row in request.stated if _bounds(row, self.knowledge.family)]
-        return replace(answer, causes=(*lines, *answer.causes))
+        return replace(answer, causes=(*lines, *answer.causes)), False
 
 
 def _bounds(row: Stated, names: Collection[str]) -> bool:

@@ -190,6 +190,23 @@ def test_a_build_that_an_index_line_names_is_followed_where_it_runs_and_nowhere_
     assert "new.txt:1 names cu128" in done.out
 
 
+def test_a_line_is_judged_by_the_tables_where_an_index_cannot_be_asked(person: Person, index: IndexServer) -> None:
+    person.write("old.txt", "torch==2.0.1+cu118\n")
+    person.write("new.txt", "--extra-index-url https://example.invalid/whl/cu126\ntorch==2.9.1\n")
+    words = ("--machine", "machine.json", "--python", PYTHON, "--profile", "team")
+    with IndexServer() as packages:  # PyTorch's own index is not to be reached in tests
+        packages.add_package(torch_wheel("2.9.1", "cu128", tag=TAG, local=False))
+        packages.add_package(build_wheel("filelock", "3.0"))
+        world = {"PIP_INDEX_URL": packages.default_index, "COLUMNS": "400"}
+        done = person.run("resolve", *words, "-r", "old.txt", **world)
+        assert done.code == 3, done.err
+        assert "error: old.txt:1: torch==2.0.1+cu118 has no code for sm_120; 2.7.0 is the first" in done.err
+        words = ("--machine", "a100.json", *words[2:])
+        done = person.run("resolve", *words, "-r", "new.txt", **world)
+        assert done.code == 0, done.err
+        assert "new.txt:1: https://example.invalid/whl/cu126: no set of wheels of cu126 fits: not followed" in done.err
+
+
 def test_sources_of_uv_name_a_build_for_what_was_chosen(person: Person, index: IndexServer) -> None:
     person.write(
         "pyproject.toml",
