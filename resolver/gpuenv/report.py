@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol
 
@@ -86,3 +87,31 @@ class Silent:
 
     def task(self, title: str, /, *, total: int | None = None, unit: str = "") -> AbstractContextManager[Task]:
         return nullcontext(_SilentTask())
+
+
+class Once(Silent):
+    """A reporter for steps that would say the same twice: each line is passed on once."""
+
+    def __init__(self, inner: Reporter) -> None:
+        self._inner = inner
+        self._said: set[str] = set()
+
+    def say(self, line: str, /) -> None:
+        self._once(self._inner.say, line)
+
+    def notice(self, line: str, /) -> None:
+        self._once(self._inner.notice, line)
+
+    def warn(self, line: str, /) -> None:
+        self._once(self._inner.warn, line)
+
+    def detail(self, line: str, /) -> None:
+        self._once(self._inner.detail, line)
+
+    def task(self, title: str, /, *, total: int | None = None, unit: str = "") -> AbstractContextManager[Task]:
+        return self._inner.task(title, total=total, unit=unit)
+
+    def _once(self, say: Callable[[str], None], line: str) -> None:
+        if line not in self._said:
+            self._said.add(line)
+            say(line)

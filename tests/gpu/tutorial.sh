@@ -5,9 +5,10 @@
 # Writes OUT/tutorial.md: the page with what the commands showed.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/../.." && pwd)
-source "$root/tests/gpu/start.sh" "$1" --also numpy tqdm
+source "$root/tests/gpu/start.sh" "$1" --also numpy safetensors
 
 cp -r "$root/docs/tutorial/." .
+unset UV_NATIVE_TLS
 export PATH="$tool:$PATH" GPUENV_TORCH_INDEX=$base/whl GPUENV_INDEX=$base/simple GPUENV_NO_PROGRESS=1
 export UV_DEFAULT_INDEX=$base/simple UV_PYTHON=$host_python
 step "the tutorial"

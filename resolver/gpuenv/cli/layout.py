@@ -50,7 +50,7 @@ class Table:
             if self.title:
                 yield self.title
             yield from (_row(line, widths) for line in self.heading)
-            yield "  ".join("─" * each for each in widths)
+            yield "  ".join("─" * each for each in widths).rstrip()
             yield from (_row(line, widths) for line in self.rows)
         elif self.narrow:
             for place, table in enumerate(self.narrow):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from shlex import quote
 
 from packaging.utils import canonicalize_name
@@ -14,6 +14,7 @@ from gpuenv.commands.lock import LockOptions, OneLock
 from gpuenv.errors import UsageError
 from gpuenv.installed.places import find_python
 from gpuenv.metadata import parse_requirement
+from gpuenv.report import Once
 from gpuenv.steps.asking import AskingFile, asking_file, edited, written
 from gpuenv.steps.context import Context, Outcome
 from gpuenv.steps.lock import lock_path, read_lock
@@ -75,13 +76,14 @@ def remove(context: Context, names: Sequence[str], options: EditOptions) -> Edit
 
 
 def _change(context: Context, file: AskingFile, text: str, options: EditOptions) -> EditOutcome:
+    context = replace(context, reporter=Once(context.reporter))  # lock and create both say the machine
     profile = load_profile(context)
     _, change = edited(file, lambda _: text)
     if not change:
         context.reporter.say(f"{file.shown} says so already")
     with written(context, file, text, also=(lock_path(context, profile.name),)):
-        for line in change.splitlines():
-            context.reporter.say(line)
+        if change:
+            context.reporter.say(change)
         (locked,) = lock.run(context, LockOptions()).locks
         created = None
         if not options.lock_only:

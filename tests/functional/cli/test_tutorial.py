@@ -33,7 +33,7 @@ def index() -> Iterator[IndexServer]:
         for name, version in (("torchvision", "0.25.0"), ("torchaudio", "2.10.0")):
             server.add(build_wheel(name, f"{version}+cpu", tag=TAG, requires=["torch==2.10.0"]), folder="cpu")
         server.add_package(build_wheel("torch", "2.12.0"))
-        for name in ("numpy", "tqdm"):
+        for name in ("numpy", "safetensors"):
             server.add_package(build_wheel(name, "1.0"))
         yield server
 
@@ -61,7 +61,7 @@ def test_every_command_of_the_tutorial_works(person: Person) -> None:
     said: dict[str, str] = {}
 
     def run(words: str) -> str:
-        proving = words in ("gpuenv create",)
+        proving = words in ("gpuenv create", "gpuenv add safetensors")
         done = subprocess.run(
             ["bash", "-c", f"{words} --no-verify" if proving else words],
             cwd=person.project, env=person.world(), capture_output=True, text=True, check=False,
@@ -74,4 +74,4 @@ def test_every_command_of_the_tutorial_works(person: Person) -> None:
     assert said["gpuenv run train.py"] == said["uv run train.py"] == "torch 2.10.0+cpu\n"
     assert "up to date" in said["gpuenv create"]  # the second one
     assert re.search(r"^torch 2.5.1\+cu124 +native sm_90 +no code$", said[FAILS], re.MULTILINE)
-    assert "tqdm" in (person.project / "pyproject.toml").read_text()
+    assert "safetensors" in (person.project / "pyproject.toml").read_text()
