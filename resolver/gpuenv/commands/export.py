@@ -13,7 +13,7 @@ from gpuenv.lock.codec import to_requirements
 from gpuenv.lock.model import Lock
 from gpuenv.project.conda_export import to_environment
 from gpuenv.project.containers import MADE_BY, to_devcontainer, to_dockerfile
-from gpuenv.project.uv_export import NamedIndex, UvClass, with_family, without_family
+from gpuenv.project.uv_export import UvClass, UvIndex, with_family, without_family
 from gpuenv.project.writing import difference
 from gpuenv.steps.context import Context, Outcome
 from gpuenv.steps.lock import lock_path, read_sound
@@ -167,7 +167,7 @@ def _pins(lock: Lock) -> tuple[tuple[str, str], ...]:
     return tuple((each.name, each.version) for each in lock.family)
 
 
-def _index(lock: Lock) -> NamedIndex | None:
+def _index(lock: Lock) -> UvIndex | None:
     """Where the family's wheels are listed, as the lock says; ``None`` where it does not."""
     decision, sources = lock.decision, lock.inputs.sources
     if not sources:
@@ -176,8 +176,8 @@ def _index(lock: Lock) -> NamedIndex | None:
     if decision.source in ("pytorch", "mirror"):
         channel = _CHANNELS[decision.channel]
         name = f"gpuenv-{channel.replace('/', '-')}{decision.variant}"
-        return NamedIndex(name=name, url=f"{base}/{channel}{decision.variant}")
-    return NamedIndex(name="gpuenv-torch", url=base, flat=decision.source == "find-links")
+        return UvIndex(name=name, url=f"{base}/{channel}{decision.variant}")
+    return UvIndex(name="gpuenv-torch", url=base, flat=decision.source == "find-links")
 
 
 def _warn(context: Context, locks: Sequence[tuple[str, Lock]]) -> None:

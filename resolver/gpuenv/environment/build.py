@@ -374,7 +374,6 @@ def _must(done: Ended, doing: str) -> None:
 
 def _finish(job: _Job, environment: Path, filled: _Filled) -> Marker:
     """Write the drift guard and the marker: from here on the staged environment is a whole one."""
-    family = {package.name for package in job.lock.family}
     pins = [(package.name, package.version) for package in job.lock.family]
     for script in write_guard(environment, final=job.target.path, pins=pins, lock_name=job.lock_path.name):
         job.reporter.detail(f"the activation script {script} is of an unknown form: it does not guard the family")
@@ -391,7 +390,7 @@ def _finish(job: _Job, environment: Path, filled: _Filled) -> Marker:
                 name=each.name,
                 version=each.version,
                 record=each.record,
-                family=each.name in family,
+                family=each.name in dict(pins),
                 project=each.name == filled.project,
             )
             for each in filled.distributions

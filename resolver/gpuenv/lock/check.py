@@ -30,7 +30,7 @@ class Reason:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
+class LockVerdict:
     """Every reason, gravest first; no reason: the lock holds. ``replacement`` is what a new lock would change."""
 
     reasons: tuple[Reason, ...]
@@ -66,7 +66,7 @@ def check(
     now: LockInputs,
     fresh: Lock | None,
     mismatch: LockMismatch | None,
-) -> Verdict:
+) -> LockVerdict:
     """Compare a lock with the world as it is.
 
     ``rows`` are what the torch source lists now (``None``: it was not asked); ``links`` answers by location for what
@@ -94,7 +94,7 @@ def check(
             Reason(kind="outdated", sentence="a lock made now differs: " + ", ".join(filter(None, (moved, more))))
         )
     ordered = sorted(reasons, key=lambda reason: (_ORDER.index(reason.kind), reason.package))
-    return Verdict(reasons=tuple(ordered), replacement=replacement)
+    return LockVerdict(reasons=tuple(ordered), replacement=replacement)
 
 
 def _from_torch(lock: Lock) -> tuple[LockedPackage, ...]:

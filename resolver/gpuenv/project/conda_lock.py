@@ -13,7 +13,7 @@ from gpuenv.errors import ConfigurationError
 from gpuenv.lock.model import filename_of
 from gpuenv.metadata import parse_version
 from gpuenv.project.pinned_requirements import pin_of
-from gpuenv.project.pins import FlatProject, MarkedPin, Pin, PinnedFile, PinSet, Relevant, Target
+from gpuenv.project.pins import FlatProject, MarkedPin, MarkerTarget, Pin, PinnedFile, PinSet, Relevant
 from gpuenv.project.requirements_file import FilePlace, parse_stated
 
 _TORCH = {"pytorch": "torch", "pytorch-gpu": "torch", "pytorch-cpu": "torch"}
@@ -41,13 +41,13 @@ class PixiLock:
     usual_index: str = ""
     kind: Literal["pixi"] = "pixi"
 
-    def refuses(self, target: Target) -> str:
+    def refuses(self, target: MarkerTarget) -> str:
         """Its platforms, where the machine's is none of them."""
         platforms = sorted({name for environment in self.packages.values() for name in environment})
         fits = any(name == target.conda or name.startswith(f"{target.conda}-") for name in platforms)
         return "" if fits or not platforms else " or ".join(platforms)
 
-    def sets(self, target: Target) -> tuple[PinSet, ...]:
+    def sets(self, target: MarkerTarget) -> tuple[PinSet, ...]:
         """The default environment first; one without this platform installs nothing there."""
         names = sorted(self.packages, key=lambda name: (name != "default", name))
         found = (
@@ -60,7 +60,7 @@ class PixiLock:
         return tuple(found) or (PinSet(name="", pins=()),)
 
     @staticmethod
-    def _pins(environment: Mapping[str, tuple[Pin, ...]], target: Target) -> tuple[Pin, ...]:
+    def _pins(environment: Mapping[str, tuple[Pin, ...]], target: MarkerTarget) -> tuple[Pin, ...]:
         # since 0.71 a platform may carry a name of the person's: `linux-64-cuda`
         exact = environment.get(target.conda)
         return (

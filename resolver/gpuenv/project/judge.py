@@ -15,10 +15,10 @@ from gpuenv.metadata import parse_range, parse_requirement, parse_version
 from gpuenv.model.decision import Question
 from gpuenv.model.wheel import Wheel
 from gpuenv.project.pinned_wheel import open_words, wheel_of
-from gpuenv.project.pins import Pin, Project, Target
+from gpuenv.project.pins import MarkerTarget, Pin, Project
 from gpuenv.project.requirements_file import FilePlace
 from gpuenv.project.torch_verdict import build_of, conda_build, driver_verdict, torch_verdict
-from gpuenv.project.verdicts import Bench, Judged, Verdict, least
+from gpuenv.project.verdicts import Bench, Judged, PackageVerdict, least
 from gpuenv.select.target import Refusal
 
 LIBRARIES, EVERYTHING = "NVIDIA libraries", "everything"
@@ -44,7 +44,7 @@ def judge(pins: Sequence[Pin], bench: Bench) -> tuple[Judged, ...]:
     return tuple(found)
 
 
-def refused(project: Project, bench: Bench, target: Target) -> Judged | None:
+def refused(project: Project, bench: Bench, target: MarkerTarget) -> Judged | None:
     """A row for the whole of a project that is locked for other machines, or for another Python; ``None`` for one that
     can be installed."""
     allowed = parse_range(project.requires_python)
@@ -56,7 +56,9 @@ def refused(project: Project, bench: Bench, target: Target) -> Judged | None:
     if not why:
         return None
     place = FilePlace(file=project.shown, line=1)
-    return Judged(name=EVERYTHING, version="", build="", verdict=Verdict(word="no-wheel", detail=why), place=place)
+    return Judged(
+        name=EVERYTHING, version="", build="", verdict=PackageVerdict(word="no-wheel", detail=why), place=place
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,12 +93,12 @@ class _Beside:
             return wheel.variant
         return (conda_build(pin.conda) or "") if pin.conda else ""
 
-    def _verdict(self, pin: Pin, wheel: Wheel | Refusal | None, own: str) -> Verdict:
+    def _verdict(self, pin: Pin, wheel: Wheel | Refusal | None, own: str) -> PackageVerdict:
         known = packages.gpu_package(pin.name)
         if isinstance(wheel, Refusal):
             if known is not None and known.built:
                 return self._compiled(known)
-            return Verdict(word="no-wheel", detail=wheel.detail)
+            return PackageVerdict(word="no-wheel", detail=wheel.detail)
         role = self.bench.knowledge.role(pin.name)
         if role == "compiler":
             return self._compiler(pin)
@@ -105,12 +107,12 @@ class _Beside:
         if wheel is None and not pin.conda:
             if known is not None and known.built:
                 return self._compiled(known)
-            return Verdict(word="unknown", detail=open_words(pin), tells="a lock of it")
+            return PackageVerdict(word="unknown", detail=open_words(pin), tells="a lock of it")
         if known is not None and known.built == "use":
             return self._compiled(known)
         return self._by_cuda(pin, known, own)
 
-    def _companion(self, pin: Pin, wheel: Wheel, own: str) -> Verdict:
+    def _companion(self, pin: Pin, wheel: Wheel, own: str) -> PackageVerdict:
         """torchvision and torchaudio: what they compare when they are imported, and what they ask of torch."""
         knowledge = self.bench.knowledge
         check = knowledge.import_checks.get(pin.name)
@@ -121,16 +123,16 @@ class _Beside:
             if not cuda:
                 return _idle(self.bench)
             both = f"is built {_with(cuda)}, torch {_with(self.cuda)}"
-            return Verdict(word="will-not-load", detail=f"{both}: its import fails", facts=(check.source,))
+            return PackageVerdict(word="will-not-load", detail=f"{both}: its import fails", facts=(check.source,))
         wanted = self._requires(pin)
         if self.torch and wanted and not self._has(wanted):
             detail = f"is made for torch{wanted}, this is {public(self.torch)}"
-            return Verdict(word="will-not-load", detail=detail, facts=("its metadata",))
+            return PackageVerdict(word="will-not-load", detail=detail, facts=("its metadata",))
         if self.torch and (known or "==" in wanted or check is None):
             built = f", built {_with(cuda)}" if known else ""
-            return Verdict(word="fits", detail=f"goes with torch {public(self.torch)}{built}")
+            return PackageVerdict(word="fits", detail=f"goes with torch {public(self.torch)}{built}")
         question = Question(wheel=wheel, about="build") if "://" in wheel.url else None
-        return Verdict(
+        return PackageVerdict(
             word="unknown", detail="which CUDA it is built with is not known", question=question, tells=_VERIFY
         )
 
@@ -148,43 +150,43 @@ class _Beside:
         allowed, torch = parse_range(wanted), parse_version(public(self.torch))
         return allowed is None or torch is None or allowed.contains(torch, prereleases=True)
 
-    def _compiler(self, pin: Pin) -> Verdict:
+    def _compiler(self, pin: Pin) -> PackageVerdict:
         """triton: whether torch.compile works on every card. Without it torch runs all the same."""
         assembler = self.bench.knowledge.assemblers.get(public(pin.version))
         gpus = self.bench.machine.gpus
         if not gpus:
-            return Verdict(word="fits", detail="compiles for GPUs, of which there is none")
+            return PackageVerdict(word="fits", detail="compiles for GPUs, of which there is none")
         first, source = packages.least_to_compile()
         for gpu in gpus:
             code = code_of(gpu.compute_capability)
             if gpu.compute_capability < first:
                 detail = f"torch.compile cannot use it for {code}: it begins at {first}"
-                return Verdict(word="no-compile", detail=detail, facts=(source,))
+                return PackageVerdict(word="no-compile", detail=detail, facts=(source,))
             if assembler is not None and gpu.compute_capability not in assembler.capabilities:
                 detail = f"its assembler does not know {code}: torch.compile fails"
-                return Verdict(word="no-compile", detail=detail, facts=(assembler.source,))
+                return PackageVerdict(word="no-compile", detail=detail, facts=(assembler.source,))
         if assembler is None:
-            return Verdict(word="unknown", detail="no table knows what it assembles code for", tells=_VERIFY)
+            return PackageVerdict(word="unknown", detail="no table knows what it assembles code for", tells=_VERIFY)
         code = code_of(gpus[0].compute_capability)
-        return Verdict(word="native", detail=f"assembles {code}", by=code, facts=(assembler.source,))
+        return PackageVerdict(word="native", detail=f"assembles {code}", by=code, facts=(assembler.source,))
 
-    def _compiled(self, known: packages.GpuPackage) -> Verdict:
+    def _compiled(self, known: packages.GpuPackage) -> PackageVerdict:
         """Source that is compiled there, when it is installed or used: for the very card, if everything goes well."""
         if (least_code := self._below(known)) is not None:
             return least_code
         when = (
             "is compiled on the machine when it is installed" if known.built == "install" else "compiles at first use"
         )
-        return Verdict(word="unknown", detail=when, facts=(known.source,), tells=_VERIFY)
+        return PackageVerdict(word="unknown", detail=when, facts=(known.source,), tells=_VERIFY)
 
-    def _below(self, known: packages.GpuPackage) -> Verdict | None:
+    def _below(self, known: packages.GpuPackage) -> PackageVerdict | None:
         for gpu in self.bench.machine.gpus:
             if known.least is not None and gpu.compute_capability < known.least:
                 detail = f"no code for {code_of(gpu.compute_capability)}: it begins at {known.least}"
-                return Verdict(word="no-code", detail=detail, facts=(known.source,))
+                return PackageVerdict(word="no-code", detail=detail, facts=(known.source,))
         return None
 
-    def _by_cuda(self, pin: Pin, known: packages.GpuPackage | None, own: str) -> Verdict:
+    def _by_cuda(self, pin: Pin, known: packages.GpuPackage | None, own: str) -> PackageVerdict:
         """A compiled package: its CUDA beside torch's, the driver, then its code."""
         knowledge, bench = self.bench.knowledge, self.bench
         default = not own and not local(pin.version)
@@ -196,9 +198,9 @@ class _Beside:
         if (apart := self._apart(pin, known, major)) is not None:
             return apart
         if not bench.machine.gpus and self.cuda == "":
-            return Verdict(word="fits", detail="goes with a torch without CUDA")
+            return PackageVerdict(word="fits", detail="goes with a torch without CUDA")
         if not bench.machine.gpus:
-            return Verdict(word="no-gpu", detail="has code for NVIDIA GPUs; there is none")
+            return PackageVerdict(word="no-gpu", detail="has code for NVIDIA GPUs; there is none")
         cuda = cuda or (self.cuda or "") if major in ("", (self.cuda or "").partition(".")[0]) else cuda or f"{major}.0"
         if cuda and (early := driver_verdict(cuda, knowledge.variant_of(cuda if "." in cuda else f"{cuda}.0"), bench)):
             return early
@@ -208,19 +210,19 @@ class _Beside:
             return bound
         return self._code_of(pin, code, cuda)
 
-    def _apart(self, pin: Pin, known: packages.GpuPackage | None, major: str) -> Verdict | None:
+    def _apart(self, pin: Pin, known: packages.GpuPackage | None, major: str) -> PackageVerdict | None:
         """Another CUDA major than torch's. One with a CUDA of its own needs that one's runtime beside it."""
         theirs = (self.cuda or "").partition(".")[0]
         if not major or not theirs or major == theirs:
             return None
         if known is not None and known.own and set(packages.runtime_of(major)) & self.names:
             return None
-        return Verdict(
+        return PackageVerdict(
             word="cuda-major",
             detail=f"needs the libraries of CUDA {major}, torch {public(self.torch)} brings those of CUDA {theirs}",
         )
 
-    def _bound(self, pin: Pin, code: packages.PackageCode | None) -> Verdict | None:
+    def _bound(self, pin: Pin, code: packages.PackageCode | None) -> PackageVerdict | None:
         """Whether it loads into this torch, by the torch that its local part or the table names."""
         named = packages.torch_in(pin.version)
         if not self.torch:
@@ -228,23 +230,23 @@ class _Beside:
         torch = public(self.torch)
         if named is not None and torch != named and not torch.startswith(f"{named}."):
             detail = f"is built for torch {named}, this is {torch}"
-            return Verdict(word="will-not-load", detail=detail, facts=("its version",))
+            return PackageVerdict(word="will-not-load", detail=detail, facts=("its version",))
         if code is not None and code.torch and not self._has(code.torch):
             detail = f"loads with torch{code.torch}, this is {torch}"
-            return Verdict(word="will-not-load", detail=detail, facts=(code.source,))
+            return PackageVerdict(word="will-not-load", detail=detail, facts=(code.source,))
         return None
 
-    def _code_of(self, pin: Pin, code: packages.PackageCode | None, cuda: str) -> Verdict:
+    def _code_of(self, pin: Pin, code: packages.PackageCode | None, cuda: str) -> PackageVerdict:
         card = packages.card_in(pin.name)
         sass = (card,) if card else code.sass if code is not None else None
         if sass is None:
             role = self.bench.knowledge.role(pin.name)
             if role in ("companion", "extension") and self.build and cuda == self.cuda:
                 # Built with torch, for the same cards: PyTorch's own packages of one variant.
-                return Verdict(
+                return PackageVerdict(
                     word="unknown", detail=f"is of torch's build, {self.build}; its code is in no table", tells=_VERIFY
                 )
-            return Verdict(word="unknown", detail="its code is in no table", tells=_VERIFY)
+            return PackageVerdict(word="unknown", detail="its code is in no table", tells=_VERIFY)
         source = code.source if code is not None and not card else "its name"
         ptx = code.ptx if code is not None and not card else ()
         found = []
@@ -254,10 +256,10 @@ class _Beside:
             )
             facts = (f"code: {' '.join((*sass, *ptx))} ({source})",)
             if isinstance(answer, NoCode):
-                found.append(Verdict(word="no-code", detail=answer.brief, facts=(answer.detail, *facts)))
+                found.append(PackageVerdict(word="no-code", detail=answer.brief, facts=(answer.detail, *facts)))
             else:
                 detail = answer.warning or f"{answer.by} runs natively"
-                found.append(Verdict(word=answer.support, detail=detail, by=answer.by, facts=facts))
+                found.append(PackageVerdict(word=answer.support, detail=detail, by=answer.by, facts=facts))
         return least(found)
 
     def libraries(self, pins: Sequence[Pin]) -> Iterator[Judged]:
@@ -275,23 +277,27 @@ class _Beside:
             members=tuple(f"{each.name} {each.version}" for each in pins),
         )
 
-    def _of_libraries(self, pins: Sequence[Pin], majors: Sequence[str]) -> Verdict:
+    def _of_libraries(self, pins: Sequence[Pin], majors: Sequence[str]) -> PackageVerdict:
         if twice := packages.same_files([each.name for each in pins]):
-            return Verdict(word="cuda-major", detail=f"{' and '.join(twice)} write the same files")
+            return PackageVerdict(word="cuda-major", detail=f"{' and '.join(twice)} write the same files")
         theirs = (self.cuda or "").partition(".")[0]
         if majors and theirs and theirs not in majors:
-            return Verdict(word="cuda-major", detail=f"are of CUDA {' and '.join(majors)}, torch of CUDA {theirs}")
+            return PackageVerdict(
+                word="cuda-major", detail=f"are of CUDA {' and '.join(majors)}, torch of CUDA {theirs}"
+            )
         for major in majors:
             cuda = f"{major}.0"
             if (early := driver_verdict(cuda, self.bench.knowledge.variant_of(cuda), self.bench)) is not None:
                 return early
-        return Verdict(word="fits", detail=f"of CUDA {' and '.join(majors)}" if majors else "as torch needs them")
+        return PackageVerdict(
+            word="fits", detail=f"of CUDA {' and '.join(majors)}" if majors else "as torch needs them"
+        )
 
 
-def _idle(bench: Bench) -> Verdict:
+def _idle(bench: Bench) -> PackageVerdict:
     if not bench.machine.gpus:
-        return Verdict(word="cpu", detail="runs on the CPU")
-    return Verdict(word="cpu-build", detail="built without CUDA beside a torch that has it")
+        return PackageVerdict(word="cpu", detail="runs on the CPU")
+    return PackageVerdict(word="cpu-build", detail="built without CUDA beside a torch that has it")
 
 
 def _with(cuda: str) -> str:

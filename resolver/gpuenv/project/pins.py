@@ -69,7 +69,7 @@ class PinSet:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Target:
+class MarkerTarget:
     """The machine that is asked about, as far as it decides what a lock installs: markers, and conda's platform."""
 
     markers: Environment
@@ -100,7 +100,7 @@ class Project(Protocol):
         """How many packages it fixes in all."""
         ...
 
-    def refuses(self, target: Target) -> str:
+    def refuses(self, target: MarkerTarget) -> str:
         """For which other machines it is locked, where it cannot be installed on this one; empty where it can."""
         ...
 
@@ -109,7 +109,7 @@ class Project(Protocol):
         """The index that most of its packages come from; empty where it names none."""
         ...
 
-    def sets(self, target: Target) -> tuple[PinSet, ...]:
+    def sets(self, target: MarkerTarget) -> tuple[PinSet, ...]:
         """What it installs on a machine: by default first, then what each extra, group or environment gives."""
         ...
 
@@ -141,11 +141,11 @@ class FlatProject:
     """Markers of the machines that it is locked for, of which one has to hold; empty: any."""
     usual_index: str = ""
 
-    def refuses(self, target: Target) -> str:
+    def refuses(self, target: MarkerTarget) -> str:
         """Its environments, where none of them is the machine."""
         return excluded(self.environments, target)
 
-    def sets(self, target: Target) -> tuple[PinSet, ...]:
+    def sets(self, target: MarkerTarget) -> tuple[PinSet, ...]:
         """By default, then with each extra and each group alone."""
         found = [PinSet(name="", pins=self._pins(target, extra="", group=""))]
         found += (PinSet(name=f"extra {each}", pins=self._pins(target, extra=each, group="")) for each in self.extras)
@@ -153,7 +153,7 @@ class FlatProject:
         found += (PinSet(name=f"group {each}", pins=self._pins(target, extra="", group=each)) for each in others)
         return tuple(found)
 
-    def _pins(self, target: Target, *, extra: str, group: str) -> tuple[Pin, ...]:
+    def _pins(self, target: MarkerTarget, *, extra: str, group: str) -> tuple[Pin, ...]:
         groups = self.default | ({group} if group else set())
         extras = frozenset({extra} if extra else ())
         return tuple(
@@ -164,7 +164,7 @@ class FlatProject:
         )
 
 
-def excluded(environments: Sequence[str], target: Target) -> str:
+def excluded(environments: Sequence[str], target: MarkerTarget) -> str:
     """The markers of a lock's environments as words, where none of them holds; empty where one does."""
     holding = not environments or any(holds(each, target.markers) for each in environments)
     return "" if holding else " or ".join(environments)

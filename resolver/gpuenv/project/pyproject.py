@@ -52,7 +52,7 @@ def read_pyproject(
         document = parse_toml(text)
     except DocumentError as error:
         raise ConfigurationError(f"{shown}: is not valid TOML", causes=(str(error),)) from None
-    reader = _Reader(
+    reader = _ProjectReader(
         document=document,
         text=text,
         quoted=_quoted(text),
@@ -67,7 +67,7 @@ def read_pyproject(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Reader:
+class _ProjectReader:
     """One reading of one file."""
 
     document: Table

@@ -261,14 +261,14 @@ def _lines(text: str) -> Iterator[tuple[int, str]]:
         parts, first = [], 0
 
 
-class _Parser(argparse.ArgumentParser):
+class _LineParser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise ValueError(message)
 
 
 @cache
-def _parser() -> _Parser:
-    parser = _Parser(add_help=False)
+def _parser() -> _LineParser:
+    parser = _LineParser(add_help=False)
     for spellings, valued in (*_GLOBAL, *_OWN):
         name = spellings[0]
         if valued:

@@ -10,7 +10,7 @@ from gpuenv.model.decision import Question
 from gpuenv.model.wheel import Wheel, WheelContents
 from gpuenv.project.pinned_wheel import open_words
 from gpuenv.project.pins import Pin
-from gpuenv.project.verdicts import Bench, Verdict, least
+from gpuenv.project.verdicts import Bench, PackageVerdict, least
 from gpuenv.select.kernels import first_cuda
 from gpuenv.select.target import Refusal
 
@@ -39,13 +39,13 @@ def conda_build(build: str) -> str | None:
     return "cpu" if re.search(r"(?:^|_)cpu(?:_|$)", build) else None
 
 
-def torch_verdict(pin: Pin, wheel: Wheel | Refusal | None, build: str | None, bench: Bench) -> Verdict:
+def torch_verdict(pin: Pin, wheel: Wheel | Refusal | None, build: str | None, bench: Bench) -> PackageVerdict:
     if isinstance(wheel, Refusal):
-        return Verdict(word="no-wheel", detail=wheel.detail)
+        return PackageVerdict(word="no-wheel", detail=wheel.detail)
     if wheel is None:
         if pin.conda and build:
             return _conda(build, bench)
-        return Verdict(word="unknown", detail=open_words(pin), tells="a lock of it")
+        return PackageVerdict(word="unknown", detail=open_words(pin), tells="a lock of it")
     contents = bench.facts.get(wheel.url) or bench.knowledge.contents(wheel)
     if build is None and contents is None:
         return _unread(wheel, "no table knows this build")
@@ -60,42 +60,44 @@ def torch_verdict(pin: Pin, wheel: Wheel | Refusal | None, build: str | None, be
     return _code(wheel, contents, build or bench.knowledge.variant_of(contents.cuda or ""), bench)
 
 
-def _without_code(build: str, bench: Bench) -> Verdict | None:
+def _without_code(build: str, bench: Bench) -> PackageVerdict | None:
     """The verdict that the build alone gives; ``None`` where the code decides."""
     cuda = bench.knowledge.cuda_of(build)
     if build == "cpu":
         return _of_cpu(bench, "built without CUDA")
     if cuda is None:
-        return Verdict(word="no-code", detail=f"{build} is not for NVIDIA GPUs")
+        return PackageVerdict(word="no-code", detail=f"{build} is not for NVIDIA GPUs")
     return driver_verdict(cuda, build, bench)
 
 
-def driver_verdict(cuda: str, build: str, bench: Bench) -> Verdict | None:
+def driver_verdict(cuda: str, build: str, bench: Bench) -> PackageVerdict | None:
     """The verdict that a build of ``cuda`` gets for want of a GPU or of a driver that is new enough."""
     knowledge, machine = bench.knowledge, bench.machine
     if not machine.gpus:
-        return Verdict(word="no-gpu", detail=f"built with CUDA {cuda}; there is no NVIDIA GPU")
+        return PackageVerdict(word="no-gpu", detail=f"built with CUDA {cuda}; there is no NVIDIA GPU")
     if machine.driver is None:
-        return Verdict(word="driver", detail=f"built with CUDA {cuda}; there is no NVIDIA driver")
+        return PackageVerdict(word="driver", detail=f"built with CUDA {cuda}; there is no NVIDIA driver")
     floor = knowledge.driver_floor(build, machine.driver_os)
     if floor is None:
-        return Verdict(word="unknown", detail=f"which driver CUDA {cuda} needs is not known", tells="a newer gpuenv")
+        return PackageVerdict(
+            word="unknown", detail=f"which driver CUDA {cuda} needs is not known", tells="a newer gpuenv"
+        )
     driver = machine.driver
     fact = f"{build} needs driver {floor.minimum} ({floor.source})"
     if knowledge.driver_reach(machine, floor.minimum) is None:
         detail = f"CUDA {cuda} needs driver {floor.minimum}; this is {driver.version}"
-        return Verdict(word="driver", detail=detail, facts=(fact, f"driver {driver.version} ({driver.place})"))
+        return PackageVerdict(word="driver", detail=detail, facts=(fact, f"driver {driver.version} ({driver.place})"))
     return None
 
 
-def _of_cpu(bench: Bench, why: str) -> Verdict:
+def _of_cpu(bench: Bench, why: str) -> PackageVerdict:
     if not bench.machine.gpus:
-        return Verdict(word="cpu", detail="runs on the CPU", facts=(why,))
+        return PackageVerdict(word="cpu", detail="runs on the CPU", facts=(why,))
     names = ", ".join(dict.fromkeys(gpu.name for gpu in bench.machine.gpus))
-    return Verdict(word="cpu-build", detail=f"built without CUDA: {names} would be idle", facts=(why,))
+    return PackageVerdict(word="cpu-build", detail=f"built without CUDA: {names} would be idle", facts=(why,))
 
 
-def _code(wheel: Wheel, contents: WheelContents, build: str, bench: Bench) -> Verdict:
+def _code(wheel: Wheel, contents: WheelContents, build: str, bench: Bench) -> PackageVerdict:
     """Which code serves each GPU; the GPU that is served least gives the verdict."""
     knowledge = bench.knowledge
     if (early := driver_verdict(contents.cuda or "", build, bench)) is not None:
@@ -114,26 +116,28 @@ def _code(wheel: Wheel, contents: WheelContents, build: str, bench: Bench) -> Ve
     for gpu, answer in answers:
         named = f"{gpu.name}: " if several else ""
         if isinstance(answer, NoCode):
-            found.append(Verdict(word="no-code", detail=named + answer.brief, facts=(named + answer.detail, *facts)))
+            found.append(
+                PackageVerdict(word="no-code", detail=named + answer.brief, facts=(named + answer.detail, *facts))
+            )
         else:
             detail = answer.warning or f"{answer.by} runs natively"
-            found.append(Verdict(word=answer.support, detail=named + detail, by=answer.by, facts=facts))
+            found.append(PackageVerdict(word=answer.support, detail=named + detail, by=answer.by, facts=facts))
     return least(found)
 
 
-def _conda(build: str, bench: Bench) -> Verdict:
+def _conda(build: str, bench: Bench) -> PackageVerdict:
     """A package of conda: its build says CUDA, and no table says its code."""
     early = _without_code(build, bench) or too_old_a_toolkit(build, bench)
     if early is not None:
         return early
-    return Verdict(
+    return PackageVerdict(
         word="unknown",
         detail=f"no table knows the code in conda's build for CUDA {bench.knowledge.cuda_of(build)}",
         tells="`python -c 'import torch; print(torch.cuda.get_arch_list())'` in that environment",
     )
 
 
-def too_old_a_toolkit(build: str, bench: Bench) -> Verdict | None:
+def too_old_a_toolkit(build: str, bench: Bench) -> PackageVerdict | None:
     """No code, whatever nobody has read: a toolkit cannot compile for a GPU that it does not know."""
     cuda = bench.knowledge.cuda_of(build)
     for gpu in bench.machine.gpus:
@@ -141,14 +145,14 @@ def too_old_a_toolkit(build: str, bench: Bench) -> Verdict | None:
         if cuda and first and compare_versions(cuda, first) < 0:
             code = code_of(gpu.compute_capability)
             detail = f"no code for {code}: CUDA {cuda} cannot compile it, CUDA {first} is the first"
-            return Verdict(word="no-code", detail=detail)
+            return PackageVerdict(word="no-code", detail=detail)
     return None
 
 
-def _unread(wheel: Wheel, why: str) -> Verdict:
+def _unread(wheel: Wheel, why: str) -> PackageVerdict:
     if wheel.url.startswith(("http://", "https://", "file://")):
-        return Verdict(word="unknown", detail=why, question=Question(wheel=wheel, about="kernels"))
-    return Verdict(word="unknown", detail=why, tells="the wheel itself: `gpuenv inspect WHEEL`")
+        return PackageVerdict(word="unknown", detail=why, question=Question(wheel=wheel, about="kernels"))
+    return PackageVerdict(word="unknown", detail=why, tells="the wheel itself: `gpuenv inspect WHEEL`")
 
 
 def _open(pin: Pin) -> str:

@@ -25,7 +25,7 @@ Document = dict[str, Any]  # Any: a parsed TOML file
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NamedIndex:
+class UvIndex:
     """Where uv finds the family: ``flat`` for a folder or page of wheels."""
 
     name: str
@@ -40,7 +40,7 @@ class UvClass:
     name: str
     """The dependency group where there are several."""
     pins: tuple[tuple[str, str], ...]
-    index: NamedIndex | None
+    index: UvIndex | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,7 +16,7 @@ from packaging.utils import canonicalize_name
 
 from gpuenv.errors import ConfigurationError
 from gpuenv.lock.reading import LockTable
-from gpuenv.project.pins import Environment, Pin, PinSet, Relevant, Target, excluded, holds, most_usual
+from gpuenv.project.pins import Environment, MarkerTarget, Pin, PinSet, Relevant, excluded, holds, most_usual
 from gpuenv.project.tables import Lines, document, files_of, version_of
 
 _READS = 1
@@ -26,7 +26,7 @@ _DEFAULT_GROUPS = frozenset({"dev"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Locked:
+class _UvPackage:
     """One package of the file."""
 
     row: int
@@ -45,13 +45,13 @@ class UvLock:
 
     shown: str
     requires_python: str
-    packages: tuple[_Locked, ...]
+    packages: tuple[_UvPackage, ...]
     lines: Lines
     relevant: Relevant
     environments: tuple[str, ...] = ()
     default_groups: frozenset[str] = _DEFAULT_GROUPS
     kind: Literal["uv"] = "uv"
-    _by_name: dict[str, list[_Locked]] = field(default_factory=dict)
+    _by_name: dict[str, list[_UvPackage]] = field(default_factory=dict)
 
     @property
     def count(self) -> int:
@@ -63,11 +63,11 @@ class UvLock:
         """The index that most packages come from."""
         return most_usual(each.index for each in self.packages)
 
-    def refuses(self, target: Target) -> str:
+    def refuses(self, target: MarkerTarget) -> str:
         """Its environments, where none of them is the machine: uv installs nothing there."""
         return excluded(self.environments, target)
 
-    def sets(self, target: Target) -> tuple[PinSet, ...]:
+    def sets(self, target: MarkerTarget) -> tuple[PinSet, ...]:
         """By default, then with each extra and each group of the project alone."""
         roots = [each for each in self.packages if each.local] or list(self.packages)
         extras = sorted({key for each in roots for key in _keys(each.table, "optional-dependencies")})
@@ -81,12 +81,12 @@ class UvLock:
         )
         return tuple(found)
 
-    def _pins(self, roots: list[_Locked], target: Target, *, extra: str, group: str) -> tuple[Pin, ...]:
+    def _pins(self, roots: list[_UvPackage], target: MarkerTarget, *, extra: str, group: str) -> tuple[Pin, ...]:
         groups = self.default_groups | ({group} if group else set())
         asked = {f"extra-{len(each.name)}-{each.name}-{extra}" for each in roots} if extra else set()
         asked |= {f"group-{len(each.name)}-{each.name}-{each_group}" for each in roots for each_group in groups}
-        reached: dict[int, _Locked] = {}
-        waiting: list[tuple[_Locked, str]] = []
+        reached: dict[int, _UvPackage] = {}
+        waiting: list[tuple[_UvPackage, str]] = []
         for root in roots:
             reached[root.row] = root
             keys = ["dependencies"]
@@ -112,7 +112,7 @@ class UvLock:
         chosen = (each for _, each in sorted(reached.items()) if not each.local and self.relevant(each.name))
         return tuple(self._pin(each) for each in chosen)
 
-    def _candidates(self, wanted: LockTable, environment: Environment, asked: set[str]) -> Iterator[_Locked]:
+    def _candidates(self, wanted: LockTable, environment: Environment, asked: set[str]) -> Iterator[_UvPackage]:
         """The packages that a requirement leads to: usually one; forks are told apart by version, then by markers."""
         version = wanted.maybe_text("version")
         source = wanted.entries.get("source")
@@ -125,7 +125,7 @@ class UvLock:
                 continue
             yield each
 
-    def _pin(self, package: _Locked) -> Pin:
+    def _pin(self, package: _UvPackage) -> Pin:
         wheels = files_of(package.table, "wheels")
         return Pin(
             name=package.name,
@@ -150,12 +150,12 @@ def read_uv_lock(text: str, *, shown: str, relevant: Relevant, default_groups: f
             hints=("Run `uv export --format pylock.toml -o pylock.toml`, and check that file",),
         )
     packages = []
-    by_name: dict[str, list[_Locked]] = {}
+    by_name: dict[str, list[_UvPackage]] = {}
     for row, table in enumerate(top.tables("package")):
         source = table.entries.get("source")
         source = source if isinstance(source, Mapping) else {}
         where = {key: str(source[key]) for key in ("editable", "virtual", "directory") if key in source}
-        package = _Locked(
+        package = _UvPackage(
             row=row,
             name=canonicalize_name(table.text("name")),
             version=version_of(table),

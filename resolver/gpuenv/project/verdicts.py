@@ -30,7 +30,7 @@ _LEAST_FIRST: tuple[Word, ...] = ("no-code", "unknown", "ptx", "native")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
+class PackageVerdict:
     """What becomes of one package on one machine. ``facts`` are what it follows from, each with its source."""
 
     word: Word
@@ -44,7 +44,7 @@ class Verdict:
     """What would tell, in words, where no wheel can be read."""
 
 
-def least(verdicts: Iterable[Verdict]) -> Verdict:
+def least(verdicts: Iterable[PackageVerdict]) -> PackageVerdict:
     """The verdict of the GPU that is served least; the first of equals."""
     return min(verdicts, key=lambda each: _LEAST_FIRST.index(each.word))
 
@@ -57,7 +57,7 @@ class Judged:
     name: str
     version: str
     build: str
-    verdict: Verdict
+    verdict: PackageVerdict
     place: FilePlace
     members: tuple[str, ...] = ()
     """Of a row that stands for several: their names with versions."""

@@ -91,7 +91,7 @@ class MachineAnswers:
 
 def answer_all(knowledge: Knowledge, capabilities: tuple[ComputeCapability, ...]) -> MachineAnswers:
     """Decide for every machine of the tables."""
-    asked, pythons = _Asked(knowledge=knowledge), recent_pythons(knowledge)
+    asked, pythons = _CardQuery(knowledge=knowledge), recent_pythons(knowledge)
     steps = tuple(knowledge.driver_steps(system.driver_os) for system in SYSTEMS)
     places: dict[MachineAnswer, int] = {}
 
@@ -126,7 +126,7 @@ Build = tuple[str, str, str]
 
 
 @dataclass(slots=True, kw_only=True)
-class _Asked:
+class _CardQuery:
     """Decisions that were made. Pythons with the same builds share theirs: nothing else tells them apart."""
 
     knowledge: Knowledge

@@ -20,7 +20,7 @@ from gpuenv.model.machine import Machine
 from gpuenv.model.wheel import WheelContents
 from gpuenv.project.judge import judge, refused
 from gpuenv.project.pinned_wheel import fitting_files
-from gpuenv.project.pins import Pin, PinSet, Project, Target
+from gpuenv.project.pins import MarkerTarget, Pin, PinSet, Project
 from gpuenv.project.read import read_project
 from gpuenv.project.verdicts import Bench, Judged
 from gpuenv.select.target import Refusal
@@ -98,7 +98,7 @@ class Examiner:
 
     def _of_environment(self, path: Path, project: Project) -> None:
         torch = read_environment(path).torch
-        pins = project.sets(Target(markers={}, conda=""))[0].pins
+        pins = project.sets(MarkerTarget(markers={}, conda=""))[0].pins
         pin = next((each for each in pins if each.name == "torch"), None)
         if torch is not None and pin is not None and pin.wheels:
             self.facts[pin.wheels[0].url] = WheelContents(
@@ -191,8 +191,8 @@ def is_relevant(name: str) -> bool:
     return name in known.family or packages.is_library(name) or packages.gpu_package(name) is not None
 
 
-def _target(machine: Machine, python: str) -> Target:
+def _target(machine: Machine, python: str) -> MarkerTarget:
     target = MachineTarget(
         os=machine.os, arch=machine.arch, libc=machine.libc, python=python, compute_capabilities=(), driver=None
     )
-    return Target(markers=marker_environment(target), conda=_CONDA.get((machine.os, machine.arch), ""))
+    return MarkerTarget(markers=marker_environment(target), conda=_CONDA.get((machine.os, machine.arch), ""))

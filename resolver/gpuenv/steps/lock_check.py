@@ -12,7 +12,7 @@ from gpuenv.errors import GpuenvError, IndexUnreachableError, PackageIndexError,
 from gpuenv.index.source import Sources
 from gpuenv.lock import check as rules
 from gpuenv.lock import making
-from gpuenv.lock.check import LinkState, Verdict
+from gpuenv.lock.check import LinkState, LockVerdict
 from gpuenv.lock.fit import fits_machine
 from gpuenv.lock.model import Lock
 from gpuenv.model.profile import Profile
@@ -27,7 +27,7 @@ from gpuenv.steps.project import asked_of
 from gpuenv.steps.sources import ask, open_http, source_plan
 
 
-def check(context: Context, *, machine: TargetMachine, profile: Profile, lock: Lock | None, shown: str) -> Verdict:
+def check(context: Context, *, machine: TargetMachine, profile: Profile, lock: Lock | None, shown: str) -> LockVerdict:
     """Check one lock; nothing is written. The reasons are ordered, the gravest first."""
     if lock is None:
         raise UsageError(f"there is no {shown} to check", hints=(f"Make it: `gpuenv lock --profile {profile.name}`",))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from gpuenv.lock.check import Verdict, check, is_broken, unlisted
+from gpuenv.lock.check import LockVerdict, check, is_broken, unlisted
 from gpuenv.lock.fit import LockMismatch
 from gpuenv.lock.model import Lock
 from gpuenv.model.wheel import Wheel
@@ -34,7 +34,7 @@ def row(name: str, url: str | None = None, *, sha256: str | None = None, size: i
 ROWS = (row("torch"), row("triton", sha256="0" * 64))
 
 
-def verdict(rows: tuple[Wheel, ...] | None = ROWS, **changes: object) -> Verdict:
+def verdict(rows: tuple[Wheel, ...] | None = ROWS, **changes: object) -> LockVerdict:
     values: dict[str, object] = {"links": {}, "now": LOCK.inputs, "fresh": LOCK, "mismatch": None}
     return check(LOCK, rows=rows, **(values | changes))  # type: ignore[arg-type]  # one dictionary for all
 

@@ -9,7 +9,7 @@ from gpuenv.model.wheel import WheelContents
 from gpuenv.project.judge import judge
 from gpuenv.project.pins import Pin, PinnedFile
 from gpuenv.project.requirements_file import FilePlace
-from gpuenv.project.verdicts import Bench, Verdict
+from gpuenv.project.verdicts import Bench, PackageVerdict
 from support.choosing import machine
 
 HERE = FilePlace(file="lock", line=1)
@@ -26,7 +26,7 @@ def verdict_of(
     on: tuple[str, ...] = H100,
     driver: str = "610.43.02",
     facts: dict[str, WheelContents] | None = None,
-) -> Verdict:
+) -> PackageVerdict:
     """The verdict of the last of some pins."""
     pins = [each if isinstance(each, Pin) else pin(each) for each in stated]
     bench = Bench(machine=machine(*on, driver=driver), python="3.12", knowledge=load(), facts=facts or {})

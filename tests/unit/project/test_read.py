@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gpuenv.errors import ConfigurationError, GpuenvError
-from gpuenv.project.pins import Project, Target
+from gpuenv.project.pins import MarkerTarget, Project
 from gpuenv.project.read import kind_of, read_project
 from gpuenv.project.uv_lock import _applies, read_uv_lock
 
@@ -37,7 +37,7 @@ def pins(project: Project, *, python: str = "3.12") -> dict[str, str]:
         "platform_system": "Linux", "platform_version": "", "python_full_version": f"{python}.0",
         "python_version": python, "sys_platform": "linux",
     }  # fmt: skip
-    found = project.sets(Target(markers=markers, conda="linux-64"))
+    found = project.sets(MarkerTarget(markers=markers, conda="linux-64"))
     return {each.name: each.version for each in found[0].pins}
 
 
@@ -197,7 +197,7 @@ def test_of_poetry_before_its_format_named_groups_extras_are_read(tmp_path: Path
         '[[package]]\nname = "numpy"\nversion = "2.3.0"\noptional = false\nfiles = []\n'
         '[extras]\ngpu = ["torch"]\n[metadata]\nlock-version = "2.0"\npython-versions = ">=3.11"\n'
     )
-    found = read(tmp_path / "poetry.lock").sets(Target(markers={}, conda=""))
+    found = read(tmp_path / "poetry.lock").sets(MarkerTarget(markers={}, conda=""))
     assert [(each.name, [pin.name for pin in each.pins]) for each in found] == [
         ("", ["numpy"]),
         ("extra gpu", ["torch", "numpy"]),

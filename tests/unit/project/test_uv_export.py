@@ -8,19 +8,19 @@ import pytest
 
 from gpuenv.errors import ConfigurationError
 from gpuenv.project.block import read_past_regions
-from gpuenv.project.uv_export import NamedIndex, UvClass, with_family, without_family
+from gpuenv.project.uv_export import UvClass, UvIndex, with_family, without_family
 
 PASCAL = UvClass(
     name="pascal",
     pins=(("torch", "2.9.1+cu126"), ("torchvision", "0.24.1+cu126")),
-    index=NamedIndex(name="gpuenv-cu126", url="https://example.org/whl/cu126"),
+    index=UvIndex(name="gpuenv-cu126", url="https://example.org/whl/cu126"),
 )
 BLACKWELL = UvClass(
     name="blackwell",
     pins=(("torch", "2.10.0+cu130"),),
-    index=NamedIndex(name="gpuenv-cu130", url="https://example.org/whl/cu130"),
+    index=UvIndex(name="gpuenv-cu130", url="https://example.org/whl/cu130"),
 )
-FOLDER = UvClass(name="there", pins=(("torch", "2.10.0"),), index=NamedIndex(name="gpuenv-torch", url="w", flat=True))
+FOLDER = UvClass(name="there", pins=(("torch", "2.10.0"),), index=UvIndex(name="gpuenv-torch", url="w", flat=True))
 BARE = UvClass(name="bare", pins=(("torch", "2.10.0"),), index=None)
 CLASSES = ([PASCAL], [PASCAL, BLACKWELL], [FOLDER], [BARE])
 

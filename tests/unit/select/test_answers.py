@@ -54,7 +54,7 @@ def test_an_answer_is_the_decision_on_all_that_the_tables_know(seed: int) -> Non
     python, driver = chosen.choice(made().pythons), some_driver(chosen, system)
     cuda = TABLES.driver_cuda(driver, system.driver_os)
     shown = answer(system, capability, python, driver)
-    builds = answers._Asked(knowledge=TABLES)._builds(system, python, None)
+    builds = answers._CardQuery(knowledge=TABLES)._builds(system, python, None)
     catalog = Catalog(wheels=tuple(answers._wheel(TABLES, system, python, build) for build in builds))
     machine = answers.machine_of(system, capability, Driver(version=driver, cuda=cuda, source="as given"))
     found = decide(machine, answers._PROFILE, catalog, {}, Request(pythons=(python,), nightly_offered=True), TABLES)
