@@ -11,7 +11,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 host_python=$(command -v python3)
 uv venv -q --no-config --python "$host_python" "$work/tool"
-uv pip install -q --no-config --python "$work/tool/bin/python" --no-index --find-links "$root/.carry" gpuenv
+uv pip install -q --no-cache --no-config --python "$work/tool/bin/python" --no-index --find-links "$root/.carry" gpuenv
 export PYTHONUNBUFFERED=1 NO_COLOR=1
 code=0
 "$work/tool/bin/python" "$root/tests/gpu/doctor_cases.py" "$out" "$("$host_python" -c 'import sys; print(sys.prefix)')" \

@@ -11,7 +11,7 @@ step() { printf '\n== %s (%ss)\n' "$1" "$SECONDS"; }
 step "gpuenv from .carry"
 host_python=$(command -v python3)
 uv venv -q --no-config --python "$host_python" "$work/tool"
-uv pip install -q --no-config --python "$work/tool/bin/python" --no-index --find-links "$root/.carry" gpuenv
+uv pip install -q --no-cache --no-config --python "$work/tool/bin/python" --no-index --find-links "$root/.carry" gpuenv
 tool=$work/tool/bin
 
 step "repack what is installed"
