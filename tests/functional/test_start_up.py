@@ -56,7 +56,8 @@ def test_help_loads_no_network_terminal_or_gpu_library() -> None:
 def test_what_detects_a_machine_decides_nothing_and_opens_no_table_of_wheels() -> None:
     modules = loaded_after("detect", by="assert code in (0, 3)")
     assert "gpuenv.machine.conclusion" in modules
-    assert not modules & {"packaging", "pynvml", "urllib3", "ssl", "gpuenv.select", "gpuenv.knowledge.base"}
+    unused = {"packaging", "pynvml", "urllib3", "ssl", "gpuenv.select", "gpuenv.knowledge.base"}
+    assert modules & unused == set()
     assert {name for name in modules if name.startswith("gpuenv.cli.verbs.")} == {"gpuenv.cli.verbs.detect"}
 
 

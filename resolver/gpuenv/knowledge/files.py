@@ -5,9 +5,7 @@ Each table is parsed when somebody asks for it, and once. Nothing outside this f
 
 from __future__ import annotations
 
-import hashlib
 import re
-import tomllib
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -21,11 +19,15 @@ FOLDER = Path(__file__).parent
 @cache
 def read(name: str) -> Table:
     """Parse one table of the package, such as ``"drivers"``."""
+    import tomllib
+
     return tomllib.loads((FOLDER / f"{name}.toml").read_text("utf-8"))
 
 
 def version() -> str:
     """Name the state of all tables: the newest date among them, and a hash over their bytes."""
+    import hashlib
+
     total = hashlib.sha256()
     newest = ""
     for path in sorted(FOLDER.glob("*.toml")):

@@ -7,11 +7,13 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Literal, Self, TypeVar
 
 from gpuenv.errors import GpuenvError
-from gpuenv.model.profile import ChannelChoice
 from gpuenv.report import Reporter
+
+if TYPE_CHECKING:
+    from gpuenv.model.profile import ChannelChoice
 
 T = TypeVar("T")
 

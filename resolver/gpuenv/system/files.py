@@ -12,10 +12,8 @@ import contextlib
 import errno
 import os
 import shlex
-import shutil
 import stat
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -227,6 +225,8 @@ _PREFIX = "gpuenv-"
 def scratch(purpose: str) -> Iterator[Path]:
     """Make a folder that only we may enter, locked for as long as its process lives; remove it at the end."""
     sweep()
+    import tempfile
+
     with tempfile.TemporaryDirectory(prefix=f"{_PREFIX}{purpose}-", ignore_cleanup_errors=True) as folder:
         handle = _lock(Path(folder))
         try:
@@ -240,6 +240,8 @@ def leftovers() -> Iterator[Path]:
     """What killed processes of this user left. Where the system has no locks on folders, nothing is known to be."""
     if sys.platform == "win32":
         return
+    import tempfile
+
     for folder in sorted(Path(tempfile.gettempdir()).glob(f"{_PREFIX}*-*")):
         with contextlib.suppress(OSError):
             facts = folder.lstat()
@@ -255,6 +257,8 @@ def leftovers() -> Iterator[Path]:
 
 def sweep() -> None:
     """Remove what killed processes of this user left."""
+    import shutil
+
     for folder in leftovers():
         shutil.rmtree(folder, ignore_errors=True)
 
