@@ -92,17 +92,41 @@ def page() -> None:
     tracemalloc.stop()
 
 
+MEASURE = """import os, sys
+nothing = [(os.POSIX_SPAWN_OPEN, number, os.devnull, os.O_WRONLY, 0) for number in (1, 2)]
+_, status, used = os.wait4(os.posix_spawn(sys.argv[1], sys.argv[1:], os.environ, file_actions=nothing), 0)
+print(os.waitstatus_to_exitcode(status), used.ru_utime + used.ru_stime, used.ru_maxrss)
+"""
+
+
+def cost(command: Sequence[str]) -> tuple[float, float]:
+    """Seconds of CPU that a run takes, its children's among them, and its most memory in MB.
+
+    Measured by a small process: the memory of whoever starts a program counts as the program's own.
+    """
+    call = [sys.executable, "-I", "-S", "-c", MEASURE, *command]
+    done = subprocess.run(call, capture_output=True, text=True, check=True)
+    code, seconds, kilobytes = done.stdout.split()
+    if code != "0":
+        raise SystemExit(f"{' '.join(command)} ended with {code}")
+    return float(seconds), int(kilobytes) / 1000
+
+
 def decision() -> None:
-    """A decision over the recorded index, its pages cached: reading, deciding and explaining nothing else."""
+    """A decision over the recorded index, pages cached: CPU and memory, for a machine in a file and for this one."""
     with tempfile.TemporaryDirectory() as folder, IndexServer() as server:
-        server.serve_day("2026-01-03")
+        server.serve_day("2026-05-19", projects=("torch", "torchvision", "torchaudio"))
         machine = Path(folder) / "machine.json"
         machine.write_text(machine_json("12.0"), encoding="utf-8")
-        words = [GPUENV, "resolve", "--machine", str(machine), "--torch-index", server.torch_index]
-        words += ["--python", "3.12", "--cache-dir", folder]
-        cold = wall(words)
-        row("gpuenv resolve, pages cached", [wall(words) for _ in range(REPEAT)])
-        print(f"  the first time, over loopback: {1000 * cold:.0f} ms")
+        words = [GPUENV, "resolve", "--torch-index", server.torch_index, "--cache-dir", folder]
+        named = [*words, "--machine", str(machine), "--python", "3.12"]
+        here = [*words, "--profile", "cpu"]
+        for title, command in (("pages cached, machine and Python named", named), ("this machine, any Python", here)):
+            first, _ = cost(command)
+            costs = [cost(command) for _ in range(REPEAT)]
+            row(f"gpuenv resolve, {title}", [seconds for seconds, _ in costs])
+            most = max(memory for _, memory in costs)
+            print(f"  of CPU, {most:.0f} MB; the first time, over loopback: {1000 * first:.0f} ms")
 
 
 def build() -> None:

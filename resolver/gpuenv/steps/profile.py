@@ -10,7 +10,6 @@ from gpuenv.model.machine import Machine
 from gpuenv.model.profile import Profile
 from gpuenv.steps.context import Context
 from gpuenv.system.files import read_text
-from gpuenv.system.process import absolute_path
 
 
 def load_profile(context: Context, name: str | None = None) -> Profile:
@@ -45,6 +44,7 @@ def _elsewhere(context: Context, profile: Profile) -> tuple[str, ...]:
     import shutil
 
     from gpuenv.knowledge.scheduler import queue
+    from gpuenv.system.process import absolute_path
 
     taken = queue(which=lambda name: shutil.which(name, path=absolute_path(context.environ)))
     name, start = taken or ("", "")
