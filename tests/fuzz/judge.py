@@ -41,7 +41,7 @@ class Hang(BaseException):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MarkerTarget:
+class Target:
     """One kind of input: real ``samples`` of it, and the reader of it. ``short`` inputs are part of the tests."""
 
     name: str
@@ -78,7 +78,7 @@ class Memory:
         return high - before if high else 0
 
 
-def judge(target: MarkerTarget, data: bytes, room: Path, *, memory: Memory | None = None) -> Found | None:
+def judge(target: Target, data: bytes, room: Path, *, memory: Memory | None = None) -> Found | None:
     """Give one input to a target's reader; what is wrong with what it came to, ``None`` where nothing is."""
     memory = memory or Memory()
     before = memory.start()

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from fuzz.asking import asking_files, read_asking_file
-from fuzz.judge import SECRET, MarkerTarget, check_words, secret_at_stake
+from fuzz.judge import SECRET, Target, check_words, secret_at_stake
 from gpuenv.cli import project as projects
 from gpuenv.cli import settings
 from gpuenv.cli.app import _options
@@ -936,33 +936,33 @@ def packed(data: bytes) -> bytes:
 
 
 READERS = (
-    MarkerTarget(name="page-html", kind="text", samples=html_pages, read=_page("text/html")),
-    MarkerTarget(name="page-json", kind="json", samples=json_pages, read=_page("application/vnd.pypi.simple.v1+json")),
-    MarkerTarget(name="name", kind="text", samples=names, read=read_name, short=150),
-    MarkerTarget(name="metadata", kind="text", samples=metadata, read=read_metadata),
-    MarkerTarget(name="wheel", kind="bytes", samples=wheels, read=read_wheel),
-    MarkerTarget(name="library", kind="bytes", samples=libraries, read=read_elf, short=400),
-    MarkerTarget(name="build-file", kind="text", samples=build_files, read=read_build_file),
-    MarkerTarget(name="profile", kind="toml", samples=profiles, read=read_profile),
-    MarkerTarget(name="settings", kind="text", samples=setting_files, read=read_settings),
-    MarkerTarget(name="variables", kind="text", samples=variables, read=read_variables),
-    MarkerTarget(name="machine-file", kind="json", samples=machines, read=read_machine),
-    MarkerTarget(name="sent-report", kind="json", samples=sent_reports, read=read_sent_report),
-    MarkerTarget(name="kept-layout", kind="json", samples=layouts, read=read_kept_layout),
-    MarkerTarget(name="lock", kind="toml", samples=locks, read=read_lock, short=15),
-    MarkerTarget(name="uv-lock", kind="toml", samples=locks, read=read_uv_lock, short=30),
-    MarkerTarget(name="project-lock", kind="text", samples=project_locks, read=read_project_lock, short=60),
-    MarkerTarget(name="asking-file", kind="text", samples=asking_files, read=read_asking_file, short=100),
-    MarkerTarget(name="facts", kind="json", samples=facts, read=read_facts),
-    MarkerTarget(name="kept-page", kind="bytes", samples=kept_pages, read=read_kept_page),
-    MarkerTarget(name="kept-form", kind="json", samples=forms, read=read_form),
-    MarkerTarget(name="registration", kind="text", samples=registrations, read=read_registration),
-    MarkerTarget(name="environment", kind="text", samples=environments, read=read_installed, short=60),
-    MarkerTarget(name="nvml", kind="lines", samples=nvml_lines, read=read_nvml),
-    MarkerTarget(name="nvidia-smi", kind="text", samples=smi_answers, read=read_smi, short=50),
-    MarkerTarget(name="system-files", kind="text", samples=system_files, read=read_system),
-    MarkerTarget(name="pip-and-netrc", kind="text", samples=pip_files, read=read_pip),
-    MarkerTarget(name="uv-words", kind="text", samples=uv_words, read=read_uv_words, short=200),
-    MarkerTarget(name="messages", kind="lines", samples=messages, read=read_messages, short=20),
-    MarkerTarget(name="evidence", kind="json", samples=evidence, read=read_evidence, short=60),
+    Target(name="page-html", kind="text", samples=html_pages, read=_page("text/html")),
+    Target(name="page-json", kind="json", samples=json_pages, read=_page("application/vnd.pypi.simple.v1+json")),
+    Target(name="name", kind="text", samples=names, read=read_name, short=150),
+    Target(name="metadata", kind="text", samples=metadata, read=read_metadata),
+    Target(name="wheel", kind="bytes", samples=wheels, read=read_wheel),
+    Target(name="library", kind="bytes", samples=libraries, read=read_elf, short=400),
+    Target(name="build-file", kind="text", samples=build_files, read=read_build_file),
+    Target(name="profile", kind="toml", samples=profiles, read=read_profile),
+    Target(name="settings", kind="text", samples=setting_files, read=read_settings),
+    Target(name="variables", kind="text", samples=variables, read=read_variables),
+    Target(name="machine-file", kind="json", samples=machines, read=read_machine),
+    Target(name="sent-report", kind="json", samples=sent_reports, read=read_sent_report),
+    Target(name="kept-layout", kind="json", samples=layouts, read=read_kept_layout),
+    Target(name="lock", kind="toml", samples=locks, read=read_lock, short=15),
+    Target(name="uv-lock", kind="toml", samples=locks, read=read_uv_lock, short=30),
+    Target(name="project-lock", kind="text", samples=project_locks, read=read_project_lock, short=60),
+    Target(name="asking-file", kind="text", samples=asking_files, read=read_asking_file, short=100),
+    Target(name="facts", kind="json", samples=facts, read=read_facts),
+    Target(name="kept-page", kind="bytes", samples=kept_pages, read=read_kept_page),
+    Target(name="kept-form", kind="json", samples=forms, read=read_form),
+    Target(name="registration", kind="text", samples=registrations, read=read_registration),
+    Target(name="environment", kind="text", samples=environments, read=read_installed, short=60),
+    Target(name="nvml", kind="lines", samples=nvml_lines, read=read_nvml),
+    Target(name="nvidia-smi", kind="text", samples=smi_answers, read=read_smi, short=50),
+    Target(name="system-files", kind="text", samples=system_files, read=read_system),
+    Target(name="pip-and-netrc", kind="text", samples=pip_files, read=read_pip),
+    Target(name="uv-words", kind="text", samples=uv_words, read=read_uv_words, short=200),
+    Target(name="messages", kind="lines", samples=messages, read=read_messages, short=20),
+    Target(name="evidence", kind="json", samples=evidence, read=read_evidence, short=60),
 )

@@ -74,7 +74,7 @@ def test_the_envelope_says_the_same_without_a_control_character(name: str, value
 
 def test_nothing_prints_but_the_console() -> None:
     """So that what holds for the console holds for every verb. The payload and the probes speak to their parents."""
-    allowed = {"cli/console.py", "cli/main.py", "cli/app.py"}
+    allowed = {"cli/console.py", "cli/main.py", "cli/app.py", "system/become.py"}  # the last one flushes, no more
     found = set()
     for path in Path(gpuenv.__file__).parent.rglob("*.py"):
         name = path.relative_to(Path(gpuenv.__file__).parent).as_posix()
