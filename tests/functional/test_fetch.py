@@ -193,7 +193,7 @@ def test_an_export_carries_lock_wheels_and_instructions(tmp_path: Path) -> None:
         "README.md",
         "pylock.blackwell.toml",
         "requirements.txt",
-        "wheels",
+        "store",
     ]
     carried = parse(written.read_text(), origin="x")
     for each in carried.packages:

@@ -9,6 +9,8 @@ source "$root/tests/gpu/start.sh" "$1" --also numpy safetensors
 
 cp -r "$root/docs/tutorial/." .
 unset UV_NATIVE_TLS
+mkdir "$work/none"
+export XDG_CONFIG_HOME=$work/none XDG_CONFIG_DIRS=$work/none # the host's own settings of uv
 export PATH="$tool:$PATH" GPUENV_TORCH_INDEX=$base/whl GPUENV_INDEX=$base/simple GPUENV_NO_PROGRESS=1
 export UV_DEFAULT_INDEX=$base/simple UV_PYTHON=$host_python
 step "the tutorial"

@@ -28,6 +28,9 @@ _BLOCK = 1 << 20
 _HOUR_SECONDS = 3600.0
 _DAY_SECONDS = 24 * _HOUR_SECONDS
 
+CARRIED = "store"
+"""The folder of an export that its wheels lie in."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredWheel:
@@ -196,7 +199,8 @@ class Store:
             discard(path)
 
     def export(self, lock: Lock, target: Path, *, name: str) -> Path:
-        """Make a folder that carries a lock, its wheels and instructions to a machine without a network.
+        """Make a folder that carries a lock, its wheels and instructions to a machine without a network. The wheels lie
+        there as in a store, so that gpuenv builds from them too (``--store store``).
 
         Returns the lock in it, whose wheels are named by relative paths: uv and pip install it from there.
 
@@ -209,13 +213,13 @@ class Store:
                 causes=[package.filename for package in lacking],
                 hints=(f"Bring them: `gpuenv lock --keep --profile {quote(lock.inputs.profile)}`",),
             )
-        wheels = target / "wheels"
         moved: list[LockedPackage] = []
         try:
-            wheels.mkdir(parents=True, exist_ok=True)
             for package in lock.packages:
+                place = f"{CARRIED}/sha256/{package.sha256[:2]}/{package.sha256}/{package.filename}"
+                (target / place).parent.mkdir(parents=True, exist_ok=True)
                 kept = self.get(package.sha256, package.filename) or self._place(package.sha256) / package.filename
-                with _aside(wheels / package.filename) as aside:
+                with _aside(target / place) as aside:
                     found = _copy(kept, aside)
                 if found != package.sha256:
                     raise IntegrityError(
@@ -223,7 +227,7 @@ class Store:
                         causes=(f"found: sha256 {found}",),
                         hints=(f"Fetch it again: `gpuenv lock --keep --profile {quote(lock.inputs.profile)}`",),
                     )
-                moved.append(replace(package, url=None, path=f"wheels/{package.filename}"))
+                moved.append(replace(package, url=None, path=place))
             here = replace(lock, packages=tuple(moved))
             path = target / lock_filename(name)
             write_atomic(path, render(here), what="the lock")
@@ -326,5 +330,6 @@ def _link(source: Path, target: Path) -> None:
 def _instructions(lock: Lock, filename: str) -> str:
     target, total = lock.inputs.target, sum(package.size or 0 for package in lock.packages)
     told = {"torch": lock.decision.torch, "count": len(lock.packages), "total": f"{total / 1e9:.2f}", "lock": filename}
+    told["profile"] = lock.inputs.profile
     text = Path(__file__).with_name("store_readme.md").read_text("utf-8")
     return text.format(os=target.os, arch=target.arch, python=target.python, **told)

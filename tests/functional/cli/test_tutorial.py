@@ -16,7 +16,7 @@ from gpuenv.environment.uv import find_uv
 from support.cli import Person, command
 from support.index_server import IndexServer
 from support.nights import PYTHON, TAG
-from support.transcript import replayed
+from support.transcript import replayed, typed
 from support.wheels import build_wheel, torch_wheel
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -52,6 +52,8 @@ def person(tmp_path: Path, index: IndexServer) -> Person:
         PATH=f"{programs}{os.pathsep}{os.environ['PATH']}",
     )  # fmt: skip
     shutil.copytree(ROOT / "docs/tutorial", person.project, dirs_exist_ok=True)
+    pyproject = person.project / "pyproject.toml"
+    pyproject.write_text(pyproject.read_text().replace(">=3.12", f">={PYTHON}"))  # the tests run on older ones too
     # These wheels are named torch and compute nothing.
     person.write("train.py", 'import torch\nprint("torch", torch.__version__)\n')
     return person
@@ -75,3 +77,10 @@ def test_every_command_of_the_tutorial_works(person: Person) -> None:
     assert "up to date" in said["gpuenv create"]  # the second one
     assert re.search(r"^torch 2.5.1\+cu124 +native sm_90 +no code$", said[FAILS], re.MULTILINE)
     assert "safetensors" in (person.project / "pyproject.toml").read_text()
+
+
+def test_the_recorded_runs_agree() -> None:
+    """What the page shows of the last two runs is the same torch, on the same device."""
+    shown = {each.command: each.shown for each in typed(PAGE)}
+    assert shown["gpuenv run train.py"].splitlines()[0].startswith("torch ")
+    assert shown["gpuenv run train.py"].splitlines()[0] in shown["uv run train.py"]
