@@ -77,7 +77,7 @@ def read_pixi_lock(text: str, *, shown: str, relevant: Relevant) -> PixiLock:
     if not isinstance(version, int) or version not in _READS:
         raise ConfigurationError(
             f"{shown}: its format is version {version!r}; this gpuenv reads {_READS.start} to {_READS.stop - 1}",
-            hints=("Let pixi write it anew: `pixi lock`",),
+            hints=("Let pixi write it again: `pixi lock`",),
         )
     lines = _lines(text)
     entries: dict[str, Mapping[str, object]] = {}

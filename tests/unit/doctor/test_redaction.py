@@ -94,9 +94,9 @@ def test_a_user_named_as_a_package_takes_no_package_out() -> None:
 
 
 def test_nobody_is_named_by_root() -> None:
-    make = Redaction.of({}, home="/root", project="/root/p", user="root", host="")
+    make = Redaction.of({}, home="/var/root", project="/var/root/p", user="root", host="")
 
-    assert make("run as root in /root/p/env and /root/x") == "run as root in PROJECT/env and ~/x"
+    assert make("run as root in /var/root/p/env and /var/root/x") == "run as root in PROJECT/env and ~/x"
 
 
 def test_texts_at_any_depth_and_nothing_else() -> None:
