@@ -56,7 +56,11 @@ def install(revision: str, folder: Path) -> Path:
 
 def run(tests: list[str], python: Path, rows: Path) -> tuple[int, int]:
     """Run tests with that gpuenv; return how many fail (an error of a fixture is none) and how many pass."""
-    environ = os.environ | {"GPUENV_TEST_PYTHON": str(python), "GPUENV_TEST_FAULTS": str(rows)}
+    environ = os.environ | {
+        "GPUENV_TEST_PYTHON": str(python),
+        "GPUENV_TEST_START": "fresh",
+        "GPUENV_TEST_FAULTS": str(rows),
+    }
     report = rows / "report.xml"
     line = [sys.executable, "-m", "pytest", "-n", "0", "-p", "no:cacheprovider", f"--junitxml={report}", *tests]
     done = subprocess.run(line, cwd=ROOT, env=environ, capture_output=True, text=True, check=False)

@@ -1,7 +1,7 @@
 """The one client: pages, metadata, parts of files and downloads, by the person's settings and within their deadlines.
 
 Everything that leaves this machine goes through :meth:`Client.open`: whether the network may be used, the proxy, the
-certificates, the credentials, the redirects and the alarm are decided there, for each request anew.
+certificates, the credentials, the redirects and the alarm are decided there, for each request.
 """
 
 from __future__ import annotations
