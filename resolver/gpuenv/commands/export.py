@@ -182,7 +182,9 @@ def _index(lock: Lock) -> UvIndex | None:
 
 def _warn(context: Context, locks: Sequence[tuple[str, Lock]]) -> None:
     if present(context.project / "uv.toml"):
-        context.reporter.warn("uv.toml stands beside pyproject.toml, and uv reads no [tool.uv] where it does")
+        context.reporter.warn(
+            "uv.toml stands beside pyproject.toml: uv leaves out the index and the constraints of [tool.uv] for it"
+        )
     for name, lock in locks:
         if any(each.url is None for each in lock.family):
             context.reporter.warn(f"the wheels of {name} lie in a folder of this machine: no other will find them")

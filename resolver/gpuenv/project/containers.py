@@ -6,6 +6,7 @@ import json
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 
 from gpuenv.errors import UsageError
 from gpuenv.lock.codec import to_requirements
@@ -47,14 +48,17 @@ def base_image(lock: Lock) -> BaseImage:
     )
 
 
-def refuse_local(lock: Lock) -> None:
+def refuse_local(lock: Lock, *, name: str) -> None:
     """Stop where a wheel lies in a folder of this machine, which a container does not have."""
     local = [package.filename for package in lock.packages if package.url is None]
     if local:
         raise UsageError(
             f"{len(local)} of the lock's wheels lie in folders of this machine, which a container does not have",
             causes=local[:4],
-            hints=("Take them along: `gpuenv store export FOLDER`, and install from there",),
+            hints=(
+                f"Keep them, to be taken along: `gpuenv lock --keep --profile {quote(name)}`",
+                f"Then install from the folder that this fills: `gpuenv store export carried --profile {quote(name)}`",
+            ),
         )
 
 
@@ -65,7 +69,7 @@ def to_dockerfile(lock: Lock, *, name: str, cuda: str | None) -> str:
     Its ``NVIDIA_REQUIRE_CUDA`` is the lock's own floor: a host that cannot run it refuses to start it, and every host
     that can does.
     """
-    refuse_local(lock)
+    refuse_local(lock, name=name)
     image, decision, target = base_image(lock), lock.decision, lock.inputs.target
     file = f"/opt/gpuenv/requirements.{name}.txt"
     torch = f"torch {decision.torch}, Python {target.python}, {target.os} {target.arch}"

@@ -181,3 +181,22 @@ def test_what_cannot_be_exported_is_said(person: Person, words: tuple[str, ...],
     run = person.run("export", "--format", *words)
     assert run.code == 2
     assert said in run.err
+
+
+def test_wheels_in_a_folder_are_kept_and_carried_as_the_hints_say(tmp_path: Path, index: IndexServer) -> None:
+    """A container does not have the folder: the two commands that are shown, run, fill one that it can be given."""
+    folder, wheel = tmp_path / "wheels", torch_wheel("2.10.0", "cpu", tag=TAG, requires=["filelock"])
+    folder.mkdir()
+    (folder / wheel.filename).write_bytes(wheel.body)
+    person = Person.at(tmp_path, GPUENV_PYTHON=PYTHON, GPUENV_FIND_LINKS=str(folder), GPUENV_INDEX=index.default_index)
+    person.write("profiles/alone.toml", PROFILE.replace(', "torchvision"', ""))
+    assert person.run("lock", "--profile", "alone").code == 0
+
+    refused = person.run("export", "--format", "dockerfile", "alone")
+    assert refused.code == 2
+    commands = re.findall(r"`gpuenv ([^`]+)`", refused.err)
+    assert len(commands) == 2, refused.err
+    for command in commands:
+        run = person.run(*command.split())
+        assert run.code == 0, run.err
+    assert {path.name.partition("-")[0] for path in person.project.glob("carried/**/*.whl")} >= {"torch", "filelock"}
