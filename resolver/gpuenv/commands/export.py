@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import Literal
 
 from gpuenv import knowledge as tables
@@ -91,7 +92,8 @@ def _lock(context: Context, name: str) -> Lock:
     lock = read_sound(context, path, profile=name)
     if lock is None:
         raise UsageError(
-            f"there is no lock {context.shown(path)} to export", hints=(f"Make it: `gpuenv lock --profile {name}`",)
+            f"there is no lock {context.shown(path)} to export",
+            hints=(f"Make it: `gpuenv lock --profile {quote(name)}`",),
         )
     return lock
 

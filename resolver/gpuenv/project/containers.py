@@ -36,15 +36,22 @@ def base_image(lock: Lock) -> BaseImage:
     target = lock.inputs.target
     if target.os != "linux":
         raise UsageError(f"a container runs Linux, and this lock is for {target.os}")
-    least = Libc.parse(target.libc)
+    least, others = Libc.parse(target.libc), list[str]()
     for row in tomllib.loads(_TABLE.read_text("utf-8"))["image"]:
         found = Libc.parse(row["glibc"])
         serves = least is None or (found is not None and found.serves(least))
-        if serves and target.arch in row["arch"] and target.python in row["pythons"]:
-            return BaseImage(name=row["name"].format(python=target.python), glibc=row["glibc"], source=row["source"])
+        if serves and target.arch in row["arch"]:
+            if target.python in row["pythons"]:
+                return BaseImage(
+                    name=row["name"].format(python=target.python), glibc=row["glibc"], source=row["source"]
+                )
+            others += (each for each in row["pythons"] if each not in others)
+    plain, profile = target.python.removesuffix("t"), quote(lock.inputs.profile)
+    near = plain if plain in others else "".join(others[-1:])
     raise UsageError(
         f"there is no image with Python {target.python} for {target.arch} whose C library serves {target.libc}",
-        hints=("Lock for another Python: `gpuenv lock --upgrade --python 3.12`",),
+        causes=(f"there are images with Python {', '.join(others)}",) if others else (),
+        hints=(f"Lock for one of those: `gpuenv lock --upgrade --profile {profile} --python {near}`",) if near else (),
     )
 
 
