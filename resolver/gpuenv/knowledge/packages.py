@@ -33,6 +33,8 @@ class GpuPackage:
     built: Built
     least: ComputeCapability | None
     source: str
+    library: str = ""
+    """The pattern of its libraries' names where it has one for each CUDA, and opens one of them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,9 +128,16 @@ def code_in(project: str, version: str, platform: str, *, cuda: str | None) -> P
     rows = [row for row in _code() if row.project == project and row.covers(version, platform)]
     if not rows or not cuda:
         return rows[0] if rows else None
-    same = [row for row in rows if row.cuda.partition(".")[0] == cuda.partition(".")[0]]
-    lower = [row for row in same if compare_versions(row.cuda, cuda) <= 0]
-    return (lower[-1:] or same[:1] or rows[-1:])[0]
+    chosen = choose_cuda([row.cuda for row in rows], cuda)
+    return next((row for row in rows if row.cuda == chosen), rows[-1])
+
+
+def choose_cuda(versions: Sequence[str], cuda: str) -> str | None:
+    """Of several CUDA versions, ascending, the one to take beside a torch of ``cuda``, as bitsandbytes chooses its
+    library: the same, else the next lower, else the next higher of its major; ``None`` where none is of that major."""
+    same = [each for each in versions if cuda and each.partition(".")[0] == cuda.partition(".")[0]]
+    lower = [each for each in same if compare_versions(each, cuda) <= 0]
+    return next(iter(lower[-1:] or same[:1]), None)
 
 
 @cache
@@ -140,6 +149,7 @@ def _packages() -> dict[str, GpuPackage]:
             built=row.get("built", ""),
             least=ComputeCapability.parse(row["least"]) if "least" in row else None,
             source=row["source"],
+            library=row.get("library", ""),
         )
         for row in files.read("companions")["packages"]
     }

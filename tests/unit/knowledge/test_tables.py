@@ -15,7 +15,20 @@ from gpuenv.knowledge.facts import KernelRow
 from gpuenv.knowledge.rules import Code
 
 TABLES = knowledge.load()
-NAMES = ["cards", "companions", "drivers", "family", "gpus", "kernels", "releases", "schedulers", "sources", "systems"]
+NAMES = [
+    "cards",
+    "companion_facts",
+    "companions",
+    "drivers",
+    "family",
+    "gpus",
+    "kernels",
+    "releases",
+    "schedulers",
+    "sources",
+    "systems",
+    "torch_exports",
+]
 ROOT = Path(__file__).resolve().parents[3]
 
 
