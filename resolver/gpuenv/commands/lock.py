@@ -23,6 +23,7 @@ from gpuenv.steps.dependencies import LockRequest
 from gpuenv.steps.downloads import keep, remember
 from gpuenv.steps.lock_check import check
 from gpuenv.steps.lock_options import recorded_options, with_lock_options
+from gpuenv.steps.machine import MachineClass
 from gpuenv.steps.profile import check_fit, load_profile
 from gpuenv.steps.project import say_project
 from gpuenv.steps.signed import fetch_signed
@@ -40,6 +41,10 @@ class LockOptions:
     everything: bool = False
     dry_run: bool = False
     machines: tuple[Path, ...] = ()
+    classes: tuple[MachineClass, ...] = ()
+    """One lock each, as ``machines`` gives that are grouped already."""
+    command: str = ""
+    """What makes these locks again, where it is not `gpuenv lock`."""
     keep: bool = False
     single_source: bool = False
     requirements: bool = False
@@ -109,8 +114,8 @@ def _profiles(context: Context, options: LockOptions) -> tuple[str, ...]:
 
 
 def _one_profile(context: Context, profile: Profile, options: LockOptions) -> list[OneLock]:
-    if options.machines:
-        found = machines.classes(context, options.machines)
+    if options.machines or options.classes:
+        found = options.classes or machines.classes(context, options.machines)
         return [_one(context, each.machine, profile, options, each) for each in found]
     if options.everything:
         context = machines.with_reference(context, profile)
@@ -158,7 +163,8 @@ def _one(
             tentative=options.dry_run,
             single_source=single,
             options=recorded_options(context.options),
-            command=locks.command_of(context, profile, single_source=single, machines=options.machines),
+            command=options.command
+            or locks.command_of(context, profile, single_source=single, machines=options.machines),
         ),
     )
     if options.write:

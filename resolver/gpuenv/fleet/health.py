@@ -1,0 +1,85 @@
+"""What DCGM, nvbandwidth and nccl-tests said of a host: verdicts and figures out of their own output.
+
+They are run where they are installed (``fleet/ansible``, role ``health``) and never installed by gpuenv.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from gpuenv.documents import DocumentError, parse_json
+
+if TYPE_CHECKING:
+    from gpuenv.fleet.figures import Figure
+
+DCGM, NVBANDWIDTH, NCCL = "dcgm", "nvbandwidth", "nccl-tests"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Diagnosis:
+    """One test of ``dcgmi diag -r 1`` and how it ended, in DCGM's words (``Pass``, ``Fail``, ``Skip``, ``Warn``)."""
+
+    test: str
+    result: str
+    detail: str
+
+    @property
+    def failed(self) -> bool:
+        return self.result.lower().startswith("fail")
+
+
+def diagnoses(said: Mapping[str, object]) -> tuple[Diagnosis, ...]:
+    """The tests of DCGM's JSON, of version 3 (``DCGM GPU Diagnostic``) and of version 4 (``DCGM Diagnostic``)."""
+    value = _document(said, DCGM)
+    body = next((value[key] for key in ("DCGM Diagnostic", "DCGM GPU Diagnostic") if key in value), None)
+    found = []
+    for category in _list(body, "test_categories"):
+        for test in _list(category, "tests"):
+            for row in [*_list(test, "results"), *([summary] if (summary := _of(test, "test_summary")) else [])]:
+                status = str(_of(row, "status") or "")
+                told = [str(_of(each, "warning") or _of(each, "error") or each) for each in _list(row, "warnings")]
+                if isinstance(_of(row, "warnings"), str):
+                    told = [str(_of(row, "warnings"))]
+                found.append(Diagnosis(test=str(_of(test, "name")), result=status, detail="; ".join(told)))
+    return tuple(found)
+
+
+def figures(said: Mapping[str, object]) -> Iterator[Figure]:
+    """The figures that can be compared: nvbandwidth's sum of each test, the average bus bandwidth of nccl-tests."""
+    from gpuenv.fleet.figures import Figure
+
+    root = _document(said, NVBANDWIDTH)
+    body = root.get("nvbandwidth")
+    for row in _list(body, "testcases"):
+        total = _of(row, "sum")
+        if isinstance(total, int | float) and math.isfinite(total) and str(_of(row, "status")).lower() == "passed":
+            yield Figure(what=f"nvbandwidth {_of(row, 'name')}, sum", unit="GB/s", value=float(total))
+    text = said.get(NCCL)
+    found = re.search(r"Avg bus bandwidth\s*:\s*([0-9.]+)", text) if isinstance(text, str) else None
+    if found is not None:
+        yield Figure(what="nccl-tests all-reduce, average bus bandwidth", unit="GB/s", value=float(found[1]))
+
+
+def _document(said: Mapping[str, object], name: str) -> Mapping[str, object]:
+    """A program's output as JSON; some print lines before it. Empty where there is none."""
+    text = said.get(name)
+    if not isinstance(text, str) or "{" not in text:
+        return {}
+    try:
+        value = parse_json(text[text.index("{") : text.rindex("}") + 1])
+    except (DocumentError, ValueError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _of(value: object, key: str) -> object:
+    return value.get(key) if isinstance(value, dict) else None
+
+
+def _list(value: object, key: str) -> list[object]:
+    found = _of(value, key)
+    return found if isinstance(found, list) else []
