@@ -1,6 +1,7 @@
 """How large the package is and how it hangs together, at this commit or at another: the table of docs/architecture.md.
 
     python tools/measure_house.py [REVISION …]
+    python tools/measure_house.py --smaller REVISION   what simplification alone took out since then, by commit
 
 Counts lines, modules, dataclasses, class names with more than one meaning, circles of imports between files, places
 that read a sentence of ours back, and places that start a process, write a file or speak HTTP outside their one room.
@@ -172,8 +173,31 @@ def _speaks_http(tree: ast.AST) -> bool:
     return any(name == each or name.startswith(f"{each}.") for name in found for each in HTTP)
 
 
+def smaller(since: str) -> list[tuple[str, int, int]]:
+    """The commits since a revision that left the package's code smaller: its subject, by how many lines of Python, and
+    by how many lines the tables and pages that ship with it grew in the same commit (what was only moved there)."""
+    log = ["git", "log", "--no-merges", "--reverse", "--format=\t%h %s", "--numstat", f"{since}..HEAD", "--", PACKAGE]
+    found: dict[str, list[int]] = {}
+    subject = ""
+    for line in subprocess.run(log, cwd=ROOT, capture_output=True, check=True, text=True).stdout.splitlines():
+        if line.startswith("\t"):
+            subject = line.strip()
+        elif line:
+            added, removed, path = line.split("\t", 2)
+            if added != "-":  # a dash stands for a file that has no lines
+                found.setdefault(subject, [0, 0])[not path.endswith(".py")] += int(added) - int(removed)
+    return [(name, code, tables) for name, (code, tables) in found.items() if code < 0]
+
+
 def main(arguments: list[str]) -> int:
     """Print one column a revision and one for the working tree."""
+    if arguments[:1] == ["--smaller"]:
+        rows = smaller(arguments[1])
+        print("| commit | lines of Python | lines of tables and pages |\n|---|---:|---:|")
+        for name, code, tables in rows:
+            print(f"| {name} | {code} | {tables} |")
+        print(f"| {len(rows)} commits | {sum(row[1] for row in rows)} | {sum(row[2] for row in rows)} |")
+        return 0
     columns = [(revision, measure(revision)) for revision in arguments] + [("now", measure(None))]
     print("| what | " + " | ".join(name for name, _ in columns) + " |")
     print("|---|" + "---:|" * len(columns))

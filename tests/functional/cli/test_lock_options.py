@@ -161,6 +161,21 @@ def test_a_check_is_of_the_lock_s_own_python(tmp_path: Path) -> None:
         assert person.run("lock", *here, "--check", "--python", "3.12").code == 1
 
 
+def test_a_check_is_of_the_python_that_was_decided_for_the_lock(tmp_path: Path) -> None:
+    """Nobody asked for it: it was the only one with a wheel. One for the usual Python is no reason to lock again."""
+    person = Person.at(tmp_path)
+    person.write("profiles/two.toml", 'description = "t"\npackages = ["torch"]\n')
+    person.write("desk.json", machine_json("12.0", driver="580.95.05", cuda="13.0"))
+    with IndexServer() as index:
+        index.add(torch_wheel("2.9.1", "cu128", tag="cp313-cp313-manylinux_2_28_x86_64"), folder="cu128")
+        here = (*where(index, "two"), "--machine", "desk.json")
+        assert person.run("lock", *here).code == 0
+        assert "options" not in read(person, "two")["tool"]["gpuenv"]["inputs"]
+        index.add(torch_wheel("2.9.1", "cu128", tag="cp312-cp312-manylinux_2_28_x86_64"), folder="cu128")
+        checked = person.run("lock", *here, "--check", "--refresh")
+        assert checked.code == 0, checked.err
+
+
 def test_a_gpu_that_was_left_out_of_the_lock_is_left_out_of_its_check(person: Person, index: IndexServer) -> None:
     """The old card has no code in the newest build: whoever leaves it out of the lock leaves it out of the check."""
     person.write("mixed.json", machine_json("12.0", "3.5", driver="580.95.05", cuda="13.0"))
