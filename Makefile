@@ -6,7 +6,7 @@ ARGS   ?=
 JOBS   ?= 2
 SECONDS ?= 3600
 
-.PHONY: help replay create detect test lint format types coverage bench faults faults-parallel fuzz tables-check lock lock-check docs clean
+.PHONY: help replay create detect test lint format types coverage bench faults faults-parallel fuzz tables-check lock lock-check locks-fresh docs clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -61,6 +61,9 @@ bench: $(VENV)/.ready-dev ## measure start-up, detection, a page, a decision, a 
 
 lock: $(VENV)/.ready-dev ## make the repository's own locks again, from the recorded index
 	@$(BIN)/python tools/lock_recorded.py $(ARGS)
+
+locks-fresh: $(VENV)/.ready-dev ## the hashed locks on the live index: show what would change; ARGS=--force writes
+	@$(BIN)/python tools/lock_fresh.py $(ARGS)
 
 lock-check: $(VENV)/.ready-dev ## make them again and compare; exit 1 with the difference
 	@$(BIN)/python tools/lock_recorded.py --check $(ARGS)

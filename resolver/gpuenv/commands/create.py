@@ -23,7 +23,8 @@ from gpuenv.steps.environment import (
     target_of,
 )
 from gpuenv.steps.environments import register
-from gpuenv.steps.lock import Locked, existing_lock, new_lock, write_lock
+from gpuenv.steps.hashed_lock import of_lock, standing_lock
+from gpuenv.steps.lock import Locked, new_lock, write_lock
 from gpuenv.steps.machine import TargetMachine, detect_or_read, say_machine
 from gpuenv.steps.plan import Planned, plan
 from gpuenv.steps.profile import check_fit, load_profile
@@ -58,6 +59,8 @@ class CreateOptions:
     """Write what was relaxed into the project's files."""
     keep_previous: bool = False
     """Keep the environment that is replaced beside the new one."""
+    lock: Path | None = None
+    """A lock to build from in place of the profile's own, which becomes that one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +85,7 @@ class CreateOutcome(Outcome):
 def run(context: Context, options: CreateOptions) -> CreateOutcome:
     """Do the whole way. Whatever stood at the target stands there still when any step fails."""
     require_relax(context, write=options.write)
+    context = of_lock(context, options.lock)
     profile = load_profile(context)
     target = target_of(context, options.target, profile)
     refuse_target(context, target)
@@ -95,7 +99,7 @@ def run(context: Context, options: CreateOptions) -> CreateOutcome:
     require_writable(context.state, what="gpuenv's own folder")
     if options.verify:
         require_writable(evidence, what="the folder of the evidence")
-    locked = existing_lock(context, machine=machine, profile=profile)
+    locked = standing_lock(context, machine=machine, profile=profile, named=options.lock)
     locked = locked or new_lock(context, machine=machine, profile=profile)
     if options.write:
         locked = replace(locked, lock=write_back(context, locked.lock, dry_run=False))
@@ -156,6 +160,7 @@ def _entrance(context: Context, target: Path) -> Entrance:
 
 def dry_run(context: Context, options: CreateOptions) -> Planned:
     """Say what :func:`run` would do, and what it would stop at. Nothing is written anywhere."""
+    context = of_lock(context, options.lock)
     profile = load_profile(context)
     target = target_of(context, options.target, profile)
     refuse_target(context, target)
@@ -175,6 +180,7 @@ def dry_run(context: Context, options: CreateOptions) -> Planned:
         discard_added=options.discard_added,
         keep_previous=options.keep_previous,
         rebuild=options.rebuild,
+        named=options.lock,
     )
 
 

@@ -13,6 +13,7 @@ from gpuenv.lock.check import Reason, is_broken
 from gpuenv.lock.codec import to_requirements
 from gpuenv.lock.diff import Diff, diff
 from gpuenv.lock.fit import fits_machine
+from gpuenv.lock.hashed import render_hashed
 from gpuenv.lock.model import Lock
 from gpuenv.model.profile import Profile
 from gpuenv.steps import lock as locks
@@ -48,6 +49,8 @@ class LockOptions:
     keep: bool = False
     single_source: bool = False
     requirements: bool = False
+    hashed: bool = False
+    """Write the lock as hashed requirements, too."""
     write: bool = False
     """Write what was relaxed into the project's files."""
 
@@ -199,11 +202,14 @@ def _kept(context: Context, options: LockOptions, row: OneLock, decided: Decided
         keep(context, context.project / row.path, row.lock)
     else:
         remember(context, context.project / row.path, row.lock)
-    if not options.requirements:
+    if not options.requirements and not options.hashed:
         return row
     path = (context.project / row.path).with_suffix(".txt")
-    path = path.with_name(path.name.replace("pylock.", "requirements."))
-    write_atomic(path, to_requirements(row.lock), what="the requirements file")
+    path = path.with_name(path.name.replace("pylock.", "hashed." if options.hashed else "requirements."))
+    # An index on the command line is this machine's, and the form has no address in it.
+    bare = replace(row.lock, command=f"gpuenv lock --profile {row.profile} --format hashed")
+    text = render_hashed(bare) if options.hashed else to_requirements(row.lock)
+    write_atomic(path, text, what="the requirements file")
     context.reporter.say(f"Wrote {context.shown(path)}")
     return replace(row, requirements=context.shown(path))
 

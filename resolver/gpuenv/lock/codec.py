@@ -88,13 +88,24 @@ def render(lock: Lock) -> str:
         "created-by": "gpuenv",
         "packages": None if lock.packages else [],
     }
-    lines = [f"# {toml.one_line(lock.command)}", *toml.table(head), ""]
-    lines += ["[tool.gpuenv]", *toml.table({"format": FORMAT, "command": lock.command}), ""]
-    lines += _inputs(lock.inputs)
-    lines += _decision(lock.decision)
+    lines = [f"# {toml.one_line(lock.command)}", *toml.table(head), "", *record(lock)]
     for package in lock.packages:
         lines += _package(package)
     return "\n".join(lines).rstrip("\n") + "\n"
+
+
+def record(lock: Lock) -> list[str]:
+    """The tables under ``[tool.gpuenv]``: what the lock was made from, and the decision."""
+    head = ["[tool.gpuenv]", *toml.table({"format": FORMAT, "command": lock.command}), ""]
+    return [*head, *_inputs(lock.inputs), *_decision(lock.decision)]
+
+
+def read_record(ours: LockTable) -> tuple[str, LockInputs, LockedDecision]:
+    """What :func:`record` wrote: command, inputs, decision."""
+    found = ours.index("format")
+    if found != FORMAT:
+        ours.fail("format", f"is {found}; this gpuenv reads {FORMAT}")
+    return ours.text("command"), _read_inputs(ours.table("inputs")), _read_decision(ours.table("decision"))
 
 
 @cache
@@ -227,12 +238,12 @@ def parse(text: str, *, origin: str) -> Lock:
             hints=("Make one here: `gpuenv lock`",),
         )
     ours = top.table("tool").table("gpuenv")
-    _check_format(ours)
     try:
+        command, inputs, decision = read_record(ours)
         lock = Lock(
-            command=ours.text("command"),
-            inputs=_read_inputs(ours.table("inputs")),
-            decision=_read_decision(ours.table("decision")),
+            command=command,
+            inputs=inputs,
+            decision=decision,
             packages=tuple(_read_package(row, table) for row, table in enumerate(top.tables("packages"))),
         )
     except ValueError as error:
@@ -256,12 +267,6 @@ def _refuse_edits(top: LockTable, lock: Lock) -> None:
                 continue
             place = f"{table.path}.{key}" if table.path else key
             raise IntegrityError(f"{top.origin}: {place} was added later: a lock of gpuenv has none")
-
-
-def _check_format(ours: LockTable) -> None:
-    found = ours.index("format")
-    if found != FORMAT:
-        ours.fail("format", f"is {found}; this gpuenv reads {FORMAT}")
 
 
 def _read_inputs(table: LockTable) -> LockInputs:

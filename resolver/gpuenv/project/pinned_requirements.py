@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from packaging.specifiers import SpecifierSet
 
+from gpuenv.lock.hashed import is_hashed, parse_hashed
+from gpuenv.lock.target import environment_marker
 from gpuenv.project.pins import FlatProject, MarkedPin, Pin, PinnedFile, Relevant
 from gpuenv.project.requirements_file import StatedRequirement, read_requirements
 
@@ -33,7 +36,23 @@ def read_pinned_requirements(
         if not pin.version and not pin.wheels and limited is not None and limited.version:
             pin = limited
         pins.append(MarkedPin(pin=pin, marker=stated.marker or ""))
-    return FlatProject(kind="requirements", shown=shown, count=len(found.requirements), pins=tuple(pins))
+    project = FlatProject(kind="requirements", shown=shown, count=len(found.requirements), pins=tuple(pins))
+    return _as_lock(project, text) if text is not None and is_hashed(text) else project
+
+
+def _as_lock(project: FlatProject, text: str) -> FlatProject:
+    """Our own lock without addresses: the block in it names the file of each version."""
+    lock = parse_hashed(text, origin=project.shown)
+    pins = []
+    for each in project.pins:
+        package = lock.by_name[each.pin.name]
+        wheel = PinnedFile(url=package.filename, sha256=package.sha256)
+        pins.append(replace(each, pin=replace(each.pin, wheels=(wheel,)), marker=""))
+    target = lock.inputs.target
+    return replace(
+        project, kind="gpuenv", pins=tuple(pins), requires_python=f"=={target.python}.*",
+        environments=(environment_marker(target),),
+    )  # fmt: skip
 
 
 def pin_of(stated: StatedRequirement, *, index: str, extra: tuple[str, ...]) -> Pin:

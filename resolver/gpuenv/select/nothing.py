@@ -51,7 +51,7 @@ def _find(evaluation: Evaluation) -> NoDecision:
     if not evaluation.refused():
         return _no_platform(evaluation)
     conflict = smallest(evaluation)
-    if conflict is None:
+    if conflict is None or (conflict.parts == {"variant"} and problem.variant is None):
         return _no_such_build(evaluation)
     rows = conflict.meeting(conflict.asked)
     if _one_channel(problem, conflict):

@@ -17,7 +17,7 @@ from gpuenv import knowledge as tables
 from gpuenv.environment import dependencies, joint
 from gpuenv.environment.dependencies import FamilyGapError
 from gpuenv.errors import ConfigurationError, IntegrityError, MachineMismatchError, NoSolutionError, UvError
-from gpuenv.lock import codec, making
+from gpuenv.lock import codec, hashed, making
 from gpuenv.lock.check import changed_requirements
 from gpuenv.lock.fit import fits_machine, newer_release
 from gpuenv.lock.making import profile_digest
@@ -78,14 +78,18 @@ def lock_path(context: Context, profile: str) -> Path:
 
 
 def read_lock(path: Path, *, shown: str, profile: str = "") -> Lock | None:
-    """Read a lock that may not exist; ``shown`` is its name in error messages.
+    """Read a lock that may not exist; ``shown`` is its name in error messages. One of hashed requirements says of no
+    file where it lies.
 
     ``profile`` is whose lock it is, where that is known: then the error names the command that makes it again.
     """
     if not present(path):
         return None
+    text = read_text(path, what="the lock", shown=shown)
     try:
-        lock = codec.parse(read_text(path, what="the lock", shown=shown), origin=shown)
+        if hashed.is_hashed(text):
+            return hashed.parse_hashed(text, origin=shown)
+        lock = codec.parse(text, origin=shown)
     except (ConfigurationError, IntegrityError) as error:
         again = f"Make it again, without what stands there: `gpuenv lock --profile {profile} --upgrade`"
         hints = (again,) if profile and path.is_file() else ()
@@ -215,12 +219,19 @@ def existing_lock(context: Context, *, machine: TargetMachine, profile: Profile)
         return None
     require_sound(context, lock, profile=profile, shown=shown)
     refuse_other_machine(lock, in_scope(context, machine.facts), shown=shown, profile=profile)
-    python, newer = lock.inputs.target.python, _newer(context, lock, machine, profile)
-    context.reporter.say(f"Using lockfile {shown}: torch {lock.decision.torch} for Python {python}{newer}")
+    context.reporter.say(f"Using lockfile {shown}: {described(context, lock, machine, profile)}")
     return Locked(path=path, shown=shown, lock=lock, decided=None, written=False)
 
 
-def _newer(context: Context, lock: Lock, machine: TargetMachine, profile: Profile) -> str:
+def described(context: Context, lock: Lock, machine: TargetMachine, profile: Profile) -> str:
+    """What a lock holds, the date of its newest file, and what is newer."""
+    uploaded = max((package.upload_time[:10] for package in lock.packages if package.upload_time), default="")
+    age = [f"newest file of {uploaded}"] if uploaded else []
+    notes = "; ".join([*age, *_newer(context, lock, machine, profile)])
+    return f"torch {lock.decision.torch} for Python {lock.inputs.target.python}" + (f" ({notes})" if notes else "")
+
+
+def _newer(context: Context, lock: Lock, machine: TargetMachine, profile: Profile) -> tuple[str, ...]:
     """How old the locked torch is, where the tables know a newer one that the machine runs and nobody ruled out."""
     knowledge = tables.load()
     newer = newer_release(lock, in_scope(context, machine.facts), knowledge)
@@ -232,9 +243,9 @@ def _newer(context: Context, lock: Lock, machine: TargetMachine, profile: Profil
         for each in (*profile.packages, *recorded_requirements(lock.inputs.requirements))
     )
     if newer is None or ours is None or any(pins) or pinned:
-        return ""
+        return ()
     again = f"`gpuenv lock --profile {profile.name} --upgrade --dry-run`"
-    return f" (torch of {ours.uploaded}; {newer.torch} came out on {newer.uploaded}, see {again})"
+    return (f"torch of {ours.uploaded}", f"{newer.torch} came out on {newer.uploaded}, see {again}")
 
 
 def new_lock(context: Context, *, machine: TargetMachine, profile: Profile, dry_run: bool = False) -> Locked:

@@ -20,7 +20,8 @@ from gpuenv.model.profile import Profile
 from gpuenv.steps.context import Context, Failure, Outcome, Run
 from gpuenv.steps.downloads import open_store
 from gpuenv.steps.environment import added_to, refuse_another_profile, refuse_to_discard
-from gpuenv.steps.lock import Locked, existing_lock, new_lock
+from gpuenv.steps.hashed_lock import standing_lock
+from gpuenv.steps.lock import Locked, new_lock
 from gpuenv.steps.machine import TargetMachine
 from gpuenv.steps.pythons import interpreters_of
 from gpuenv.steps.reuse import Standing, examine
@@ -99,6 +100,7 @@ def plan(
     discard_added: bool,
     keep_previous: bool,
     rebuild: bool,
+    named: Path | None = None,
 ) -> Planned:
     """Decide as `create` does, and look at what stands at the target. Reads only.
 
@@ -106,7 +108,7 @@ def plan(
     """
     there = check_target(target)
     with untouched(context) as copy:
-        locked = existing_lock(copy, machine=machine, profile=profile)
+        locked = standing_lock(copy, machine=machine, profile=profile, named=named, dry_run=True)
         locked = locked or new_lock(copy, machine=machine, profile=profile, dry_run=True)
         wanted = locked.lock.inputs.target.python
         found = interpreter_for(wanted, interpreters_of(copy, downloads=False))

@@ -46,6 +46,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--rebuild", action="store_true", help="build it again, although nothing changed since the last build"
     )
+    parser.add_argument(
+        "--lock", type=Path, metavar="FILE", help="build from this lock, such as a hashed.<profile>.txt, and keep it"
+    )
     parser.add_argument("--replace", action="store_true", help="replace the environment of another profile")
     parser.add_argument(
         "--discard-added", action="store_true", help="give up packages that were added since the environment was built"
@@ -65,7 +68,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
 
 
-_OF_A_BUILD = ("no_verify", "verify", "keep_failed", "evidence", "rebuild", "replace", "keep_previous", "deep", "write")
+_OF_A_BUILD = (
+    "no_verify", "verify", "keep_failed", "evidence", "rebuild", "replace", "keep_previous", "deep", "write",
+    "lock",
+)  # fmt: skip
 
 
 def run(arguments: argparse.Namespace, context: Context) -> CreateOutcome | Planned | RolledBack:
@@ -85,6 +91,7 @@ def run(arguments: argparse.Namespace, context: Context) -> CreateOutcome | Plan
         discard_added=arguments.discard_added,
         keep_previous=arguments.keep_previous,
         write=arguments.write,
+        lock=arguments.lock,
     )
     return create.dry_run(context, options) if arguments.dry_run else create.run(context, options)
 

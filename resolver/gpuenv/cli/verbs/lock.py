@@ -47,9 +47,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--single-source", action="store_true", help="take dependencies from the torch source too")
     parser.add_argument(
         "--format",
-        choices=("pylock", "requirements"),
+        choices=("pylock", "requirements", "hashed"),
         default="pylock",
-        help="requirements: write requirements.<profile>.txt with hashes beside the lock, for pip",
+        help="beside the lock, requirements: requirements.<profile>.txt, addresses with hashes, for pip; hashed: "
+        "hashed.<profile>.txt, versions with hashes and no address, to be committed",
     )
 
 
@@ -70,6 +71,7 @@ def run(arguments: argparse.Namespace, context: Context) -> LockOutcome:
         keep=arguments.keep,
         single_source=arguments.single_source,
         requirements=arguments.format == "requirements",
+        hashed=arguments.format == "hashed",
         write=arguments.write,
     )
     return lock.run(context, options)
