@@ -85,8 +85,8 @@ def read_lock(path: Path, *, shown: str, profile: str = "") -> Lock | None:
     """
     if not present(path):
         return None
-    text = read_text(path, what="the lock", shown=shown)
     try:
+        text = read_text(path, what="the lock", shown=shown)
         if hashed.is_hashed(text):
             return hashed.parse_hashed(text, origin=shown)
         lock = codec.parse(text, origin=shown)
