@@ -20,7 +20,8 @@ class DetectOutcome(Outcome):
 def run(context: Context) -> DetectOutcome:
     """Detect. A driver that does not answer ends with exit 3, and what is known is still shown."""
     if context.options.machine is not None:
-        return DetectOutcome(machine=detect_or_read(context).facts, notes=())
+        read = detect_or_read(context)
+        return DetectOutcome(machine=read.facts, notes=read.notes)
     from gpuenv.machine import detect
 
     detection = detect.detect(environ=context.environ)

@@ -26,6 +26,7 @@ from gpuenv.machine import detect
 from gpuenv.machine.cuda import check_up
 from gpuenv.machine.detection import Detection
 from gpuenv.machine.file import failure_in, parse_machine
+from gpuenv.machine.notes import notes_of_system
 from gpuenv.steps.context import Context, Outcome
 from gpuenv.steps.lock import FOLDER, read_sound
 from gpuenv.steps.machine import complete, machine_text
@@ -139,7 +140,7 @@ def _sent(context: Context) -> tuple[Detection, list[Finding]]:
     """
     text = machine_text(context)
     machine = parse_machine(text, origin=str(context.options.machine), failed=True)
-    detection = Detection(machine=complete(machine), problem=failure_in(text))
+    detection = Detection(machine=complete(machine), problem=failure_in(text), notes=notes_of_system(machine))
     return detection, list(diagnose_machine(detection, knowledge=tables.load()))
 
 

@@ -109,6 +109,8 @@ def _no_gpu(detection: Detection) -> Finding:
     summary = "there is no NVIDIA GPU in this machine: environments will be CPU environments"
     if reserved:
         summary = "no NVIDIA GPU is left for this system: environments will be CPU environments"
+    if detection.machine.os == "macos":  # nothing can change it there, so it is said at once
+        summary = "; ".join((summary, *detection.notes))
     return Finding(subject="gpu", severity="ok", summary=summary, detail="; ".join(detection.notes))
 
 

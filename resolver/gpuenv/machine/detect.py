@@ -49,17 +49,13 @@ def detect(
     system = _system(platform)
     arch = _arch(system, _processor(system, environ))
     if system == "macos":  # no driver for it since 10.13, and no CUDA wheel
+        from gpuenv.machine.notes import notes_of_system
+
         sources = (("arch", "uname"), ("os", "sys.platform"))
-        apple = (
-            "an Apple GPU is here: PyTorch's macOS builds can use it (device mps); gpuenv makes a CPU environment of "
-            "them, and does not verify that device"
+        machine = Machine(
+            os=system, arch=arch, libc=None, wsl=False, container=False, driver=None, gpus=(), sources=sources
         )
-        return Detection(
-            machine=Machine(
-                os=system, arch=arch, libc=None, wsl=False, container=False, driver=None, gpus=(), sources=sources
-            ),
-            notes=(apple,) if arch == "arm64" else (),
-        )
+        return Detection(machine=machine, notes=notes_of_system(machine))
     child = nvml.begin(environ=environ)
     try:
         from gpuenv.machine import conclusion  # loaded while the child runs, which hides half of the time it takes

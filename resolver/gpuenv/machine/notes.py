@@ -36,6 +36,21 @@ def notes_of(
     return tuple(notes)
 
 
+def notes_of_system(machine: Machine) -> tuple[str, ...]:
+    """What the system itself means for a decision; known of a machine in a file as of this one."""
+    if machine.os != "macos":
+        return ()
+    if machine.arch != "arm64":
+        return (
+            "macOS has no NVIDIA driver, and PyTorch no longer makes builds for Macs with an Intel processor: the last "
+            "ones, for the CPU, are what is left",
+        )
+    return (
+        "macOS has no NVIDIA driver. PyTorch's builds for it use the CPU and, where a program asks for device mps, "
+        "Apple's GPU: gpuenv makes the environment, proves it on the CPU, and does not try mps",
+    )
+
+
 def foreign_libcuda(answer: NvmlAnswer, path: str | None = None) -> str | None:
     """The version in libcuda's file name where it is not the driver's: a compatibility package, or leftovers.
 

@@ -100,8 +100,9 @@ def fits(profile: Profile, machine: Machine, request: Request, knowledge: Knowle
     if wants_cpu(profile, machine, request):
         return None
     if not machine.gpus:
+        why = ": macOS has no NVIDIA driver" if machine.os == "macos" else ""
         return ProfileMismatch(
-            message=f"profile {profile.name} needs an NVIDIA GPU, and this machine has none",
+            message=f"profile {profile.name} needs an NVIDIA GPU, and this machine has none{why}",
             hints=("Use `--profile cpu` for a CPU build", "Run `gpuenv detect` to see what was found"),
         )
     gpus = gpus_in_scope(machine, request)

@@ -36,7 +36,11 @@ def detect_or_read(context: Context) -> TargetMachine:
     A driver that does not work is an error, never "no GPU"; whoever asks for the CPU by name needs no driver.
     """
     if context.options.machine is not None:
-        return TargetMachine(facts=complete(_from_file(context)), here=False, origin=context.options.machine.as_posix())
+        from gpuenv.machine.notes import notes_of_system
+
+        facts = complete(_from_file(context))
+        origin = context.options.machine.as_posix()
+        return TargetMachine(facts=facts, here=False, notes=notes_of_system(facts), origin=origin)
     from gpuenv.machine import detect
 
     detection = detect.detect(environ=context.environ)

@@ -11,6 +11,8 @@ import pytest
 from support.cli import Person, machine_json
 from support.detection import smi
 from support.fake_nvml import FakeGpu, FakeMachine
+from support.index_server import IndexServer
+from support.wheels import torch_wheel
 
 HOSTILE = "NVIDIA \x1b[2J\x1b[31mRTX\u202e"
 
@@ -72,12 +74,35 @@ def test_a_login_node_leads_to_a_compute_node(person: Person, tmp_path: Path) ->
     assert "`srun --gres=gpu:1 gpuenv verify`" in hints[2]
 
 
-def test_a_machine_without_a_scheduler_names_none(person: Person) -> None:
-    run = person.run("create", "--profile", "hopper")
+def test_a_machine_without_a_scheduler_names_none(person: Person, tmp_path: Path) -> None:
+    run = person.run("create", "--profile", "hopper", PATH=str(tmp_path))  # whatever this machine has
 
     assert run.code == 3
     assert "on the machine with the GPU: `gpuenv detect --json > machine.json`" in run.err
     assert "srun" not in run.err
+
+
+@pytest.mark.parametrize("command", ["detect", "doctor", "resolve"])
+def test_a_mac_in_a_file_gets_a_cpu_environment_and_a_word_about_mps(person: Person, command: str) -> None:
+    person.write("mac.json", machine_json(driver=None, os="macos", arch="arm64"))
+    with IndexServer() as server:
+        server.add(torch_wheel("9.1.0", None, tag="cp312-none-macosx_11_0_arm64"))
+        words = ("--torch-index", server.torch_index) if command == "resolve" else ()
+        run = person.run(command, "--machine", "mac.json", *words)
+
+    assert run.code == 0, run.err
+    assert "does not try mps" in run.out + run.err
+    if command == "resolve":
+        assert "this is a CPU environment" in run.err.splitlines()[0]
+        assert "torch 9.1.0" in run.out
+
+
+def test_a_mac_and_a_profile_of_a_card(person: Person) -> None:
+    person.write("mac.json", machine_json(driver=None, os="macos", arch="arm64"))
+    run = person.run("create", "--no-verify", "--profile", "blackwell", "--machine", "mac.json")
+
+    assert run.code == 3
+    assert "profile blackwell needs an NVIDIA GPU, and this machine has none: macOS has no NVIDIA driver" in run.err
 
 
 def test_a_gpu_that_is_not_there(person: Person) -> None:
