@@ -71,6 +71,7 @@ export d
 exec unshare --mount --propagation private bash -c '
   mount -t proc proc "$d/root/proc"
   mount --rbind /dev "$d/root/dev"
+  mount -t sysfs -o ro sysfs "$d/root/sys"
   mount --bind "$(cat "$d/checkout")" "$d/root/gpuenv"
   exec nice -n "${NICE:-10}" chroot "$d/root" /usr/bin/env -i PATH=/venv/bin:/usr/bin:/bin:/usr/sbin:/sbin HOME=/root LANG=C.UTF-8 \
     SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt PIP_CERT=/etc/ssl/certs/ca-certificates.crt UV_PYTHON_DOWNLOADS=never "$@"
