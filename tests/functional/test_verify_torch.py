@@ -18,6 +18,7 @@ from gpuenv.model.verification import Check, Report
 from gpuenv.report import Silent
 from gpuenv.verify import Expected, ExpectedPackage, evidence, run_verification
 from gpuenv.verify.messages import Message
+from gpuenv.verify.payload.sizing import LEAST_CURVE
 from gpuenv.verify.runner import PayloadJob, run_jobs
 from gpuenv.verify.verification import Accelerator
 from support.torch_env import altered_environment, site_packages
@@ -113,13 +114,15 @@ def test_a_task_that_finds_no_device_says_so_and_ends_well(torch_environment: Pa
 
 def _train(environment: Path, **settings: object) -> list[Message]:
     """Run the training process alone, with settings that a verification does not set."""
+    made = {"model": "gpt2-tiny", "precision": "fp32", "batch_size": 1, "samples": 20, "steps": 14, "seeds": [1]}
+    return _run(environment, "training", **(made | settings))
+
+
+def _run(environment: Path, task: str, **settings: object) -> list[Message]:
     there = read_environment(environment)
-    made: dict[str, object] = {
-        "task": "training", "device": "cpu", "paths": [str(path) for path in there.paths], "model": "gpt2-tiny",
-        "precision": "fp32", "batch_size": 1, "samples": 20, "steps": 14, "seeds": [1],
-    }  # fmt: skip
+    common = {"task": task, "device": "cpu", "paths": [str(path) for path in there.paths]}
     heard: list[Message] = []
-    job = PayloadJob(name="training", python=there.python, settings=made | settings, environ=ENVIRON)
+    job = PayloadJob(name=task, python=there.python, settings=common | settings, environ=ENVIRON)
     run_jobs([job], deadline=time.monotonic() + 280, silence=280, on_message=heard.append)
     assert heard[-1].event == "finished", [message for message in heard if message.event == "failed"]
     return heard
@@ -151,6 +154,14 @@ def test_a_slow_machine_trains_less_and_says_so(torch_environment: Path) -> None
     sized = next(message for message in heard if message.event == "sized")
     assert (sized.text("model"), sized.whole("steps"), sized.whole("wished")) == ("gpt2-tiny", 6, 14)
     assert len([message for message in heard if message.event == "step"]) == 6
+
+
+def test_a_slow_machine_compares_less_and_says_so(torch_environment: Path) -> None:
+    heard = _run(torch_environment, "numbers", types=["float32", "bfloat16"], budget=0.0)
+    (curve,) = [message for message in heard if message.event == "curve"]
+    assert len(curve.numbers("losses")) == LEAST_CURVE
+    assert {message.text("type") for message in heard if message.event == "family"} == {"float32"}
+    assert [message.text("what") for message in heard if message.event == "left-out"] == ["curve", "bfloat16"]
 
 
 def test_torch_replaced_after_locking(torch_environment: Path) -> None:

@@ -46,7 +46,7 @@ def of_message(error: str, *, otherwise: Cause | None = None) -> Cause:
     return otherwise or Cause(error.strip().splitlines()[0][:300] if error.strip() else "unknown", DOCTOR)
 
 
-def of_ending(ended: PayloadEnded) -> Cause | None:
+def of_ending(ended: PayloadEnded, *, gpu: bool) -> Cause | None:
     """Return why a process did not come to its end; ``None`` for one that did, whatever it found."""
     doing = f"it was at '{ended.last}'"
     left = "; even a kill did not end it: the kernel holds it, as with a hung GPU" if ended.stuck else ""
@@ -58,6 +58,11 @@ def of_ending(ended: PayloadEnded) -> Cause | None:
         case "signal":
             why, hint = _SIGNALS.get(ended.status, ("the process was ended by a signal", DOCTOR))
             return Cause(f"signal {ended.status}: {why}; {doing}", hint)
+        case "deadline" if not gpu:
+            text = f"not finished at the deadline; {doing}{left}. This machine is slow, or busy with other programs: "
+            return Cause(f"{text}deadline-seconds in [verification] of the profile gives it more time", DOCTOR)
+        case "silence" if not gpu:
+            return Cause(f"nothing was heard for too long and it was ended; {doing}{left}", DOCTOR)
         case "deadline":
             return Cause(f"not finished at the deadline; {doing}{left}", "nvidia-smi")
         case "silence":

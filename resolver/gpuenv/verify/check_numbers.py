@@ -11,12 +11,15 @@ from typing import Literal
 from gpuenv.model.verification import Check, Curve, KernelFamily, Status
 from gpuenv.verify.causes import UPGRADE, Cause, of_message
 from gpuenv.verify.expected import ABOVE_FLOOR
-from gpuenv.verify.observed import Observed, finite
+from gpuenv.verify.observed import Observed, finite, left_out
 from gpuenv.verify.payload.bounds import FIRST
+from gpuenv.verify.payload.sizing import LEAST_CURVE
 
 Outcome = Literal["right", "unusual", "wrong"]
 STATUSES: tuple[tuple[Outcome, Status], ...] = (("wrong", "failed"), ("unusual", "unusual"))
 
+KINDS = ("float32", "float16", "bfloat16")
+"""The types that are compared, in their order."""
 OPTIONAL = ("attention flash", "attention efficient", "attention cudnn")
 """Backends that a card, type or build may lack; at least one backend of attention must run."""
 WRONG_FROM = 4.0
@@ -79,6 +82,8 @@ def numbers(observed: Observed) -> Check:
         f"{curve.largest:.2g} of {curve.bound:.2g} allowed"
         for curve in curves
     )
+    if (why := left_out(observed, "numbers", "curve")) is not None:
+        seen += f"; shortened: {why}"
     status, cause = _decided(_number_problems(observed, curves))
     return check(status, seen=seen, cause=cause)
 
@@ -102,9 +107,11 @@ def _number_problems(observed: Observed, curves: tuple[Curve, ...]) -> Iterator[
         text = "the text that was learned is not the one the reference was computed on"
         yield "wrong", Cause(text, UPGRADE)
     steps = language.whole("steps") if language is not None else len(reference.losses)
+    shortened = left_out(observed, "numbers", "curve") is not None
     for curve in curves:
         where = f"{curve.precision} on {curve.device}"
-        if not len(curve.losses) == steps <= len(reference.losses):
+        least = min(LEAST_CURVE, steps) if shortened else steps
+        if not least <= len(curve.losses) <= steps <= len(reference.losses):
             text = f"{where}: {len(curve.losses)} steps of {steps}, the reference has {len(reference.losses)}"
             yield "wrong", Cause(text, UPGRADE)
         if not finite(_first(curve)) or abs(curve.losses[0] - reference.first) > FIRST:
@@ -184,6 +191,8 @@ def kernels(observed: Observed) -> Check:
         seen += f"; nearest to its bound: {worst.name} with {worst.share:.0%} of it"
     skipped = sorted({f"{row.family} {row.type}" for row in rows if row.error is None})
     seen += f"; not offered here: {', '.join(skipped)}" if skipped else ""
+    late = [kind for kind in KINDS if left_out(observed, "numbers", kind) is not None]
+    seen += f"; left out for want of time: {', '.join(late)}" if late else ""
     status, cause = _decided(chain(_family_problems(rows), _unfinished(observed)))
     return check(status, seen=seen, cause=cause)
 

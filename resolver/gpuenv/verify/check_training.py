@@ -15,7 +15,7 @@ from gpuenv.model.verification import Check, Training, TrainingStep
 from gpuenv.verify.causes import DOCTOR, RECREATE, UPGRADE, Cause, of_message
 from gpuenv.verify.expected import learned_bound
 from gpuenv.verify.messages import Message
-from gpuenv.verify.observed import Observed, finite
+from gpuenv.verify.observed import Observed, finite, left_out
 from gpuenv.verify.payload.sizing import LEAST_STEPS
 
 WARM = 3
@@ -247,15 +247,6 @@ def _device_problems(end: Message, sizes: dict[str, int], needed: int) -> Iterat
 
 def _gigabytes(count: float) -> str:
     return f"{count / 1e9:.2f} GB"
-
-
-def left_out(observed: Observed, job: str, what: str) -> str | None:
-    """Return why a run was left out for want of time, ``None`` where it was not."""
-    message = next((m for m in observed.all("left-out", job=job) if m.text("what") == what), None)
-    if message is None:
-        return None
-    took, left = message.amount("step_seconds"), max(message.amount("left"), 0.0)
-    return f"{message.whole('steps')} steps of {took:.2g} s do not fit into the {left:.0f} s that are left"
 
 
 def graph(observed: Observed, job: str, suffix: str) -> Check:

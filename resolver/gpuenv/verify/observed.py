@@ -86,7 +86,7 @@ class Observed:
         ended = self.ending(job)
         if ended is None:
             return None
-        if (cause := of_ending(ended)) is not None:
+        if (cause := of_ending(ended, gpu=self.gpu)) is not None:
             return f"the {job} process did not finish", cause
         if (failed := self.first("failed", job=job)) is not None:
             text = f"{failed.text('kind')}: {failed.text('message')}"
@@ -129,6 +129,15 @@ class Observed:
             hint=self.plain(spelling.spelled(cause.hint, stands=status == "warned")) if cause else "",
             seconds=seconds,
         )
+
+
+def left_out(observed: Observed, job: str, what: str) -> str | None:
+    """Return why a run was left out for want of time, ``None`` where it was not."""
+    message = next((m for m in observed.all("left-out", job=job) if m.text("what") == what), None)
+    if message is None:
+        return None
+    took, left = message.amount("step_seconds"), max(message.amount("left"), 0.0)
+    return f"{message.whole('steps')} steps of {took:.2g} s do not fit into the {left:.0f} s that are left"
 
 
 def agrees(one: str, other: str) -> bool:

@@ -102,8 +102,10 @@ class _Processes:
             return
         names = ["training", *(f"training-{number}" for number in range(1, count if self.gpu else 1))]
         jobs = [self._training(name, self.uuids[number:][:1]) for number, name in enumerate(names)]
-        jobs.append(self.job("numbers", "numbers", types=TYPES[:1] if self.gpu else TYPES))
-        if self.gpu:
+        if not self.gpu:
+            jobs.append(self.job("numbers", "numbers", types=TYPES, budget=self._left()))
+        else:
+            jobs.append(self.job("numbers", "numbers", types=TYPES[:1]))
             # Each type by itself: cuDNN compiles its attention kernels for each, four seconds of one core.
             jobs += [self.job(f"numbers-{name}", "families", types=[name]) for name in TYPES[1:]]
             jobs.append(self.job("native", "native", more=WITHOUT_COMPILER))
@@ -133,9 +135,13 @@ class _Processes:
             batch_size=self.plan.batch_size,
             samples=self.plan.samples,
             steps=self.plan.steps,
-            budget=self.budget - time.monotonic(),
+            budget=self._left(),
             seeds=SEEDS if self.gpu and first else SEEDS[:1],
         )
+
+    def _left(self) -> float:
+        """Seconds of the budget that are left now."""
+        return self.budget - time.monotonic()
 
     def _run_driver(self) -> None:
         """Ask the driver library alone, with and without its compiler, and as the person's own loader path finds it."""

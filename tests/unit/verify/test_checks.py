@@ -11,7 +11,7 @@ import pytest
 from gpuenv.installed.compare import Compared, Difference
 from gpuenv.installed.environment import StartupFile
 from gpuenv.model.profile import VerificationPlan
-from gpuenv.verify.causes import Hints
+from gpuenv.verify.causes import Hints, of_ending
 from gpuenv.verify.expected import Expected, ExpectedPackage, reference
 from gpuenv.verify.messages import Message
 from support.verify_observed import (
@@ -307,6 +307,35 @@ def test_the_beginning_of_a_curve_is_checked_without_its_floor() -> None:
     assert (short.status, "16 steps of 60" in short.cause) == ("failed", True)
 
 
+@pytest.mark.parametrize(("done", "status"), [(4, "passed"), (3, "failed")])
+def test_a_curve_that_was_shortened_says_so_and_keeps_its_least_steps(done: int, status: str) -> None:
+    late = {"step_seconds": 8.0, "steps": 60 - done, "left": 2.0}
+
+    def edit(message: Message) -> Message:
+        if message.event == "curve":
+            return altered(message, losses=list(message.numbers("losses")[:done]))
+        if message.event == "starting-cuda" and message.job == "numbers":
+            return dataclasses.replace(message, event="left-out", values={**late, "what": "curve"})
+        return message
+
+    check = check_of(observed(edit=edit), "numbers")
+    assert check.status == status
+    assert f"shortened: {60 - done} steps of 8 s do not fit into the 2 s that are left" in check.seen
+
+
+def test_types_without_time_are_named_beside_those_that_were_compared() -> None:
+    late = {"step_seconds": 190.0, "steps": 1, "left": -30.0}
+
+    def edit(message: Message) -> Message:
+        if message.event == "starting-cuda" and message.job == "numbers":
+            return dataclasses.replace(message, event="left-out", values={**late, "what": "bfloat16"})
+        return message
+
+    check = check_of(observed(edit=edit), "kernels")
+    assert check.status == "passed"
+    assert check.seen.endswith("; left out for want of time: bfloat16")
+
+
 def test_a_wrong_first_loss_and_another_text_are_told_apart() -> None:
     curve = check_of(observed(edit=_when("curve", losses=[5.53125] * 60)), "numbers")
     assert "the first loss is 5.5312500" in curve.cause
@@ -420,6 +449,15 @@ def test_a_process_that_did_not_finish(ending, words: str, hint: str) -> None:
     assert words in check.cause
     assert check.hint.startswith(hint)
     assert report_of(made).verdict == "failed"
+
+
+@pytest.mark.parametrize("ending", ["deadline", "silence"])
+def test_a_slow_cpu_is_told_of_its_time_and_of_no_gpu(ending: Literal["deadline", "silence"]) -> None:
+    cause = of_ending(ended("numbers", ending=ending, status=-1, last="family"), gpu=False)
+    assert cause is not None
+    assert ("deadline-seconds" in cause.text) == (ending == "deadline")
+    assert "device" not in cause.text
+    assert cause.hint == "gpuenv doctor"
 
 
 def test_a_run_without_any_training_never_passes() -> None:

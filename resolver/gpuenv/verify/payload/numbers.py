@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
 
-from . import devices, families
+from . import devices, families, sizing
 from .channel import Channel
 from .gpt import MARKOV, initial, loss
 from .language import ENTROPY, fingerprint, markov_batches, normal_numbers
@@ -33,17 +34,49 @@ def run(settings: dict[str, Any], channel: Channel) -> None:
     if cpu:
         # Two threads of small kernels on busy cores wait for each other eight times as long as they compute.
         torch.set_num_threads(1)
-    names = ["cpu"] if cpu else [f"cuda:{i}" for i in devices.in_scope(torch, settings)]
+    names = [] if cpu else [f"cuda:{i}" for i in devices.in_scope(torch, settings)]
     batches = markov_batches(steps=STEPS, batch=BATCH, length=MARKOV.context, seed=SEED)
     steps = settings.get("steps", CPU_STEPS if cpu else STEPS)
     channel.emit("language", entropy=ENTROPY, fingerprint=fingerprint(batches), steps=steps)
     weights = starting_weights()
+    if cpu:
+        _on_the_cpu(settings, channel, batches[:steps], weights)
+        return
     for name in names:
-        if not cpu:
-            torch.cuda.set_device(name)
+        torch.cuda.set_device(name)
         families.compare(name, channel, types=settings.get("types", families.TYPES))
-        for precision in ("fp32",) if cpu else ("fp32", "bf16" if devices.has_bf16(torch) else "fp16"):
+        for precision in ("fp32", "bf16" if devices.has_bf16(torch) else "fp16"):
             curve(channel, name, batches[:steps], weights, precision=precision)
+
+
+def _on_the_cpu(settings: dict[str, Any], channel: Channel, batches: list[list[list[int]]], weights: list[Any]) -> None:
+    """Compare the first type, follow the curve, then compare the other types as far as the time allows."""
+    until = sizing.NUMBERS_SHARE * float(settings.get("budget", "inf"))
+    first, *others = settings.get("types", families.TYPES)
+    begin = channel.elapsed()
+    families.compare("cpu", channel, types=(first,))
+    took = channel.elapsed() - begin
+    more = _in_time(channel, until=until, planned=len(batches))
+    curve(channel, "cpu", batches, weights, precision="fp32", more=more)
+    for each in others:
+        if (left := until - channel.elapsed()) >= took:
+            families.compare("cpu", channel, types=(each,))
+        else:
+            channel.emit("left-out", what=each, step_seconds=took, steps=1, left=left)
+
+
+def _in_time(channel: Channel, *, until: float, planned: int) -> Callable[[int], bool]:
+    """Return what says, after so many steps, whether another one is to be done; from now on it is measured."""
+    begin = channel.elapsed()
+
+    def more(done: int) -> bool:
+        now = channel.elapsed()
+        if done < sizing.LEAST_CURVE or now + (took := (now - begin) / done) <= until:
+            return True
+        channel.emit("left-out", what="curve", step_seconds=took, steps=planned - done, left=until - now)
+        return False
+
+    return more
 
 
 def starting_weights() -> list[Any]:
@@ -59,9 +92,15 @@ def starting_weights() -> list[Any]:
 
 
 def curve(
-    channel: Channel, device: str, batches: list[list[list[int]]], weights: list[Any], *, precision: str
+    channel: Channel,
+    device: str,
+    batches: list[list[list[int]]],
+    weights: list[Any],
+    *,
+    precision: str,
+    more: Callable[[int], bool] = lambda _done: True,
 ) -> list[float]:
-    """Train and report every loss.
+    """Train and report every loss, until there is no batch any more or ``more`` says to do no further step.
 
     ``precision``: ``fp64`` (the reference), ``fp32``, or ``bf16`` and ``fp16`` by autocast, fp16 with scaled gradients.
     """
@@ -73,6 +112,8 @@ def curve(
     low = getattr(torch, TYPES[precision]) if precision in ("bf16", "fp16") else torch.bfloat16
     losses = []
     for number, rows in enumerate(batches):
+        if not more(number):
+            break
         table = torch.tensor(rows, dtype=torch.long, device=device)
         optimizer.zero_grad(set_to_none=True)
         with torch.autocast(where, dtype=low, enabled=precision in ("bf16", "fp16")):
@@ -81,7 +122,7 @@ def curve(
         scaler.step(optimizer)
         scaler.update()
         losses.append(float(value.item()))
-        if number % 10 == 9:
+        if number % 10 == 9 or device == "cpu":  # there a step may take as long as all of a GPU's
             channel.emit("progress", of=f"numbers {precision} {device}", done=number + 1, total=len(batches))
     channel.emit("curve", device=device, precision=precision, losses=losses)
     return losses

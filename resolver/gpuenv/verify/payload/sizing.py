@@ -11,6 +11,10 @@ LEAST_STEPS = 6
 LEAST_SHARE = 0.25
 """The part of the budget that is the training's whatever else took: what proves most, and takes three seconds on a GPU,
 is not left out because something before it was slow."""
+NUMBERS_SHARE = 0.5
+"""The part of a CPU's budget in which the numbers may begin something more, so that the training comes to its turn."""
+LEAST_CURVE = 4
+"""Steps of the small model: from the second on every kernel of it has run, on gradients of moved weights."""
 EXTRA_STEPS = 2
 """What comes after the training, counted in steps: one more under the profiler, and a product of matrices."""
 
