@@ -67,10 +67,10 @@ def _with_others(context: Context, decided: Decided) -> Decided:
     """Decide torch with the packages outside its family; uv is started for this alone, and its rooms loaded."""
     from gpuenv.steps.dependencies import LockRequest
     from gpuenv.steps.lock import decide_and_lock
-    from gpuenv.steps.together import with_packages
+    from gpuenv.steps.together import with_companions, with_packages
 
     how = LockRequest(tentative=True)
     together = with_packages(context, decided, how)
     if together is None:  # the lock says what is in the way, or finds what was not asked for yet
         return decide_and_lock(context, machine=decided.machine, profile=decided.profile, how=how, say=False)[0]
-    return together
+    return with_companions(context, together)

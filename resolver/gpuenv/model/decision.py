@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from gpuenv.model.companion import Companion
 from gpuenv.model.machine import ComputeCapability
 from gpuenv.model.wheel import Channel, SourceKind, Wheel
 
@@ -106,6 +107,11 @@ class Decision:
     alternatives: tuple[Wheel, ...] = ()
     """Wheels of the family, one per project and release, that would serve this machine too as far as is known, for the
     same Python and from the same source; the chosen ones among them. A package that needs another torch picks here."""
+    torches: tuple[Wheel, ...] = ()
+    """Where there are ``others``: of each release of torch the best wheel of each CUDA major, the chosen one first, as
+    in ``alternatives``. A companion of another CUDA picks here."""
+    companions: tuple[Companion, ...] = ()
+    """The packages with code for GPUs among ``others`` that were chosen with torch, and what is said of each."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -189,7 +189,20 @@ def _decision(evaluation: Evaluation, chosen: Chosen, companions: Companions, *,
         rejected=Rejections(evaluation.verdicts),
         refused=evaluation.verdicts.refused,
         alternatives=_alternatives(evaluation, chosen, companions),
+        torches=_torches(evaluation, chosen) if problem.constraints.others else (),
     )
+
+
+def _torches(evaluation: Evaluation, chosen: Chosen) -> tuple[Wheel, ...]:
+    """The chosen torch and, of the same channel, source and Python, the best of every release and CUDA major."""
+    first, python = chosen.outcome.entry, chosen.found.python
+    missing = {other.wheel.url for other, _ in evaluation.refused("companion")}
+    rows: dict[tuple[Version, str], Wheel] = {}
+    for entry in (first, *(outcome.entry for _, outcome in evaluation.candidates)):
+        if entry.origin == first.origin and python in entry.pythons and entry.wheel.url not in missing:
+            cuda = evaluation.problem.knowledge.cuda_of(entry.variant or "") or ""
+            rows.setdefault((public_version(entry.wheel.version), cuda.partition(".")[0]), entry.wheel)
+    return tuple(rows.values())
 
 
 def _alternatives(evaluation: Evaluation, chosen: Chosen, companions: Companions) -> tuple[Wheel, ...]:

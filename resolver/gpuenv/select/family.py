@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from typing import TYPE_CHECKING
 
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
@@ -14,6 +15,9 @@ from gpuenv.model.decision import Question
 from gpuenv.select import builds
 from gpuenv.select.candidates import CatalogEntry, ReadContents, public_version
 from gpuenv.select.rules import Problem
+
+if TYPE_CHECKING:
+    from gpuenv.select.beside import Fit, Unfit
 
 NIGHTLY_DAYS = 7
 """A companion nightly pins torch of its own day or of a few days before (up to four were seen: research/nightlies.md),
@@ -170,7 +174,11 @@ def _one(
                 break  # a nearer day is asked before a farther one is taken
             continue
         pins = torch_pins(problem, requires, python)
-        conflict = _conflict(problem, torch, entry, pins) or _apart(problem, torch, entry, facts)
+        conflict = (
+            _conflict(problem, torch, entry, pins)
+            or _apart(problem, torch, entry, facts)
+            or unfit(problem, torch, entry, python)
+        )
         if isinstance(conflict, Question):
             return conflict
         if conflict:
@@ -197,6 +205,33 @@ def _apart(problem: Problem, torch: CatalogEntry, entry: CatalogEntry, facts: Re
             return "" if unknown and problem.request.insist_unknown else detail
         case None:
             return ""
+
+
+def unfit(problem: Problem, torch: CatalogEntry, entry: CatalogEntry, python: str) -> str:
+    """Why the libraries of a compiled companion do not go with this torch; empty where they do, and where nobody has
+    read them. torchvision and torchaudio compare builds themselves."""
+    found = stands(problem, torch, entry, python)
+    return "" if found is None or found.goes else found.detail
+
+
+def stands(problem: Problem, torch: CatalogEntry, entry: CatalogEntry, python: str) -> Fit | Unfit | None:
+    """What the table's facts of a companion say beside this torch; ``None`` where there are none."""
+    if problem.cpu or not torch.variant or problem.knowledge.role(entry.wheel.project) != "extension":
+        return None
+    from gpuenv.select.beside import beside, facts_in_table
+    from gpuenv.select.companion_verdict import Surroundings
+
+    if (facts := facts_in_table(entry.wheel)) is None:
+        return None
+    around = Surroundings(
+        torch=torch.wheel.version,
+        cuda=problem.knowledge.cuda_of(torch.variant) or "",
+        python=python.removesuffix("t"),
+        capabilities=tuple(gpu.compute_capability for gpu in problem.gpus),
+        driver_cuda=problem.driver_cuda,
+        platform=problem.platform,
+    )
+    return beside(entry.wheel.project, entry.wheel.version, around, facts=facts, knowledge=problem.knowledge)
 
 
 def requires_of(problem: Problem, entry: CatalogEntry, facts: ReadContents) -> tuple[str, ...] | None:

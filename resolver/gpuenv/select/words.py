@@ -64,6 +64,8 @@ def warnings(evaluation: Evaluation, taken: Chosen, *, other: Version | None) ->
     if found.left_out and other is not None:
         missing = join([project for project, _ in found.left_out])
         said.append(f'torch {other} has {missing} too: add `--torch "=={other}"` to choose it')
+    stood = [(each, family.stands(problem, entry, each, found.python)) for each in found.members[1:]]
+    said += [f"{each.wheel.project} {fit.said}" for each, fit in stood if fit is not None and fit.said]
     said += [f"{label(each.wheel)} was yanked: {each.wheel.yanked}" for each in found.members if each.wheel.yanked]
     return tuple(dict.fromkeys(said))
 

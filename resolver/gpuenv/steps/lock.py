@@ -35,7 +35,7 @@ from gpuenv.steps.machine import TargetMachine, class_name, in_scope, in_words
 from gpuenv.steps.profile import known_profile
 from gpuenv.steps.project import asked_of
 from gpuenv.steps.sources import open_http
-from gpuenv.steps.together import with_packages
+from gpuenv.steps.together import decide_together
 from gpuenv.steps.torch_source import DecidedSource
 from gpuenv.steps.ways_out import with_ways_out
 from gpuenv.system.files import (
@@ -308,7 +308,7 @@ def _decide_and_lock(
             if gap is not None:
                 raise gap from None
             raise
-        decided = with_packages(context, decided, how, needed) or decided
+        decided = decide_together(context, decided, how, needed)
         if say:
             say_decision(context, decided)
         try:

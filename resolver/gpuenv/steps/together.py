@@ -12,6 +12,7 @@ from gpuenv.environment.dependencies import DependencyRequest
 from gpuenv.errors import PackageIndexError
 from gpuenv.model.wheel import Wheel
 from gpuenv.select.target import Refusal, TargetTags
+from gpuenv.steps.companions import with_companions, without_source_only
 from gpuenv.steps.context import Context
 from gpuenv.steps.decision import Decided, NothingFitsError, decide
 from gpuenv.steps.dependencies import LockRequest, dependency_request, resolver_of
@@ -23,6 +24,13 @@ MOST_RELEASES = 40
 that releases every week or two."""
 
 
+def decide_together(
+    context: Context, decided: Decided, how: LockRequest, needed: Sequence[str] = ()
+) -> Decided:
+    """Decide again with the packages that need another torch, then with the companions that do."""
+    return with_companions(context, with_packages(context, decided, how, needed) or decided)
+
+
 def with_packages(context: Context, decided: Decided, how: LockRequest, needed: Sequence[str] = ()) -> Decided | None:
     """Decide again where a package of profile or project needs another torch than the one that was decided.
 
@@ -30,7 +38,8 @@ def with_packages(context: Context, decided: Decided, how: LockRequest, needed: 
     back; one that fell behind because its newest releases want a torch that is not to be had decides torch by the
     newest release whose torch is. ``None`` where uv finds no set of versions, with any torch.
     """
-    request, resolver = dependency_request(context, decided, how), resolver_of(context)
+    asked = replace(decided, decision=without_source_only(decided.decision))
+    request, resolver = dependency_request(context, asked, how), resolver_of(context)
     if not joint.needs_joint(request, resolver):
         return decided
     source = DecidedSource(context, decided, previous=how.previous, tentative=how.tentative)

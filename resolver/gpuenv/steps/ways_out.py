@@ -29,7 +29,7 @@ Again = Callable[[Context], Lock]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _WayOut:
+class WayOut:
     """One bound given up: how it was put, the options without it, and what is typed for that."""
 
     said: str
@@ -44,7 +44,7 @@ def with_ways_out(
     """The error with the places of what stands in the way, and with each change that was tried and gives an answer."""
     places = tuple(f"{row.place} asks for {row.text}" for row in _bounds(context, error.blamed))
     hints: list[str] = []
-    for way in list(_ways(context, error.blamed, profile=profile, machine=machine))[:MOST_TRIED]:
+    for way in list(ways(context, error.blamed, profile=profile, machine=machine))[:MOST_TRIED]:
         silent = replace(context, reporter=Silent(), options=way.options)
         try:
             lock = again(silent)
@@ -58,7 +58,7 @@ def with_ways_out(
     )
 
 
-def _hint(context: Context, way: _WayOut, lock: Lock, blamed: Sequence[str], profile: Profile) -> str:
+def _hint(context: Context, way: WayOut, lock: Lock, blamed: Sequence[str], profile: Profile) -> str:
     versions = {name: package.version for name, package in lock.by_name.items()}
     named = [*(canonicalize_name(each) for each in blamed), "torch"]
     gives = " and ".join(f"{name} {versions[name]}" for name in dict.fromkeys(named) if name in versions)
@@ -67,7 +67,7 @@ def _hint(context: Context, way: _WayOut, lock: Lock, blamed: Sequence[str], pro
     return f"{way.said[0].upper()}{way.said[1:]}, {gives} go together: `{command}`"
 
 
-def _ways(context: Context, blamed: Sequence[str], *, profile: Profile, machine: TargetMachine) -> Iterator[_WayOut]:
+def ways(context: Context, blamed: Sequence[str], *, profile: Profile, machine: TargetMachine) -> Iterator[WayOut]:
     """The bounds that may be given up, those of what stands in the way first."""
     options, family = context.options, tables.load().family
     seen: set[str] = set()
@@ -78,16 +78,16 @@ def _ways(context: Context, blamed: Sequence[str], *, profile: Profile, machine:
             seen.add(name)
             relax = (*options.relax, name)
             said = f"without {row.text} ({row.place})"
-            yield _WayOut(said=said, options=replace(options, relax=relax), option="relax", values=relax)
+            yield WayOut(said=said, options=replace(options, relax=relax), option="relax", values=relax)
     if options.torch is not None:
-        yield _WayOut(said=f"without --torch {options.torch}", options=replace(options, torch=None), option="torch")
+        yield WayOut(said=f"without --torch {options.torch}", options=replace(options, torch=None), option="torch")
     if options.variant is not None:
         said = f"without --variant {options.variant}"
-        yield _WayOut(said=said, options=replace(options, variant=None), option="variant")
+        yield WayOut(said=said, options=replace(options, variant=None), option="variant")
     for python in other_pythons(context, profile=profile, machine=machine):
         if python != options.python:
             said = f"with Python {python}"
-            yield _WayOut(said=said, options=replace(options, python=python), option="python", values=(python,))
+            yield WayOut(said=said, options=replace(options, python=python), option="python", values=(python,))
 
 
 def _bounds(context: Context, blamed: Sequence[str]) -> list[Stated]:
