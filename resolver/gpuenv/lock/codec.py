@@ -43,7 +43,9 @@ _TABLES = ("target", "gpus")
 """Attributes that are tables of their own."""
 _KEYS = {"snapshot": "index-snapshot"}
 """Keys that are not their attribute's name with ``-``."""
-_LEFT_OUT = ("family", "single_source", "kernels_from", "signed", "requires", "options", "requirements")
+_LEFT_OUT = (
+    "family", "single_source", "kernels_from", "signed", "requires", "options", "requirements", "companions",
+)  # fmt: skip
 """Attributes that are not written where there is nothing in them."""
 
 FORMAT = 1

@@ -121,6 +121,7 @@ def decision_of(decision: Decision, profile: Profile, *, single_source: bool = F
         gpus=decision.gpus,
         because=decision.because,
         warnings=decision.warnings,
+        companions=tuple(each.words for each in decision.companions),
     )
 
 

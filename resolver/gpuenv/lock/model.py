@@ -103,6 +103,8 @@ class LockedDecision:
     gpus: tuple[GpuSupport, ...] = ()
     because: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    companions: tuple[str, ...] = ()
+    """The packages with code for GPUs that were chosen with torch, each with where it is from and the reason."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "gpus", tuple(sorted(self.gpus, key=lambda gpu: gpu.index)))

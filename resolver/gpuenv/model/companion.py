@@ -22,9 +22,15 @@ class Companion:
     by: str = ""
     """The code that serves the card which is served least."""
     because: str = ""
-    """Why this one, as a sentence."""
+    """What it does there and why no newer one was taken, without its name."""
     source: str = ""
     """Where the facts are from."""
+
+    @property
+    def words(self) -> str:
+        """The choice and its reason: ``onnxruntime-gpu 1.26.0 (PyPI) runs natively by sm_90``."""
+        name = f"{self.project} {self.version}".strip()
+        return f"{name} ({self.place}) {self.because}" if self.place else f"{name} {self.because}"
 
     @property
     def requirement(self) -> str:

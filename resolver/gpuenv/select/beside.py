@@ -61,6 +61,12 @@ def facts_in_table(wheel: Wheel) -> PackageFacts | None:
     return found
 
 
+def in_tables(wheel: Wheel, platform: str) -> bool:
+    """Whether a row of the tables is about this wheel of the package index, though nobody has read this very file."""
+    own = wheel.source == "package-index" and "+" not in wheel.version
+    return own and packages.code_in(wheel.project, wheel.version, platform, cuda=None) is not None
+
+
 def beside(
     project: str, version: str, around: Surroundings, *, facts: PackageFacts | None, knowledge: Knowledge
 ) -> Fit | Unfit:

@@ -12,7 +12,6 @@ from packaging.utils import canonicalize_name
 
 from gpuenv.knowledge import Knowledge, companion_sets, packages
 from gpuenv.knowledge.names import public
-from gpuenv.model.companion import Companion
 from gpuenv.model.decision import Decision, NoDecision, Reason, Rejected
 from gpuenv.model.library import PackageFacts
 from gpuenv.model.machine import Machine
@@ -170,12 +169,11 @@ def _with_set(decision: Decision, found: CompanionSet, bench: Bench, first: Deci
     because = tuple(_moved(row, found, bench, first) for row in found.passed)
     warnings = [f"{each.project} {each.because}" for each in found.chosen if each.support in ("ptx", "idle", "unknown")]
     warnings += [f"{missing_words(row, bench)}: it is left out" for row in found.left_out]
-    named = [_reason(each) for each in found.chosen]
     return replace(
         decision,
         others=tuple(others),
         companions=found.chosen,
-        because=(*because, *decision.because, *named),
+        because=(*because, *decision.because),
         warnings=(*decision.warnings, *warnings),
         rejected=(*decision.rejected, *_rejected(found.refused)),
         refused=decision.refused + len(found.refused),
@@ -187,11 +185,6 @@ def _moved(row: Nothing, found: CompanionSet, bench: Bench, first: Decision) -> 
     has = [found.torch.minor] if version != public(row.torch.wheel.version) else []
     said = missing_words(row, bench, has=has)
     return f"{said}; without it, torch {first.packages[0].version} would have been chosen."
-
-
-def _reason(each: Companion) -> str:
-    name = f"{each.project} {each.version}".strip()
-    return f"{name} ({each.place}) {each.because}." if each.place else f"{name} {each.because}."
 
 
 def _refused(found: NoSet, bench: Bench, decision: Decision) -> NoDecision:

@@ -215,13 +215,14 @@ def unfit(problem: Problem, torch: CatalogEntry, entry: CatalogEntry, python: st
 
 
 def stands(problem: Problem, torch: CatalogEntry, entry: CatalogEntry, python: str) -> Fit | Unfit | None:
-    """What the table's facts of a companion say beside this torch; ``None`` where there are none."""
+    """What the tables say of a companion beside this torch; ``None`` where no table knows this build of it."""
     if problem.cpu or not torch.variant or problem.knowledge.role(entry.wheel.project) != "extension":
         return None
-    from gpuenv.select.beside import beside, facts_in_table
+    from gpuenv.select.beside import beside, facts_in_table, in_tables
     from gpuenv.select.companion_verdict import Surroundings
 
-    if (facts := facts_in_table(entry.wheel)) is None:
+    facts = facts_in_table(entry.wheel)
+    if facts is None and not in_tables(entry.wheel, problem.platform):
         return None
     around = Surroundings(
         torch=torch.wheel.version,

@@ -46,6 +46,10 @@ def decision_to_json(decision: Decision) -> dict[str, object]:
         "packages": [{"name": each.project, **parts(each, *wheel)} for each in decision.packages],
         "requires": dict(decision.requires),
         "others": decision.others,
+        "companions": [
+            {"name": each.project, **parts(each, "version", "place", "support", "by", "because", "source")}
+            for each in decision.companions
+        ],
         "kernels": kernels and {**parts(kernels, "sass", "ptx"), "from": kernels.origin, "detail": kernels.detail},
         "gpus": [asdict(gpu) | {"compute_capability": str(gpu.compute_capability)} for gpu in decision.gpus],
         "driver": driver and parts(driver, "required", "found", "full", "source"),
@@ -72,7 +76,8 @@ def explain(answer: Decision | NoDecision) -> tuple[str, ...]:
     """Give the lines of ``resolve --explain``: why, what else would do, and every refusal, grouped by reason."""
     match answer:
         case Decision():
-            lines = [*answer.because, *(f"warning: {text}" for text in answer.warnings)]
+            lines = [*answer.because, *(f"{each.words}." for each in answer.companions)]
+            lines += [*(f"warning: {text}" for text in answer.warnings)]
             lines += _accepted_lines(answer)
         case NoDecision():
             lines = [f"{answer.summary}.", *(f"cause: {text}" for text in answer.causes)]

@@ -3,7 +3,7 @@
 As in the folder above, and: ``[beside.PLACE.PROJECT]`` are wheels outside torch's source (``package-index``, or
 ``page`` for one of links), ``[pins]`` what they require of torch, ``[[facts."PROJECT VERSION"]]`` a library of one;
 without it the table of facts speaks. ``[expected]``: ``torch``, ``family`` (and the ``folder`` it is from), ``chosen``,
-``support``, ``said`` in reasons and warnings, ``rejected`` with ``details``; or ``nothing`` with ``summary``, ``causes``.
+``support``, ``said`` in reasons and warnings of torch or a companion, ``rejected`` with ``details``; or ``nothing`` with ``summary``, ``causes``.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def test_companions(path: Path) -> None:
         assert {each.project: each.version for each in answer.companions} == said.pop("chosen", {})
         support = {each.project: each.support for each in answer.companions}
         assert said.pop("support", {}).items() <= support.items()
-        everything = "\n".join((*answer.because, *answer.warnings))
+        everything = "\n".join((*answer.because, *answer.warnings, *(each.words for each in answer.companions)))
         assert all(text in everything for text in said.pop("said", [])), everything
     assert not said, f"unknown keys: {said}"
 

@@ -64,7 +64,10 @@ def text(outcome: ResolveOutcome) -> Iterator[str]:
     decided, decision = outcome.decided, outcome.decided.decision
     for wheel in decision.packages:
         yield f"{wheel.project} {wheel.version}"
-    for requirement in decision.others:
+    for each in decision.companions:
+        yield each.words
+    companions = {each.requirement for each in decision.companions}
+    for requirement in (each for each in decision.others if each not in companions):
         yield f"{requirement}: not of torch's family, decided by `gpuenv lock` with all that it needs"
     yield f"  Python {decision.python}, {decision.channel}, {decision.variant}, from {decided.place.words}"
     if outcome.explain:
