@@ -24,25 +24,18 @@ import pytest
 from gpuenv.knowledge import load
 from gpuenv.model.decision import Decision, NoDecision, Question
 from gpuenv.model.profile import Profile
-from gpuenv.model.wheel import Catalog, Wheel, WheelContents
+from gpuenv.model.wheel import Catalog, WheelContents
 from gpuenv.profile import read_profile
 from gpuenv.select import Request, settle
 from gpuenv.select.alternatives import alternatives
-from gpuenv.select.candidates import label
 from gpuenv.steps.advice import advice
 from gpuenv.steps.pythons import nearest_first
 from gpuenv.system.files import read_text
-from support.choosing import machine, profile, read_recorded, recorded, request, wheel
+from support.choosing import machine, profile, request
+from support.scenarios import frozen, listed, read_scenario
 
 HERE = Path(__file__).parent
 PROFILES = HERE.parents[1] / "profiles"
-SOURCES = {"package-index": "package-index", "find-links": "find-links", "mirror": "mirror"}
-USUAL = {
-    "cu11": "sm_50 sm_60 sm_70 sm_75 sm_80 sm_86 sm_90",
-    "cu126": "sm_50 sm_60 sm_70 sm_75 sm_80 sm_86 sm_90",
-    "cu12": "sm_75 sm_80 sm_86 sm_90 sm_100 sm_120",
-    "cu": "sm_75 sm_80 sm_86 sm_90 sm_100 sm_120",
-}
 ALL_PYTHONS = ("3.12", "3.13", "3.11", "3.14", "3.10", "3.9", "3.8")
 Answer = Decision | NoDecision
 
@@ -63,20 +56,20 @@ def _answer(scenario: dict[str, Any], asked: list[Question]) -> tuple[Answer, Ca
 
     def read(question: Question) -> WheelContents | str:
         asked.append(question)
-        return _read(question, inside)
+        return read_scenario(question, inside)
 
     def offer(*, nightly: bool) -> Catalog:
-        return Catalog(wheels=tuple(_wheels(scenario["index"], nightly=nightly)))
+        return Catalog(wheels=tuple(listed(scenario["index"], nightly=nightly)))
 
     wish = dict(scenario.get("profile", {}))
     if "name" in wish:
         chosen = read_profile(PROFILES / f"{wish['name']}.toml", origin=f"bundled:{wish['name']}", read=read_text)
     else:
         called = wish.pop("called", "test")
-        chosen = profile(called, **{key.replace("-", "_"): _frozen(value) for key, value in wish.items()})
+        chosen = profile(called, **{key.replace("-", "_"): frozen(value) for key, value in wish.items()})
     on = machine(*scenario["machine"].pop("capabilities", ()), **_driverless(scenario["machine"]))
     words = scenario.get("request", {}).pop("words", "").split()
-    wanted = request(**{key.replace("-", "_"): _frozen(value) for key, value in scenario.get("request", {}).items()})
+    wanted = request(**{key.replace("-", "_"): frozen(value) for key, value in scenario.get("request", {}).items()})
 
     def decided(
         wish: Profile, request: Request, read: Callable[[Question], WheelContents | str]
@@ -86,7 +79,7 @@ def _answer(scenario: dict[str, Any], asked: list[Question]) -> tuple[Answer, Ca
         return settle(on, wish, offered, {}, request, load(), read=read, nightly=lambda _: offer(nightly=True))
 
     def again(wish: Profile, request: Request) -> Decision | None:
-        found, _ = decided(wish, request, lambda question: _read(question, inside))
+        found, _ = decided(wish, request, lambda question: read_scenario(question, inside))
         return found if isinstance(found, Decision) else None
 
     def advised() -> list[str]:
@@ -100,69 +93,6 @@ def _answer(scenario: dict[str, Any], asked: list[Question]) -> tuple[Answer, Ca
 
 def _driverless(table: dict[str, Any]) -> dict[str, Any]:
     return {**table, "driver": None} if table.get("driver", "") in ("", "none") else table
-
-
-def _frozen(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
-
-
-def _wheels(index: dict[str, Any], *, nightly: bool) -> list[Wheel]:
-    found: list[Wheel] = []
-    if "recorded" in index:
-        channels = tuple(index.get("channels", ("stable", "nightly")))
-        offered = tuple(each for each in channels if nightly or each != "nightly")
-        variants = tuple(index["variants"]) if "variants" in index else None
-        found += recorded(index["recorded"], channels=offered, variants=variants).wheels
-    for project, rows in index.items():
-        if project in ("recorded", "channels", "variants"):
-            continue
-        if project == "nightly":
-            if nightly:
-                found += [each for name, inner in rows.items() for each in _rows(name, inner, channel="nightly")]
-        elif project in SOURCES:
-            found += [each for name, inner in rows.items() for each in _rows(name, inner, source=SOURCES[project])]
-        else:
-            found += _rows(project, rows)
-    return found
-
-
-def _rows(project: str, rows: dict[str, list[str]], **values: Any) -> list[Wheel]:
-    found = []
-    for version, tags in rows.items():
-        number, _, folder = version.partition(" ")
-        extra = {"variant": folder} if folder else {}
-        found += [wheel(project, number, tag=tag, **{**values, **extra}) for tag in tags]
-    return found
-
-
-def _read(question: Question, inside: dict[str, dict[str, Any]]) -> WheelContents | str:
-    """Answer from the scenario, else from the recording, else with the usual."""
-    given = inside.get(label(question.wheel)) or inside.get(f"{question.wheel.project} {question.wheel.version}")
-    if given is not None:
-        if "unreadable" in given:
-            return str(given["unreadable"])
-        cuda = load().cuda_of(question.wheel.variant or question.wheel.version.partition("+")[2])
-        return WheelContents(
-            cuda=given.get("cuda", cuda),
-            sass=tuple(given["sass"].split()) if "sass" in given else None,
-            ptx=tuple(given.get("ptx", "").split()) if "sass" in given else None,
-            requires_dist=tuple(given.get("requires", ())) if question.about == "metadata" else None,
-            detail="scenario",
-        )
-    answer = read_recorded(question)
-    if not isinstance(answer, str):
-        return answer
-    return _usual(question)
-
-
-def _usual(question: Question) -> WheelContents:
-    if question.about == "build":
-        return WheelContents(detail="no version.py")
-    if question.about == "metadata":
-        return WheelContents(requires_dist=("numpy",), origin="metadata", detail="scenario")
-    variant = question.wheel.variant or question.wheel.version.partition("+")[2]
-    sass = next((codes for start, codes in USUAL.items() if variant.startswith(start)), "")
-    return WheelContents(cuda=load().cuda_of(variant) or "", sass=tuple(sass.split()), ptx=(), detail="scenario")
 
 
 def _check(answer: Answer, expected: dict[str, Any], asked: list[Question], advised: Callable[[], list[str]]) -> None:

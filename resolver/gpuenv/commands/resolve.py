@@ -65,9 +65,10 @@ def _only(answer: Answer, text: str | None) -> Answer:
 
 def _with_others(context: Context, decided: Decided) -> Decided:
     """Decide torch with the packages outside its family; uv is started for this alone, and its rooms loaded."""
+    from gpuenv.steps.companions import with_companions
     from gpuenv.steps.dependencies import LockRequest
     from gpuenv.steps.lock import decide_and_lock
-    from gpuenv.steps.together import with_companions, with_packages
+    from gpuenv.steps.together import with_packages
 
     how = LockRequest(tentative=True)
     together = with_packages(context, decided, how)

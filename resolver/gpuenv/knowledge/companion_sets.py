@@ -50,9 +50,7 @@ def pages_of(project: str, *, torch: str, variant: str) -> tuple[CompanionPage, 
     """
     names = {project} | {shim for shim in _by_card() if any(name == project for name, _ in _by_card()[shim].packages)}
     return tuple(
-        CompanionPage(
-            kind=row["kind"], url=row["url"].format(torch=torch, variant=variant), source=row["source"]
-        )
+        CompanionPage(kind=row["kind"], url=_address(row, torch=torch, variant=variant), source=row["source"])
         for row in files.read("companion_sets")["pages"]
         if names & set(row["projects"])
     )
@@ -74,12 +72,13 @@ def _files(row: files.Table) -> Iterator[ReleasedFile]:
     for made in row["rows"]:
         for torch, cuda, python, platform in product(made["torch"], made["cuda"], made["python"], made["platform"]):
             version, abi = made["version"], made["abi"]
-            url = row["url"].format(
-                version=version, cuda=cuda, torch=torch, abi=abi, python=python, platform=platform
-            )
-            yield ReleasedFile(
-                version=f"{version}+cu{cuda}torch{torch}cxx11abi{abi}", url=url.replace("+", "%2B"), source=row["source"]
-            )
+            url = _address(row, version=version, cuda=cuda, torch=torch, abi=abi, python=python, platform=platform)
+            full = f"{version}+cu{cuda}torch{torch}cxx11abi{abi}"
+            yield ReleasedFile(version=full, url=url.replace("+", "%2B"), source=row["source"])
+
+
+def _address(row: files.Table, **values: str) -> str:
+    return f"https://{row['url'].format(**values)}"
 
 
 def by_card(project: str) -> ByCard | None:

@@ -119,8 +119,8 @@ def _by_facts(verdict: PackageVerdict, around: Surroundings) -> Fit | Unfit:
     source = f"its libraries, {facts.date}" if facts.date else "its libraries"
     match verdict.load:
         case "other-cuda":
-            majors = sorted({each.library.cuda_major for each in verdict.libraries if each.load == "other-cuda"} - {None})
-            return _of_cuda(name, " and ".join(map(str, majors)), around, source=source)
+            apart = {str(each.library.cuda_major) for each in verdict.libraries if each.load == "other-cuda"}
+            return _of_cuda(name, " and ".join(sorted(apart)), around, source=source)
         case "missing-symbol":
             first, *more = verdict.missing
             others = f" and {len(more)} more" if more else ""
@@ -164,7 +164,8 @@ def _on_cards(verdict: PackageVerdict, around: Surroundings, *, name: str, sourc
                 found.append(Fit(support="idle", said=said, source=source))
             case "none":
                 has = " ".join(sorted({code for each in verdict.libraries for code in each.library.sass}))
-                return Unfit(lacks="card", detail=f"{name} has no code for {capability}: {has or 'none at all'}", source=source)
+                detail = f"{name} has no code for {capability}: {has or 'none at all'}"
+                return Unfit(lacks="card", detail=detail, source=source)
     return _least(found)
 
 
@@ -205,7 +206,8 @@ def _by_table(
             rules=knowledge.code_rules,
         )
         if isinstance(answer, NoCode):
-            return Unfit(lacks="card", detail=f"{name} has {answer.detail.replace(code_of(capability), str(capability), 1)}", source=source)
+            lack = answer.detail.replace(code_of(capability), str(capability), 1)
+            return Unfit(lacks="card", detail=f"{name} has {lack}", source=source)
         said = _by_ptx(capability, answer.by) if answer.support == "ptx" else ""
         found.append(Fit(support=answer.support, by=answer.by, said=said, source=source))
     return _least(found)

@@ -1,9 +1,9 @@
-"""Decides torch together with its companions: torch first, then the set beside it, then torch again where that moved."""
+"""Decides torch together with its companions: torch, then the set beside it, then torch again where that moved."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass, replace
 from urllib.parse import unquote
 
@@ -21,8 +21,8 @@ from gpuenv.select.beside import Lack, Unfit, facts_in_table
 from gpuenv.select.companions import (
     Bench,
     CompanionSet,
-    Nothing,
     NoSet,
+    Nothing,
     Offer,
     Torch,
     Wanted,
@@ -86,9 +86,7 @@ def settle_set(
     return decision
 
 
-def bench_of(
-    machine: Machine, request: Request, knowledge: Knowledge, places: Places, *, python: str
-) -> Bench:
+def bench_of(machine: Machine, request: Request, knowledge: Knowledge, places: Places, *, python: str) -> Bench:
     """What a set is chosen for: the cards in scope, and the interpreter that was decided."""
     capabilities = tuple(dict.fromkeys(gpu.compute_capability for gpu in gpus_in_scope(machine, request)))
     return Bench(
@@ -134,7 +132,7 @@ def platform_words(machine: Machine, knowledge: Knowledge) -> str:
         return f"{machine.os}_{machine.arch}"
 
 
-def _wanted(named: Requirement, places: Places, optional: set[str]) -> Wanted:
+def _wanted(named: Requirement, places: Places, optional: Set[str]) -> Wanted:
     project = canonicalize_name(named.name)
 
     def given(name: str, torch: Torch) -> Sequence[Offer] | None:

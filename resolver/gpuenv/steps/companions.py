@@ -161,7 +161,9 @@ def _hints(context: Context, decided: Decided) -> tuple[str, ...]:
         except GpuenvError:
             continue
         torch = other.decision.packages[0].version
-        gives = " and ".join([f"torch {torch}", *(f"{each.project} {each.version}" for each in other.decision.companions)])
+        gives = " and ".join(
+            [f"torch {torch}", *(f"{each.project} {each.version}" for each in other.decision.companions)]
+        )
         values = way.values or ((f"=={torch}",) if way.option == "torch" else (other.decision.variant,))
         command = retyped(context.words, {way.option: values}, profile=profile.name)
         return (f"{way.said[0].upper()}{way.said[1:]}, {gives} go together: `{command}`",)

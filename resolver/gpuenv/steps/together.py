@@ -24,9 +24,7 @@ MOST_RELEASES = 40
 that releases every week or two."""
 
 
-def decide_together(
-    context: Context, decided: Decided, how: LockRequest, needed: Sequence[str] = ()
-) -> Decided:
+def decide_together(context: Context, decided: Decided, how: LockRequest, needed: Sequence[str] = ()) -> Decided:
     """Decide again with the packages that need another torch, then with the companions that do."""
     return with_companions(context, with_packages(context, decided, how, needed) or decided)
 

@@ -20,7 +20,9 @@ ENVELOPE = {"schema", "command", "status", "exit_code", "data", "errors"}
 KEYS = {
     "detect": {"os", "arch", "libc", "wsl", "container", "driver", "gpus", "sources"},
     "resolve": {
-        "profile", "accelerator", "python", "channel", "variant", "source", "packages", "requires", "others", "kernels", "companions",
+        "profile", "accelerator", "python", "channel", "variant", "source", "packages", "requires", "others", "kernels",
+
+        "companions",
         "gpus", "driver", "because", "warnings", "accepted", "rejected", "sources", "requests", "bytes",
     },
     "lock": {"dry_run", "locks"},

@@ -3,7 +3,8 @@
 As in the folder above, and: ``[beside.PLACE.PROJECT]`` are wheels outside torch's source (``package-index``, or
 ``page`` for one of links), ``[pins]`` what they require of torch, ``[[facts."PROJECT VERSION"]]`` a library of one;
 without it the table of facts speaks. ``[expected]``: ``torch``, ``family`` (and the ``folder`` it is from), ``chosen``,
-``support``, ``said`` in reasons and warnings of torch or a companion, ``rejected`` with ``details``; or ``nothing`` with ``summary``, ``causes``.
+``support``, ``said`` in reasons and warnings of torch or a companion, ``rejected`` with ``details``; or ``nothing``
+with ``summary``, ``causes``.
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ from gpuenv.select import Request, settle
 from gpuenv.select.beside import facts_in_table
 from gpuenv.select.companion_set import Places, settle_set
 from gpuenv.select.companions import Offer
-from scenarios.test_scenarios import _frozen, _read, _rows, _wheels
 from support.choosing import machine, profile, request
+from support.scenarios import frozen, listed, read_scenario, rows_of
 
 HERE = Path(__file__).parent
 
@@ -62,12 +63,12 @@ def test_companions(path: Path) -> None:
 
 def _answer(scenario: dict[str, Any]) -> Decision | NoDecision:
     on = machine(*scenario["machine"].pop("capabilities", ()), **scenario["machine"])
-    chosen = profile(**{key.replace("-", "_"): _frozen(value) for key, value in scenario["profile"].items()})
-    wanted = request(**{key: _frozen(value) for key, value in scenario.get("request", {}).items()})
-    offered = Catalog(wheels=tuple(_wheels(scenario["index"], nightly=False)))
+    chosen = profile(**{key.replace("-", "_"): frozen(value) for key, value in scenario["profile"].items()})
+    wanted = request(**{key: frozen(value) for key, value in scenario.get("request", {}).items()})
+    offered = Catalog(wheels=tuple(listed(scenario["index"], nightly=False)))
 
     def read(question: Question) -> WheelContents | str:
-        return _read(question, scenario.get("wheels", {}))
+        return read_scenario(question, scenario.get("wheels", {}))
 
     def decided(request: Request) -> Decision | NoDecision:
         return settle(on, chosen, offered, {}, request, load(), read=read)[0]
@@ -76,7 +77,7 @@ def _answer(scenario: dict[str, Any]) -> Decision | NoDecision:
         (place, project, wheel)
         for place, projects in scenario.get("beside", {}).items()
         for project, versions in projects.items()
-        for wheel in _rows(project, versions, source="find-links" if place == "page" else "package-index")
+        for wheel in rows_of(project, versions, source="find-links" if place == "page" else "package-index")
     ]
 
     def offers(project: str, torch: object) -> Sequence[Offer]:
@@ -90,7 +91,7 @@ def _answer(scenario: dict[str, Any]) -> Decision | NoDecision:
         given = scenario.get("facts", {}).get(f"{wheel.project} {wheel.version}")
         if given is None:
             return facts_in_table(wheel)
-        libraries = tuple(LibraryFacts(**{key: _frozen(value) for key, value in row.items()}) for row in given)
+        libraries = tuple(LibraryFacts(**{key: frozen(value) for key, value in row.items()}) for row in given)
         return PackageFacts(project=wheel.project, version=wheel.version, libraries=libraries)
 
     def requires(wheel: Wheel) -> Sequence[str]:

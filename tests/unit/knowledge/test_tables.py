@@ -18,6 +18,7 @@ TABLES = knowledge.load()
 NAMES = [
     "cards",
     "companion_facts",
+    "companion_sets",
     "companions",
     "drivers",
     "family",
