@@ -1,14 +1,13 @@
-/* A stand-in for libcuda.so.1: it starts or does not, and makes contexts or does not. Only the public ABI is followed.
+/* A stand-in for libcuda.so.1 and nvcuda.dll: it starts or does not, and makes contexts or does not. Only the public ABI is followed.
  *
  * FAKE_CUDA_INIT   what cuInit returns; "hang" and "abort" do that
  * FAKE_CUDA_GPUS   UUID=CODE, comma-separated: 32 hexadecimal digits, and what making a context there returns
  */
+#include "fake_platform.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
-
-#define API __attribute__((visibility("default"))) int
 
 static const char *row(int index)
 {
@@ -18,7 +17,7 @@ static const char *row(int index)
     return text && strlen(text) > 33 ? text : NULL;
 }
 
-API cuInit(unsigned flags)
+API(int) cuInit(unsigned flags)
 {
     const char *how = getenv("FAKE_CUDA_INIT");
     (void)flags;
@@ -30,17 +29,17 @@ API cuInit(unsigned flags)
     return how ? atoi(how) : 0;
 }
 
-API cuDriverGetVersion(int *version) { *version = 0; return 0; }
-API cuDeviceGet(int *device, int index) { *device = index; return row(index) ? 0 : 101; }
+API(int) cuDriverGetVersion(int *version) { *version = 0; return 0; }
+API(int) cuDeviceGet(int *device, int index) { *device = index; return row(index) ? 0 : 101; }
 
-API cuDeviceGetCount(int *count)
+API(int) cuDeviceGetCount(int *count)
 {
     for (*count = 0; row(*count); ++*count)
         ;
     return 0;
 }
 
-API cuDeviceGetUuid(unsigned char *uuid, int device)
+API(int) cuDeviceGetUuid(unsigned char *uuid, int device)
 {
     for (int i = 0; i < 16; i++)
         if (sscanf(row(device) + 2 * i, "%2hhx", &uuid[i]) != 1)
@@ -48,5 +47,5 @@ API cuDeviceGetUuid(unsigned char *uuid, int device)
     return 0;
 }
 
-API cuDevicePrimaryCtxRetain(void **context, int device) { *context = NULL; return atoi(row(device) + 33); }
-API cuDevicePrimaryCtxRelease(int device) { (void)device; return 0; }
+API(int) cuDevicePrimaryCtxRetain(void **context, int device) { *context = NULL; return atoi(row(device) + 33); }
+API(int) cuDevicePrimaryCtxRelease(int device) { (void)device; return 0; }

@@ -1,4 +1,4 @@
-/* A stand-in for libnvidia-ml.so.1 with NVML's C ABI, for machines without a GPU. Only the public ABI is followed
+/* A stand-in for libnvidia-ml.so.1 and nvml.dll with NVML's C ABI, for machines without a GPU. Only the public ABI is followed
  * (function names, argument types, structure layouts of nvml.h); tests/support/fake_nvml.py builds and describes it.
  *
  * FAKE_NVML_GPUS       one GPU a line: name|major|minor|bytes|uuid|bus|mig mode|mig devices|fabric state|compute mode|
@@ -9,14 +9,14 @@
  *                      hang, abort, segv, once<N> (code N on the first call only)
  * FAKE_NVML_NOISE      text written to standard output by init, as a badly behaved library would
  */
+#include "fake_platform.h"
+
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #define MAX_GPUS 32
-#define API(type) __attribute__((visibility("default"))) type
 
 enum { OK = 0, UNINITIALIZED = 1, BAD_ARGUMENT = 2, NOT_SUPPORTED = 3, NOT_FOUND = 6, TOO_SMALL = 7 };
 
@@ -83,7 +83,7 @@ static int fault(const char *function, int index)
         }
         if (!strcmp(what, "segv")) {
             signal(SIGSEGV, SIG_DFL);
-            raise(SIGSEGV);
+            *(volatile int *)0 = 0;
         }
         if (!strncmp(what, "once", 4)) {
             int known = 0;

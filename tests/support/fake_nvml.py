@@ -75,14 +75,16 @@ class FakeMachine:
         _lay(folder, "libnvidia-ml", self.library_version or self.driver, library(self.without))
         if self.libcuda is not None:
             _lay(folder, "libcuda", self.libcuda, cuda_library())
+        return {"PATH": str(folder), "LD_LIBRARY_PATH": str(folder), **self.told(), **more}
+
+    def told(self) -> dict[str, str]:
+        """The variables that tell the libraries what to say."""
         rows = "\n".join(
             f"{gpu.name}|{gpu.capability[0]}|{gpu.capability[1]}|{gpu.memory_bytes}|{gpu.uuid}|{gpu.bus}"
             f"|{gpu.mig}|{gpu.slices}|{gpu.fabric}|{gpu.mode}|{gpu.virtual}|{int(gpu.licensed)}"
             for gpu in self.gpus
         )
         environ = {
-            "PATH": str(folder),
-            "LD_LIBRARY_PATH": str(folder),
             "FAKE_NVML_GPUS": rows,
             "FAKE_NVML_DRIVER": self.driver,
             "FAKE_NVML_CUDA": str(self.cuda),
@@ -96,7 +98,7 @@ class FakeMachine:
             environ["FAKE_NVML_CUDA_KNOWN"] = str(self.cuda_known)
         if self.noise:
             environ["FAKE_NVML_NOISE"] = self.noise
-        return {**environ, **more}
+        return environ
 
 
 def _lay(folder: Path, stem: str, version: str, built: Path) -> None:

@@ -86,6 +86,7 @@ BY_HAND = frozenset(
         "extension-without-code",
         "extension-by-ptx",
         "no-compiler",
+        "system-library-missing",
         "no-headers",
         "assembler",
     }

@@ -38,6 +38,7 @@ EXAMPLE = re.compile(r"\bsuch as\b.{0,40}", re.DOTALL)
 ALLOWED = {
     ("index/layout.py", "give the folder that holds <project>/ or cu128/"): "shows a person what to write",
     ("cli/verbs/check.py", "gpuenv check .venv --machine rtx5090@"): "shows a person what to write",
+    ("steps/named_machine.py", "@"): "shows a person what to write",
     ("cli/annotations.py", "2.1.0"): "the version of SARIF",
     **{
         ("verify/payload/driver.py", text): "PTX of the control module: the payload runs alone, without the tables"

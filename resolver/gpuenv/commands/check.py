@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +12,7 @@ from gpuenv.project.judge import EVERYTHING
 from gpuenv.project.pins import Kind
 from gpuenv.project.read import LOCKS
 from gpuenv.project.verdicts import FAILS, RUNS, Judged, Word
+from gpuenv.shell import quote
 from gpuenv.steps.check import Examiner, JudgedProject
 from gpuenv.steps.context import Context, Failure, Outcome
 from gpuenv.steps.machine import TargetMachine, detect_or_read, in_scope, in_words
@@ -163,7 +163,7 @@ def _own(context: Context) -> tuple[CheckedMachine, TargetMachine]:
     if facts.gpus and (facts.os, facts.arch) != ("linux", "x86_64"):
         words += f", {facts.os} {facts.arch}"
     name = typed or "this machine"
-    return CheckedMachine(name=name, words=words, typed=shlex.quote(typed) if typed else ""), target
+    return CheckedMachine(name=name, words=words, typed=quote(typed) if typed else ""), target
 
 
 def _short(targets: list[tuple[CheckedMachine, TargetMachine]]) -> list[tuple[CheckedMachine, TargetMachine]]:
@@ -221,7 +221,7 @@ def _rows(judged: JudgedProject, machine: CheckedMachine) -> list[CheckedPackage
 
 def _next(package: Judged, kind: Kind, shown: str, machine: CheckedMachine, facts: Machine) -> str:
     """What to type for a package that does not run, or about which more can be learned."""
-    word, lock, there = package.verdict.word, shlex.quote(shown), machine.typed
+    word, lock, there = package.verdict.word, quote(shown), machine.typed
     if kind == "environment" and word not in RUNS:
         return f"gpuenv doctor {lock} --machine {there}" if there else f"gpuenv doctor {lock}"
     if word == "unknown":

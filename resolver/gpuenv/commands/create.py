@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from shlex import quote
 
 from gpuenv.environment.build import Built
 from gpuenv.environment.previous import FailedProofError, failed_place
@@ -12,6 +11,7 @@ from gpuenv.errors import UsageError, VerificationError
 from gpuenv.installed.marker import Marker
 from gpuenv.model.profile import Profile
 from gpuenv.model.verification import Report
+from gpuenv.shell import quote
 from gpuenv.steps.activation import Entrance, entrance
 from gpuenv.steps.context import Context, Outcome
 from gpuenv.steps.environment import (

@@ -7,7 +7,6 @@ import platform
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from shlex import quote
 
 from gpuenv import __version__
 from gpuenv import knowledge as tables
@@ -27,6 +26,7 @@ from gpuenv.machine.cuda import check_up
 from gpuenv.machine.detection import Detection
 from gpuenv.machine.file import failure_in, parse_machine
 from gpuenv.machine.notes import notes_of_system
+from gpuenv.shell import quote
 from gpuenv.steps.context import Context, Outcome
 from gpuenv.steps.lock import FOLDER, read_sound
 from gpuenv.steps.machine import complete, machine_text

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from shlex import quote
 from typing import Literal
 
 from gpuenv import knowledge as tables
@@ -16,6 +15,7 @@ from gpuenv.project.conda_export import to_environment
 from gpuenv.project.containers import MADE_BY, to_devcontainer, to_dockerfile
 from gpuenv.project.uv_export import UvClass, UvIndex, with_family, without_family
 from gpuenv.project.writing import difference
+from gpuenv.shell import quote
 from gpuenv.steps.context import Context, Outcome
 from gpuenv.steps.lock import lock_path, read_sound
 from gpuenv.system.files import present, read_text, require_inside, write_atomic

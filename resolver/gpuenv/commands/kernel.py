@@ -7,14 +7,15 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from shlex import quote
 
 from gpuenv.environment.guard import activated
 from gpuenv.errors import ConfigurationError, UsageError
 from gpuenv.installed.environment import EnvironmentFacts, read_environment
+from gpuenv.shell import quote
 from gpuenv.steps.context import Context, Outcome
 from gpuenv.steps.environment import standing_at
 from gpuenv.system import process
+from gpuenv.system.ending import how_ended
 
 _LIMITS = process.Limits(deadline=120.0)
 _NAME = re.compile(r"[A-Za-z0-9._-]+")
@@ -101,7 +102,7 @@ def _ask(facts: EnvironmentFacts, words: list[str], environ: dict[str, str]) -> 
         return done.stdout
     match done:
         case process.Ended():
-            why = done.stderr.strip().splitlines()[-1:] or [f"it ended with {done.returncode}"]
+            why = done.stderr.strip().splitlines()[-1:] or [f"it {how_ended(done.returncode)}"]
         case process.NotStarted():
             why = [done.reason]
         case _:

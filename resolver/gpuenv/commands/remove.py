@@ -6,12 +6,12 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from shlex import quote
 
 from gpuenv.environment.previous import kept_failed, kept_previous, settle
 from gpuenv.environment.target import Target, check_target, is_ours, only_one, staging
 from gpuenv.errors import UsageError
 from gpuenv.installed.marker import MARKER, Marker
+from gpuenv.shell import quote
 from gpuenv.steps.context import Context, Outcome
 from gpuenv.steps.environment import refuse_added
 from gpuenv.steps.environments import KnownEnvironment, forget, look, size_of

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from shlex import quote
 
 from packaging.utils import canonicalize_name
 
@@ -15,6 +14,7 @@ from gpuenv.errors import UsageError
 from gpuenv.installed.places import find_python
 from gpuenv.metadata import parse_requirement
 from gpuenv.report import Once
+from gpuenv.shell import quote
 from gpuenv.steps.asking import AskingFile, asking_file, edited, written
 from gpuenv.steps.context import Context, Outcome
 from gpuenv.steps.lock import lock_path, read_lock

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from shlex import quote
 from typing import NoReturn
 
 from gpuenv.environment.guard import activated
@@ -14,6 +13,7 @@ from gpuenv.installed import places
 from gpuenv.installed.drift import moved_family
 from gpuenv.installed.marker import read_marker
 from gpuenv.project.block import OPENING
+from gpuenv.shell import quote
 from gpuenv.steps.context import Context
 from gpuenv.steps.environment import standing_at
 from gpuenv.system.become import become

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
-from shlex import quote
 
 from gpuenv import profile as profiles
 from gpuenv.environment.own_wheels import own_wheels
@@ -14,6 +13,7 @@ from gpuenv.environment.roots import Root
 from gpuenv.environment.store import Damage, Store, StoredWheel
 from gpuenv.errors import UsageError
 from gpuenv.net.location import secrets_of
+from gpuenv.shell import quote
 from gpuenv.steps.context import Context, Failure, Outcome
 from gpuenv.steps.downloads import open_store
 from gpuenv.steps.inventory import shelf

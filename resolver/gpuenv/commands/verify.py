@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from shlex import quote
 
 from gpuenv.environment.target import is_ours
 from gpuenv.errors import UsageError
@@ -13,6 +12,7 @@ from gpuenv.installed.marker import read_marker
 from gpuenv.lock.model import Lock
 from gpuenv.model.profile import Profile
 from gpuenv.model.verification import Check, Report
+from gpuenv.shell import quote
 from gpuenv.steps.context import Context, Failure, Outcome
 from gpuenv.steps.environment import evidence_of, verified_name
 from gpuenv.steps.lock import lock_path, read_sound

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sized
 from functools import partial
-from shlex import quote
 
 from packaging.utils import canonicalize_name
 
@@ -13,6 +12,7 @@ from gpuenv.doctor.examination import Examination
 from gpuenv.doctor.extensions import diagnose_extensions
 from gpuenv.doctor.family import diagnose_family
 from gpuenv.doctor.finding import Finding, worst_first
+from gpuenv.doctor.missing import diagnose_missing
 from gpuenv.doctor.requirements import unfit, unmet
 from gpuenv.installed.compare import CHANGED, Difference
 from gpuenv.installed.distribution import Distribution
@@ -21,6 +21,7 @@ from gpuenv.installed.torch import TorchFacts
 from gpuenv.knowledge.base import Knowledge
 from gpuenv.knowledge.rules import NoCode
 from gpuenv.model.machine import Gpu, Machine
+from gpuenv.shell import quote
 
 SHOWN = 4
 """How many packages or files a finding names before it only counts."""
@@ -45,6 +46,7 @@ def diagnose_environment(examination: Examination, *, knowledge: Knowledge) -> t
         findings += _torch(examination, facts.torch, knowledge, fix)
         findings += diagnose_compiler(examination, facts.torch, fix=fix)
         findings += diagnose_extensions(examination, knowledge=knowledge)
+        findings += diagnose_missing(examination, fix=fix)
     findings += diagnose_family(examination, knowledge=knowledge, fix=fix)
     return worst_first(findings)
 

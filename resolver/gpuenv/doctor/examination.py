@@ -18,6 +18,7 @@ from gpuenv.installed.drift import PackageChange, added, drift
 from gpuenv.installed.environment import EnvironmentFacts
 from gpuenv.installed.extensions import ExtensionCode, read_extensions
 from gpuenv.installed.marker import digest
+from gpuenv.installed.missing import MissingLibrary, find_missing
 from gpuenv.knowledge import load
 from gpuenv.knowledge.rules import Support
 from gpuenv.lock.fit import fits_machine
@@ -25,6 +26,9 @@ from gpuenv.lock.model import Lock
 from gpuenv.model.machine import Machine
 from gpuenv.system.files import read_bytes
 from gpuenv.system.process import absolute_path
+
+_COMPILED = ("torch", "torchvision", "torchaudio")
+"""What is imported first, so that a library that it lacks stops everything."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +48,8 @@ class Examination:
     """What was changed since the build, or against ``lock``."""
     extensions: tuple[ExtensionCode, ...] = ()
     """The device code of packages beside torch, where the machine has GPUs and torch would use them."""
+    missing: tuple[MissingLibrary, ...] = ()
+    """What the libraries of torch and its companions need and Windows does not find."""
     additions: tuple[Distribution, ...] = ()
     """What building it again would take away."""
     lock_name: str = ""
@@ -98,6 +104,7 @@ def examine(
         machine=machine,
         changes=changes,
         extensions=_extensions(facts, machine),
+        missing=find_missing(facts.path, _COMPILED, environ=environ),
         additions=added(facts, locked=locked or ()),
         lock_name=lock_path.name if lock is not None and lock_path is not None else "",
         lock_moved_on=moved,

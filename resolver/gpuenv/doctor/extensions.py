@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
-from shlex import quote
 
 from gpuenv.doctor.examination import Examination
 from gpuenv.doctor.finding import UNNAMED, Finding
@@ -12,6 +11,7 @@ from gpuenv.installed.extensions import ExtensionCode
 from gpuenv.knowledge.base import Knowledge
 from gpuenv.knowledge.rules import NoCode, Support, code_of
 from gpuenv.model.machine import Gpu
+from gpuenv.shell import quote
 
 
 def diagnose_extensions(examination: Examination, *, knowledge: Knowledge) -> Iterator[Finding]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from shlex import quote
 from urllib.parse import unquote
 
 from packaging.utils import canonicalize_name
@@ -20,6 +19,7 @@ from gpuenv.doctor.requirements import Unmet, unmet
 from gpuenv.installed.environment import EnvironmentFacts
 from gpuenv.installed.torch import TorchFacts
 from gpuenv.knowledge.base import Knowledge
+from gpuenv.shell import quote
 
 Found = Callable[..., Finding]
 """Makes a finding of the family whose fix builds the environment again."""

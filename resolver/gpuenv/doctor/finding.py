@@ -26,7 +26,7 @@ OwnKind = Literal[
     "compile-cache",
     # the environment's files
     "no-environment", "start-up-code", "broken", "code-changed", "data-changed", "code-overwritten",
-    "data-overwritten", "another-python",
+    "data-overwritten", "another-python", "system-library-missing",
     # what it was built from
     "origin-lost", "lock-moved-on", "family-drifted", "packages-drifted",
     # the set of packages

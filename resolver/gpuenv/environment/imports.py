@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import platform
-import signal
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,10 +12,12 @@ from pathlib import Path
 
 from gpuenv.environment.target import Target
 from gpuenv.errors import VerificationError
+from gpuenv.installed.missing import find_missing
 from gpuenv.installed.places import find_python
 from gpuenv.knowledge import load
 from gpuenv.lock.model import Lock
 from gpuenv.report import Reporter
+from gpuenv.system.ending import how_ended
 from gpuenv.system.process import Ended, Limits, NotStarted, TimedOut, run
 
 DEADLINE = 300.0
@@ -102,9 +103,7 @@ def _ended(done: Ended | TimedOut) -> str:
     if isinstance(done, TimedOut):
         return f"the import did not end within {done.seconds:.0f} s"
     last = next((line for line in reversed(done.stderr.splitlines()) if line.strip()), "")
-    how = f"the process ended with status {done.returncode}"
-    if done.returncode < 0 and sys.platform != "win32":
-        how = f"the process was ended by {signal.Signals(-done.returncode).name}"
+    how = f"the process {how_ended(done.returncode)}"
     return f"{how}: {last.strip()}" if last else how
 
 
@@ -125,13 +124,15 @@ def require_imports(
     if fault is None:
         return
     kept = f"; {target.path} was left as it was" if target.exists else ""
+    missing = find_missing(environment, modules, environ=environ)
     versions = {package.name: package.version for package in lock.packages}
     torch = versions.get("torch", "").partition("+")[0]
     raise VerificationError(
         f"{fault.package} {versions[fault.package]} cannot be imported in the new environment, "
         f"which was discarded{kept}",
-        causes=(fault.said,),
+        causes=(fault.said, *map(str, missing)),
         hints=(
+            *(f"Install what is missing: `{hint}`" for hint in dict.fromkeys(each.hint for each in missing) if hint),
             f"Lock another torch, then build again: `gpuenv lock --profile {lock.inputs.profile} --upgrade "
             f'--torch "!={torch}"`',
         ),

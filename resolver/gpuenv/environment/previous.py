@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from shlex import quote
 
 from gpuenv.environment.guard import write_pip_configuration
 from gpuenv.environment.target import (
@@ -27,6 +26,7 @@ from gpuenv.errors import TargetError, VerificationError
 from gpuenv.installed.marker import FAILED_NOTE, PREVIOUS_NOTE
 from gpuenv.model.verification import Report
 from gpuenv.report import Reporter, visible
+from gpuenv.shell import quote
 from gpuenv.system.files import sync_folder, write_atomic
 
 PREVIOUS, FAILED = ".previous", ".failed"

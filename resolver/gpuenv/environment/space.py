@@ -11,7 +11,7 @@ from pathlib import Path
 
 from gpuenv.errors import NoSpaceError, TargetError
 from gpuenv.report import Reporter
-from gpuenv.system.files import FULL
+from gpuenv.system.files import FULL, IN_USE
 
 UNPACKED = 1.5
 """Unpacked bytes a byte of wheel, at least: 1.8 was seen for a whole CUDA environment, 3.6 for the CPU build of torch.
@@ -19,6 +19,9 @@ Too little rather than too much, so that nothing that would have fitted is refus
 
 BYTES_A_FILE = 350_000
 """Unpacked bytes a file at most, over a whole environment (342,000 seen: 16,102 files in 5.51 GB)."""
+
+_REFUSED = 5
+"""ERROR_ACCESS_DENIED of winerror.h: what renaming a folder says where a file in it is open."""
 
 RESERVE = 16 * 1024 * 1024
 """For the environment itself and uv's bookkeeping."""
@@ -85,16 +88,28 @@ def disk_errors(target: Path) -> Iterator[None]:
     except OSError as error:
         where = error.filename or target
         if error.errno in (*FULL, errno.EFBIG):
-            raise NoSpaceError(
-                f"there is no space left for {where}", hints=(f"free some space, see: df -h {target.parent}",)
+            raise NoSpaceError(f"there is no space left for {where}", hints=(_room(target.parent),)) from error
+        if getattr(error, "winerror", None) in (*IN_USE, _REFUSED):
+            raise TargetError(
+                f"{target} cannot be replaced: Windows does not let go of {where}",
+                causes=(f"{error.strerror}: a program has it, or a file in it, open", "nothing was changed"),
+                hints=(
+                    "Close what uses it (a terminal in which it is active or that stands in it, an editor, a Jupyter "
+                    "kernel), then run the same command again",
+                ),
             ) from error
         raise TargetError(f"{target} cannot be built", causes=(f"{where}: {error.strerror or error}",)) from error
 
 
 def _hints(what: str, path: Path) -> tuple[str, ...]:
     if what == "uv's cache":
-        return ("remove what is not used: uv cache prune", "or move the cache: UV_CACHE_DIR=/a/larger/disk")
-    return (f"free some space, see: df -h {path}",)
+        larger = '$env:UV_CACHE_DIR = "D:\\uv"' if os.name == "nt" else "UV_CACHE_DIR=/a/larger/disk"
+        return ("remove what is not used: uv cache prune", f"or move the cache: {larger}")
+    return (_room(path),)
+
+
+def _room(path: Path) -> str:
+    return f"free some space, see: {'Get-PSDrive' if os.name == 'nt' else f'df -h {path}'}"
 
 
 def _megabytes(size: int) -> str:

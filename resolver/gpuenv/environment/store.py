@@ -17,11 +17,11 @@ import time
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from shlex import quote
 
 from gpuenv.errors import IntegrityError, NoSpaceError
 from gpuenv.lock.codec import lock_filename, render, to_requirements
 from gpuenv.lock.model import Lock, LockedPackage, is_sha256
+from gpuenv.shell import quote
 from gpuenv.system.files import FULL, write_atomic
 
 _BLOCK = 1 << 20
@@ -253,7 +253,9 @@ def discard(leftover: Path) -> None:
     if not leftover.is_dir():
         leftover.unlink(missing_ok=True)
         return
-    with contextlib.suppress(Timeout, OSError), FileLock(leftover / "lock", timeout=0):
+    with contextlib.suppress(Timeout, OSError):
+        with FileLock(leftover / "lock", timeout=0):
+            shutil.rmtree(leftover, ignore_errors=os.name == "nt")  # where no open file is removed, the lock stays
         shutil.rmtree(leftover)
 
 

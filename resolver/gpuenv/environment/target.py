@@ -21,15 +21,13 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from shlex import quote
 
 from gpuenv.errors import ConfigurationError, TargetError
 from gpuenv.installed.marker import MARKER, read_marker
 from gpuenv.report import Reporter
-from gpuenv.system.files import sync_folder
-
-if sys.platform != "win32":
-    import fcntl
+from gpuenv.shell import quote
+from gpuenv.system import holding
+from gpuenv.system.files import is_link, move, sync_folder
 
 STAGE_PREFIX = ".gpuenv-stage-"
 ASIDE_PREFIX = ".gpuenv-old-"
@@ -64,7 +62,7 @@ def check_target(path: Path) -> Target:
         mode = real.lstat().st_mode
     except FileNotFoundError:
         return Target(path=real, exists=False)
-    if stat.S_ISLNK(mode):
+    if is_link(real):
         aim = real.readlink()
         raise TargetError(
             f"{path} is a symbolic link to {aim}, and gpuenv replaces no links",
@@ -142,7 +140,7 @@ def only_one(target: Target, *, state: Path, timeout: float, reporter: Reporter)
     folder = state / "locks"
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{target.key}.lock"
-    if path.is_symlink():
+    if is_link(path):
         path.unlink()  # not ours: what it leads to would be opened, and emptied
     lock = FileLock(path, mode=0o600)
     try:
@@ -219,12 +217,14 @@ def remove_tree(folder: Path) -> None:
         with contextlib.suppress(OSError):
             path = Path(name)
             path.parent.chmod(0o700)
-            if path.is_dir() and not path.is_symlink():
+            if path.is_dir() and not is_link(path):
                 path.chmod(0o700)
             else:
+                if os.name == "nt":  # which removes no file that may only be read
+                    path.chmod(0o600)
                 path.unlink()
 
-    if folder.is_symlink():
+    if is_link(folder):
         folder.unlink()
         return
     for _ in range(2):
@@ -235,22 +235,12 @@ def remove_tree(folder: Path) -> None:
 
 def _alive(stage: Path) -> bool:
     """Whether the owner of a staging folder lives: its lock cannot be taken; where locks do not work, its pid runs."""
-    if sys.platform != "win32":
-        try:
-            handle = os.open(stage, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-        except OSError:
-            return False
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return False
-        except BlockingIOError:
-            return True
-        except OSError:
-            pass
-        finally:
-            os.close(handle)
+    handle = holding.take(stage)
+    holding.release(handle)
+    if handle != "unknown":
+        return handle == "held"
     pid, _, boot = stage.name.removeprefix(STAGE_PREFIX).partition("-")[2].partition("-")
-    if boot.partition("-")[0] != boot_id() or not pid.isdecimal():
+    if os.name != "posix" or boot.partition("-")[0] != boot_id() or not pid.isdecimal():
         return False
     try:
         os.kill(int(pid), 0)
@@ -263,17 +253,12 @@ def _alive(stage: Path) -> bool:
 
 @contextlib.contextmanager
 def _held(folder: Path) -> Iterator[None]:
-    if sys.platform == "win32":
-        yield
-        return
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    # Network file systems may know no locks on folders: there the pid in the name has to do.
+    handle = holding.take(folder)
     try:
-        # Network file systems may know no locks on folders: there the pid in the name has to do.
-        with contextlib.suppress(OSError):
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield
     finally:
-        os.close(handle)
+        holding.release(handle)
 
 
 _AT_FDCWD = -100
@@ -289,7 +274,7 @@ def swap_in(built: Path, target: Target, *, exchange: bool = True) -> None:
     """
     sync_filesystem(built)
     if not os.path.lexists(target.path):
-        built.rename(target.path)
+        move(built, target.path)
     elif not (exchange and _exchange(built, target.path)):
         _by_turns(built, target)
     sync_folder(target.path.parent)
@@ -326,10 +311,10 @@ def _exchange(one: Path, other: Path) -> bool:
 
 def _by_turns(built: Path, target: Target) -> None:
     aside = target.path.parent / f"{ASIDE_PREFIX}{target.key}-{os.getpid()}"
-    target.path.rename(aside)
+    move(target.path, aside)
     try:
-        built.rename(target.path)
+        move(built, target.path)
     except BaseException:
-        aside.rename(target.path)
+        move(aside, target.path)
         raise
-    aside.rename(built)
+    move(aside, built)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 import shutil
-import signal
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +19,7 @@ from gpuenv.environment.translate import tail, translate
 from gpuenv.errors import GpuenvError, IndexUnreachableError, UvError, UvMissingError
 from gpuenv.net.location import redact
 from gpuenv.report import Reporter
+from gpuenv.system.ending import how_ended, is_system_status
 from gpuenv.system.process import Child, Ended, Limits, NotStarted, TimedOut, absolute_path, bytes_written, run
 
 __all__ = ["PASSED", "Uv", "base_environment", "failure", "find_uv", "translate"]
@@ -135,16 +135,13 @@ def _given_up(over: TimedOut, *, doing: str) -> GpuenvError:
 
 def failure(done: Ended, *, doing: str) -> GpuenvError:
     """Make the error to raise for a run of uv that did not end well, by itself or killed."""
-    if done.returncode >= 0:
+    if done.returncode >= 0 and not is_system_status(done.returncode):
         return translate(done.stderr, doing=doing)
-    try:
-        name = signal.Signals(-done.returncode).name
-    except ValueError:
-        name = f"signal {-done.returncode}"
+    how = how_ended(done.returncode)
     return UvError(
-        f"{doing} failed: uv was ended by {name}",
+        f"{doing} failed: uv {how}",
         causes=tail(done.stderr),
-        hints=("The system may be out of memory: see dmesg",) if name == "SIGKILL" else (),
+        hints=("The system may be out of memory: see dmesg",) if how.endswith("SIGKILL") else (),
     )
 
 

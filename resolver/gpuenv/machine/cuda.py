@@ -14,6 +14,7 @@ from typing import Literal
 from gpuenv.machine.detection import Detection
 from gpuenv.machine.nvml import PROBE, lines_of
 from gpuenv.machine.origin import CdiSpec, Origin, cdi_specs, origin_of
+from gpuenv.system.ending import how_ended
 from gpuenv.system.process import Ended, Limits, NotStarted, TimedOut, run
 
 
@@ -45,7 +46,7 @@ def ask(environ: Mapping[str, str], *, timeout: float = 20.0) -> CudaAnswer:
         case TimedOut(stdout=stdout, seconds=seconds):
             return fold(stdout, otherwise=CudaAnswer(ending="hung", reason=f"no answer within {seconds:g} s"))
         case Ended(stdout=stdout, returncode=status):
-            return fold(stdout, otherwise=CudaAnswer(ending="crashed", reason=f"ended with status {status}"))
+            return fold(stdout, otherwise=CudaAnswer(ending="crashed", reason=how_ended(status).removeprefix("was ")))
 
 
 def fold(text: str, *, otherwise: CudaAnswer) -> CudaAnswer:

@@ -255,13 +255,14 @@ def _nodes(root: Path) -> tuple[str, ...]:
 
 
 def _owner(status: os.stat_result) -> str:
-    import grp
-    import pwd
-
     user, group = str(status.st_uid), str(status.st_gid)
-    with suppress(KeyError):
+    with suppress(KeyError, ImportError):  # a recorded machine is read on Windows too
+        import pwd
+
         user = pwd.getpwuid(status.st_uid).pw_name
-    with suppress(KeyError):
+    with suppress(KeyError, ImportError):
+        import grp
+
         group = grp.getgrgid(status.st_gid).gr_name
     return f"{user}:{group}"
 

@@ -262,10 +262,8 @@ def _number(value: object) -> int | None:
 
 
 def _death(returncode: int, stderr: str) -> str:
-    import signal
+    from gpuenv.system.ending import how_ended
 
-    how = f"ended with status {returncode}" if returncode >= 0 else f"ended by signal {-returncode}"
-    with suppress(ValueError):
-        how = f"ended by {signal.Signals(-returncode).name}"
+    how = how_ended(returncode).removeprefix("was ")
     lines = [line.strip() for line in stderr.splitlines() if line.strip()]
     return f"{how}: {lines[-1][:200]}" if lines else how

@@ -15,6 +15,7 @@ from gpuenv.machine.nvml import version_in
 from gpuenv.machine.windows import smi_folders
 from gpuenv.model.machine import ComputeCapability
 from gpuenv.report import visible
+from gpuenv.system.ending import how_ended
 from gpuenv.system.process import Ended, Limits, NotStarted, TimedOut, absolute_path, run
 
 WSL_FOLDER = "/usr/lib/wsl/lib"
@@ -94,7 +95,7 @@ def parse(stdout: str, *, stderr: str = "", code: int, path: str, fields: Iterab
     rows = [values for line in stdout.splitlines() if len(values := line.split(", ", len(names) - 1)) == len(names)]
     if code != 0 or not rows:
         output = next((line.strip() for line in (*stdout.splitlines(), *stderr.splitlines()) if line.strip()), "")
-        return SmiAnswer(path=path, failure=output[:300] or f"nvidia-smi ended with status {code}", code=code)
+        return SmiAnswer(path=path, failure=output[:300] or f"nvidia-smi {how_ended(code)}", code=code)
     answers = [dict(zip(names, map(_value, row), strict=True)) for row in rows]
     gpus = [gpu for position, answer in enumerate(answers) if (gpu := _gpu(position, answer))]
     driver = next((text for answer in answers if (text := version_in(answer.get("driver_version")))), None)
@@ -115,7 +116,7 @@ def snapshot(environ: Mapping[str, str], *, timeout: float = 15.0) -> str:
             return stdout
         case Ended(returncode=code, stdout=stdout, stderr=stderr):
             output = (stdout + stderr).strip()
-            return f"{output}\n(nvidia-smi ended with status {code})\n" if output else f"nvidia-smi: status {code}\n"
+            return f"{output}\n(nvidia-smi {how_ended(code)})\n" if output else f"nvidia-smi: status {code}\n"
 
 
 def _value(text: str) -> str | None:

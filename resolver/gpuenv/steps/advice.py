@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from shlex import quote
 
 from gpuenv.model.decision import Alternative, Change
+from gpuenv.shell import quote
 
 _PLAIN = re.compile(r"[\w@%+:,./-]+")
 

@@ -6,7 +6,6 @@ import os
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from shlex import quote
 
 from packaging.utils import canonicalize_name
 
@@ -24,6 +23,7 @@ from gpuenv.installed.marker import read_marker
 from gpuenv.lock.model import Lock
 from gpuenv.metadata import parse_requirement
 from gpuenv.model.profile import Profile
+from gpuenv.shell import quote
 from gpuenv.steps.context import Context
 from gpuenv.steps.dependencies import indexes_of
 from gpuenv.steps.downloads import open_store, remember

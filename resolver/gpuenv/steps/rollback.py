@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from shlex import quote
 
 from gpuenv.environment.previous import kept_previous, previous_place, roll_back, settle
 from gpuenv.environment.space import disk_errors
@@ -13,6 +12,7 @@ from gpuenv.environment.target import Target, check_target, only_one
 from gpuenv.errors import FileError, TargetError
 from gpuenv.installed.environment import read_environment
 from gpuenv.installed.marker import Marker, read_marker
+from gpuenv.shell import quote
 from gpuenv.steps.context import Context, Outcome
 from gpuenv.steps.environment import refuse_added, refuse_target, target_of
 from gpuenv.steps.lock import FOLDER

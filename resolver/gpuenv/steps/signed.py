@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from shlex import quote
 
 from gpuenv.errors import IndexUnreachableError, OfflineError, PackageIndexError
 from gpuenv.index.config import Place
 from gpuenv.lock.model import Lock, LockedPackage
 from gpuenv.net.location import Location, host_of
+from gpuenv.shell import quote
 from gpuenv.steps.context import Context
 from gpuenv.steps.downloads import fetcher, open_store
 from gpuenv.steps.sources import ask, source_plan

@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import shlex
 import stat
 import sys
 import time
@@ -20,9 +19,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from gpuenv.errors import FileError, GpuenvError, MachineError, NoSpaceError
-
-if sys.platform != "win32":
-    import fcntl
+from gpuenv.shell import quote
+from gpuenv.system import holding
 
 LARGEST = 64 << 20
 """Bytes of the largest file that is read whole. A lock of 300 packages has 0.5 MB."""
@@ -30,10 +28,17 @@ LARGEST = 64 << 20
 _YOUNG_SECONDS = 3600.0
 """A file beside another that was written less than this ago may still be at work, a folder not have its lock yet."""
 
+_PATIENCE_SECONDS = 2.0
+_LONGEST_PATH = 260
+"""MAX_PATH of Windows, which holds where long paths are not switched on."""
+_JUNCTION = getattr(stat, "IO_REPARSE_TAG_MOUNT_POINT", 0xA0000003)
 _NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
 _NO_WAIT = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 FULL = frozenset({errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)})
 """What an operating system says of a full disk, and of a quota that is used up."""
+IN_USE = frozenset({32, 33})
+"""ERROR_SHARING_VIOLATION and ERROR_LOCK_VIOLATION of winerror.h."""
+_OPEN = "another program has it open"
 _ROOM = "Make room, and run the same again"
 _REASONS = {
     errno.ENOENT: "there is no such file",
@@ -101,11 +106,34 @@ def write_atomic(path: Path, content: str | bytes, *, what: str, mode: int | Non
                 file.write(body)
                 file.flush()
                 os.fsync(handle)
-            beside.replace(path)
+            move(beside, path)
         except BaseException:
             beside.unlink(missing_ok=True)
             raise
     sync_folder(path.parent)
+
+
+def move(source: Path, target: Path) -> None:
+    """Rename, in the place of a file that stands there. On Windows, where whoever has a file open is in the way (a scan
+    for viruses, an index of files, another gpuenv that reads), it is tried for two seconds."""
+    until = time.monotonic() + (_PATIENCE_SECONDS if os.name == "nt" else 0)
+    while True:
+        try:
+            source.replace(target)
+            return
+        except PermissionError:
+            if time.monotonic() >= until:
+                raise
+            time.sleep(0.05)
+
+
+def is_link(path: Path) -> bool:
+    """Whether something leads elsewhere: a symbolic link, or a junction of Windows, which is none to the system."""
+    try:
+        facts = path.lstat()
+    except (OSError, ValueError):
+        return False
+    return stat.S_ISLNK(facts.st_mode) or getattr(facts, "st_reparse_tag", 0) == _JUNCTION
 
 
 def sweep_beside(path: Path) -> None:
@@ -143,8 +171,8 @@ def require_inside(folder: Path, project: Path, *, what: str) -> None:
     if Path(os.path.realpath(folder)).is_relative_to(os.path.realpath(project)):
         return
     parts = [each for each in (*reversed(folder.parents), folder) if project in each.parents]
-    link = next((each for each in parts if each.is_symlink()), folder)
-    shown = shlex.quote(str(link.relative_to(project)))
+    link = next((each for each in parts if is_link(each)), folder)
+    shown = quote(str(link.relative_to(project)))
     raise FileError(
         f"{folder}: {what} cannot be written",
         causes=(f"{link} is a link that leads out of the project, to {os.path.realpath(link)}",),
@@ -188,17 +216,29 @@ def _reason(error: OSError | ValueError, path: Path) -> str:
     if not isinstance(error, OSError):
         if isinstance(error, UnicodeDecodeError):
             return f"it is not UTF-8 text: byte {error.object[error.start]:#04x} at {error.start}"
-        return "a path cannot hold a NUL byte" if "null byte" in str(error) else str(error)
-    reason = _REASONS.get(error.errno or 0) or error.strerror or type(error).__name__
+        return "a path cannot hold a NUL byte" if "null " in str(error) else str(error)
+    number = _number(error, path)
+    in_use = getattr(error, "winerror", None) in IN_USE
+    reason = _OPEN if in_use else _REASONS.get(number) or error.strerror or type(error).__name__
     above = error.filename if isinstance(error.filename, str) and Path(error.filename) in path.parents else None
     return f"{above}: {reason}" if above else reason
 
 
+def _number(error: OSError, path: Path) -> int:
+    """What POSIX would say: Windows calls a folder "access denied", and a path that is too long "not found"."""
+    if os.name == "nt":
+        if error.errno == errno.EACCES and path.is_dir():
+            return errno.EISDIR
+        if error.errno == errno.ENOENT and (len(str(path)) >= _LONGEST_PATH or max(map(len, path.parts)) > 255):
+            return errno.ENAMETOOLONG
+    return error.errno or 0
+
+
 def _hints(error: OSError | ValueError, path: Path) -> tuple[str, ...]:
-    if not isinstance(error, OSError) or error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+    if not isinstance(error, OSError) or _number(error, path) not in (errno.EACCES, errno.EPERM, errno.EROFS):
         return ()
     there = next((each for each in (path, *path.parents) if os.path.lexists(each)), path)
-    return (f"See whose it is: `ls -ld {shlex.quote(str(there))}`",)
+    return (f"See whose it is: `{'icacls' if os.name == 'nt' else 'ls -ld'} {quote(str(there))}`",)
 
 
 def _mode(path: Path) -> int | None:
@@ -228,31 +268,32 @@ def scratch(purpose: str) -> Iterator[Path]:
     import tempfile
 
     with tempfile.TemporaryDirectory(prefix=f"{_PREFIX}{purpose}-", ignore_cleanup_errors=True) as folder:
-        handle = _lock(Path(folder))
+        handle = holding.take(Path(folder))
         try:
             yield Path(folder)
         finally:
-            if handle is not None:
-                os.close(handle)
+            holding.release(handle)
 
 
 def leftovers() -> Iterator[Path]:
     """What killed processes of this user left. Where the system has no locks on folders, nothing is known to be."""
-    if sys.platform == "win32":
-        return
     import tempfile
 
     for folder in sorted(Path(tempfile.gettempdir()).glob(f"{_PREFIX}*-*")):
         with contextlib.suppress(OSError):
             facts = folder.lstat()
-            if facts.st_uid != os.geteuid() or facts.st_mode & 0o077 or time.time() - facts.st_mtime < _YOUNG_SECONDS:
+            if _others(facts) or time.time() - facts.st_mtime < _YOUNG_SECONDS:
                 continue
-            handle = _lock(folder)
-            if handle is not None:
-                try:
+            handle = holding.take(folder)
+            if not isinstance(handle, int):
+                continue
+            try:
+                if sys.platform != "win32":
                     yield folder  # held while it is looked at or removed
-                finally:
-                    os.close(handle)
+            finally:
+                holding.release(handle)
+            if sys.platform == "win32":  # where what is held cannot be removed
+                yield folder
 
 
 def sweep() -> None:
@@ -263,16 +304,6 @@ def sweep() -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _lock(folder: Path) -> int | None:
-    """Hold a folder; ``None`` where somebody else does, where it is a link, or where there are no such locks."""
-    if sys.platform == "win32":
-        return None
-    handle = -1
-    try:
-        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        if handle >= 0:
-            os.close(handle)
-        return None
-    return handle
+def _others(facts: os.stat_result) -> bool:
+    """Whether a folder is another user's, or open to others. On Windows everybody has a temporary folder for theirs."""
+    return hasattr(os, "geteuid") and (facts.st_uid != os.geteuid() or bool(facts.st_mode & 0o077))

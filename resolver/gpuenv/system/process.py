@@ -8,8 +8,8 @@
 
 :func:`start` and :func:`finish` are the two halves of :func:`run`, for children that run side by side and for work
 between the two. Each child leads a session of its own, which has no terminal to ask for passwords on and is ended as a
-whole: at the end of the child, at a limit, on Ctrl-C and on any other exception. On Windows the child alone is ended
-(a job object would hold what it started).
+whole: at the end of the child, at a limit, on Ctrl-C and on any other exception. On Windows it is a job object that
+holds the child with all it starts (:mod:`gpuenv.system.job`).
 """
 
 from __future__ import annotations
@@ -26,7 +26,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from queue import Empty, Queue
 from threading import Event, Thread, current_thread, main_thread
-from typing import IO, Literal
+from typing import IO, TYPE_CHECKING, Literal
+
+from gpuenv.system import tied as tied_life
+
+if TYPE_CHECKING:
+    from gpuenv.system.job import Job
 
 POLL_SECONDS = 0.25
 """How often limits and progress are looked at while nothing is said."""
@@ -41,7 +46,6 @@ _KEPT_CHARACTERS = 2_000_000
 """Of the beginning and of the end of each output stream; a child that says more loses its middle, never our memory."""
 
 _QUEUED_LINES = 256
-_PR_SET_PDEATHSIG = 1
 
 OnLine = Callable[[str], None]
 Progress = Callable[["Child"], int | None]
@@ -129,8 +133,9 @@ def start(
     thread that waits in :func:`finish`. ``progress`` returns a number that grows while the child gets on, and ``None``
     where that cannot be told or does not count. ``talks``: the child may be told something (:meth:`Child.tell`).
     ``tied``: on Linux the kernel ends the child when we are killed outright, so that nothing goes on writing into a
-    folder that the next run sweeps away (loads ctypes, 4 ms).
+    folder that the next run sweeps away (loads ctypes, 4 ms). On Windows it always does.
     """
+    suspended, hold = tied_life.windows_job()
     try:
         with _interrupts_held() as held:
             process = subprocess.Popen(
@@ -141,13 +146,14 @@ def start(
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 start_new_session=True,
-                preexec_fn=_die_with_parent() if tied else None,
-                creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
+                preexec_fn=tied_life.die_with_parent() if tied else None,
+                creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0) | suspended,
             )
+            holder = hold(process.pid)
     # Not of the system: a NUL byte in a word or in the environment.
     except (OSError, ValueError, subprocess.SubprocessError) as error:
         return NotStarted(reason=getattr(error, "strerror", None) or str(error))
-    child = Child(process, on_stdout=on_stdout, on_stderr=on_stderr, progress=progress)
+    child = Child(process, holder, on_stdout=on_stdout, on_stderr=on_stderr, progress=progress)
     if held:
         stop(child)
         raise KeyboardInterrupt
@@ -222,6 +228,7 @@ class Child:
     def __init__(
         self,
         process: subprocess.Popen[bytes],
+        holder: Job | None,
         *,
         on_stdout: OnLine | None,
         on_stderr: OnLine | None,
@@ -231,7 +238,7 @@ class Child:
         self.started = time.monotonic()
         self.wake = Event()
         """Set whenever there is something to deliver, or the child has ended."""
-        self._process = process
+        self._process, self._holder = process, holder
         self._progress = progress
         self._mark, self._moved = 0, self.started
         self._lines: Queue[tuple[_Stream, bytes]] = Queue(_QUEUED_LINES)
@@ -286,13 +293,15 @@ class Child:
         if self._delivered:
             return self._exited.is_set()
         try:
-            if limits.grace and not self._exited.is_set():
+            if limits.grace and not self._exited.is_set() and sys.platform != "win32":
                 self._signal(signal.SIGTERM)
                 self._exited.wait(limits.grace)
         finally:
             # Always: the leader may be gone while something it started is not. The leader is not collected yet, so
             # that its number, which is the group's, cannot have been given to another.
             self._signal(signal.SIGKILL if sys.platform != "win32" else signal.SIGTERM)
+            if self._holder is not None:
+                self._holder.close()
         gone = self._exited.wait(limits.reap)
         if gone:
             self._process.wait()
@@ -323,10 +332,12 @@ class Child:
 
     def _signal(self, number: signal.Signals) -> None:
         with contextlib.suppress(OSError):
-            if sys.platform == "win32":
-                self._process.send_signal(number)
-            else:
+            if sys.platform != "win32":
                 os.killpg(self.pid, number)
+            elif self._holder is not None:
+                self._holder.end()
+            else:
+                self._process.send_signal(number)
 
     def _wait(self) -> None:
         if hasattr(os, "waitid"):
@@ -374,27 +385,3 @@ class _Stream:
 
     def text(self) -> str:
         return "".join((*self._head, *self._tail))
-
-
-def _die_with_parent() -> Callable[[], None] | None:
-    """What the child does between fork and exec: ask the kernel to be killed when we are.
-
-    Two system calls through a library that is already loaded: safe after fork even with other threads running here.
-    The signal follows the *thread* that started the child, and that one waits in :func:`finish`.
-    """
-    if sys.platform != "linux":
-        return None
-    import ctypes
-
-    try:
-        prctl = ctypes.CDLL(None).prctl
-    except (OSError, AttributeError):
-        return None
-    parent = os.getpid()
-
-    def ask() -> None:
-        prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-        if os.getppid() != parent:
-            os._exit(1)
-
-    return ask

@@ -6,13 +6,14 @@ A command is spelled for the environment at hand, and never what was just done.
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from gpuenv.documents import shipped
 from gpuenv.model.verification import Check
+from gpuenv.shell import quote
+from gpuenv.system.ending import how_ended
 from gpuenv.verify.runner import PayloadEnded
 
 RECREATE = "gpuenv create"
@@ -54,7 +55,7 @@ def of_ending(ended: PayloadEnded, *, gpu: bool) -> Cause | None:
         case "exited" if ended.status in (0, 1):
             return None
         case "exited":
-            return Cause(f"the process ended with status {ended.status}; {doing}", DOCTOR)
+            return Cause(f"the process {how_ended(ended.status)}; {doing}", DOCTOR)
         case "signal":
             why, hint = _SIGNALS.get(ended.status, ("the process was ended by a signal", DOCTOR))
             return Cause(f"signal {ended.status}: {why}; {doing}", hint)
@@ -92,7 +93,7 @@ class Hints:
 
     def create(self, *options: str) -> str:
         """Return the command that builds this environment."""
-        target = (shlex.quote(self.environment),) if self.named else ()
+        target = (quote(self.environment),) if self.named else ()
         return " ".join([RECREATE, *options, *self._profile(), *target])
 
     def spelled(self, hint: str, *, stands: bool = False) -> str:
@@ -122,13 +123,13 @@ class Hints:
         return hint
 
     def _examine(self) -> str:
-        return f"{DOCTOR} {shlex.quote(self.kept) if self.kept else self._environment()}".rstrip()
+        return f"{DOCTOR} {quote(self.kept) if self.kept else self._environment()}".rstrip()
 
     def _environment(self) -> str:
-        return shlex.quote(self.environment) if self.environment else ""
+        return quote(self.environment) if self.environment else ""
 
     def _profile(self) -> tuple[str, ...]:
-        return ("--profile", shlex.quote(self.profile)) if self.profile else ()
+        return ("--profile", quote(self.profile)) if self.profile else ()
 
 
 def hints_of(checks: Sequence[Check]) -> tuple[str, ...]:

@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from shlex import quote
 from typing import Literal
 
 from gpuenv.errors import TargetError
@@ -18,6 +17,7 @@ from gpuenv.model.machine import Machine
 from gpuenv.model.profile import VerificationPlan
 from gpuenv.model.verification import Report
 from gpuenv.report import Reporter
+from gpuenv.shell import quote
 from gpuenv.system.files import scratch
 from gpuenv.verify.checks import make_report
 from gpuenv.verify.expected import Expected, reference

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 import runpy
+import sys
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -69,7 +70,7 @@ def lay_environment(folder: Path, case: dict[str, Any]) -> Environment:
 
 
 def session(folder: Path, case: dict[str, Any]) -> dict[str, str]:
-    environ = {"CC": "/bin/sh", **case.get("environ", {})}
+    environ = {"CC": sys.executable, **case.get("environ", {})}
     for number, (variable, names) in enumerate(case.get("libraries", {}).items()):
         there = folder / f"libraries-{number}"
         there.mkdir()

@@ -6,6 +6,7 @@ The ids in the tests' names are those of the recorded threads (group and case) w
 from __future__ import annotations
 
 import shutil
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,9 +20,10 @@ from gpuenv.doctor.finding import Finding
 from gpuenv.installed.environment import read_environment
 from gpuenv.model.machine import ComputeCapability, Driver, Gpu, Machine
 from support.environments import Environment
+from support.systems import LINKS, LINUX_PATHS
 
 KNOWN = knowledge.load()
-TOOLS = {"CC": "/bin/sh"}
+TOOLS = {"CC": sys.executable}
 OTHER_PYTHON = "uv python install 3.12 && gpuenv create --profile auto .venv-gpu"
 BLACKWELL_WHEEL = ("75", "80", "86", "90", "100", "120")
 
@@ -428,6 +430,7 @@ def test_torch_compile_needs_a_compiler_and_headers(env: Environment) -> None:
     assert second.fix == "uv python install 3.12 && gpuenv create --profile auto .venv-gpu"
 
 
+@LINUX_PATHS
 @pytest.mark.parametrize(
     ("system", "compiler", "headers"),
     [
@@ -462,6 +465,7 @@ def test_headers_of_an_interpreter_that_no_distribution_installed(env: Environme
     assert torch_compile(env, base=base, system=("ubuntu", "debian"))[1].fix == headers
 
 
+@LINKS
 def test_an_interpreter_named_by_a_link_has_the_headers_of_its_place(env: Environment, tmp_path: Path) -> None:
     """/bin is a link to /usr/bin, and pyvenv.cfg may name either."""
     (tmp_path / "bin").symlink_to(env.base / "bin")

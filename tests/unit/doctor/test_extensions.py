@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -33,7 +34,7 @@ def code(*names: str) -> bytes:
 
 
 def examined(env: Environment, on: Machine) -> Examination:
-    return examine(read_environment(env.path), machine=on, environ={"CC": "/bin/sh"}, shown=env.path.name)
+    return examine(read_environment(env.path), machine=on, environ={"CC": sys.executable}, shown=env.path.name)
 
 
 def diagnosed(env: Environment, on: Machine) -> list[Finding]:

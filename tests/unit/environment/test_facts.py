@@ -67,15 +67,18 @@ def test_shims_give_way_to_what_is_behind_them(tmp_path: Path) -> None:
         (tmp_path / folder).mkdir(parents=True)
     path = os.pathsep.join(str(tmp_path / each) for each in ("pyenv/shims", "bin", "other/shims", "bin"))
 
-    found = [str(Path(each).relative_to(tmp_path)) for each in search_path(path).split(os.pathsep)]
+    found = [Path(each).relative_to(tmp_path).as_posix() for each in search_path(path).split(os.pathsep)]
 
     assert found == ["bin", "other/shims", "pyenv/versions/3.11.7/bin", "pyenv/versions/3.12.1/bin"]
+
+
+ABSOLUTE = str(Path.cwd())
 
 
 def test_only_named_variables_reach_uv() -> None:
     passed = base_environment(
         {
-            "PATH": f"{os.pathsep}.{os.pathsep}/usr/bin{os.pathsep}relative/bin",
+            "PATH": f"{os.pathsep}.{os.pathsep}{ABSOLUTE}{os.pathsep}relative/bin",
             "HOME": "/home/me",
             "UV_INDEX": "x",
             "PIP_INDEX_URL": "x",
@@ -86,7 +89,7 @@ def test_only_named_variables_reach_uv() -> None:
         }
     )
 
-    assert passed == {"PATH": "/usr/bin", "HOME": "/home/me", "HTTPS_PROXY": "http://proxy"}
+    assert passed == {"PATH": ABSOLUTE, "HOME": "/home/me", "HTTPS_PROXY": "http://proxy"}
 
 
 @pytest.mark.parametrize(
@@ -170,14 +173,13 @@ def test_the_guard_names_the_final_place_and_leaves_unknown_scripts(tmp_path: Pa
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin/activate").write_text("echo something else\n")
 
-    unknown = write_guard(
-        tmp_path, final=Path("/a b/env"), pins=[("torchvision", "2"), ("torch", "1+cpu")], lock_name="l"
-    )
+    final = tmp_path / "a b/env"
+    unknown = write_guard(tmp_path, final=final, pins=[("torchvision", "2"), ("torch", "1+cpu")], lock_name="l")
 
     assert unknown == ("activate",)
     assert (tmp_path / "bin/activate").read_text() == "echo something else\n"
     assert (tmp_path / CONSTRAINTS).read_text().splitlines()[1:] == ["torch==1+cpu", "torchvision==2"]
-    assert "constraint = file:///a%20b/env/gpuenv-constraints.txt" in (tmp_path / "pip.conf").read_text()
+    assert f"constraint = {(final / CONSTRAINTS).as_uri()}" in (tmp_path / "pip.conf").read_text()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the rule of POSIX systems")

@@ -16,6 +16,8 @@ from gpuenv.environment.interpreters import Interpreter
 from gpuenv.environment.known import KnownInterpreters
 from gpuenv.net.cache import sha256
 
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="nothing is remembered on Windows: uv reads the registry too")
+
 
 @dataclass
 class Home:

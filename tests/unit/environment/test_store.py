@@ -86,6 +86,6 @@ def test_a_lock_takes_what_is_kept_from_the_store(tmp_path: Path) -> None:
         package("torch", "2.10.0+cu128", sha256=ONE.sha256, family=True), package("numpy", "2.3.0", sha256="1" * 64)
     )
     here = store.localized(lock)
-    assert here.by_name["torch"].path == str(path)
+    assert here.by_name["torch"].path == path.as_posix()
     assert here.by_name["numpy"] == lock.by_name["numpy"]
     assert [each.name for each in store.missing(lock)] == ["numpy"]

@@ -45,18 +45,18 @@ def test_everything_is_on_the_disk_before_the_names_change(
     monkeypatch.setattr(ctypes, "CDLL", lambda *words, **more: Calls(real(*words, **more), done))
 
     def renamed(self: Path, other: Path) -> Path:
-        done.append(("rename", str(self)))
+        done.append(("replace", str(self)))
         return rename(self, other)
 
     def synced(handle: int) -> None:
         done.append(("fsync", str(Path(f"/proc/self/fd/{handle}").readlink())))
         fsync(handle)
 
-    monkeypatch.setattr(Path, "rename", renamed)
+    monkeypatch.setattr(Path, "replace", renamed)
     monkeypatch.setattr(os, "fsync", synced)
     swap_in(built, place, exchange=exchange)
 
-    names = {("exchange", str(built)), ("rename", str(built))}
+    names = {("exchange", str(built)), ("replace", str(built))}
     assert done[0] == ("syncfs", str(built))
     assert done[-1] == ("fsync", str(tmp_path))
     assert any(call in names for call in done[1:-1])

@@ -13,6 +13,7 @@ from gpuenv.installed.drift import added
 from gpuenv.installed.environment import read_environment
 from gpuenv.installed.torch import parse_targets, read_torch
 from support.environments import Environment
+from support.systems import LINKS
 from support.wheels import cuda_config, version_file
 
 
@@ -79,6 +80,7 @@ def test_the_folder_of_another_python_is_not_the_environments(env: Environment) 
     assert facts.leftovers == (old,)
 
 
+@LINKS
 def test_without_pyvenv_the_interpreter_tells_the_folder(tmp_path: Path) -> None:
     """Conda: no pyvenv.cfg, and a link from the folder of another version to the one in use."""
     for name in ("python3.10", "python3.12"):

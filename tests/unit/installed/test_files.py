@@ -7,6 +7,7 @@ import pytest
 from gpuenv.installed.distribution import distributions
 from gpuenv.installed.files import RecordRow, parse_record, walk
 from gpuenv.installed.places import python_version, site_packages
+from support.systems import LINKS
 
 
 @pytest.mark.parametrize(
@@ -32,6 +33,7 @@ def test_a_row_that_is_none_is_refused(text: str) -> None:
         list(parse_record(text, prefix="lib"))
 
 
+@LINKS
 def test_everything_below_is_listed_and_links_are_not_followed(tmp_path: Path) -> None:
     (tmp_path / "a/b").mkdir(parents=True)
     (tmp_path / "a/b/c").write_text("123")

@@ -8,6 +8,7 @@ import pytest
 
 from gpuenv.machine import linux
 from gpuenv.machine.linux import KernelGpu, Module, PciGpu
+from support.systems import LINKS, POSIX
 from support.trees import CLOSED, OPEN, Tree
 
 
@@ -18,6 +19,7 @@ def test_a_plain_machine_without_nvidia(tmp_path: Path) -> None:
     assert (host.wsl, host.container, host.module, host.pci, host.nodes) == (False, False, None, (), ())
 
 
+@LINKS
 def test_gpus_on_the_bus_are_display_devices_of_nvidia_only(tmp_path: Path) -> None:
     tree = Tree(tmp_path).bus().pci("0000:01:00.0", driver="nvidia").pci("0000:01:00.1", kind="0x040300")
     tree.pci("0000:41:00.0", device="0x2330", kind="0x030200").pci("0000:02:00.0", vendor="0x1002")
@@ -64,6 +66,7 @@ def test_the_kernels_own_list_of_gpus(tmp_path: Path) -> None:
     )
 
 
+@POSIX
 def test_device_nodes_with_owner_and_mode(tmp_path: Path) -> None:
     tree = Tree(tmp_path).nodes("nvidiactl").write("dev/nvidia-caps/nvidia-cap1", "")
     (tree.root / "dev/nvidiactl").chmod(0o660)

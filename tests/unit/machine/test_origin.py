@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from gpuenv.machine.origin import CdiSpec, Origin, cdi_specs, origin_of
+from support.systems import LINUX_PATHS
 from support.trees import Tree
 
 NAME = "libcuda.so.1"
@@ -22,6 +23,7 @@ def library(tmp_path: Path) -> Path:
     return file
 
 
+@LINUX_PATHS
 def test_a_variable_with_other_folders(library: Path, tmp_path: Path) -> None:
     found = origin_of(
         str(library),
@@ -33,6 +35,7 @@ def test_a_variable_with_other_folders(library: Path, tmp_path: Path) -> None:
     assert found == Origin(way="LD_LIBRARY_PATH", where=str(library.parent), left=("/opt/tool/lib",))
 
 
+@LINUX_PATHS
 def test_a_folder_that_is_a_link(library: Path, tmp_path: Path) -> None:
     link = tmp_path / "cuda"
     link.symlink_to(library.parent)
@@ -41,6 +44,7 @@ def test_a_folder_that_is_a_link(library: Path, tmp_path: Path) -> None:
     assert (found.way, found.where) == ("LD_LIBRARY_PATH", str(link))
 
 
+@LINUX_PATHS
 def test_a_preloaded_file(library: Path) -> None:
     found = origin_of(str(library), name=NAME, environ={"LD_PRELOAD": f"/x.so {library}"})
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import platform
 
 import pytest
 
@@ -14,7 +14,7 @@ from gpuenv.model.machine import Machine
 from support.cli import machine_json
 
 
-@pytest.mark.skipif(os.uname().machine not in ("x86_64", "arm64"), reason="no such Mac")
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "arm64"), reason="no such Mac")
 def test_macos_has_no_nvidia_gpu() -> None:
     detection = detect(environ={}, platform="darwin")
 

@@ -6,9 +6,9 @@ import argparse
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-from shlex import quote
 from typing import TYPE_CHECKING
 
+from gpuenv.shell import quote
 from gpuenv.steps.context import Context
 
 if TYPE_CHECKING:

@@ -52,12 +52,12 @@ def run(arguments: argparse.Namespace, context: Context) -> RemoveOutcome | Edit
 
 
 def _environments(arguments: argparse.Namespace, context: Context) -> RemoveOutcome:
-    import shlex
     import sys
 
     from gpuenv.cli.console import agreed
     from gpuenv.commands import remove
     from gpuenv.errors import UsageError
+    from gpuenv.shell import join
 
     planned = remove.look_at(context, arguments.env, discard_added=arguments.discard_added)
     if arguments.dry_run:
@@ -66,7 +66,7 @@ def _environments(arguments: argparse.Namespace, context: Context) -> RemoveOutc
         for line in _removed(planned):
             context.reporter.notice(line)
         if not sys.stdin.isatty():
-            again = shlex.join(["gpuenv", *context.words, "--yes"])
+            again = join(["gpuenv", *context.words, "--yes"])
             raise UsageError("nothing was removed: there is nobody to ask", hints=(f"Do it: `{again}`",))
         if not agreed("Remove it?" if len(planned.removals) == 1 else "Remove them?"):
             return planned
