@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,10 +18,13 @@ from gpuenv.fleet.page import page
 from gpuenv.fleet.report import ClassLock, FleetReport, make_report, to_json
 from gpuenv.installed.marker import digest
 from gpuenv.lock.model import Lock
+from gpuenv.steps.carrying import carry_along
 from gpuenv.steps.context import Context, Failure, Outcome
+from gpuenv.steps.downloads import open_store
 from gpuenv.steps.lock import command_of, lock_path, read_sound
 from gpuenv.steps.machine import MachineClass, TargetMachine, complete
 from gpuenv.steps.profile import load_profile
+from gpuenv.steps.rollout import HostOptions, Work, opened, waves
 
 FOLDER = Path("fleet")
 """Where the desk keeps what the hosts said, relative to the project, where no other folder is named."""
@@ -29,11 +32,21 @@ FOLDER = Path("fleet")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FleetOptions:
-    """What every action on a fleet takes."""
+    """What the actions on a fleet take. Paths are relative to the project."""
 
     folder: Path = FOLDER
-    inventories: tuple[str, ...] = ()
-    limit: str | None = None
+    hosts: HostOptions = field(default_factory=HostOptions)
+    verify: bool = True
+    again: bool = False
+    """Do also what is done: hosts whose evidence is of the same lock and driver."""
+    canary: int = 0
+    """Hosts of each class that are tried before its others."""
+    batch: int = 0
+    """Hosts at a time; 0: all."""
+    max_fail: int = 100
+    """Percent of a wave's hosts; where more fail, no further wave is begun."""
+    shared: Path | None = None
+    """A store of wheels that desk and hosts see under one path: none is copied then."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,11 +63,101 @@ def desk_of(context: Context, options: FleetOptions) -> Desk:
     return Desk(context.project / options.folder)
 
 
+def detect(context: Context, options: FleetOptions) -> FleetOutcome:
+    """Ask the hosts what they are, after gpuenv was brought to those that lack it."""
+    desk = desk_of(context, options)
+    with opened(context, desk, options.hosts) as rollout:
+        rollout.detect()
+    return standing(context, options, known_hosts(desk))
+
+
+def create(context: Context, options: FleetOptions) -> FleetOutcome:
+    """The whole way: facts, locks, environments, proofs, report. What is done already is left as it is."""
+    context = replace(context, store=options.shared or context.store)
+    desk = desk_of(context, options)
+    problems: list[Failure] = []
+    with opened(context, desk, options.hosts) as rollout:
+        rollout.detect()
+        hosts = tuple(desk.host(name) for name in rollout.inventory.hosts)
+        problems += lock_classes(context, hosts)
+        groups = groups_of(hosts)
+        work, names = _work(context, options, hosts, groups, rollout.scratch)
+        by_host = {name: group.name for group in groups for name in group.members}
+        stopped: set[str] = set()
+        for number, wave in enumerate(waves(work, by_host, canary=options.canary, batch=options.batch)):
+            now = [each for each in wave if by_host[each.host] not in stopped]
+            rollout.build(now, verify=options.verify, store=options.shared, names=names)
+            failed = [each.host for each in now if desk.host(each.host).problem is not None]
+            if options.canary and not number:
+                stopped |= {by_host[host] for host in failed}
+                problems += [_canary(by_host[host], host) for host in failed]
+            if len(failed) * 100 > options.max_fail * len(now):
+                problems.append(_too_many(failed, now, options))
+                break
+    return standing(context, options, known_hosts(desk), problems=problems)
+
+
+def _work(
+    context: Context, options: FleetOptions, hosts: Sequence[Host], groups: Sequence[FleetClass], scratch: Path
+) -> tuple[list[Work], tuple[str, ...]]:
+    """What is to be built where, by class and host, and the files that go along with each lock."""
+    work: list[Work] = []
+    names: dict[str, None] = {}
+    by_name = {host.name: host for host in hosts}
+    for group in groups:
+        stands = class_lock(context, group)
+        if stands is None:
+            continue
+        path, found = stands
+        sha256 = digest(path)
+        todo = [
+            name for name in group.members if options.again or not by_name[name].is_done(sha256, proved=options.verify)
+        ]
+        if len(todo) < len(group.members):
+            context.reporter.say(f"{group.name}: {len(group.members) - len(todo)} done before, {len(todo)} to do")
+        if not todo:
+            continue
+        carried = scratch / "classes" / group.name
+        if options.shared is None:
+            open_store(context).export(found, carried, name=profile_name(context))
+        names |= dict.fromkeys(carry_along(context, carried, path, name=profile_name(context)))
+        driver = group.machine.driver.version if group.machine.driver is not None else None
+        work += [Work(host=name, carried=carried, lock_sha256=sha256, driver=driver) for name in todo]
+    return work, tuple(name for name in names if not name.startswith("evidence/"))
+
+
+def _canary(group: str, host: str) -> Failure:
+    return Failure(
+        code="canary-failed",
+        message=f"{host} was tried first of class {group} and failed: the others of it were left as they are",
+        hints=("When it is repaired, run the same command again: what is done is not done again",),
+    )
+
+
+def _too_many(failed: Sequence[str], now: Sequence[Work], options: FleetOptions) -> Failure:
+    return Failure(
+        code="too-many-failed",
+        message=f"{len(failed)} of {len(now)} hosts failed, more than {options.max_fail} %: no other was begun",
+        causes=tuple(failed),
+        hints=("Run the same command again: what is done is not done again",),
+    )
+
+
+def verify(context: Context, options: FleetOptions) -> FleetOutcome:
+    """Prove again what stands on the hosts."""
+    desk = desk_of(context, options)
+    with opened(context, desk, options.hosts) as rollout:
+        rollout.detect()
+        built = [name for name in rollout.inventory.hosts if (host := desk.host(name)).built and not host.problem]
+        rollout.verify(built)
+    return standing(context, options, known_hosts(desk))
+
+
 def lock(context: Context, options: FleetOptions) -> FleetOutcome:
     """Lock each class that the desk has facts of. One that cannot be locked does not stop the others."""
     desk = desk_of(context, options)
     hosts = known_hosts(desk)
-    problems = lock_classes(context, hosts)
+    problems = lock_classes(replace(context, store=options.shared or context.store), hosts)
     return standing(context, options, hosts, problems=problems)
 
 
@@ -86,6 +189,7 @@ def _python(context: Context, group: FleetClass, hosts: Sequence[Host]) -> str |
         raise UsageError(
             "its hosts have no version of Python in common",
             causes=[f"{host.name}: {', '.join(host.pythons)}" for host in hosts if host.name in group.members],
+            hints=("Carry one to all of them: `gpuenv fleet detect -i INVENTORY --carry FOLDER`",),
         )
     return max(common, key=lambda text: int(text.split(".")[1]), default=None)
 
@@ -101,6 +205,7 @@ def known_hosts(desk: Desk) -> tuple[Host, ...]:
     if not hosts:
         raise UsageError(
             f"no host has been asked yet: there is nothing in {desk.folder / 'hosts'}",
+            hints=("Ask them: `gpuenv fleet detect -i INVENTORY`",),
         )
     return hosts
 

@@ -7,19 +7,16 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
-from gpuenv import profile as profiles
 from gpuenv.environment.own_wheels import own_wheels
 from gpuenv.environment.roots import Root
 from gpuenv.environment.store import Damage, Store, StoredWheel
 from gpuenv.errors import UsageError
-from gpuenv.net.location import secrets_of
 from gpuenv.shell import quote
+from gpuenv.steps.carrying import carry_along
 from gpuenv.steps.context import Context, Failure, Outcome
 from gpuenv.steps.downloads import open_store
 from gpuenv.steps.inventory import shelf
-from gpuenv.steps.lock import FOLDER, lock_path, read_sound
-from gpuenv.system.files import present, read_bytes, write_atomic
-from gpuenv.verify.evidence import FILES as EVIDENCE_FILES
+from gpuenv.steps.lock import lock_path, read_sound
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,26 +98,13 @@ def _export(context: Context, target: Path | None) -> StoreOutcome:
     store = open_store(context)
     folder = context.project / target
     store.export(lock, folder, name=name)
-    _carry_along(context, folder, path, name=name)
+    carry_along(context, folder, path, name=name)
+    _pack_gpuenv(context, folder)
     return StoreOutcome(action="export", folder=str(store.folder), exported=target.as_posix())
 
 
-def _carry_along(context: Context, folder: Path, lock: Path, *, name: str) -> None:
-    """What gpuenv needs there: the lock as it stands here, its profile and project, the evidence, and gpuenv itself."""
-    files = {lock: f"{FOLDER}/{lock.name}"}
-    for row in profiles.find_all(project=context.project, user=context.config):
-        files |= {row.path: f"profiles/{row.path.name}"} if row.name == name else {}
-    wanted = [*context.options.requirements, *([] if context.options.no_project else ["pyproject.toml"])]
-    files |= {context.project / each: each for each in wanted if not Path(each).is_absolute()}
-    files |= {context.project / f"evidence/{name}/{each}": f"evidence/{name}/{each}" for each in EVIDENCE_FILES}
-    for source, place in files.items():
-        if not present(source):
-            continue
-        body = read_bytes(source, what="the file to carry")
-        if any(secrets_of(word) for word in body.decode(errors="replace").split() if "://" in word):
-            context.reporter.warn(f"{context.shown(source)} holds a password in an address: it is not in the export")
-            continue
-        write_atomic(folder / place, body, what="the export")
+def _pack_gpuenv(context: Context, folder: Path) -> None:
+    """gpuenv itself, with uv, for a machine that has neither."""
     try:
         with context.reporter.task("Packing gpuenv and uv"):
             own_wheels(folder / "tool")

@@ -23,13 +23,14 @@ _LEFT_OUT = frozenset({"INSTALLER", "REQUESTED", "RECORD", "direct_url.json", "u
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
-def own_wheels(folder: Path) -> tuple[Path, ...]:
+def own_wheels(folder: Path, *, pure: bool = False) -> tuple[Path, ...]:
     """Write the wheels into ``folder``, uv's with its program. They are for this system and this minor Python.
 
-    Raises ``OSError``, and ``importlib.metadata.PackageNotFoundError`` where gpuenv itself is not installed.
+    ``pure``: without uv, and without machine code, which nothing that gpuenv needs is lost by: for every system and
+    Python. Raises ``OSError``, and ``importlib.metadata.PackageNotFoundError`` where gpuenv itself is not installed.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    return tuple(_wheel(each, folder) for each in _needed())
+    return tuple(_wheel(each, folder, pure=pure) for each in _needed() if not (pure and each.name == "uv"))
 
 
 def _needed() -> list[importlib.metadata.Distribution]:
@@ -50,13 +51,15 @@ def _needed() -> list[importlib.metadata.Distribution]:
     return [found[name] for name in sorted(found)]
 
 
-def _wheel(distribution: importlib.metadata.Distribution, folder: Path) -> Path:
+def _wheel(distribution: importlib.metadata.Distribution, folder: Path, *, pure: bool) -> Path:
     stem = f"{re.sub(r'[-_.]+', '_', distribution.metadata['Name']).lower()}-{distribution.version}"
-    target = folder / f"{stem}-{_tags(distribution)}.whl"
+    target = folder / f"{stem}-{'py3-none-any' if pure else _tags(distribution)}.whl"
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
     with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, source in sorted(_files(distribution, stem)):
+            if pure and source.suffix in (".so", ".pyd"):
+                continue
             data = source.read_bytes()
             entry = zipfile.ZipInfo(name, _EPOCH)
             entry.external_attr = (source.stat().st_mode & 0xFFFF) << 16

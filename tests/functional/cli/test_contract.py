@@ -53,8 +53,9 @@ KEYS = {
     "store": {"action", "folder", "wheels", "damaged", "removed", "unsure", "exported", "dry_run"},
 }  # fmt: skip
 
-ELSEWHERE = ("create", "verify", "doctor", "run", "kernel", "add")
-"""Tried by a test of their own: `run` is another program in the end, `kernel` needs Jupyter, `add` changes files."""
+ELSEWHERE = ("create", "verify", "doctor", "run", "kernel", "add", "fleet")
+"""Tried by a test of their own: `run` is another program in the end, `kernel` needs Jupyter, `add` changes files,
+`fleet` needs hosts."""
 
 
 @pytest.fixture(scope="module")

@@ -8,43 +8,104 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gpuenv.cli.layout import Line, Table
+from gpuenv.errors import UsageError
 from gpuenv.steps.context import Context
 
 if TYPE_CHECKING:
     from gpuenv.commands.fleet import FleetOutcome
 
 EXAMPLES = (
+    ("gpuenv fleet create -i hosts.ini --canary 1", "facts, locks, environments, proofs, report: from nothing"),
+    ("gpuenv fleet detect -i gpu1,gpu2,gpu3", "the facts of three hosts, and their classes"),
     ("gpuenv fleet lock --profile auto", "one lock per class, made here"),
+    ("gpuenv fleet create -i ~/.ssh/config --limit gpu1", "only the hosts that a pattern names"),
     ("gpuenv fleet report", "what the hosts said last, as a page, JSON and CTRF"),
 )
 
-ACTIONS = ("lock", "report")
+ACTIONS = ("detect", "lock", "create", "verify", "report")
 """What can be done with a fleet, in the order of a roll-out."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("action", choices=ACTIONS, help="lock: one lock per class; report: how the fleet stands")
+    parser.add_argument(
+        "action", choices=ACTIONS, help="detect: what hosts are; lock: one per class; create: all of it; verify; report"
+    )
+    parser.add_argument(
+        "-i", "--inventory", dest="inventories", action="append", default=[], metavar="INVENTORY",
+        help="what Ansible reads (a file, a folder, host1,host2), or an ssh_config; may be repeated",
+    )  # fmt: skip
+    parser.add_argument("--limit", metavar="PATTERN", help="only these hosts, as Ansible's --limit takes it")
     parser.add_argument(
         "--folder", type=Path, metavar="DIR", default=Path("fleet"), help="where the desk keeps it all (default: fleet)"
     )
     parser.add_argument(
-        "-i", "--inventory", dest="inventories", action="append", default=[], metavar="INVENTORY",
-        help="what Ansible reads (a file, a folder, `host1,host2`), or an ssh_config; may be repeated",
-    )  # fmt: skip
-    parser.add_argument("--limit", metavar="PATTERN", help="only these hosts, as Ansible's --limit takes it")
+        "--home", metavar="DIR", help="gpuenv's folder on each host (default: gpuenv_home of the inventory, or ~/gpuenv)"
+    )
+    parser.add_argument(
+        "--carry", type=Path, metavar="DIR", help="wheels of uv and archives of Python, for hosts unlike this machine"
+    )
+    parser.add_argument(
+        "--shared", type=Path, metavar="DIR", help="a store of wheels that this machine and all hosts see at this path"
+    )
+    parser.add_argument("--canary", type=_count, default=0, metavar="N", help="try N hosts of each class first")
+    parser.add_argument("--batch", type=_count, default=0, metavar="N", help="build on N hosts at a time")
+    parser.add_argument(
+        "--max-fail",
+        type=_percent,
+        default=100,
+        metavar="PERCENT",
+        help="begin no batch after one in which more failed",
+    )
+    parser.add_argument("--forks", type=_count, default=32, metavar="N", help="ask N hosts at a time (default: 32)")
+    parser.add_argument("--again", action="store_true", help="do also what is done: same lock, same driver, proved")
+    parser.add_argument("--no-verify", action="store_true", help="build without proving it")
+    parser.add_argument(
+        "--no-health", action="store_true", help="leave out dcgmi, nvbandwidth and nccl-tests where they are installed"
+    )
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or len(text) > 6:
+        raise argparse.ArgumentTypeError(f"not a number of hosts: {text}")
+    return int(text)
+
+
+def _percent(text: str) -> int:
+    number = text.removesuffix("%")
+    if not number.isdecimal() or len(number) > 3 or int(number) > 100:
+        raise argparse.ArgumentTypeError(f"not a percentage: {text}")
+    return int(number)
 
 
 def run(arguments: argparse.Namespace, context: Context) -> FleetOutcome:
     from gpuenv.commands import fleet
+    from gpuenv.steps.rollout import HostOptions
 
-    options = fleet.FleetOptions(
-        folder=arguments.folder, inventories=tuple(arguments.inventories), limit=arguments.limit
+    if context.options.machine is not None:
+        raise UsageError("a fleet's hosts are the ones that answer, not one in a file")
+    hosts = HostOptions(
+        inventories=tuple(arguments.inventories),
+        limit=arguments.limit,
+        home=arguments.home,
+        carry=arguments.carry,
+        forks=max(arguments.forks, 1),
+        health=not arguments.no_health,
     )
-    match arguments.action:
-        case "lock":
-            return fleet.lock(context, options)
-        case _:
-            return fleet.report(context, options)
+    options = fleet.FleetOptions(
+        folder=arguments.folder,
+        hosts=hosts,
+        verify=not arguments.no_verify,
+        again=arguments.again,
+        canary=arguments.canary,
+        batch=arguments.batch,
+        max_fail=arguments.max_fail,
+        shared=None if arguments.shared is None else context.project / arguments.shared,
+    )
+    actions = {
+        "detect": fleet.detect, "lock": fleet.lock, "create": fleet.create, "verify": fleet.verify,
+        "report": fleet.report,
+    }  # fmt: skip
+    return actions[arguments.action](context, options)
 
 
 def data(outcome: FleetOutcome) -> dict[str, object]:
