@@ -24,12 +24,15 @@ WORKSHOP = sorted(
     for path in [*(ROOT / "tests").rglob("*.py"), *(ROOT / "tools").glob("*.py")]
     if not any(path.is_relative_to(project) for project in PROJECTS)
 )
-OURS = {"gpuenv", "gpuenv_payload", "gpu", "support", "faults", "fuzz", "torch"}
+OURS = {"gpuenv", "gpuenv_payload", "gpu", "support", "faults", "fleet", "fuzz", "torch"}
 OURS |= {path.stem for folder in ("tools", "tests/gpu") for path in (ROOT / folder).glob("*.py")}
 """Not of a dependency: what lies here, and what an environment has that the payload runs in."""
 WHERE_INSTALLED = {"atheris"}
 """Has wheels for few Pythons, and only a part of the fuzzing that is run by hand needs it."""
-STARTED = {"coverage", "types-pyyaml", "ruff", "mypy", "import-linter", "pytest-xdist", "pytest-socket"}
+STARTED = {
+    "ansible-core", "ansible-runner", "coverage", "types-pyyaml", "ruff", "mypy", "import-linter", "pytest-xdist",
+    "pytest-socket",
+}  # fmt: skip
 """Tools of the workshop that are started, or loaded by pytest, and imported nowhere."""
 
 
@@ -60,7 +63,8 @@ def declared(texts: list[str]) -> set[str]:
 
 def test_the_package_imports_what_it_declares_and_nothing_else() -> None:
     used = imported(PACKAGE)
-    assert set(used) == declared(PROJECT["dependencies"]), used
+    fleet = declared(PROJECT["optional-dependencies"]["fleet"]) - {"ansible-core"}  # which ansible-runner starts
+    assert set(used) == declared(PROJECT["dependencies"]) | fleet, used
 
 
 def test_the_workshop_imports_what_it_declares_and_nothing_else() -> None:

@@ -15,6 +15,7 @@ from gpuenv.steps.context import Context
 from gpuenv.steps.pythons import uv_of
 from gpuenv.system.files import scratch
 
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostOptions:
     """How hosts are reached and what they are given."""

@@ -39,7 +39,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--folder", type=Path, metavar="DIR", default=Path("fleet"), help="where the desk keeps it all (default: fleet)"
     )
     parser.add_argument(
-        "--home", metavar="DIR", help="gpuenv's folder on each host (default: gpuenv_home of the inventory, or ~/gpuenv)"
+        "--home",
+        metavar="DIR",
+        help="gpuenv's folder on each host (default: gpuenv_home of the inventory, or ~/gpuenv)",
     )
     parser.add_argument(
         "--carry", type=Path, metavar="DIR", help="wheels of uv and archives of Python, for hosts unlike this machine"
