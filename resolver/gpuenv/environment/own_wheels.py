@@ -33,6 +33,16 @@ def own_wheels(folder: Path, *, pure: bool = False) -> tuple[Path, ...]:
     return tuple(_wheel(each, folder, pure=pure) for each in _needed() if not (pure and each.name == "uv"))
 
 
+def state() -> str:
+    """A digest of name, size and time of all that :func:`own_wheels` would read: the same while nothing changed."""
+    digest = hashlib.sha256()
+    for each in _needed():
+        for name, source in sorted(_files(each, each.name)):
+            found = source.stat()
+            digest.update(f"{name}\0{found.st_size}\0{found.st_mtime_ns}\n".encode())
+    return digest.hexdigest()
+
+
 def _needed() -> list[importlib.metadata.Distribution]:
     found: dict[str, importlib.metadata.Distribution] = {}
     waiting = ["gpuenv"]

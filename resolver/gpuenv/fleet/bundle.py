@@ -14,12 +14,28 @@ import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from gpuenv.environment.own_wheels import own_wheels
+from gpuenv.environment.own_wheels import own_wheels, state
 from gpuenv.errors import UsageError
 from gpuenv.system.files import scratch, write_atomic
 
 _SCRIPT = Path(__file__).with_name("bootstrap.sh")
 _PROGRAM = 0o755
+_KEPT = 6
+"""Files of earlier bundles that stay in the cache: another run may be using them."""
+
+
+def kept_bundle(folder: Path, *, uv: Path, carried: Path | None) -> Path:
+    """The bundle in a folder of the cache, made again where anything that goes into it changed."""
+    inputs = [uv, *(sorted(each for each in carried.iterdir() if each.is_file()) if carried is not None else ())]
+    facts = [f"{path.name} {(found := path.stat()).st_size} {found.st_mtime_ns}" for path in inputs]
+    key = hashlib.sha256("\n".join((state(), *facts)).encode()).hexdigest()
+    path = folder / f"{key}.run"
+    if not path.with_name(f"{path.name}.sha256").is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        for old in sorted(folder.glob("*.run*"), key=lambda each: each.stat().st_mtime)[:-_KEPT]:
+            old.unlink(missing_ok=True)
+        make_bundle(path, uv=uv, carried=carried)
+    return path
 
 
 def make_bundle(target: Path, *, uv: Path, carried: Path | None) -> str:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from gpuenv.fleet.bundle import make_bundle
+from gpuenv.fleet.bundle import kept_bundle
 from gpuenv.fleet.desk import Desk, HostProblem
 from gpuenv.fleet.engine import Answer, Play, play
 from gpuenv.fleet.inventory import Inventory, read_inventory
@@ -49,6 +49,8 @@ class Rollout:
     options: HostOptions
     inventory: Inventory
     scratch: Path
+    bundle: Path
+    """What installs gpuenv on a host."""
     _told: list[str] = field(default_factory=list)
     _total: int = 0
 
@@ -136,7 +138,7 @@ class Rollout:
             return
         self._told, self._total = [], len(hosts)
         own = {
-            "gpuenv_bundle": str(self.scratch / "bundle.run"),
+            "gpuenv_bundle": str(self.bundle),
             "gpuenv_profile": self.context.options.profile or "auto",
         }
         own |= {"gpuenv_home": self.options.home} if self.options.home is not None else {}
@@ -157,8 +159,8 @@ def opened(context: Context, desk: Desk, options: HostOptions) -> Iterator[Rollo
         )
         carry = context.project / options.carry if options.carry is not None else None
         with context.reporter.task("Packing gpuenv and uv"):
-            make_bundle(folder / "bundle.run", uv=uv_of(context).path, carried=carry)
-        yield Rollout(context=context, desk=desk, options=options, inventory=inventory, scratch=folder)
+            bundle = kept_bundle(context.cache / "fleet", uv=uv_of(context).path, carried=carry)
+        yield Rollout(context=context, desk=desk, options=options, inventory=inventory, scratch=folder, bundle=bundle)
 
 
 def problem_of(answer: Answer, *, step: str, clean: Callable[[str], str]) -> HostProblem:

@@ -53,9 +53,9 @@ KEYS = {
     "store": {"action", "folder", "wheels", "damaged", "removed", "unsure", "exported", "dry_run"},
 }  # fmt: skip
 
-ELSEWHERE = ("create", "verify", "doctor", "run", "kernel", "add", "fleet")
+ELSEWHERE = ("create", "verify", "doctor", "run", "kernel", "add", "fleet", "evidence")
 """Tried by a test of their own: `run` is another program in the end, `kernel` needs Jupyter, `add` changes files,
-`fleet` needs hosts."""
+`fleet` needs hosts, `evidence` something signed."""
 
 
 @pytest.fixture(scope="module")

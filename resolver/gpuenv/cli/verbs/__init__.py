@@ -12,7 +12,7 @@ from types import ModuleType
 
 NAMES = (
     "detect", "resolve", "lock", "create", "verify", "add", "remove", "run", "list", "kernel", "export", "doctor",
-    "inspect", "matrix", "profiles", "diff", "check", "fleet", "store", "cache", "completions", "help",
+    "inspect", "matrix", "profiles", "diff", "check", "fleet", "evidence", "store", "cache", "completions", "help",
 )  # fmt: skip
 """Every verb, in the order of the help."""
 
