@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from shlex import quote
 
 from gpuenv.errors import IntegrityError, UsageError
+from gpuenv.shell import quote
 from gpuenv.steps.context import Context, Failure, Outcome
 from gpuenv.system.files import present, write_atomic
 from gpuenv.system.process import Ended, Limits, NotStarted, TimedOut
