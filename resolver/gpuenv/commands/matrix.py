@@ -112,7 +112,7 @@ def _platform(machine: Machine) -> str:
 
 def _driver_word(known: tables.Knowledge, variant: str, machine: Machine) -> DriverWord:
     """As the decision judges a driver: its least version by table, and whether it knows the variant's own CUDA."""
-    floor, cuda = known.driver_floor(variant, machine.driver_os), known.cuda_of(variant)
+    floor, cuda = known.floor_for(variant, machine), known.cuda_of(variant)
     if floor is None or known.driver_reach(machine, floor.minimum) is None:
         return "too old"
     own = machine.driver.cuda if machine.driver is not None else None

@@ -227,6 +227,17 @@ class Knowledge:
         cuda = self.cuda_of(variant)
         return None if cuda is None or os == "macos" else drivers.floor(variant, cuda, os)
 
+    def floor_for(self, variant: str, machine: Machine) -> facts.DriverFloor | None:
+        """The least driver for a variant; where no table and no rule tells it, this machine's own driver, if it says
+        itself that it knows the variant's CUDA: every driver runs what an older toolkit, or its own, has compiled."""
+        floor, cuda, driver = self.driver_floor(variant, machine.driver_os), self.cuda_of(variant), machine.driver
+        if floor is not None or cuda is None or driver is None or driver.cuda is None:
+            return floor
+        if compare_versions(driver.cuda, cuda) < 0:
+            return None
+        source = f"says itself that it knows CUDA {driver.cuda}, and no table tells an older driver for it"
+        return facts.DriverFloor(minimum=driver.version, full=driver.version, source=source, by="driver")
+
     def driver_reach(self, machine: Machine, least: str) -> drivers.Reach | None:
         """Whether a machine's driver is at least ``least``, and by what; ``None``: it is older, or not known.
 

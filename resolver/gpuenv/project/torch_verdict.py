@@ -77,7 +77,7 @@ def driver_verdict(cuda: str, build: str, bench: Bench) -> PackageVerdict | None
         return PackageVerdict(word="no-gpu", detail=f"built with CUDA {cuda}; there is no NVIDIA GPU")
     if machine.driver is None:
         return PackageVerdict(word="driver", detail=f"built with CUDA {cuda}; there is no NVIDIA driver")
-    floor = knowledge.driver_floor(build, machine.driver_os)
+    floor = knowledge.floor_for(build, machine)
     if floor is None:
         return PackageVerdict(
             word="unknown", detail=f"which driver CUDA {cuda} needs is not known", tells="a newer gpuenv"

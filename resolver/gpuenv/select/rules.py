@@ -236,7 +236,7 @@ def check_driver(problem: Problem, variant: str) -> DriverVerdict:
 def _driver_verdict(problem: Problem, variant: str) -> DriverVerdict:
     driver = problem.machine.driver
     cuda = problem.knowledge.cuda_of(variant)
-    floor = problem.knowledge.driver_floor(variant, problem.machine.driver_os)
+    floor = problem.knowledge.floor_for(variant, problem.machine)
     if floor is None:
         refusal = Refusal("driver", f"no table and no rule tells which driver CUDA {cuda} needs")
         return DriverVerdict(floor=None, full=False, refusal=refusal)

@@ -22,7 +22,7 @@ def why_not(row: KernelRow, machine: Machine, knowledge: Knowledge) -> str:
 
     ``machine`` holds the GPUs in scope alone. The order of the reasons is theirs in a decision: driver, then code.
     """
-    floor = knowledge.driver_floor(row.variant, machine.driver_os)
+    floor = knowledge.floor_for(row.variant, machine)
     if floor is None or machine.driver is None:
         return "is built for CUDA, and this machine has no NVIDIA driver"
     if knowledge.driver_reach(machine, floor.minimum) is None:

@@ -220,6 +220,8 @@ def _variant_sentences(problem: Problem, chosen: Served) -> list[str]:
         return [f"{variant} is built with CUDA {cuda}; the driver was not seen."]
     if not verdict.full:
         return [_minor_version(problem, variant)]
+    if verdict.floor.by == "driver":
+        return [f"{variant} is built with CUDA {cuda}: {_driver(problem)} {verdict.floor.source}."]
     least = f"it needs driver {verdict.floor.minimum} or newer ({verdict.floor.source})"
     return [f"{variant} is built with CUDA {cuda}: {least}, and this machine has {driver_words(problem)}."]
 
