@@ -18,11 +18,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from table_text import (
-    DATE,
     KNOWLEDGE,
     READINGS,
     Row,
     Sources,
+    date_of,
     header,
     inline,
     make_kernels,
@@ -77,7 +77,7 @@ def make_drivers(drivers: Row) -> str:
             "Versions compare component by component. minimum: enough for the compiled kernels of a wheel",
             "(minor-version compatibility). full: the toolkit's own driver, needed for its PTX.",
         ),
-        f"date = {quote(DATE)}",
+        f"date = {quote(date_of('drivers'))}",
         f"minimum_source = {quote(MINIMUM_SOURCE)}",
         f"full_source = {quote(FULL_SOURCE)}",
         "variants = [",
@@ -218,7 +218,7 @@ def make_gpus(gpus: Sequence[Row]) -> str:
                 "Tab-separated: name, compute capability, chips, PCI device ids, other names, source, note.",
                 "A name that stands in two rows with two capabilities is ambiguous: the PCI id decides.",
             ),
-            f"date = {quote(DATE)}",
+            f"date = {quote(date_of('gpus'))}",
             "rows = '''",
             *rows,
             "'''",

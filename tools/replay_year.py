@@ -94,14 +94,15 @@ NIGHTLY = (
 
 
 def stop_tables(day: str) -> None:
-    """Let this process know what the tables would have held on ``day``; it must not have decided anything before."""
+    """Let this process know what the tables would have held on ``day``, and nothing more; empty: all of it."""
     if not day:
         return
-    whole = files.read
-    whole.cache_clear()
-    read = partial(_stopped, whole, day)
+    read = partial(_stopped, files.read, day)
     files.read = tables.read = read  # type: ignore[assignment] # the same call, without the cache's methods
-    knowledge.load.cache_clear()
+    for name, module in sys.modules.items():  # what was worked out from the whole tables
+        for each in vars(module).values() if name.startswith("gpuenv.") else ():
+            if callable(getattr(each, "cache_clear", None)):
+                each.cache_clear()
 
 
 def _stopped(whole: Any, day: str, name: str) -> Mapping[str, Any]:  # Any: decoded TOML, and the cached reader of it
@@ -195,8 +196,14 @@ def _pins() -> dict[tuple[str, str, str], str]:
 
 
 def page(day: str, channel: str) -> list[Row]:
-    """The family's rows of a channel on a day."""
-    return [row for row in recording().on(day, projects=FAMILY) if row.channel == channel]
+    """The family's rows of a channel on a day, sorted as the page is."""
+    return [row for row in _rows(channel) if row.first_seen <= day <= row.last_seen]
+
+
+@cache
+def _rows(channel: str) -> list[Row]:
+    listed = (row for row in recording()._rows if row.first_seen and row.channel == channel)
+    return sorted((row for row in listed if row.project in FAMILY), key=lambda row: row.key)
 
 
 def answer_all(work: tuple[Bench, str], *, blind: bool) -> Answer:
@@ -206,8 +213,12 @@ def answer_all(work: tuple[Bench, str], *, blind: bool) -> Answer:
 def decisions(
     work: Sequence[tuple[Bench, str]], knowing: Knowing, *, since: date = FIRST, jobs: int = 1
 ) -> list[Answer]:
-    """Decide everything in processes of their own, whose tables are those of today or of the first day."""
-    context = multiprocessing.get_context("spawn")
+    """Decide everything in processes of their own, whose tables are those of today or of the first day.
+
+    They are forks: the recording is read once.
+    """
+    context = multiprocessing.get_context("fork")
+    _rows("stable")
     stop = "" if knowing == "right" else since.isoformat()
     with ProcessPoolExecutor(jobs, mp_context=context, initializer=stop_tables, initargs=(stop,)) as pool:
         return list(pool.map(partial(answer_all, blind=knowing == "blind"), work, chunksize=8))

@@ -17,7 +17,6 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 KNOWLEDGE = ROOT / "resolver" / "gpuenv" / "knowledge"
 READINGS = ROOT / "tests" / "data" / "wheel-archs.jsonl"
-DATE = "2026-11-22"
 PLATFORMS = ("linux_x86_64", "linux_aarch64", "win_amd64")
 
 Row = Mapping[str, Any]  # Any: one decoded JSON object of the research, whose shape this module is the reader of
@@ -71,6 +70,25 @@ class Sources:
 
 def header(title: str, *more: str) -> list[str]:
     return [f"# {title}", *(f"# {line}" for line in more), "# Made by tools/make_tables.py; do not edit.", ""]
+
+
+def date_of(name: str) -> str:
+    """The date of a table as it stands: making it again from the same facts changes nothing."""
+    found = re.search(r'^date = "([0-9-]+)"$', (KNOWLEDGE / f"{name}.toml").read_text("utf-8"), re.MULTILINE)
+    if found is None:
+        raise SystemExit(f"{name}.toml has no date")
+    return found[1]
+
+
+def dated(files: Mapping[Path, str], day: str) -> dict[Path, str]:
+    """The files with the day in those tables whose rows change."""
+    return {
+        path: text if path.read_text("utf-8") == text else _DATE.sub(f'date = "{day}"', text, count=1)
+        for path, text in files.items()
+    }
+
+
+_DATE = re.compile(r'^date = "[0-9-]+"$', re.MULTILINE)
 
 
 def version_key(version: str) -> tuple[int, ...]:
@@ -134,7 +152,7 @@ def make_kernels(matrix: Sequence[Row], releases: Sequence[Row]) -> str:
                 'else from build configuration. published and confidence are left out where they are "yes" and "high".',
                 "doubtful: listed, and perhaps of no use; see doubt.",
             ),
-            f"date = {quote(DATE)}",
+            f"date = {quote(date_of('kernels'))}",
             f"doubt = {quote(DOUBT)}",
             "",
             "rows = [",
@@ -200,15 +218,16 @@ def package_index_builds(readings: Sequence[Row], releases: Sequence[Row]) -> di
     return builds
 
 
-def make_releases(releases: Sequence[Row], readings: Sequence[Row]) -> str:
+def make_releases(releases: Sequence[Row], readings: Sequence[Row], asked: Asked | None = None) -> str:
+    """The text of releases.toml. ``asked`` is what companions ask of torch where it was read from them."""
     sources = Sources("r")
     builds = package_index_builds(readings, releases)
     rows = [release_lines(release, sources) for release in releases]
-    companions = companion_rows(releases)
+    companions = companion_rows(releases, asked or {})
     return "\n".join(
         [
             *header("Releases of torch: Pythons, companions, the triton they ask for, what each index carries."),
-            f"date = {quote(DATE)}",
+            f"date = {quote(date_of('releases'))}",
             "",
             "# Which build of torch the default package index carries. macOS builds never have CUDA.",
             'package_index_source = "read from the wheels (one a version and platform) and the index listing"',
@@ -258,14 +277,17 @@ def release_lines(release: Row, sources: Sources) -> list[str]:
 
 
 COMPANIONS = ("torchvision", "torchaudio", "torchtext")
+#: What a companion asks of the family, by project and version.
+Asked = Mapping[tuple[str, str], tuple[str, ...]]
 
 
-def companion_rows(releases: Sequence[Row]) -> list[str]:
+def companion_rows(releases: Sequence[Row], read: Asked) -> list[str]:
     requires: dict[tuple[str, str], tuple[str, ...]] = {}
     for release in releases:
         for project in COMPANIONS:
             for version in release["companions"].get(project) or ():
                 asked = FREE_COMPANIONS.get((project, version), (f"torch=={release['torch']}",))
+                asked = read.get((project, version), asked)
                 if project == "torchtext" and version in TORCHDATA:
                     asked = (*asked, f"torchdata=={TORCHDATA[version]}")
                 requires.setdefault((project, version), asked)
@@ -384,6 +406,18 @@ def release_rows(text: str) -> list[dict[str, Any]]:
             }
         )
     return rows
+
+
+def asked_rows(text: str) -> dict[tuple[str, str], tuple[str, ...]]:
+    """What releases.toml says that companions ask of torch, where it is no pin that follows from the release."""
+    rows = tomllib.loads(text)["companions"]["rows"]
+    return {
+        (row["project"], row["version"]): tuple(row["requires"])
+        for row in rows
+        if row["project"] in ("torchvision", "torchaudio")
+        and "only" not in row
+        and not any(each.startswith("torch==") for each in row["requires"])
+    }
 
 
 def reading_rows(text: str) -> list[dict[str, Any]]:

@@ -17,8 +17,10 @@ import re
 import sys
 import tempfile
 from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from packaging.requirements import Requirement
 from packaging.version import Version
@@ -26,6 +28,8 @@ from table_text import (
     KNOWLEDGE,
     PLATFORMS,
     READINGS,
+    asked_rows,
+    dated,
     identity,
     kernel_rows,
     make_kernels,
@@ -41,8 +45,8 @@ from table_text import (
 from gpuenv import knowledge
 from gpuenv.environment.compiling import default_index
 from gpuenv.environment.uv import find_uv
-from gpuenv.errors import GpuenvError
-from gpuenv.index.config import Place, plan_sources
+from gpuenv.errors import ConfigurationError, GpuenvError
+from gpuenv.index.config import Place, SourcePlan, plan_sources
 from gpuenv.index.layout import read_package_index
 from gpuenv.index.wheelfile import WheelReading, read_contents
 from gpuenv.knowledge.names import cudnn_of, platform_of_filename
@@ -72,8 +76,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def run(options: argparse.Namespace, cache: Path) -> int:
+    plan, index = package_index(options.index)
+    with Client(cache=cache, environ=os.environ, access=plan.access) as http:
+        if options.check:
+            return check(http, index, seed=options.seed, count=options.count)
+        return update(http, index, everything=options.all, force=options.force)
+
+
+def package_index(named: str | None) -> tuple[SourcePlan, Place]:
+    """The default package index: the one that was named, that of pip's configuration, or the one that uv knows."""
     plan = plan_sources(
-        index=options.index,
+        index=named,
         environ=os.environ,
         platform=sys.platform,
         folder=Path.cwd(),
@@ -81,12 +94,8 @@ def run(options: argparse.Namespace, cache: Path) -> int:
     )
     index = plan.default_index or plan.fallback()
     if index is None:
-        print("error: pip's configuration names no package index\nhint: --index URL", file=sys.stderr)
-        return 2
-    with Client(cache=cache, environ=os.environ, access=plan.access) as http:
-        if options.check:
-            return check(http, index, seed=options.seed, count=options.count)
-        return update(http, index, everything=options.all, force=options.force)
+        raise ConfigurationError("pip's configuration names no package index", hints=("Name one with --index URL",))
+    return plan, index
 
 
 def listed(http: Client, place: Place, project: str = "torch") -> tuple[Wheel, ...]:
@@ -126,11 +135,46 @@ def differences(row: dict[str, Any], wheel: Wheel, reading: WheelReading) -> lis
     return problems
 
 
+@dataclass(slots=True, kw_only=True)
+class Tables:
+    """The rows of the tables that are read from wheels, to be added to; ``asked`` is what companions ask of torch."""
+
+    readings: Rows
+    releases: Rows
+    kernels: Rows
+    asked: dict[tuple[str, str], tuple[str, ...]]
+
+    @classmethod
+    def load(cls) -> Self:
+        """As they stand in this checkout."""
+        text = (KNOWLEDGE / "releases.toml").read_text("utf-8")
+        releases = release_rows(text)
+        return cls(
+            readings=reading_rows(READINGS.read_text("utf-8")),
+            releases=releases,
+            kernels=kernel_rows((KNOWLEDGE / "kernels.toml").read_text("utf-8"), releases),
+            asked=asked_rows(text),
+        )
+
+    def texts(self) -> dict[Path, str]:
+        """Every file they make, by path."""
+        return {
+            KNOWLEDGE / "kernels.toml": make_kernels(self.kernels, self.releases),
+            KNOWLEDGE / "releases.toml": make_releases(self.releases, self.readings, self.asked),
+            READINGS: make_readings(self.readings),
+        }
+
+
 def update(http: Client, place: Place, *, everything: bool, force: bool) -> int:
     """Read what is new, or everything, and lay the tables beside what they were."""
-    readings = reading_rows(READINGS.read_text("utf-8"))
-    releases = release_rows((KNOWLEDGE / "releases.toml").read_text("utf-8"))
-    kernels = kernel_rows((KNOWLEDGE / "kernels.toml").read_text("utf-8"), releases)
+    tables = Tables.load()
+    renew(tables, http, place, everything=everything)
+    return show_and_write(dated(tables.texts(), datetime.now(UTC).date().isoformat()), force=force)
+
+
+def renew(tables: Tables, http: Client, place: Place, *, everything: bool = False) -> None:
+    """Read what is new on the default package index, or everything, into the rows."""
+    readings, releases, kernels = tables.readings, tables.releases, tables.kernels
     wheels = listed(http, place)
     known = {identity(row): row["filename"] for row in readings}
     oldest = min(version_key(version) for version, _ in known)
@@ -140,15 +184,7 @@ def update(http: Client, place: Place, *, everything: bool, force: bool) -> int:
         reading = read_contents(wheel.url, http=http, filename=wheel.filename)
         print(f"read {wheel.filename}: {reading.requests} requests, {reading.bytes / 1e6:.2f} MB", file=sys.stderr)
         take(wheel, reading, readings, kernels, releases, wheels)
-    companions(http, place, releases)
-    return show_and_write(
-        {
-            KNOWLEDGE / "kernels.toml": make_kernels(kernels, releases),
-            KNOWLEDGE / "releases.toml": make_releases(releases, readings),
-            READINGS: make_readings(readings),
-        },
-        force=force,
-    )
+    companions(http, place, releases, tables.asked)
 
 
 def representatives(wheels: Sequence[Wheel], known: dict[tuple[str, str], str]) -> dict[tuple[str, str], Wheel]:
@@ -257,21 +293,40 @@ def new_release(wheel: Wheel, git: str, requires: Sequence[str], wheels: Sequenc
     }
 
 
-def companions(http: Client, place: Place, releases: Rows) -> None:
-    """Give releases without companions those that pin them."""
-    bare = {row["torch"]: row for row in releases if not row["companions"].get("torchvision")}
-    if not bare:
-        return
+def companions(http: Client, place: Place, releases: Rows, asked: dict[tuple[str, str], tuple[str, ...]]) -> None:
+    """Give each release the companions that came since: those that pin it, or whose range it meets.
+
+    One that asks for no torch at all goes to the newest release: the tables say what its METADATA does, and whether the
+    two are of one build is read from the wheels.
+    """
     for project in ("torchvision", "torchaudio"):
         seen = {version for row in releases for version in row["companions"].get(project) or ()}
-        for wheel in {each.version: each for each in listed(http, place, project)}.values():
-            if wheel.version in seen or version_key(wheel.version) < max(map(version_key, seen)):
+        newest = max(map(Version, seen))
+        for wheel in sorted({each.version: each for each in listed(http, place, project)}.values(), key=_by_version):
+            if Version(wheel.version) <= newest:
                 continue
             reading = read_contents(wheel.url, http=http, want=("metadata",), filename=wheel.filename)
-            for requirement in map(Requirement, reading.contents.requires_dist or ()):
-                pinned = str(requirement.specifier).removeprefix("==")
-                if requirement.name == "torch" and pinned in bare:
-                    bare[pinned]["companions"].setdefault(project, []).append(wheel.version)
+            print(f"read {wheel.filename}: {reading.requests} requests, {reading.bytes / 1e6:.2f} MB", file=sys.stderr)
+            take_companion(wheel, reading.contents.requires_dist or (), releases, asked)
+
+
+def take_companion(
+    wheel: Wheel, requires: Sequence[str], releases: Rows, asked: dict[tuple[str, str], tuple[str, ...]]
+) -> None:
+    """Put what a companion asks of torch into the rows of the releases that meet it."""
+    torch = [each for each in map(Requirement, requires) if each.name == "torch" and each.marker is None]
+    wanted = [f"torch{each.specifier}" for each in torch]
+    exact = any(spec.operator == "==" for each in torch for spec in each.specifier)
+    fitting = [row for row in releases if torch and all(each.specifier.contains(row["torch"]) for each in torch)]
+    for row in fitting if torch else releases[-1:]:
+        held = row["companions"].get(wheel.project) or []
+        row["companions"][wheel.project] = [*held, wheel.version]
+    if not exact:
+        asked[wheel.project, wheel.version] = tuple(wanted)
+
+
+def _by_version(wheel: Wheel) -> Version:
+    return Version(wheel.version)
 
 
 def abi_tag(filename: str) -> str:
