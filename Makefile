@@ -6,7 +6,7 @@ ARGS   ?=
 JOBS   ?= 2
 SECONDS ?= 3600
 
-.PHONY: help replay create detect test lint format types coverage bench faults faults-parallel fuzz tables-check lock lock-check locks-fresh docs clean
+.PHONY: help replay create detect test lint format types coverage bench faults faults-parallel fuzz tables-check watch replay-year lock lock-check locks-fresh docs clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -77,6 +77,12 @@ docs: $(VENV)/.ready-dev ## renew what the pages take from code and tables: refe
 	@$(BIN)/python tools/make_cases.py
 	@{ head -n 5 docs/matrix.md; $(BIN)/gpuenv matrix --platform all --format markdown; } > docs/matrix.md.new
 	@mv docs/matrix.md.new docs/matrix.md
+
+watch: $(VENV)/.ready-dev ## look at the live pages for what no table knows: show the difference; ARGS=--force writes
+	@$(BIN)/python tools/watch.py $(ARGS)
+
+replay-year: $(VENV)/.ready-dev ## replay a year with tables that stopped at its beginning, for docs/watch.md (minutes)
+	@$(BIN)/python tools/replay_year.py --write $(ARGS)
 
 tables-check: $(VENV)/.ready-dev ## read ten wheels of PyPI again and compare them with the tables
 	@$(BIN)/python tools/update_tables.py --check $(ARGS)
