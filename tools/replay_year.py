@@ -160,7 +160,7 @@ def decide(bench: Bench, day: str, *, blind: bool) -> Answer:
     said = settle(
         machine(*bench.capabilities, driver=bench.driver, cuda=bench.cuda, os=bench.os, arch=bench.arch),
         profile(packages=FAMILY),
-        Catalog(wheels=tuple(of_row(row) for row in page(day, bench.channel))),
+        Catalog(wheels=tuple(of_row(row) for row in page(day, bench.channel) if _may_serve(row, bench))),
         {},
         request(pythons=("3.12",), channel=bench.channel),
         knowledge.load(),
@@ -169,6 +169,12 @@ def decide(bench: Bench, day: str, *, blind: bool) -> Answer:
     if isinstance(said, Decision):
         return Answer(wheels=tuple(wheel.url for wheel in said.packages), read=read)
     return Answer(reason=said.summary, read=read)
+
+
+def _may_serve(row: Row, bench: Bench) -> bool:
+    """Whether a row is for the machine's platform and Python: the others are refused by their names."""
+    platform = "win_amd64" if bench.os == "windows" else f"linux_{bench.arch}"
+    return row.platform in (platform, "any") and row.tag.startswith(("cp312-", "py"))
 
 
 def _with_cudnn(question: Question, contents: WheelContents | str) -> WheelContents | str:
