@@ -66,7 +66,7 @@ class DriverFloor:
 
     ``minimum`` runs the compiled kernels of a wheel (minor-version compatibility); ``full`` knows the variant's own
     CUDA, so that its PTX works too. ``full`` may be a bare branch number, and is ``None`` where none is known.
-    ``by`` tells a written row from the rule of the CUDA major version, and from the word of a driver that no table knows.
+    ``by`` tells a written row from the rule of the CUDA major version, and from the word of a driver no table knows.
     """
 
     minimum: str
