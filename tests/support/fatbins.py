@@ -8,12 +8,24 @@ from collections.abc import Sequence
 MAGIC = b"\x50\xed\x55\xba"
 
 
-def image(kind: str, architecture: int, *, size: int = 24, fill: bytes = b"\0") -> bytes:
+SUFFIXES = {"": 0x11, "a": 0x100011, "f": 0x200011}
+
+
+def image(
+    kind: str,
+    architecture: int,
+    *,
+    size: int = 24,
+    fill: bytes = b"\0",
+    suffix: str = "",
+    isa: tuple[int, int] = (0, 0),
+) -> bytes:
     """One image (``sass``, ``ptx``, or ``lto`` for the linker): a 64-byte header, then ``size`` bytes of code."""
     header = bytearray(64)
     struct.pack_into("<HHIQ", header, 0, {"ptx": 1, "sass": 2, "lto": 8}[kind], 0x101, 64, size)
-    struct.pack_into("<I", header, 28, architecture)
-    return bytes(header) + (fill * size)[:size]
+    struct.pack_into("<HHI", header, 24, isa[1], isa[0], architecture)
+    struct.pack_into("<Q", header, 40, SUFFIXES[suffix])
+    return bytes(header) + (fill * (size // len(fill) + 1))[:size]
 
 
 def library(fatbins: Sequence[Sequence[bytes]], *, section: bytes = b".nv_fatbin") -> bytes:

@@ -28,6 +28,8 @@ from gpuenv.system.files import scratch
 
 Want = About
 TAIL = 64 * 1024
+CHUNK = 8 * 1024 * 1024
+"""How much of a large member is fetched and held at a time."""
 HEAD_OF_DIRECTORY = 256 * 1024
 SLACK = 512
 """Bytes fetched beyond a member for the local header's extra field, whose length the directory does not tell."""
@@ -69,18 +71,8 @@ def read_contents(
     damaged.
     """
     requests, received = http.counters.requests, http.counters.bytes
-    where = Location.of_path(location.absolute()) if isinstance(location, Path) else http.address(location)
-    name = filename or where.filename
-    with _open(where, http, allow_download=allow_download) as file:
-        try:
-            contents = _RemoteZip(file, name).contents(want)
-        except zipdir.ZipFault as fault:
-            raise IntegrityError(
-                f"{name} is not a wheel that can be read",
-                causes=[str(fault), f"place: {where}"],
-                hints=["Fetch it again: a proxy or a broken download may have changed it"],
-            ) from None
-        size = file.size
+    with open_wheel(location, http=http, filename=filename, allow_download=allow_download) as wheel:
+        contents, size = wheel.contents(want), wheel.size
     return WheelReading(
         contents=contents,
         requests=http.counters.requests - requests,
@@ -89,10 +81,32 @@ def read_contents(
     )
 
 
-class _RemoteZip:
+@contextmanager
+def open_wheel(
+    location: str | Path | Location, *, http: Client, filename: str | None = None, allow_download: bool = False
+) -> Iterator[WheelFile]:
+    """Open a wheel to read members of it; raises as :func:`read_contents` does, while it is read, too."""
+    where = Location.of_path(location.absolute()) if isinstance(location, Path) else http.address(location)
+    name = filename or where.filename
+    with _open(where, http, allow_download=allow_download) as file:
+        try:
+            yield WheelFile(file, name, local=where.is_local)
+        except zipdir.ZipFault as fault:
+            raise IntegrityError(
+                f"{name} is not a wheel that can be read",
+                causes=[str(fault), f"place: {where}"],
+                hints=["Fetch it again: a proxy or a broken download may have changed it"],
+            ) from None
+
+
+class WheelFile:
     """Finds members of one wheel as they are needed."""
 
-    def __init__(self, file: RangeFile, name: str) -> None:
+    def __init__(self, file: RangeFile, name: str, *, local: bool) -> None:
+        self.name = name
+        self.size = file.size
+        self.local = local
+        """Whether reading all of it costs no download."""
         self._file = file
         self._name = name
         self._tail_start = max(file.size - TAIL, 0)
@@ -103,7 +117,34 @@ class _RemoteZip:
         self._found: dict[str, zipdir.Member] = {}
         self._parts = self._read_directory(tail)
 
+    def members(self) -> tuple[zipdir.Member, ...]:
+        """All members, in the directory's order, which is read whole for it."""
+        for _ in self._parts:
+            pass
+        return tuple(self._found.values())
+
+    def pieces(self, member: zipdir.Member) -> Iterator[bytes]:
+        """The contents of a member of any size, a few megabytes at a time."""
+        end, at = self._directory.offset, member.offset
+        length = zipdir.LOCAL_HEADER + len(member.name.encode()) + member.packed
+        stop = min(at + length + 0xFFFF, end)
+        first = self._read(at, min(length + SLACK, CHUNK, end - at))
+        unpacking = zipdir.Unpacking(member, first)
+        yield from unpacking.begin()
+        at += len(first)
+        while at < stop and not unpacking.whole:
+            piece = self._read(at, min(CHUNK, stop - at))
+            at += len(piece)
+            yield from unpacking.take(piece)
+        unpacking.end()
+
+    def _read(self, first: int, length: int) -> bytes:
+        if length <= 0 or first < 0:
+            raise zipdir.ZipFault("a member is not where the directory says")
+        return self._file.read(first, length)
+
     def contents(self, want: Collection[Want]) -> WheelContents:
+        """What :func:`read_contents` tells."""
         found = WheelContents(origin="wheel")
         if "kernels" in want and self._name.startswith("torch-"):
             found = self._kernels(found)

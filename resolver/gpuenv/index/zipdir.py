@@ -113,31 +113,97 @@ def unpack(member: Member, data: bytes) -> bytes | None:
 
     Raises :class:`ZipFault` where local and central header disagree, or the contents do not match size and CRC.
     """
-    if member.flags & 1:
-        raise ZipFault(f"{member.name} is encrypted")
     if max(member.packed, member.unpacked) > MOST_MEMBER:
         raise ZipFault(f"{member.name} is larger than {MOST_MEMBER} bytes")
     if len(data) < LOCAL_HEADER:
         return None
-    signature, _, _, method, _, _, _, _, _, name_size, extra_size = _LOCAL.unpack_from(data)
-    name = data[LOCAL_HEADER : LOCAL_HEADER + name_size]
-    if signature != b"PK\x03\x04" or name.decode("utf-8", "replace") != member.name or method != member.method:
-        raise ZipFault(f"{member.name} is not where the directory says")
-    start = LOCAL_HEADER + name_size + extra_size
+    start = _begin(member, data)
     if len(data) < start + member.packed:
         return None
     body = data[start : start + member.packed]
-    if method == 8:
+    if member.method == 8:
         inflater = zlib.decompressobj(-15)
         try:
             body = inflater.decompress(body, member.unpacked + 1)
         except zlib.error as error:
             raise ZipFault(f"{member.name} does not unpack: {error}") from None
-    elif method != 0:
-        raise ZipFault(f"{member.name} is packed by method {method}, which wheels do not use")
     if len(body) != member.unpacked or zlib.crc32(body) != member.crc:
         raise ZipFault(f"{member.name} is damaged: size or checksum is not what the directory says")
     return body
+
+
+class Unpacking:
+    """Takes a member's packed bytes piece by piece and gives its contents so; holds one piece at a time.
+
+    The first piece has to begin at the local header, and to hold all of it. Raises :class:`ZipFault` where local and
+    central header disagree, and at the end where the contents do not match size and CRC.
+    """
+
+    def __init__(self, member: Member, first: bytes) -> None:
+        self._member = member
+        self._packed = 0
+        self._unpacked = 0
+        self._crc = 0
+        begin = _begin(member, first)
+        if begin > len(first):
+            raise ZipFault(f"{member.name} is cut off")
+        self._rest = first[begin:]
+        self._inflater = zlib.decompressobj(-15) if member.method == 8 else None
+
+    def begin(self) -> Iterator[bytes]:
+        """What the first piece holds of the contents."""
+        yield from self.take(self._rest)
+        self._rest = b""
+
+    def take(self, piece: bytes) -> Iterator[bytes]:
+        """The contents that a further piece gives. Bytes behind the member are left alone."""
+        piece = piece[: max(self._member.packed - self._packed, 0)]
+        self._packed += len(piece)
+        if self._inflater is None:
+            yield self._seen(piece)
+            return
+        try:
+            while piece:
+                yield self._seen(self._inflater.decompress(piece, _PIECE))
+                piece = self._inflater.unconsumed_tail
+        except zlib.error as error:
+            raise ZipFault(f"{self._member.name} does not unpack: {error}") from None
+
+    @property
+    def whole(self) -> bool:
+        """Whether all packed bytes have been taken."""
+        return self._packed >= self._member.packed
+
+    def end(self) -> None:
+        """Compare what came out with what the directory says."""
+        if (self._packed, self._unpacked, self._crc) != (self._member.packed, self._member.unpacked, self._member.crc):
+            raise ZipFault(f"{self._member.name} is damaged: size or checksum is not what the directory says")
+
+    def _seen(self, contents: bytes) -> bytes:
+        self._unpacked += len(contents)
+        if self._unpacked > self._member.unpacked:
+            raise ZipFault(f"{self._member.name} is larger than the directory says")
+        self._crc = zlib.crc32(contents, self._crc)
+        return contents
+
+
+_PIECE = 4 * 1024 * 1024
+
+
+def _begin(member: Member, data: bytes) -> int:
+    """Where a member's packed contents begin behind its local header, at which ``data`` begins."""
+    if member.flags & 1:
+        raise ZipFault(f"{member.name} is encrypted")
+    if member.method not in (0, 8):
+        raise ZipFault(f"{member.name} is packed by method {member.method}, which wheels do not use")
+    if len(data) < LOCAL_HEADER:
+        raise ZipFault(f"{member.name} is cut off")
+    signature, _, _, method, _, _, _, _, _, name_size, extra_size = _LOCAL.unpack_from(data)
+    name = data[LOCAL_HEADER : LOCAL_HEADER + name_size]
+    if signature != b"PK\x03\x04" or name.decode("utf-8", "replace") != member.name or method != member.method:
+        raise ZipFault(f"{member.name} is not where the directory says")
+    start: int = LOCAL_HEADER + name_size + extra_size
+    return start
 
 
 def _end_place(tail: bytes) -> int:

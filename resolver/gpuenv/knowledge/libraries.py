@@ -45,6 +45,11 @@ def binding_of(symbols: Iterable[str]) -> Binding:
     return "bound" if False in found else "stable"
 
 
+def ptx_toolkit(isa: str) -> str:
+    """The CUDA toolkit that first made PTX of a version of its language: ``12.8`` of 8.7; empty where no table says."""
+    return str(files.read("companions")["ptx"].get(isa, ""))
+
+
 def completed(library: LibraryFacts) -> LibraryFacts:
     """Fill in what follows from a library's names: NVIDIA's libraries, CUDA's major, the binding."""
     nvidia = tuple(sorted(each for name in library.needed if (each := nvidia_library(name)) is not None))

@@ -1,7 +1,7 @@
 """Which symbols the libraries of each torch export, as far as wheels were read: what compiled packages bind to.
 
 The table knows minor releases by what one wheel of each exports. Symbols that all of them export are kept as digests of
-four bytes, 158 kB in place of 3 MB: one name in a hundred thousand is taken for one of them that is none.
+four bytes, 130 kB in place of 2.5 MB: one name in a hundred thousand is taken for one of them that is none.
 """
 
 from __future__ import annotations
@@ -41,10 +41,12 @@ def digest(symbol: str) -> bytes:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Span:
-    """The minors of the table that export a set of symbols. ``unknown`` holds those of which it cannot be said."""
+    """The minors of the table that export a set of symbols. ``unknown`` holds those of which it cannot be said,
+    ``lacks`` the others, each with the symbols that it has not."""
 
     loads: tuple[str, ...]
     unknown: tuple[str, ...]
+    lacks: tuple[tuple[str, tuple[str, ...]], ...]
 
     @property
     def lowest(self) -> str | None:
@@ -63,15 +65,16 @@ class TorchExports:
     def __init__(self, table: files.Table) -> None:
         self.minors: tuple[str, ...] = tuple(row["minor"] for row in table["torch"])
         """Ascending."""
-        self._cuda = frozenset(row["minor"] for row in table["torch"] if row["cuda"])
-        self._everywhere = base64.b85decode("".join(table["everywhere"].split()))
-        places = {minor: place for place, minor in enumerate(self.minors)}
+        self._everywhere = _digests(table["everywhere"])
         self._ranges: dict[str, list[tuple[int, int]]] = {}
         for line in table["symbols"].splitlines():
             span, _, symbol = line.partition(" ")
             first, _, last = span.partition("-")
-            until = places[last] if last else len(self.minors)
-            self._ranges.setdefault(symbol, []).append((places[first] if first else 0, until))
+            places = (self.minors.index(first) if first else 0, self.minors.index(last) if last else len(self.minors))
+            self._ranges.setdefault(symbol, []).append(places)
+        self._cuda_read: tuple[str, ...] = tuple(table["cuda"]["read"])
+        """Ascending: the minors whose CUDA libraries were read."""
+        self._cuda = [(frozenset(row["minors"]), _digests(row["digests"])) for row in table["cuda"]["exported"]]
 
     def exports(self, symbol: str, torch: str) -> bool | None:
         """Whether a torch exports a symbol; ``None``: the table cannot say.
@@ -79,18 +82,14 @@ class TorchExports:
         A torch newer than the table keeps the stable interface, by its makers' promise, and nothing else for certain.
         """
         minor = minor_of(torch)
-        if minor not in self.minors:
-            newer = bool(minor) and _numbers(minor) > _numbers(self.minors[-1])
-            return True if newer and is_stable(symbol) and self.exports(symbol, self.minors[-1]) else None
-        ranges = self._ranges.get(symbol)
-        if ranges is not None:
-            place = self.minors.index(minor)
-            return any(first <= place <= last for first, last in ranges)
-        if self._known_everywhere(symbol):
-            return True
-        if minor not in self._cuda and _CUDA.match(symbol):
+        if symbol.startswith("?"):  # MSVC's spelling: the libraries of Windows were not read
             return None
-        return False if self._everywhere else None
+        if minor not in self.minors:
+            newer = bool(minor and self.minors) and _numbers(minor) > _numbers(self.minors[-1])
+            return True if newer and is_stable(symbol) and self.exports(symbol, self.minors[-1]) else None
+        if self._common(symbol, minor):
+            return True
+        return self._by_cuda(symbol, minor)
 
     def missing(self, symbols: Iterable[str], torch: str) -> tuple[str, ...]:
         """The symbols that a torch certainly lacks."""
@@ -103,18 +102,48 @@ class TorchExports:
     def span(self, symbols: Iterable[str]) -> Span:
         """The minors that have them all, ascending."""
         wanted = tuple(symbols)
-        answers = {minor: {self.exports(symbol, minor) for symbol in wanted} for minor in self.minors}
+        lacks = {minor: self.missing(wanted, minor) for minor in self.minors}
+        unknown = tuple(minor for minor, lack in lacks.items() if not lack and self.unknown(wanted, minor))
         return Span(
-            loads=tuple(minor for minor, found in answers.items() if found <= {True}),
-            unknown=tuple(minor for minor, found in answers.items() if None in found and False not in found),
+            loads=tuple(minor for minor, lack in lacks.items() if not lack and minor not in unknown),
+            unknown=unknown,
+            lacks=tuple((minor, lack) for minor, lack in lacks.items() if lack),
         )
 
-    def _known_everywhere(self, symbol: str) -> bool:
-        wanted, table = digest(symbol), self._everywhere
-        place = bisect_left(
-            range(len(table) // _WIDTH), wanted, key=lambda at: table[at * _WIDTH : at * _WIDTH + _WIDTH]
-        )
-        return table[place * _WIDTH : place * _WIDTH + _WIDTH] == wanted
+    def _common(self, symbol: str, minor: str) -> bool:
+        """Whether the libraries that a CPU build has, too, export it."""
+        key = digest(symbol)
+        ranges = self._ranges.get(symbol) or self._ranges.get(f"#{key.hex()}")
+        if ranges is not None:
+            place = self.minors.index(minor)
+            return any(first <= place <= last for first, last in ranges)
+        return _holds(self._everywhere, key)
+
+    def _by_cuda(self, symbol: str, minor: str) -> bool | None:
+        """Whether the CUDA libraries export it, of which not every minor's were read.
+
+        What the next below and the next above export is taken to be there between them.
+        """
+        key = digest(symbol)
+        minors = next((minors for minors, digests in self._cuda if _holds(digests, key)), frozenset())
+        if minor in self._cuda_read:
+            return minor in minors
+        if not minors and not _CUDA.match(symbol):
+            return False
+        place = _numbers(minor)
+        below = [each for each in self._cuda_read if _numbers(each) < place]
+        above = [each for each in self._cuda_read if _numbers(each) > place]
+        return True if below and above and {below[-1], above[0]} <= minors else None
+
+
+def _digests(text: str) -> bytes:
+    """Sorted digests, one behind the other."""
+    return base64.b64decode("".join(text.split()))
+
+
+def _holds(table: bytes, key: bytes) -> bool:
+    place = bisect_left(range(len(table) // _WIDTH), key, key=lambda at: table[at * _WIDTH : at * _WIDTH + _WIDTH])
+    return table[place * _WIDTH : place * _WIDTH + _WIDTH] == key
 
 
 @cache

@@ -82,6 +82,8 @@ class PackageFacts:
     """The wheel's; empty where only parts of it were read."""
     libraries: tuple[LibraryFacts, ...] = ()
     """Sorted by path."""
+    unread: tuple[str, ...] = ()
+    """Files that have a library's name and could not be read as one, each with the reason."""
     date: str = ""
     """The day on which it was read (ISO 8601)."""
     source: Literal["wheel", "table", "environment"] = "wheel"

@@ -72,7 +72,7 @@ class PackageVerdict:
     @property
     def load(self) -> Load:
         """``loads`` where every library does; else what stands in the way, what is certain first."""
-        found = {each.load for each in self.libraries}
+        found = {each.load for each in self.libraries} | ({"unknown"} if self.package.unread else set())
         order: tuple[Load, ...] = ("other-cuda", "missing-symbol", "other-python", "unknown")
         return next((load for load in order if load in found), "loads")
 

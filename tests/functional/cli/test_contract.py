@@ -41,7 +41,7 @@ KEYS = {
     "doctor": {"environment", "findings", "report"},
     "inspect": {
         "project", "version", "filename", "cuda", "sass", "ptx", "git", "requires_dist", "requires_python", "detail",
-        "size", "requests", "bytes", "disagreement",
+        "size", "requests", "bytes", "seconds", "disagreement", "libraries", "unread",
     },
     "matrix": {"knowledge", "columns", "rows", "machine", "drivers"},
     "profiles": {"profiles"},

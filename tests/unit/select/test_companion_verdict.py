@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
+
 from gpuenv import knowledge
 from gpuenv.knowledge.libraries import completed
-from gpuenv.knowledge.torch_exports import TorchExports
+from gpuenv.knowledge.torch_exports import TorchExports, digest
 from gpuenv.model.library import LibraryFacts, PackageFacts
 from gpuenv.model.machine import ComputeCapability
 from gpuenv.select.companion_verdict import PackageVerdict, Surroundings, judge_package
 
 EXPORTS = TorchExports(
     {
-        "torch": [{"minor": "9.0", "cuda": True}, {"minor": "9.1", "cuda": True}, {"minor": "9.2", "cuda": False}],
+        "torch": [{"minor": "9.0"}, {"minor": "9.1"}, {"minor": "9.2"}],
         "everywhere": "",
         "symbols": "- torch_call\n9.1- aoti_torch_new\n-9.0 _ZN3c104goneEv\n- _ZN2at4heldEv\n",
+        "cuda": {
+            "read": ["9.1"],
+            "exported": [{"minors": ["9.1"], "digests": b64encode(digest("_ZN2at4cuda4nameEv")).decode()}],
+        },
     }
 )
 VOLTA, HOPPER, B200, B300 = map(ComputeCapability.parse, ("7.0", "9.0", "10.0", "10.3"))
@@ -47,6 +53,20 @@ def test_the_stable_interface_holds_for_a_torch_newer_than_the_table_and_nothing
     assert verdict(stable, torch="9.0.0").load == "missing-symbol"
     found = verdict(bound, torch="9.9.0")
     assert (found.load, found.missing, found.libraries[0].missing) == ("unknown", (), ("_ZN2at4heldEv",))
+
+
+def test_what_only_an_unread_library_could_export_is_not_known() -> None:
+    code = library(torch_symbols=("_ZN2at4cuda4nameEv",))
+    assert [verdict(code, torch=torch).load for torch in ("9.0.0", "9.1.0", "9.2.0")] == ["unknown", "loads", "unknown"]
+    none = library(torch_symbols=("_ZN2at5neverEv",))
+    assert verdict(none, torch="9.0.0").load == "missing-symbol"
+    assert verdict(library(torch_symbols=("?f@at@@YAXXZ",))).load == "unknown"  # of Windows, which nobody read
+
+
+def test_a_library_that_cannot_be_read_leaves_the_package_unknown() -> None:
+    package = PackageFacts(project="pkg", version="1", libraries=(library(),), unread=("b.so: damaged",))
+    beside = Surroundings(torch="9.1.0", cuda="12.8", python="3.12")
+    assert judge_package(package, beside, knowledge=knowledge.load(), exports=EXPORTS).load == "unknown"
 
 
 def test_another_cuda_major_is_told_by_what_it_asks_the_loader_for() -> None:
