@@ -222,6 +222,8 @@ _driver_version = _must_be('a driver version such as "570.26"', _is_driver_versi
 def _requirements(place: _ProfileKey, value: object) -> object:
     from packaging.requirements import InvalidRequirement, Requirement
 
+    from gpuenv import knowledge
+
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
         place.fail('must be a list of requirements, such as ["torch", "torchvision"]')
     for item in value:
@@ -229,8 +231,8 @@ def _requirements(place: _ProfileKey, value: object) -> object:
             requirement = Requirement(item)
         except InvalidRequirement as error:
             place.fail(f"{item!r} is not a requirement (PEP 508): {str(error).splitlines()[0]}")
-        if requirement.url:
-            place.fail(f"{item!r} names a URL; wheels come from the sources, by name")
+        if requirement.url and _project(item) in knowledge.load().family:
+            place.fail(f"{item!r} names a URL; wheels of torch's family come from the sources, by name")
     return tuple(value)
 
 

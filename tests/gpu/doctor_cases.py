@@ -235,16 +235,17 @@ def main() -> int:
 
 def code_of_everything() -> None:
     """Read every library of the environment, torch's and NVIDIA's too: what the reader makes of real ones."""
+    from gpuenv.companions.installed import read_installed
     from gpuenv.installed.environment import read_environment
-    from gpuenv.installed.extensions import read_extensions
 
     print("== device code of every package")
     facts = read_environment(ENV)
     begin = time.monotonic()
-    found = read_extensions(facts, skip=lambda name: False)
+    found = read_installed(facts, skip=lambda name: False)
     print(f"  {len(found)} packages of {len(facts.distributions)} in {time.monotonic() - begin:.2f} s")
     for each in found:
-        print(f"    {each.name} {each.version}: {' '.join((*each.sass, *each.ptx))} ({len(each.files)} libraries)")
+        codes = sorted({code for library in each.libraries for code in (*library.sass, *library.ptx)})
+        print(f"    {each.project} {each.version}: {' '.join(codes)} ({len(each.libraries)} libraries)")
 
 
 if __name__ == "__main__":

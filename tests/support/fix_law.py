@@ -84,6 +84,8 @@ BY_HAND = frozenset(
         "code-untold",
         "ptx-only",
         "extension-without-code",
+        "extension-of-another-cuda",
+        "extension-of-another-python",
         "extension-by-ptx",
         "no-compiler",
         "system-library-missing",

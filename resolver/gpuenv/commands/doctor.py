@@ -19,13 +19,13 @@ from gpuenv.doctor.redaction import Redaction
 from gpuenv.doctor.session import diagnose_session
 from gpuenv.errors import UsageError
 from gpuenv.installed.environment import EnvironmentFacts, read_environment
-from gpuenv.installed.extensions import ExtensionCode
 from gpuenv.lock.model import Lock
 from gpuenv.machine import detect
 from gpuenv.machine.cuda import check_up
 from gpuenv.machine.detection import Detection
 from gpuenv.machine.file import failure_in, parse_machine
 from gpuenv.machine.notes import notes_of_system
+from gpuenv.model.library import PackageFacts
 from gpuenv.shell import quote
 from gpuenv.steps.context import Context, Outcome
 from gpuenv.steps.lock import FOLDER, read_sound
@@ -60,7 +60,7 @@ def run(context: Context, *, environment: Path | None, deep: bool = False, repor
     except UsageError as error:
         if context.options.machine is None or environment is not None:
             findings.append(_none(context, target, error))
-    extensions: tuple[ExtensionCode, ...] = ()
+    extensions: tuple[PackageFacts, ...] = ()
     if facts is not None:
         examination = _examine(context, facts, detection, deep=deep)
         extensions = examination.extensions
@@ -90,7 +90,7 @@ def _report(
     context: Context,
     detection: Detection,
     facts: EnvironmentFacts | None,
-    extensions: tuple[ExtensionCode, ...],
+    extensions: tuple[PackageFacts, ...],
     findings: tuple[Finding, ...],
 ) -> str:
     environ, options = context.environ, context.options

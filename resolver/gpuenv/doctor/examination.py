@@ -8,21 +8,21 @@ import platform
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
+from gpuenv.companions.installed import read_installed
 from gpuenv.errors import GpuenvError
 from gpuenv.installed.compare import Compared, compare
 from gpuenv.installed.distribution import Distribution
 from gpuenv.installed.drift import PackageChange, added, drift
 from gpuenv.installed.environment import EnvironmentFacts
-from gpuenv.installed.extensions import ExtensionCode, read_extensions
 from gpuenv.installed.marker import digest
 from gpuenv.installed.missing import MissingLibrary, find_missing
 from gpuenv.knowledge import load
-from gpuenv.knowledge.rules import Support
+from gpuenv.knowledge.packages import is_library
 from gpuenv.lock.fit import fits_machine
 from gpuenv.lock.model import Lock
+from gpuenv.model.library import PackageFacts
 from gpuenv.model.machine import Machine
 from gpuenv.system.files import read_bytes
 from gpuenv.system.process import absolute_path
@@ -46,8 +46,8 @@ class Examination:
     machine: Machine | None = None
     changes: tuple[PackageChange, ...] = ()
     """What was changed since the build, or against ``lock``."""
-    extensions: tuple[ExtensionCode, ...] = ()
-    """The device code of packages beside torch, where the machine has GPUs and torch would use them."""
+    extensions: tuple[PackageFacts, ...] = ()
+    """The libraries of packages beside torch, where the machine has GPUs and torch would use them."""
     missing: tuple[MissingLibrary, ...] = ()
     """What the libraries of torch and its companions need and Windows does not find."""
     additions: tuple[Distribution, ...] = ()
@@ -116,20 +116,15 @@ def examine(
     )
 
 
-def _extensions(facts: EnvironmentFacts, machine: Machine | None) -> tuple[ExtensionCode, ...]:
-    """Read what holds device code, but for torch and for NVIDIA's own libraries.
+def _extensions(facts: EnvironmentFacts, machine: Machine | None) -> tuple[PackageFacts, ...]:
+    """Read the libraries of packages, but for torch and for NVIDIA's own.
 
     Those follow torch's CUDA, which is compared elsewhere, and compile much of their code when it is needed.
     """
-    torch, knowledge = facts.torch, load()
+    torch = facts.torch
     if machine is None or not machine.gpus or torch is None or not torch.cuda:
         return ()
-
-    def served(sass: tuple[str, ...], ptx: tuple[str, ...]) -> bool:
-        ask = partial(knowledge.serve_installed, machine=machine, sass=sass, ptx=(), cuda=torch.cuda)
-        return all(isinstance(ask(gpu.compute_capability), Support) for gpu in machine.gpus)
-
-    return read_extensions(facts, skip=lambda name: name == "torch" or name.startswith("nvidia-"), enough=served)
+    return read_installed(facts, skip=lambda name: name == "torch" or is_library(name))
 
 
 def beside(environment: Path, *, shown: str = "") -> str:

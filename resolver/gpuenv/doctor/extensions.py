@@ -1,81 +1,121 @@
-"""Whether the compiled packages beside torch hold code for each card; pure over an examination."""
+"""Whether the compiled packages beside torch load there and hold code for each card; pure over an examination."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import partial
+from typing import assert_never
 
 from gpuenv.doctor.examination import Examination
-from gpuenv.doctor.finding import UNNAMED, Finding
-from gpuenv.installed.extensions import ExtensionCode
+from gpuenv.doctor.finding import UNNAMED, Finding, Kind
+from gpuenv.installed.torch import TorchFacts
+from gpuenv.knowledge import packages
 from gpuenv.knowledge.base import Knowledge
-from gpuenv.knowledge.rules import NoCode, Support, code_of
-from gpuenv.model.machine import Gpu
+from gpuenv.model.library import PackageFacts
+from gpuenv.model.machine import Machine
+from gpuenv.select.beside import Fit, Lack, Unfit, beside
+from gpuenv.select.companion_verdict import Surroundings
 from gpuenv.shell import quote
+
+_SHOWN = 3
+_KINDS: dict[Lack, Kind] = {
+    "torch": "extension-of-another-torch",
+    "cuda": "extension-of-another-cuda",
+    "python": "extension-of-another-python",
+    "card": "extension-without-code",
+}
 
 
 def diagnose_extensions(examination: Examination, *, knowledge: Knowledge) -> Iterator[Finding]:
-    """One finding for each distribution that lacks code for a card, or has PTX alone."""
-    for extension in examination.extensions:
-        answers = list(_answers(examination, extension, knowledge))
-        lost = [(gpu, answer) for gpu, answer in answers if isinstance(answer, NoCode)]
-        slow = [(gpu, answer) for gpu, answer in answers if isinstance(answer, Support) and answer.support == "ptx"]
-        found = partial(_finding, examination, extension)
-        if lost:
-            yield found([gpu for gpu, _ in lost], answer=lost[0][1])
-        elif slow:
-            yield found([gpu for gpu, _ in slow], answer=slow[0][1])
-
-
-def _answers(
-    examination: Examination, extension: ExtensionCode, knowledge: Knowledge
-) -> Iterator[tuple[Gpu, Support | NoCode]]:
+    """One finding for each distribution that does not load beside torch, lacks code for a card, or has PTX alone: what
+    the decision asks before it takes one."""
     machine, torch = examination.machine, examination.facts.torch
-    for gpu in machine.gpus if machine is not None else ():
-        assert machine is not None
-        yield (
-            gpu,
-            knowledge.serve_installed(
-                gpu.compute_capability,
-                machine=machine,
-                sass=extension.sass,
-                ptx=extension.ptx,
-                cuda=torch.cuda if torch is not None else None,  # it was compiled to run beside this torch
-            ),
-        )
+    if machine is None or torch is None:
+        return
+    around = surroundings(examination, machine, torch, knowledge)
+    for package in examination.extensions:
+        if not any(each.has_device_code or each.torch_symbols or each.nvidia for each in package.own):
+            continue  # nothing in it is for a GPU or for torch
+        fit = beside(package.project, package.version, around, facts=package, knowledge=knowledge)
+        match fit:
+            case Unfit() if fit.lacks == "cuda" and _has_its_own(examination, package):
+                pass
+            case Unfit():
+                yield _unfit(examination, machine, package, fit)
+            case Fit(support="ptx"):
+                yield _by_ptx(examination, machine, package, fit)
+            case Fit():
+                pass
+            case _:
+                assert_never(fit)
 
 
-def _finding(
-    examination: Examination, extension: ExtensionCode, gpus: list[Gpu], *, answer: Support | NoCode
-) -> Finding:
-    """The finding of one distribution; the code of the first card it names is what it is said to lack."""
-    cards = ", ".join(dict.fromkeys(f"{gpu.name} ({gpu.compute_capability})" for gpu in gpus))
-    pin = quote(f"{extension.name}=={extension.version}")
-    wanted = ";".join(dict.fromkeys(str(gpu.compute_capability) for gpu in gpus))
-    compiled = (
-        f"TORCH_CUDA_ARCH_LIST={quote(wanted)} uv pip install --python {quote(examination.shown)} --no-deps "
-        f"--no-build-isolation --reinstall --no-binary {extension.name} {pin}"
+def surroundings(examination: Examination, machine: Machine, torch: TorchFacts, knowledge: Knowledge) -> Surroundings:
+    """What the packages of an environment stand beside."""
+    try:
+        platform: str = knowledge.platform_of(machine.os, machine.arch)
+    except ValueError:
+        platform = f"{machine.os}_{machine.arch}"
+    return Surroundings(
+        torch=torch.version,
+        cuda=torch.cuda or "",
+        python=examination.minor,
+        capabilities=tuple(dict.fromkeys(gpu.compute_capability for gpu in machine.gpus)),
+        driver_cuda=knowledge.machine_cuda(machine),
+        platform=platform,
     )
-    codes = " ".join((*extension.sass, *extension.ptx))
-    made = partial(
-        Finding,
+
+
+def _has_its_own(examination: Examination, package: PackageFacts) -> bool:
+    """Whether a package that looks for a CUDA of its own has the runtime of that beside it."""
+    row, versions = packages.gpu_package(package.project), examination.facts.versions
+    majors = {str(each) for each in package.cuda_majors} | {packages.cuda_major(package.project, package.version)}
+    there = {
+        packages.cuda_major(name, versions[name])
+        for major in majors
+        for name in packages.runtime_of(major or "")
+        if name in versions
+    }
+    return row is not None and row.own and bool(there & (majors - {None}))
+
+
+def _unfit(examination: Examination, machine: Machine, package: PackageFacts, unfit: Unfit) -> Finding:
+    cards = ", ".join(dict.fromkeys(f"{gpu.name} ({gpu.compute_capability})" for gpu in machine.gpus))
+    here = f"; this machine has {cards}" if unfit.lacks == "card" else ""
+    return Finding(
         subject="extensions",
-        fix=f"Take a release of {extension.name} that has it, or compile this one: `{compiled}`",
+        severity="error",
+        kind=_KINDS[unfit.lacks],
+        summary=f"{unfit.detail}{here}",
+        detail=_read_from(package),
+        fix=_compiled(examination, machine, package, "that goes with it"),
         by="yourself",
         check=UNNAMED,
     )
-    name, files = f"{extension.name} {extension.version}", ", ".join(extension.files[:3])
-    if isinstance(answer, NoCode):
-        lacks = code_of(gpus[0].compute_capability)
-        return made(
-            severity="error",
-            kind="extension-without-code",
-            summary=f"{name} has no code for {lacks}, and this machine has {cards}: has {codes or 'none at all'}",
-            detail=f"{answer.detail}; read from {files}",
-        )
-    return made(
+
+
+def _by_ptx(examination: Examination, machine: Machine, package: PackageFacts, fit: Fit) -> Finding:
+    return Finding(
+        subject="extensions",
         severity="warning",
         kind="extension-by-ptx",
-        summary=f"{name} serves {cards} by PTX alone: {answer.warning}",
-        detail=f"has {codes}; read from {files}",
+        summary=f"{package.project} {package.version} {fit.said}: the first start is slow",
+        detail=_read_from(package),
+        fix=_compiled(examination, machine, package, "that has code for it"),
+        by="yourself",
+        check=UNNAMED,
     )
+
+
+def _read_from(package: PackageFacts) -> str:
+    files = [each.path for each in package.own if each.has_device_code or each.torch_symbols][:_SHOWN]
+    return f"read from {', '.join(files)}" if files else "read from its libraries"
+
+
+def _compiled(examination: Examination, machine: Machine, package: PackageFacts, which: str) -> str:
+    pin = quote(f"{package.project}=={package.version.partition('+')[0]}")
+    wanted = ";".join(dict.fromkeys(str(gpu.compute_capability) for gpu in machine.gpus))
+    command = (
+        f"TORCH_CUDA_ARCH_LIST={quote(wanted)} uv pip install --python {quote(examination.shown)} --no-deps "
+        f"--no-build-isolation --reinstall --no-binary {package.project} {pin}"
+    )
+    return f"Take a release of {package.project} {which}, or compile this one: `{command}`"

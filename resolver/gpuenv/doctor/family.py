@@ -18,6 +18,7 @@ from gpuenv.doctor.finding import Finding
 from gpuenv.doctor.requirements import Unmet, unmet
 from gpuenv.installed.environment import EnvironmentFacts
 from gpuenv.installed.torch import TorchFacts
+from gpuenv.knowledge import packages
 from gpuenv.knowledge.base import Knowledge
 from gpuenv.shell import quote
 
@@ -25,7 +26,6 @@ Found = Callable[..., Finding]
 """Makes a finding of the family whose fix builds the environment again."""
 
 _ABI = re.compile(r"cxx11abi(true|false)")
-_MAJOR = re.compile(r"^nvidia-.+-cu([0-9]{2})$")
 
 
 def diagnose_family(examination: Examination, *, knowledge: Knowledge, fix: str) -> tuple[Finding, ...]:
@@ -38,7 +38,7 @@ def diagnose_family(examination: Examination, *, knowledge: Knowledge, fix: str)
     findings = [
         *_variants(facts, facts.torch, knowledge, found),
         *asked,
-        *_extensions(facts, facts.torch, found),
+        *_extensions(examination, facts.torch, found),
         *_majors(facts, facts.torch, found),
         *_compilers(facts, knowledge, found),
     ]
@@ -112,11 +112,15 @@ def _install(examination: Examination, missing: Iterable[Unmet], fix: str) -> st
     return f"uv pip install --python {quote(examination.shown)} {names}"
 
 
-def _extensions(facts: EnvironmentFacts, torch: TorchFacts, found: Found) -> Iterator[Finding]:
+def _extensions(examination: Examination, torch: TorchFacts, found: Found) -> Iterator[Finding]:
     """Compiled extensions whose version, or the name of the file they came from, names the torch they were built for
-    (``+cu12torch2.7cxx11abiFALSE``, ``+pt24cu121``)."""
+    (``+cu12torch2.7cxx11abiFALSE``, ``+pt24cu121``). Of those whose libraries were read these tell it themselves."""
     extension = partial(found, severity="error", kind="extension-of-another-torch")
+    facts = examination.facts
+    read = {each.project for each in examination.extensions if any(one.torch_symbols for one in each.own)}
     for each in sorted((*facts.inherited, *facts.distributions), key=lambda each: each.name):
+        if each.name in read:
+            continue
         told = next((text for text in (each.version, file_version(each.origin)) if built_for(text)), "")
         built, abi = built_for(told), _ABI.search(told.lower())
         ends = f"its import ends with an undefined symbol; {told} is what it calls itself"
@@ -157,10 +161,18 @@ def built_for(version: str) -> str | None:
 
 
 def _majors(facts: EnvironmentFacts, torch: TorchFacts, found: Found) -> Iterator[Finding]:
-    """CUDA libraries of another major version beside those that torch asks for: they share folders."""
+    """CUDA libraries of another generation beside those that torch asks for: they share folders, and of two that write
+    the same files the one installed last remains, whoever asked for it."""
     if not torch.cuda:
         return
     major = torch.cuda.partition(".")[0]
+    if twice := packages.same_files([*facts.versions]):
+        yield found(
+            severity="error",
+            kind="libraries-left-over",
+            summary=f"{' and '.join(f'{name} {facts.versions[name]}' for name in twice)} write the same files",
+            detail=f"torch {torch.version} uses CUDA {torch.cuda}; the one that was installed last is there",
+        )
     asked = {
         canonicalize_name(re.split(r"[^A-Za-z0-9_.-]", text, maxsplit=1)[0])
         for each in facts.distributions
@@ -169,7 +181,7 @@ def _majors(facts: EnvironmentFacts, torch: TorchFacts, found: Found) -> Iterato
     strange = [
         f"{name} {version}"
         for name, version in sorted(facts.versions.items())
-        if (match := _MAJOR.match(name)) and match[1] != major and name not in asked
+        if packages.is_library(name) and name not in (*asked, *twice) and _of_another(name, version, major)
     ]
     if strange:
         yield found(
@@ -178,6 +190,11 @@ def _majors(facts: EnvironmentFacts, torch: TorchFacts, found: Found) -> Iterato
             summary=f"torch {torch.version} uses CUDA {torch.cuda}; left over from another: {', '.join(strange[:4])}",
             detail="the packages of two CUDA versions write into the same folders below nvidia/",
         )
+
+
+def _of_another(name: str, version: str, major: str) -> bool:
+    theirs = packages.cuda_major(name, version)
+    return theirs is not None and theirs != major
 
 
 def _compilers(facts: EnvironmentFacts, knowledge: Knowledge, found: Found) -> Iterator[Finding]:

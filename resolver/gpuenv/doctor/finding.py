@@ -35,6 +35,7 @@ OwnKind = Literal[
     # torch, extensions and the cards
     "torch-missing", "torch-for-amd", "torch-for-cpu", "torch-for-a-gpu", "driver-too-old", "code-untold", "no-code",
     "ptx-only", "extension-without-code", "extension-by-ptx",
+    "extension-of-another-cuda", "extension-of-another-python",
     # torch.compile
     "no-compiler", "no-headers", "assembler", "toolkit",
 ]  # fmt: skip

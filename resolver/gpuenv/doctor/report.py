@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from typing import Literal
 
 from gpuenv.doctor.finding import Finding
 from gpuenv.doctor.redaction import Redaction
 from gpuenv.documents import DocumentError, parse_json
 from gpuenv.errors import ConfigurationError
 from gpuenv.installed.environment import EnvironmentFacts
-from gpuenv.installed.extensions import ExtensionCode
+from gpuenv.knowledge.rules import Code
 from gpuenv.machine.detection import Detection
 from gpuenv.machine.file import REPORT
 from gpuenv.machine.problem import DriverProblem
+from gpuenv.model.library import PackageFacts
 from gpuenv.model.machine import Machine
 from gpuenv.report import escaped
 
@@ -60,7 +62,7 @@ def make_report(
     detection: Detection,
     facts: EnvironmentFacts | None,
     shown: str,
-    extensions: Sequence[ExtensionCode],
+    extensions: Sequence[PackageFacts],
     findings: Sequence[Finding],
     redaction: Redaction,
 ) -> str:
@@ -110,7 +112,7 @@ def _driver_libraries(detection: Detection) -> list[str]:
 
 
 def _environment(
-    facts: EnvironmentFacts, shown: str, extensions: Sequence[ExtensionCode], redaction: Redaction
+    facts: EnvironmentFacts, shown: str, extensions: Sequence[PackageFacts], redaction: Redaction
 ) -> dict[str, object]:
     marker = facts.marker
     built = None
@@ -127,7 +129,9 @@ def _environment(
         "torch": None if facts.torch is None else asdict(facts.torch),
         "nvidia": {name: version for name, version in sorted(facts.versions.items()) if name.startswith("nvidia-")},
         "device_code": [
-            {"name": each.name, "version": each.version, "sass": each.sass, "ptx": each.ptx} for each in extensions
+            {"name": each.project, "version": each.version, "sass": _codes(each, "sass"), "ptx": _codes(each, "ptx")}
+            for each in extensions
+            if any(library.has_device_code for library in each.libraries)
         ],
         "distributions": [
             {
@@ -140,6 +144,12 @@ def _environment(
             for each in (*facts.inherited, *facts.distributions)
         ],
     }
+
+
+def _codes(package: PackageFacts, kind: Literal["sass", "ptx"]) -> list[str]:
+    """The architectures that its libraries have code for, ascending."""
+    found = {code for each in package.libraries for code in (each.sass if kind == "sass" else each.ptx)}
+    return sorted(found, key=lambda code: (Code.parse(code) or (), code))
 
 
 def read_findings(text: str, *, origin: str) -> tuple[str | None, tuple[Finding, ...]]:

@@ -6,11 +6,11 @@ Pure: nothing is read. Where the tables do not know a wheel, its verdict is ``un
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gpuenv.knowledge import packages
 from gpuenv.knowledge.names import local, public
-from gpuenv.knowledge.rules import NoCode, code_of
+from gpuenv.knowledge.rules import code_of
 from gpuenv.metadata import parse_range, parse_requirement, parse_version
 from gpuenv.model.decision import Question
 from gpuenv.model.wheel import Wheel
@@ -18,7 +18,9 @@ from gpuenv.project.pinned_wheel import open_words, wheel_of
 from gpuenv.project.pins import MarkerTarget, Pin, Project
 from gpuenv.project.requirements_file import FilePlace
 from gpuenv.project.torch_verdict import build_of, conda_build, driver_verdict, torch_verdict
-from gpuenv.project.verdicts import Bench, Judged, PackageVerdict, least
+from gpuenv.project.verdicts import Bench, Judged, PackageVerdict, Word
+from gpuenv.select.beside import Lack, Unfit, beside, facts_in_table
+from gpuenv.select.companion_verdict import Surroundings
 from gpuenv.select.target import Refusal
 
 LIBRARIES, EVERYTHING = "NVIDIA libraries", "everything"
@@ -110,7 +112,7 @@ class _Beside:
             return PackageVerdict(word="unknown", detail=open_words(pin), tells="a lock of it")
         if known is not None and known.built == "use":
             return self._compiled(known)
-        return self._by_cuda(pin, known, own)
+        return self._by_cuda(pin, wheel, known, own)
 
     def _companion(self, pin: Pin, wheel: Wheel, own: str) -> PackageVerdict:
         """torchvision and torchaudio: what they compare when they are imported, and what they ask of torch."""
@@ -186,7 +188,7 @@ class _Beside:
                 return PackageVerdict(word="no-code", detail=detail, facts=(known.source,))
         return None
 
-    def _by_cuda(self, pin: Pin, known: packages.GpuPackage | None, own: str) -> PackageVerdict:
+    def _by_cuda(self, pin: Pin, wheel: Wheel | None, known: packages.GpuPackage | None, own: str) -> PackageVerdict:
         """A compiled package: its CUDA beside torch's, the driver, then its code."""
         knowledge, bench = self.bench.knowledge, self.bench
         default = not own and not local(pin.version)
@@ -206,9 +208,42 @@ class _Beside:
             return early
         if known is not None and (least_code := self._below(known)) is not None:
             return least_code
-        if (bound := self._bound(pin, code)) is not None:
-            return bound
-        return self._code_of(pin, code, cuda)
+        return self._fit(pin, wheel, cuda, default=default)
+
+    def _fit(self, pin: Pin, wheel: Wheel | None, cuda: str, *, default: bool) -> PackageVerdict:
+        """Whether it loads into this torch and has code for each card: what the decision asks of it."""
+        facts = facts_in_table(wheel) if wheel is not None else None
+        around = Surroundings(
+            torch=self.torch or "",
+            cuda=cuda if "." in cuda or not cuda else f"{cuda}.0",
+            python=self.bench.python.removesuffix("t"),
+            capabilities=tuple(gpu.compute_capability for gpu in self.bench.machine.gpus),
+            driver_cuda=self.bench.knowledge.machine_cuda(self.bench.machine),
+            platform=self.bench.platform,
+        )
+        fit = beside(pin.name, pin.version, around, facts=facts, knowledge=self.bench.knowledge, of_index=default)
+        reasons = tuple(each for each in (fit.source,) if each)
+        name = f"{pin.name} {pin.version} "
+        if isinstance(fit, Unfit):
+            words: dict[Lack, Word] = {"card": "no-code", "cuda": "cuda-major"}
+            detail = fit.detail.removeprefix(name).removeprefix("has ")
+            named = f", this is {public(self.torch)}" if fit.lacks == "torch" else ""
+            return PackageVerdict(word=words.get(fit.lacks, "will-not-load"), detail=f"{detail}{named}", facts=reasons)
+        match fit.support:
+            case "native":
+                return PackageVerdict(word="native", detail=f"{fit.by} runs natively", by=fit.by, facts=reasons)
+            case "ptx":
+                return PackageVerdict(word="ptx", detail=fit.said, by=fit.by, facts=reasons)
+            case "idle":
+                return PackageVerdict(word="fits", detail=fit.said, facts=reasons)
+            case "no-code":
+                return PackageVerdict(word="fits", detail="has no code for a card, and needs none", facts=reasons)
+            case "unknown":
+                role = self.bench.knowledge.role(pin.name)
+                if role in ("companion", "extension") and self.build and cuda == self.cuda:
+                    # Built with torch, for the same cards: PyTorch's own packages of one variant.
+                    fit = replace(fit, said=f"is of torch's build, {self.build}; its code is in no table")
+                return PackageVerdict(word="unknown", detail=fit.said, facts=reasons, tells=_VERIFY)
 
     def _apart(self, pin: Pin, known: packages.GpuPackage | None, major: str) -> PackageVerdict | None:
         """Another CUDA major than torch's. One with a CUDA of its own needs that one's runtime beside it."""
@@ -221,46 +256,6 @@ class _Beside:
             word="cuda-major",
             detail=f"needs the libraries of CUDA {major}, torch {public(self.torch)} brings those of CUDA {theirs}",
         )
-
-    def _bound(self, pin: Pin, code: packages.PackageCode | None) -> PackageVerdict | None:
-        """Whether it loads into this torch, by the torch that its local part or the table names."""
-        named = packages.torch_in(pin.version)
-        if not self.torch:
-            return None
-        torch = public(self.torch)
-        if named is not None and torch != named and not torch.startswith(f"{named}."):
-            detail = f"is built for torch {named}, this is {torch}"
-            return PackageVerdict(word="will-not-load", detail=detail, facts=("its version",))
-        if code is not None and code.torch and not self._has(code.torch):
-            detail = f"loads with torch{code.torch}, this is {torch}"
-            return PackageVerdict(word="will-not-load", detail=detail, facts=(code.source,))
-        return None
-
-    def _code_of(self, pin: Pin, code: packages.PackageCode | None, cuda: str) -> PackageVerdict:
-        card = packages.card_in(pin.name)
-        sass = (card,) if card else code.sass if code is not None else None
-        if sass is None:
-            role = self.bench.knowledge.role(pin.name)
-            if role in ("companion", "extension") and self.build and cuda == self.cuda:
-                # Built with torch, for the same cards: PyTorch's own packages of one variant.
-                return PackageVerdict(
-                    word="unknown", detail=f"is of torch's build, {self.build}; its code is in no table", tells=_VERIFY
-                )
-            return PackageVerdict(word="unknown", detail="its code is in no table", tells=_VERIFY)
-        source = code.source if code is not None and not card else "its name"
-        ptx = code.ptx if code is not None and not card else ()
-        found = []
-        for gpu in self.bench.machine.gpus:
-            answer = self.bench.knowledge.serve_installed(
-                gpu.compute_capability, machine=self.bench.machine, sass=sass, ptx=ptx, cuda=cuda or None
-            )
-            facts = (f"code: {' '.join((*sass, *ptx))} ({source})",)
-            if isinstance(answer, NoCode):
-                found.append(PackageVerdict(word="no-code", detail=answer.brief, facts=(answer.detail, *facts)))
-            else:
-                detail = answer.warning or f"{answer.by} runs natively"
-                found.append(PackageVerdict(word=answer.support, detail=detail, by=answer.by, facts=facts))
-        return least(found)
 
     def libraries(self, pins: Sequence[Pin]) -> Iterator[Judged]:
         """NVIDIA's libraries as one row: their CUDA majors beside torch's, the driver, and files that collide."""

@@ -68,11 +68,21 @@ def in_tables(wheel: Wheel, platform: str) -> bool:
 
 
 def beside(
-    project: str, version: str, around: Surroundings, *, facts: PackageFacts | None, knowledge: Knowledge
+    project: str,
+    version: str,
+    around: Surroundings,
+    *,
+    facts: PackageFacts | None,
+    knowledge: Knowledge,
+    of_index: bool = True,
 ) -> Fit | Unfit:
-    """Say whether a package goes with a torch: does it load, is its CUDA torch's, has it code for each card."""
-    row = packages.code_in(project, version, around.platform, cuda=around.cuda or None) if facts is None else None
-    row = row if "+" not in version else None
+    """Say whether a package goes with a torch: does it load, is its CUDA torch's, has it code for each card.
+
+    The rows of the tables are about wheels of the package index: ``of_index`` says that this may be one.
+    """
+    row = None
+    if facts is None and of_index and "+" not in version:
+        row = packages.code_in(project, version, around.platform, cuda=around.cuda or None)
     if (apart := _named_apart(project, version, around, facts, row)) is not None:
         return apart
     if facts is not None:
@@ -87,15 +97,16 @@ def _named_apart(
     facts: PackageFacts | None,
     row: packages.PackageCode | None,
 ) -> Unfit | None:
-    """What name, version and table say against it. The torch in a name is asked where no library is known: one that is
-    bound loads wherever all its symbols are."""
+    """What name, version and table say against it. The torch in a name counts where no library's symbols are known: one
+    that is bound loads wherever all of them are."""
     name, torch = f"{project} {version}", public(around.torch)
     named = packages.torch_in(version)
-    if facts is None and named is not None and torch != named and not torch.startswith(f"{named}."):
+    told = facts is not None and any(each.torch_symbols for each in facts.own)
+    if not told and named is not None and torch and torch != named and not torch.startswith(f"{named}."):
         return Unfit(lacks="torch", detail=f"{name} is built for torch {named}", source="its version")
     if companion_sets.other_abi(version, torch):
         return Unfit(lacks="torch", detail=f"{name} is built for the older C++ ABI of torch", source="its version")
-    if row is not None and row.torch and not _within(torch, row.torch):
+    if row is not None and row.torch and torch and not _within(torch, row.torch):
         return Unfit(lacks="torch", detail=f"{name} loads with torch{row.torch}", source=row.source)
     major = packages.cuda_major(project, version) or (row.cuda.partition(".")[0] if row is not None else "")
     if major and around.cuda_major is not None and int(major) != around.cuda_major:
@@ -131,7 +142,11 @@ def _by_facts(verdict: PackageVerdict, around: Surroundings) -> Fit | Unfit:
             bound = next(each.library for each in verdict.libraries if each.load == "other-python")
             return Unfit(lacks="python", detail=f"{name}: {bound.path} is for {bound.python} alone", source=source)
         case "unknown":
-            said = f"needs symbols of torch that no table has for {public(around.torch)}"
+            code = _on_cards(verdict, around, name=name, source=source)
+            if isinstance(code, Unfit):
+                return code
+            what = f"symbols of torch that no table has for {public(around.torch)}"
+            said = f"needs {what}" if not facts.unread else f"holds libraries that cannot be read: {facts.unread[0]}"
             return Fit(support="unknown", said=said, source=source)
         case "loads" if not _chosen(verdict):
             return Unfit(lacks="cuda", detail=f"{name} has no library for CUDA {around.cuda}", source=source)
@@ -163,10 +178,18 @@ def _on_cards(verdict: PackageVerdict, around: Surroundings, *, name: str, sourc
                 said = f"has no code for {capability}: what it compiled is not used there"
                 found.append(Fit(support="idle", said=said, source=source))
             case "none":
-                has = " ".join(sorted({code for each in verdict.libraries for code in each.library.sass}))
-                detail = f"{name} has no code for {capability}: {has or 'none at all'}"
-                return Unfit(lacks="card", detail=detail, source=source)
+                return Unfit(lacks="card", detail=f"{name} has {_no_code(verdict, capability)}", source=source)
     return _least(found)
+
+
+def _no_code(verdict: PackageVerdict, capability: ComputeCapability) -> str:
+    """What all libraries together lack for a card; where they lack the same, with the reason."""
+    details = {card.detail for each in verdict.libraries for card in each.cards if card.capability == capability}
+    if len(details) == 1:
+        return details.pop()
+    codes = {code for each in verdict.libraries for code in (*each.library.sass, *each.library.ptx)}
+    ordered = sorted(codes, key=lambda code: (Code.parse(code) or (), code))
+    return f"no code for {code_of(capability)}: {' '.join(ordered)}"
 
 
 def _by_ptx(capability: ComputeCapability, by: str) -> str:
@@ -188,7 +211,7 @@ def _by_table(
     name, known, card = f"{project} {version}", packages.gpu_package(project), packages.card_in(project)
     for capability in around.capabilities:
         if known is not None and known.least is not None and capability < known.least:
-            detail = f"{name} has no code for {capability}: it begins at {known.least}"
+            detail = f"{name} has no code for {code_of(capability)}: it begins at {known.least}"
             return Unfit(lacks="card", detail=detail, source=known.source)
     sass = (card,) if card else row.sass if row is not None else None
     if sass is None:
@@ -206,8 +229,7 @@ def _by_table(
             rules=knowledge.code_rules,
         )
         if isinstance(answer, NoCode):
-            lack = answer.detail.replace(code_of(capability), str(capability), 1)
-            return Unfit(lacks="card", detail=f"{name} has {lack}", source=source)
+            return Unfit(lacks="card", detail=f"{name} has {answer.detail}", source=source)
         said = _by_ptx(capability, answer.by) if answer.support == "ptx" else ""
         found.append(Fit(support=answer.support, by=answer.by, said=said, source=source))
     return _least(found)

@@ -93,7 +93,7 @@ def bench_of(machine: Machine, request: Request, knowledge: Knowledge, places: P
         capabilities=capabilities,
         target=TargetTags(machine, (python,), request.insist_unknown),
         driver_cuda=knowledge.machine_cuda(machine),
-        platform=platform_words(machine, knowledge),
+        platform=platform_of(machine, knowledge),
         knowledge=knowledge,
         facts=places.facts,
     )
@@ -124,7 +124,7 @@ def _cuda(torch: Wheel, decision: Decision, knowledge: Knowledge) -> str:
     return knowledge.cuda_of(variant) or ""
 
 
-def platform_words(machine: Machine, knowledge: Knowledge) -> str:
+def platform_of(machine: Machine, knowledge: Knowledge) -> str:
     """The tables' name of a platform; a made-up one where torch is not built for it."""
     try:
         return knowledge.platform_of(machine.os, machine.arch)

@@ -14,7 +14,7 @@ from packaging.version import Version
 
 from gpuenv.knowledge import Knowledge, companion_sets, packages
 from gpuenv.knowledge.names import local, platform_of_filename, public
-from gpuenv.knowledge.rules import NoCode, newest, serve
+from gpuenv.knowledge.rules import NoCode, code_of, newest, serve
 from gpuenv.metadata import parse_requirement, parse_version
 from gpuenv.model.companion import Companion
 from gpuenv.model.library import PackageFacts
@@ -138,8 +138,8 @@ def choose(wanted: Sequence[Wanted], torches: Sequence[Torch], bench: Bench) -> 
 def _one(
     wanted: Wanted, torch: Torch, bench: Bench, refused: list[tuple[Wheel, Unfit]]
 ) -> tuple[Companion, ...] | Nothing:
-    """The best wheel beside a torch with the packages for its cards, or why there is none. Wheels that do not fit are
-    added to ``refused``, older ones than the best among them."""
+    """The best wheel beside a torch with the packages for its cards, or why there is none. Wheels that come before it
+    and do not fit are added to ``refused``; those after it are not looked at."""
     offers = wanted.offers(wanted.project, torch)
     if offers is None:
         because = "is taken as the lock finds it: no place could be asked"
@@ -148,17 +148,14 @@ def _one(
         )
         return (unasked,)
     unfits: list[tuple[Wheel, Unfit]] = []
-    best: tuple[Companion, ...] | None = None
     for offer in sorted(offers, key=_order, reverse=True):
         fit = _fits(offer, wanted, torch, bench, offers)
-        if isinstance(fit, Fit) and best is None:
-            found = _with_cards(offer, fit, wanted, torch, bench, unfits)
-            best, fit = (None, found) if isinstance(found, Unfit) else (found, fit)
-        if isinstance(fit, Unfit):
-            unfits.append((offer.wheel, fit))
+        found = fit if isinstance(fit, Unfit) else _with_cards(offer, fit, wanted, torch, bench, unfits)
+        if not isinstance(found, Unfit):
+            refused += unfits
+            return found
+        unfits.append((offer.wheel, found))
     refused += unfits
-    if best is not None:
-        return best
     return Nothing(project=wanted.project, torch=torch, unfits=tuple(unfits))
 
 
@@ -323,7 +320,7 @@ def missing_words(nothing: Nothing, bench: Bench, *, has: Sequence[str] = ()) ->
 def _card(nothing: Nothing, bench: Bench) -> str:
     """The card that the nearest wheel has no code for."""
     detail = nothing.nearest[0][1].detail
-    return next((str(each) for each in bench.capabilities if f" {each}" in detail), "")
+    return next((str(each) for each in bench.capabilities if f" {code_of(each)}" in detail or f" {each}" in detail), "")
 
 
 def _pythons(nothing: Nothing) -> list[str]:

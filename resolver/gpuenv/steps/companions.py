@@ -8,27 +8,35 @@ from dataclasses import dataclass, field, replace
 from packaging.utils import canonicalize_name
 
 from gpuenv import knowledge as tables
+from gpuenv.companions.wheel import list_libraries, read_package
 from gpuenv.errors import GpuenvError, PackageIndexError
 from gpuenv.index.config import Place
+from gpuenv.index.wheelfile import open_wheel
 from gpuenv.knowledge import companion_sets, packages
 from gpuenv.knowledge.names import public
 from gpuenv.metadata import parse_requirement
 from gpuenv.model.decision import Decision, NoDecision
+from gpuenv.model.library import PackageFacts
 from gpuenv.model.profile import Profile
-from gpuenv.model.wheel import SourceKind
+from gpuenv.model.wheel import SourceKind, Wheel
 from gpuenv.net.location import Location
 from gpuenv.report import Silent
-from gpuenv.select.companion_set import Places, companions_of, is_companion, settle_set, wheel_at
+from gpuenv.select.beside import facts_in_table, in_tables
+from gpuenv.select.companion_set import Places, companions_of, is_companion, platform_of, settle_set, wheel_at
 from gpuenv.select.companions import Offer, Torch
 from gpuenv.select.request import Request
 from gpuenv.steps.advice import retyped
 from gpuenv.steps.context import Context
 from gpuenv.steps.decision import Decided, NothingFitsError, decide
-from gpuenv.steps.sources import ask
+from gpuenv.steps.sources import ask, open_http
 from gpuenv.steps.ways_out import ways
 
 MOST_TRIED = 6
 """Changes of what was asked for that are tried for the sake of advice."""
+SMALL = 16 * 1024 * 1024
+"""So many bytes of a wheel's libraries are fetched before the decision; a larger wheel is read when it was fetched."""
+MOST_READ = 6
+"""Wheels that are read for one decision."""
 _OFFERED, _INDEX, _PAGE = 0, 1, 2
 """How near a place is: what a person configured as folders and pages, package indexes, the pages of the table."""
 
@@ -58,7 +66,7 @@ def with_companions(context: Context, decided: Decided, *, advise: bool = True) 
         decided.decision,
         decided.request,
         tables.load(),
-        Places(offers=places.of),
+        Places(offers=places.of, facts=places.facts),
         again,
     )
     if isinstance(answer, NoDecision):
@@ -91,6 +99,7 @@ class _Offered:
     context: Context
     decided: Decided
     _asked: dict[tuple[str, str], Sequence[Offer] | None] = field(default_factory=dict)
+    _read: dict[str, PackageFacts | None] = field(default_factory=dict)
 
     def of(self, project: str, torch: Torch) -> Sequence[Offer] | None:
         """Everything that is offered of a project for a torch; ``None`` where no place answered."""
@@ -138,6 +147,30 @@ class _Offered:
         # What stands on a page of the table is taken by its address: uv is told of no such place.
         rows = [replace(each, source="find-links") for each in found] if rank == _PAGE else found
         return [Offer(wheel=each, place=place.shown, rank=rank) for each in rows]
+
+    def facts(self, wheel: Wheel) -> PackageFacts | None:
+        """What the libraries of a wheel hold: by table; else they are read, where they are small or here."""
+        known = facts_in_table(wheel)
+        if known is not None or in_tables(wheel, platform_of(self.decided.machine.facts, tables.load())):
+            return known
+        if wheel.url not in self._read:
+            self._read[wheel.url] = self._read_small(wheel)
+        return self._read[wheel.url]
+
+    def _read_small(self, wheel: Wheel) -> PackageFacts | None:
+        """Read a wheel; ``None`` for a large one, which is read when it was fetched, and for one that cannot be."""
+        place = Location.parse(wheel.url, origin=wheel.filename, folder=self.context.project)
+        if len(self._read) >= MOST_READ:
+            return None
+        try:
+            with open_wheel(place, http=open_http(self.context), filename=wheel.filename) as file:
+                listed = list_libraries(file)
+                if not file.local and listed.packed > SMALL:
+                    return None
+                return read_package(file, listed, project=wheel.project, version=wheel.version)
+        except GpuenvError as error:
+            self.context.reporter.detail(f"{wheel.filename}: {error.message}")
+            return None
 
 
 def _released(project: str) -> Sequence[Offer] | None:

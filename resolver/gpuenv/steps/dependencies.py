@@ -32,6 +32,8 @@ class LockRequest:
     preferred: Lock | None = None
     tentative: bool = False
     single_source: bool = False
+    excluded: tuple[str, ...] = ()
+    """Requirements (``"sglang-kernel!=0.4.10"``) on packages that were found not to go with torch."""
     command: str = ""
     options: tuple[str, ...] | None = None
     """What the lock says it was made for; ``None``: the options as they are."""
@@ -55,7 +57,7 @@ def dependency_request(context: Context, decided: Decided, how: LockRequest) -> 
             *decided.profile.optional_packages,
             *(row.text for row in decided.request.stated),
         ),
-        constraints=others_of(asked, "constraint"),
+        constraints=(*others_of(asked, "constraint"), *how.excluded),
         overrides=others_of(asked, "override"),
         bound=() if how.single_source else _bound(asked),
         indexes=indexes_of(context),

@@ -24,6 +24,7 @@ from gpuenv.lock.model import Lock
 from gpuenv.metadata import parse_requirement
 from gpuenv.model.profile import Profile
 from gpuenv.shell import quote
+from gpuenv.steps.companion_check import refuse_unfit
 from gpuenv.steps.context import Context
 from gpuenv.steps.dependencies import indexes_of
 from gpuenv.steps.downloads import open_store, remember
@@ -71,6 +72,7 @@ def staged_environment(
             index_env=indexes_of(context).variables(),
         ),
     ) as staged:
+        refuse_unfit(locked.lock, staged.path, reporter=context.reporter)
         yield staged
     if staged.built is not None:
         register(context, staged.built.path)

@@ -16,7 +16,14 @@ from packaging.utils import canonicalize_name
 from gpuenv import knowledge as tables
 from gpuenv.environment import dependencies, joint
 from gpuenv.environment.dependencies import FamilyGapError
-from gpuenv.errors import ConfigurationError, IntegrityError, MachineMismatchError, NoSolutionError, UvError
+from gpuenv.errors import (
+    ConfigurationError,
+    IntegrityError,
+    MachineMismatchError,
+    NoFittingWheelError,
+    NoSolutionError,
+    UvError,
+)
 from gpuenv.lock import codec, hashed, making
 from gpuenv.lock.check import changed_requirements
 from gpuenv.lock.fit import fits_machine, newer_release
@@ -27,6 +34,8 @@ from gpuenv.lock.soundness import faults_of, is_complete
 from gpuenv.model.machine import Machine
 from gpuenv.model.profile import Profile
 from gpuenv.net.location import public
+from gpuenv.select.beside import Unfit
+from gpuenv.steps.companion_check import unfit_in
 from gpuenv.steps.context import Context
 from gpuenv.steps.decision import Decided, NothingFitsError, decide, say_decision
 from gpuenv.steps.dependencies import LockRequest, dependency_request, resolver_of
@@ -49,6 +58,8 @@ from gpuenv.system.files import (
 )
 
 FOLDER = "lockfiles"
+MOST_PASSED_OVER = 12
+"""Releases of packages that are passed over because they do not go with torch; each costs a resolution or two."""
 MOST_DAYS_BACK = 10
 """Nightlies to pass over for want of what torch needs: the longest gap of half a year (docs/nightlies.md) and a day."""
 
@@ -276,14 +287,38 @@ def decide_and_lock(
     """Decide, and lock what was decided; see :func:`_decide_and_lock`. Where no set of versions does, the error says
     which bound can be given up: each was tried."""
     try:
-        return _decide_and_lock(context, machine=machine, profile=profile, how=how, say=say)
+        return _fitting(context, machine=machine, profile=profile, how=how, say=say)
     except NoSolutionError as error:
         tried = replace(how, tentative=True, preferred=None)
 
         def again(other: Context) -> Lock:
-            return _decide_and_lock(other, machine=machine, profile=profile, how=tried, say=False)[1]
+            return _fitting(other, machine=machine, profile=profile, how=tried, say=False)[1]
 
         raise with_ways_out(context, error, profile=profile, machine=machine, again=again) from None
+
+
+def _fitting(
+    context: Context, *, machine: TargetMachine, profile: Profile, how: LockRequest, say: bool
+) -> tuple[Decided, Lock]:
+    """Lock, and lock again without the releases of packages with code for GPUs that do not go with torch: uv knows
+    nothing of CUDA majors and cards, and takes the newest of what a package of the profile needs."""
+    first: Unfit | None = None
+    while True:
+        try:
+            decided, lock = _decide_and_lock(context, machine=machine, profile=profile, how=how, say=say)
+        except NoSolutionError as error:
+            if first is None:
+                raise
+            raise NoFittingWheelError(first.detail, causes=(error.message, *error.causes), hints=error.hints) from None
+        unfit = unfit_in(lock)
+        if not unfit:
+            return decided, lock
+        first = first or unfit[0][1]
+        if len(how.excluded) >= MOST_PASSED_OVER:
+            raise NoFittingWheelError(first.detail, causes=tuple(each.detail for _, each in unfit))
+        for package, each in unfit:
+            context.reporter.say(f"{each.detail}: passing {package.name} {package.version} over")
+        how = replace(how, excluded=(*how.excluded, *(f"{each.name}!={each.version}" for each, _ in unfit)))
 
 
 def _decide_and_lock(

@@ -115,3 +115,17 @@ def test_a_profile_without_companions_asks_for_nothing_more(
     assert person.run("resolve", *words(torch_index, package_index)).code == 0
     assert package_index.log == []
     assert len(torch_index.pages()) == 1
+
+
+def test_what_a_package_brings_along_is_judged_too(
+    person: Person, torch_index: IndexServer, package_index: IndexServer
+) -> None:
+    """uv takes the newest of what a package needs, and knows nothing of CUDA majors."""
+    package_index.add_package(build_wheel("app", "1.0", requires=["onnxruntime-gpu"]))
+    profile(person, "app")
+    person.write("machine.json", machine_json("9.0", driver="570.124.06", cuda="12.8"))
+    run = person.run("lock", *words(torch_index, package_index), COLUMNS="400")
+    assert run.code == 0, run.err
+    text = (person.project / "lockfiles/pylock.team.toml").read_text(encoding="utf-8")
+    assert 'name = "onnxruntime-gpu"\nversion = "1.26.0"' in text
+    assert "passing onnxruntime-gpu 1.31.1 over" in run.err

@@ -11,12 +11,12 @@ from gpuenv import knowledge
 from gpuenv.doctor.environment import diagnose_environment
 from gpuenv.doctor.examination import Examination, examine
 from gpuenv.doctor.finding import Finding
-from gpuenv.installed import extensions
 from gpuenv.installed.environment import read_environment
 from gpuenv.model.machine import Machine
 from support.choosing import machine
 from support.environments import Environment
-from support.fatbins import image, library, portable_library
+from support.fatbins import image, library
+from support.libraries import elf_library, pe_library
 
 KNOWN = knowledge.load()
 WHEEL = ("75", "80", "86", "90", "100", "120")
@@ -48,8 +48,7 @@ def test_a_package_without_code_for_the_card(env: Environment) -> None:
     (finding,) = diagnosed(env, machine("12.0"))
 
     assert (finding.severity, finding.kind, finding.subject) == ("error", "extension-without-code", "extensions")
-    assert finding.summary.startswith("flash-attn 2.8.3 has no code for sm_120, and this machine has Test GPU")
-    assert finding.summary.endswith(" (12.0): has sm_80 sm_90")
+    assert finding.summary.startswith("flash-attn 2.8.3 has no code for sm_120: sm_80 sm_90; this machine has Test")
     assert "read from lib/python3.12/site-packages/flash_attn_2_cuda.so" in finding.detail
     assert (finding.by, finding.check) == ("yourself", "`gpuenv doctor` no longer names it")
     assert "TORCH_CUDA_ARCH_LIST=12.0 uv pip install --python .venv-gpu" in finding.fix
@@ -64,7 +63,7 @@ def test_ptx_alone_is_said_as_such(env: Environment) -> None:
     (finding,) = diagnosed(env, machine("12.0"))
 
     assert (finding.severity, finding.kind) == ("warning", "extension-by-ptx")
-    assert "by PTX alone: compute_90 is compiled for sm_120 by the driver at first use" in finding.summary
+    assert finding.summary.startswith("natten 0.21 has no machine code for 12.0: PTX 9.0 through the driver")
 
 
 def test_ptx_that_the_driver_does_not_take_is_no_code(env: Environment) -> None:
@@ -73,7 +72,7 @@ def test_ptx_that_the_driver_does_not_take_is_no_code(env: Environment) -> None:
     (finding,) = [each for each in diagnosed(env, machine("9.0", driver="550.54.15")) if each.subject == "extensions"]
 
     assert finding.kind == "extension-without-code"
-    assert "made by CUDA 12.8, and the driver knows CUDA 12.4" in finding.detail
+    assert "made by CUDA 12.8, and the driver knows CUDA 12.4" in finding.summary
 
 
 def test_the_libraries_of_one_distribution_are_one(env: Environment) -> None:
@@ -89,7 +88,7 @@ def test_the_libraries_of_one_distribution_are_one(env: Environment) -> None:
     assert diagnosed(env, machine("12.0", "8.0")) != []
     assert diagnosed(env, machine("12.0")) == []
     (finding,) = [each for each in diagnosed(env, machine("8.6")) if each.subject == "extensions"]
-    assert finding.summary.endswith("has sm_70 sm_120")
+    assert ": sm_70 sm_120; " in finding.summary
 
 
 def test_each_distribution_has_its_own_finding_and_each_card_counts(env: Environment) -> None:
@@ -99,11 +98,11 @@ def test_each_distribution_has_its_own_finding_and_each_card_counts(env: Environ
     found = [each.summary for each in diagnosed(env, machine("8.0", "12.0"))]
 
     assert [each.partition(" has no code for ")[0] for each in found] == ["a 1.0", "b 2.0"]
-    assert ["sm_120," in found[0], "sm_80," in found[1]] == [True, True]
+    assert ["sm_120: " in found[0], "sm_80: " in found[1]] == [True, True]
 
 
 def test_windows_libraries_are_read_too(env: Environment) -> None:
-    env.install("a", "1.0", files={"a/_C.pyd": portable_library([[image("sass", 80)]])})
+    env.install("a", "1.0", files={"a/_C.pyd": pe_library({}, code=[image("sass", 80)])})
 
     assert [each.kind for each in diagnosed(env, machine("12.0"))] == ["extension-without-code"]
 
@@ -129,20 +128,61 @@ def test_damaged_and_missing_libraries_are_the_business_of_record(env: Environme
     assert {each.subject for each in diagnosed(env, machine("12.0"))} == {"files"}
 
 
-def test_no_more_is_read_than_the_answer_needs(env: Environment, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of a distribution that serves every card, the smallest library that does so is the last that is read."""
-    large = library([[image("sass", 80, size=9000)]])
-    env.install("a", "1.0", files={"a/small.so": code("sm_120"), "a/large.so": large})
-    read: list[str] = []
-    inner = extensions.read_library
+def test_nothing_is_read_for_a_machine_without_a_gpu(env: Environment) -> None:
+    env.install("a", "1.0", files={"a/small.so": code("sm_120")})
 
-    def counted(path: Path) -> object:
-        read.append(path.name)
-        return inner(path)
+    assert examined(env, machine()).extensions == ()
 
-    monkeypatch.setattr(extensions, "read_library", counted)
-    assert diagnosed(env, machine("12.0")) == []
-    assert read == ["small.so"]
-    read.clear()
-    assert diagnosed(env, machine()) != []  # a CUDA build without a GPU
-    assert read == []
+
+def test_a_package_for_another_cuda(env: Environment) -> None:
+    """Trap 1: the import prints a warning, the kernels are gone."""
+    files = {"xformers/_C.so": elf_library(needed=["libcudart.so.13"], code=[image("sass", 90)])}
+    env.install("xformers", "0.0.35", files=files)
+
+    (finding,) = diagnosed(env, machine("9.0"))
+
+    assert (finding.severity, finding.kind) == ("error", "extension-of-another-cuda")
+    summary = "xformers 0.0.35 needs the libraries of CUDA 13, torch 2.10.0+cu128 brings those of CUDA 12"
+    assert finding.summary == summary
+
+
+def test_a_package_that_brings_its_own_cuda_is_no_mixture(env: Environment) -> None:
+    library = elf_library(needed=["libcudart.so.13"], code=[image("sass", 90)])
+    env.install("cupy-cuda13x", "14.1.0", files={"cupy/_core.so": library})
+    assert [each.kind for each in diagnosed(env, machine("9.0"))] == ["extension-of-another-cuda"]
+
+    env.install("nvidia-cuda-runtime", "13.0.96")
+    assert [each.kind for each in diagnosed(env, machine("9.0"))] == ["libraries-left-over"]
+
+
+@pytest.mark.parametrize(("version", "kinds"), [("2.10.0", ["extension-of-another-torch"]), ("2.9.1", [])])
+def test_the_symbol_that_torch_lacks_is_named(tmp_path: Path, version: str, kinds: list[str]) -> None:
+    env = Environment(tmp_path / ".venv-gpu").torch(f"{version}+cu128", cuda="12.8", archs=WHEEL)
+    gone = "_ZN2at4_ops4tril4callERKNS_6TensorEl"
+    library = elf_library(needed=["libtorch_cpu.so"], undefined=[gone], code=[image("sass", 90)])
+    env.install("flash-attn", "2.8.3", files={"flash_attn_2_cuda.so": library})
+
+    found = diagnosed(env, machine("9.0"))
+
+    assert [each.kind for each in found] == kinds
+    assert all(f"flash-attn 2.8.3 needs {gone}, which torch {version}+cu128 lacks" == each.summary for each in found)
+
+
+def test_a_library_of_another_python(env: Environment) -> None:
+    """Trap 11: a wheel for any Python from 3.10 on, with a library for 3.10 alone."""
+    library = elf_library(undefined=["PyModule_Create2"], code=[image("sass", 90)])
+    env.install("torchao", "0.18.0", files={"torchao/_C.cpython-310-x86_64-linux-gnu.so": library})
+
+    (finding,) = diagnosed(env, machine("9.0"))
+
+    assert finding.kind == "extension-of-another-python"
+    assert finding.summary.endswith("is for cpython-310 alone")
+
+
+def test_two_generations_of_nvidias_libraries(env: Environment) -> None:
+    env.install("nvidia-nccl-cu12", "2.27.5").install("nvidia-nccl-cu13", "2.28.9")
+
+    found = [each for each in diagnosed(env, machine("9.0")) if each.kind == "libraries-left-over"]
+
+    assert [each.severity for each in found] == ["error"]
+    assert found[0].summary == "nvidia-nccl-cu12 2.27.5 and nvidia-nccl-cu13 2.28.9 write the same files"

@@ -40,7 +40,7 @@ def verdict_of(
         # xformers of PyPI is built with CUDA 12; PyPI's torch 2.11 and later with 13 (research: trap 1)
         (("torch==2.11.0", "xformers==0.0.35"), H100, "cuda-major", "CUDA 12, torch 2.11.0 brings those of CUDA 13"),
         (("torch==2.10.0", "xformers==0.0.35"), H100, "native", "sm_90"),
-        (("torch==2.10.0", "xformers==0.0.35"), RTX5090, "ptx", "compute_80"),
+        (("torch==2.10.0", "xformers==0.0.35"), RTX5090, "ptx", "PTX 8.0"),
         (("torch==2.9.1", "xformers==0.0.35"), H100, "will-not-load", "loads with torch>=2.10, this is 2.9.1"),
         # the reverse: torchao and torchcodec of PyPI beside a torch of CUDA 12 (trap 2)
         (("torch==2.12.0+cu126", "torchcodec==0.17.0"), H100, "cuda-major", "CUDA 13"),
@@ -51,13 +51,13 @@ def verdict_of(
         (("torch==2.9.1+cu128", "bitsandbytes==0.50.2"), ("6.1",), "no-code", "sm_61"),
         (("torch==2.9.1+cu126", "bitsandbytes==0.50.2"), ("6.1",), "native", "sm_60"),
         (("torch==2.9.1+cu130", "bitsandbytes==0.50.2"), V100, "no-code", "sm_70"),
-        (("torch==2.9.1+cu130", "bitsandbytes==0.50.3"), V100, "unknown", "in no table"),
+        (("torch==2.9.1+cu130", "bitsandbytes==0.50.3"), V100, "unknown", "no table knows"),
         # flash-attn: torch and CUDA in its local part, Ampere and newer
         (("torch==2.10.0+cu128", "flash-attn==2.8.3+cu12torch2.9cxx11abitrue"), H100, "will-not-load", "torch 2.9"),
         (("torch==2.9.1+cu130", "flash-attn==2.8.3+cu12torch2.9cxx11abitrue"), H100, "cuda-major", "CUDA 12"),
         (("torch==2.9.1+cu128", "flash-attn==2.8.3+cu12torch2.9cxx11abitrue"), ("7.5",), "no-code", "begins at 8.0"),
-        (("torch==2.9.1+cu128", "flash-attn==2.8.3+cu12torch2.9cxx11abitrue"), H100, "unknown", "in no table"),
-        (("torch==2.9.1+cu128", "pyg-lib==0.5.0+pt29cu128"), H100, "unknown", "in no table"),
+        (("torch==2.9.1+cu128", "flash-attn==2.8.3+cu12torch2.9cxx11abitrue"), H100, "unknown", "no table knows"),
+        (("torch==2.9.1+cu128", "pyg-lib==0.5.0+pt29cu128"), H100, "unknown", "no table knows"),
         (("torch==2.10.0+cu128", "pyg-lib==0.5.0+pt29cu128"), H100, "will-not-load", "torch 2.9"),
         # torchaudio compares major and minor when it is imported, torchvision the major
         (("torch==2.9.1+cu128", "torchaudio==2.9.1+cu126"), H100, "will-not-load", "its import fails"),
@@ -67,10 +67,10 @@ def verdict_of(
         (("torch==2.9.1+cu128", "torchvision==0.24.1+cpu"), H100, "cpu-build", "built without CUDA"),
         # packages with a CUDA of their own need its runtime beside torch's
         (("torch==2.9.1+cu130", "onnxruntime-gpu==1.26.0"), H100, "cuda-major", "CUDA 12"),
-        (("torch==2.9.1+cu130", "onnxruntime-gpu==1.27.0"), H100, "unknown", "in no table"),
+        (("torch==2.9.1+cu130", "onnxruntime-gpu==1.27.0"), H100, "unknown", "no table knows"),
         (
             ("nvidia-cuda-runtime-cu12==12.8.90", "torch==2.9.1+cu130", "cupy-cuda12x==14.2.0"), H100, "unknown",
-            "in no table",
+            "no table knows",
         ),
         (("torch==2.9.1+cu130", "cupy-cuda12x==14.2.0"), H100, "cuda-major", "CUDA 12"),
         # a name that ends in an architecture says its code
