@@ -19,6 +19,7 @@ from gpuenv.report import Silent
 from gpuenv.verify import Expected, ExpectedPackage, evidence, run_verification
 from gpuenv.verify.messages import Message
 from gpuenv.verify.payload.sizing import LEAST_CURVE
+from gpuenv.verify.probes import OwnProbe
 from gpuenv.verify.runner import PayloadJob, run_jobs
 from gpuenv.verify.verification import Accelerator
 from support.torch_env import altered_environment, site_packages
@@ -65,11 +66,14 @@ def _check(report: Report, name: str) -> Check:
 def test_a_right_environment_passes_and_every_file_says_cpu(torch_environment: Path, tmp_path: Path) -> None:
     there = read_environment(torch_environment)
     assert there.torch is not None
-    expected = Expected(torch=there.torch.version, cuda="", profile="cpu", environment=".venv-gpu")
+    own = tmp_path / "own.py"
+    own.write_text("import torch\ndef probe(device):\n    yield 'sum', torch.arange(5, device=device).sum(), 10\n")
+    brought = OwnProbe(project="torch", function=f"{own}:probe", said="own.py:probe")
+    expected = Expected(torch=there.torch.version, cuda="", profile="cpu", environment=".venv-gpu", probes=(brought,))
     report = _verify(torch_environment, expected=expected, environ=ENVIRON | JOB)
     assert report.verdict == "passed", [(check.name, check.cause) for check in report.checks]
     assert [check.name for check in report.checks if check.status == "passed"] == [
-        "installed", "startup", "import", "training", "numbers", "kernels",
+        "installed", "startup", "import", "training", "numbers", "kernels", "probe-torch",
     ]  # fmt: skip
     assert report.training is not None
     assert report.training.device.startswith("CPU")

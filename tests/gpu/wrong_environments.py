@@ -60,13 +60,20 @@ def no_code(work: Path) -> Wrong:
     return Wrong("native-code", "no code for", environment=environment)
 
 
-def rewrite_architectures(library: Path, *, keep: Callable[[int], bool]) -> int:
-    """Rename in place the code images of the architectures not kept, to a card that does not exist; count them."""
+NOWHERE = {1: 990, 2: 37}
+"""By the kind of an image (PTX, machine code): architectures that no card has."""
+
+
+def rewrite_architectures(library: Path, *, keep: Callable[[int], bool], kinds: tuple[int, ...] = (1, 2)) -> int:
+    """Rename in place the code images of the architectures not kept, to cards that do not exist; count them.
+
+    Machine code to an older one, PTX to a newer one: of an older one the driver would try to compile it.
+    """
     with library.open("r+b") as file, mmap.mmap(file.fileno(), 0) as data:
-        return _rewrite(data, keep)
+        return _rewrite(data, keep, kinds)
 
 
-def _rewrite(data: mmap.mmap, keep: Callable[[int], bool]) -> int:
+def _rewrite(data: mmap.mmap, keep: Callable[[int], bool], kinds: tuple[int, ...]) -> int:
     changed, at = 0, 0
     while (at := data.find(b"\x50\xed\x55\xba", at)) >= 0:
         _, header, length = struct.unpack_from("<HHQ", data, at + 4)
@@ -78,8 +85,8 @@ def _rewrite(data: mmap.mmap, keep: Callable[[int], bool]) -> int:
             kind, _, head, size = struct.unpack_from("<HHIQ", data, entry)
             if kind not in (1, 2) or head < 64:
                 break
-            if not keep(struct.unpack_from("<I", data, entry + 28)[0]):
-                struct.pack_into("<I", data, entry + 28, 37)
+            if kind in kinds and not keep(struct.unpack_from("<I", data, entry + 28)[0]):
+                struct.pack_into("<I", data, entry + 28, NOWHERE[kind])
                 changed += 1
             entry += head + size
         at = end

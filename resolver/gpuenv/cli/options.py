@@ -114,6 +114,12 @@ GROUPED: dict[str, tuple[Option, ...]] = {
             help="install the project itself too, editable (runs its build backend)",
         ),
         Option(
+            name="own-probes",
+            kind="flag",
+            personal=True,
+            help="verify with the probes that the project brings too (runs its code)",
+        ),
+        Option(
             name="relax",
             kind="list",
             metavar="NAME",

@@ -27,6 +27,9 @@ LONGEST = 4096
 PROJECT_FILES = ("gpuenv.toml", "pyproject.toml [tool.gpuenv]")
 """The origins of what a folder says for everybody who works in it, cloned ones included."""
 
+OTHER_TABLES = frozenset({"probes"})
+"""Tables of a project's file that are no options: :mod:`gpuenv.steps.probes` reads them."""
+
 _IN_FILES: dict[str, tuple[type, str]] = {
     "flag": (bool, "true or false"),
     "list": (str, "a list of texts"),
@@ -53,6 +56,8 @@ def merge(
     merged: dict[str, Setting] = {}
     for path, table in reversed(_files(project, user)):
         for key, raw in table.items():
+            if key in OTHER_TABLES and path in PROJECT_FILES:
+                continue
             if key not in BY_NAME:
                 near = nearest(key, BY_NAME)
                 hints = [f"Did you mean `{near[0]}`?"] if near else []

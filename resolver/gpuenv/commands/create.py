@@ -27,6 +27,7 @@ from gpuenv.steps.hashed_lock import of_lock, standing_lock
 from gpuenv.steps.lock import Locked, new_lock, write_lock
 from gpuenv.steps.machine import TargetMachine, detect_or_read, say_machine
 from gpuenv.steps.plan import Planned, plan
+from gpuenv.steps.probes import own_probes
 from gpuenv.steps.profile import check_fit, load_profile
 from gpuenv.steps.project import say_project
 from gpuenv.steps.proof import Proof
@@ -99,6 +100,7 @@ def run(context: Context, options: CreateOptions) -> CreateOutcome:
     require_writable(context.state, what="gpuenv's own folder")
     if options.verify:
         require_writable(evidence, what="the folder of the evidence")
+    probes = own_probes(context) if options.verify else ()
     locked = standing_lock(context, machine=machine, profile=profile, named=options.lock)
     locked = locked or new_lock(context, machine=machine, profile=profile)
     if options.write:
@@ -108,7 +110,7 @@ def run(context: Context, options: CreateOptions) -> CreateOutcome:
     proof = Proof(
         context=context, machine=machine, profile=profile, lock=locked.lock, lock_name=locked.shown, folder=evidence,
         target=target, hints=_hints(context, locked, profile, target, keep=options.keep_failed), deep=options.deep,
-        failed_folder=failed_place(evidence),
+        failed_folder=failed_place(evidence), probes=probes,
     )  # fmt: skip
     current = None if options.rebuild else _reused(context, locked, proof, options)
     if current is not None:

@@ -17,6 +17,7 @@ from gpuenv.steps.context import Context, Failure, Outcome
 from gpuenv.steps.environment import evidence_of, verified_name
 from gpuenv.steps.lock import lock_path, read_sound
 from gpuenv.steps.machine import detect_or_read
+from gpuenv.steps.probes import own_probes
 from gpuenv.steps.profile import known_profile, load_profile
 from gpuenv.steps.proof import Proof
 from gpuenv.verify import baseline as baselines
@@ -54,6 +55,7 @@ def run(
     proof = Proof(
         context=context, machine=machine, profile=profile, lock=lock, lock_name=lock_name, folder=out, target=target,
         hints=_hints(context, target, profile, ours=is_ours(target)), deep=deep,
+        probes=own_probes(context),
     )  # fmt: skip
     report = proof.run(target)
     failed = [check for check in report.checks if check.status == "failed"]

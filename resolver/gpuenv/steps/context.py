@@ -43,6 +43,7 @@ class Options:
     groups: tuple[str, ...] = ()
     no_project: bool = False
     install_project: bool = False
+    own_probes: bool = False
     relax: tuple[str, ...] = ()
     origins: Mapping[str, str] = field(default_factory=dict)
     """Where each option was said, by its name: ``--index``, ``GPUENV_INDEX``, ``index in gpuenv.toml``."""

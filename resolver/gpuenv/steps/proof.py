@@ -24,6 +24,7 @@ from gpuenv.steps.pythons import uv_of
 from gpuenv.verify import evidence
 from gpuenv.verify.causes import Hints
 from gpuenv.verify.expected import Expected, ExpectedPackage
+from gpuenv.verify.probes import OwnProbe
 from gpuenv.verify.verification import run_verification
 
 
@@ -45,6 +46,8 @@ class Proof:
     """The environment as a person knows it, while it may still be staged elsewhere."""
     hints: Hints
     """What was done, and how its commands are spelled."""
+    probes: tuple[OwnProbe, ...] = ()
+    """Those that the project brings."""
     deep: bool = False
     """Hash every installed file."""
     failed_folder: Path | None = None
@@ -60,7 +63,7 @@ class Proof:
         machine = in_scope(self.context, self.machine.facts)
         facts = read_environment(environment)
         expected = expected_of(self.lock, machine, facts, lock_name=self.lock_name, profile=self.profile.name)
-        expected = replace(expected, hints=self.hints, environment=self.context.shown(self.target))
+        expected = replace(expected, hints=self.hints, probes=self.probes, environment=self.context.shown(self.target))
         device = accelerator(self.lock, self.profile, machine)
         report = run_verification(
             environment,

@@ -141,6 +141,9 @@ def _changed(proof: Proof, found: EarlierProof) -> Iterator[str]:
         yield "its evidence does not say what was asked of it"
     elif found.plan != proof.profile.verification:
         yield f"what {proof.profile.name} asks of a proof changed"
+    probes = [each for each in proof.probes if each.allowed]
+    if new := [each.project for each in probes if (f"probe-{each.project}", each.proves) not in found.asked]:
+        yield f"the project has another probe for {', '.join(new)}"
     system = f"{machine.os} {machine.arch}, {machine.libc or 'no libc'}"
     if found.system != system:
         yield f"system changed {found.system} → {system}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gpuenv.model.verification import Check, Report, Verdict
-from gpuenv.verify import check_devices, check_files, check_numbers, check_speed, check_training
+from gpuenv.verify import check_devices, check_files, check_numbers, check_probes, check_speed, check_training
 from gpuenv.verify.observed import Observed
 
 LARGEST_LOG = 4000
@@ -35,6 +35,7 @@ def make_report(observed: Observed, *, seconds: float) -> Report:
         check_speed.speed(observed),
         check_speed.several_gpus(observed),
         check_speed.compiles(observed),
+        *check_probes.probes(observed),
     ]
     runs = tuple(run for job in training for run in check_training.runs_of(observed, job))
     first = (observed.seeds[0], runs[0].final_loss) if runs else None

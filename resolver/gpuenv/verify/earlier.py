@@ -29,6 +29,8 @@ class EarlierProof:
     driver: str
     gpus: tuple[tuple[str, str, str], ...]
     """UUID, name and compute capability of each GPU that it was proved on."""
+    asked: frozenset[tuple[str, str]] = frozenset()
+    """Name and expectation of each check."""
 
 
 def read_proof(folder: Path) -> EarlierProof | None:
@@ -44,6 +46,7 @@ def read_proof(folder: Path) -> EarlierProof | None:
         about, machine = _table(value["about"]), _table(value["machine"])
         driver = machine["driver"] and _table(machine["driver"])["version"]
         proved = set(map(str, _list(about.get("gpus") or [])))
+        checks = [_table(each) for each in _list(value["checks"])]
         gpus = [_table(each) for each in _list(machine["gpus"])]
         return EarlierProof(
             folder=folder,
@@ -60,6 +63,7 @@ def read_proof(folder: Path) -> EarlierProof | None:
                 for each in gpus
                 if str(each["uuid"]) in proved
             ),
+            asked=frozenset((str(each["name"]), str(each["expected"])) for each in checks),
         )
     except (LookupError, TypeError) as error:
         raise ConfigurationError(f"{path} lacks a fact", causes=(f"{type(error).__name__}: {error}",)) from None

@@ -15,7 +15,7 @@ from gpuenv.model.verification import Check, Report, Training
 if TYPE_CHECKING:
     from gpuenv.verify.evidence import About
 
-CUDA_CHECKS = ("driver", "devices", "native-code", "no-jit", "on-device", "speed", "several-gpus", "compile")
+CUDA_CHECKS = ("driver", "devices", "native-code", "no-jit", "on-device", "speed", "several-gpus", "compile", "probe-")
 VERDICTS = {
     "passed": "passed", "unusual": "unusual", "failed": "FAILED", "warned": "warning",
     "not-applicable": "not applicable",

@@ -13,6 +13,7 @@ from typing import Any
 from gpuenv.model.machine import Gpu
 from gpuenv.verify.causes import Hints
 from gpuenv.verify.payload import bounds
+from gpuenv.verify.probes import OwnProbe
 
 ABOVE_FLOOR = 0.35
 
@@ -47,6 +48,8 @@ class Expected:
     profile: str | None = None
     environment: str | None = None
     """The environment as a person names it, where it is verified in a staging folder; for sentences and evidence."""
+    probes: tuple[OwnProbe, ...] = ()
+    """Those that the project brings."""
     hints: Hints | None = None
     """How commands are spelled here; ``None``: for the profile's own environment, as ``gpuenv verify`` does."""
 

@@ -33,6 +33,8 @@ EVENTS = {
     "profile": _event("message kernels", "device_seconds operators groups longest"),
     "compiling": _event("device"),
     "compiled": _event("device message error", "bound seconds"),
+    "probing": _event("project device"),
+    "probe": _event("project device message stage seconds", "part wrong elements error parts"),
     "language": _event("entropy fingerprint steps"),
     "curve": _event("device precision losses"),
     "family": _event("device family type rule error bound message", "part beyond wrong elements rms rms_bound"),
@@ -116,6 +118,11 @@ class Message:
         value = self.value(key)
         found = map(_number, value) if isinstance(value, list) else ()
         return tuple(item for item in found if item is not None)
+
+    def texts(self, key: str) -> tuple[str, ...]:
+        """Return the texts of a list."""
+        value = self.value(key)
+        return tuple(item for item in value if isinstance(item, str)) if isinstance(value, list) else ()
 
     def table(self, key: str) -> Mapping[str, object]:
         """Return an object, empty where there is none."""

@@ -19,6 +19,7 @@ from gpuenv.verify.causes import DOCTOR, Cause, Hints, of_ending, of_message
 from gpuenv.verify.expected import Expected, Reference
 from gpuenv.verify.messages import Message
 from gpuenv.verify.payload.devices import plain_uuid
+from gpuenv.verify.probes import Probe
 from gpuenv.verify.runner import PayloadEnded
 
 
@@ -43,6 +44,8 @@ class Observed:
     reference: Reference
     seeds: tuple[int, ...] = (1,)
     """The seeds of the training runs, the main one first."""
+    probes: tuple[Probe, ...] = ()
+    """Those of its companions, also those that were not run."""
 
     @property
     def shown(self) -> str:

@@ -183,6 +183,8 @@ def scrub(environ: Mapping[str, str], *, scratch: str) -> dict[str, str]:
         "CUDA_CACHE_PATH": f"{scratch}/cuda",
         "TRITON_CACHE_DIR": f"{scratch}/triton",
         "TORCHINDUCTOR_CACHE_DIR": f"{scratch}/inductor",
+        "TORCH_EXTENSIONS_DIR": f"{scratch}/extensions",
+        "CUPY_CACHE_DIR": f"{scratch}/cupy",
         # Its worker processes would start without the environment's packages on their path.
         "TORCHINDUCTOR_COMPILE_THREADS": "1",
         "PYTORCH_NVML_BASED_CUDA_CHECK": "0",

@@ -19,11 +19,13 @@ from gpuenv.model.verification import Report
 from gpuenv.report import Reporter
 from gpuenv.shell import quote
 from gpuenv.system.files import scratch
+from gpuenv.verify.check_probes import needs_compiler
 from gpuenv.verify.checks import make_report
 from gpuenv.verify.expected import Expected, reference
 from gpuenv.verify.messages import Message
 from gpuenv.verify.observed import Observed
 from gpuenv.verify.payload.devices import plain_uuid
+from gpuenv.verify.probes import Probe, planned
 from gpuenv.verify.runner import PayloadEnded, PayloadJob, dropped, run_jobs, scrub
 
 Accelerator = Literal["cuda", "cpu"]
@@ -38,6 +40,8 @@ WITHOUT_COMPILER = {"CUDA_DISABLE_PTX_JIT": "1", "CUDA_CACHE_DISABLE": "1"}
 """The driver compiles no PTX, and takes nothing that it compiled for another process: on a host with two cards the
 control beside this one was faster, and its module came out of the cache, without an error."""
 GROUP_TIMEOUT = 120
+SIDE_BY_SIDE = 4
+"""Probes that run at once: each has a CUDA context of its own, half a gigabyte of the card."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -58,6 +62,9 @@ class _Processes:
     deadline: float
     silence: float
     scratch: str
+    probes: tuple[Probe, ...]
+    heard: Sequence[Message]
+    """Every message so far."""
     on_message: Callable[[Message], None]
     ended: list[PayloadEnded] = field(default_factory=list)
 
@@ -111,7 +118,11 @@ class _Processes:
             jobs.append(self.job("native", "native", more=WITHOUT_COMPILER))
             if self.there.site is not None and (self.there.site / "triton").is_dir():
                 jobs.append(self.job("compile", "compile"))
-        self.run(jobs)
+        probes = [probe for probe in self.probes if not probe.skip]
+        self.run([*jobs, *map(self._probe, probes[:SIDE_BY_SIDE])])
+        for first in range(SIDE_BY_SIDE, len(probes), SIDE_BY_SIDE):
+            self.run([self._probe(probe) for probe in probes[first : first + SIDE_BY_SIDE]])
+        self._probe_with_compiler(probes)
         if self.gpu and count > 1:
             meeting = f"{self.scratch}/meeting"
             self.run(
@@ -120,6 +131,26 @@ class _Processes:
                     for rank in range(count)
                 ]
             )
+
+    def _probe(self, probe: Probe, *, compiler: bool = False) -> PayloadJob:
+        return self.job(
+            probe.compiling_job if compiler else probe.job,
+            "probe",
+            more={} if compiler or not self.gpu else WITHOUT_COMPILER,
+            project=probe.project,
+            function=probe.function,
+            imports=probe.imports,
+            libraries=probe.libraries,
+            torch=probe.torch,
+        )
+
+    def _probe_with_compiler(self, probes: Sequence[Probe]) -> None:
+        """Run again, with the driver's compiler, what had no machine code: PTX alone starts slowly, and is right."""
+        for probe in probes:
+            found = [each.text("message") for each in self.heard if each.event == "probe" and each.job == probe.job]
+            said = [line for each in self.ended if each.job == probe.job and not found for line in each.stderr]
+            if self.gpu and needs_compiler([*found, *said]):
+                self.run([self._probe(probe, compiler=True)])
 
     def _training(self, name: str, uuids: tuple[str, ...]) -> PayloadJob:
         first = name == "training"
@@ -211,19 +242,22 @@ def run_verification(
             if on_event is not None:
                 on_event(message)
 
-        uuids = [gpu.uuid for gpu in expected.gpus or machine.gpus]
+        gpus, gpu = expected.gpus or machine.gpus, accelerator == "cuda"
+        uuids = [each.uuid for each in gpus]
         processes = _Processes(
             there=there,
             plan=plan,
             expected=expected,
             own=environ,
             environ=scrub(environ, scratch=str(folder)),
-            gpu=accelerator == "cuda",
+            gpu=gpu,
             uuids=tuple(map(plain_uuid, uuids)),
             budget=begin + (plan.budget_seconds or BUDGETS[accelerator]),
             deadline=begin + plan.deadline_seconds,
             silence=silence,
             scratch=str(folder),
+            probes=planned(there.versions, gpus=gpus, gpu=gpu, own=expected.probes),
+            heard=messages,
             on_message=take,
         )
         processes.run_all()
@@ -238,27 +272,31 @@ def run_verification(
         ended=tuple(processes.ended),
         environ=environ,
         dropped=dropped(environ),
-        code=_device_code(there) if processes.gpu else (),
+        code=_device_code(there, processes.probes) if processes.gpu else (),
         reference=reference(),
         seeds=SEEDS,
+        probes=processes.probes,
     )
     return make_report(observed, seconds=time.monotonic() - begin)
 
 
-def _device_code(there: EnvironmentFacts) -> tuple[tuple[str, DeviceCode], ...]:
-    """Read the code in torch's own libraries and in those of CUDA beside it."""
+def _device_code(there: EnvironmentFacts, probes: Sequence[Probe]) -> tuple[tuple[str, DeviceCode], ...]:
+    """Read the code in torch's own libraries, in those of CUDA beside it, and in those that are probed (by path)."""
     cuda = ("libcublasLt.so.*", "libnccl.so.*", "libcudnn_engines_precompiled.so.*")
     torch = ("libtorch_cuda*.so", "torch_cuda*.dll")
     patterns = [*(f"torch/lib/{name}" for name in torch), *(f"nvidia/**/{name}" for name in cuda)]
-    libraries = [path for site in there.sites for pattern in patterns for path in site.glob(pattern)]
+    libraries = [(path, path.name) for site in there.sites for pattern in patterns for path in site.glob(pattern)]
+    for site in there.sites:
+        probed = {path for probe in probes for path in probe.files(site)}
+        libraries += [(path, path.relative_to(site).as_posix()) for path in probed]
     found = []
-    for path in sorted(libraries):
+    for path, name in sorted(libraries):
         try:
             code = read_library(path)
         except (OSError, FatbinError):
             continue
         if code.fatbins:
-            found.append((path.name, code))
+            found.append((name, code))
     return tuple(found)
 
 
@@ -270,6 +308,7 @@ DOING = {
     "family": "{family} in {type}",
     "kernel": "{name} without the driver's compiler",
     "compiling": "torch.compile",
+    "probing": "{project} on {device}",
     "profiling": "counting kernels",
     "seed": "training with another seed",
 }

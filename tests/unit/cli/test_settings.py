@@ -70,6 +70,12 @@ def test_unknown_keys_and_wrong_types_name_the_place(tmp_path: Path) -> None:
         merged(tmp_path, environ={"GPUENV_CHANNEL": "beta"}, project="offline = true\n")
 
 
+def test_probes_are_no_option_and_are_left_to_their_reader(tmp_path: Path) -> None:
+    assert merged(tmp_path, project='[probes]\nmine = "p.py:probe"\n') == {}
+    with pytest.raises(ConfigurationError, match="probes: is not a setting"):
+        merged(tmp_path / "other", user='[probes]\nmine = "p.py:probe"\n')
+
+
 def test_variables_that_mean_nothing_are_named_with_the_nearest() -> None:
     lines = unknown_variables({"GPUENV_PROFIL": "x", "GPUENV_UV": "uv", "HOME": "/"}, also=frozenset())
     assert lines == ("GPUENV_PROFIL means nothing to gpuenv; did you mean GPUENV_PROFILE?",)

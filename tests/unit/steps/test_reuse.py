@@ -22,6 +22,7 @@ from gpuenv.steps.reuse import Standing, earlier_proof
 from gpuenv.verify import evidence
 from gpuenv.verify.causes import Hints
 from gpuenv.verify.earlier import EarlierProof
+from gpuenv.verify.probes import OwnProbe
 from support.verify_observed import MACHINE, observed, report_of
 
 PROFILE = Profile(name="hopper", description="", origin="", accelerator="cuda", packages=("torch",))
@@ -85,6 +86,17 @@ def test_what_differs_is_said(tmp_path: Path, about: dict[str, Any], circumstanc
     made = proof(tmp_path, machine=TargetMachine(facts=replace(MACHINE, **circumstances), here=True))
     write(made, replace(ABOUT, **about))
     assert earlier_proof(made, standing()) == why
+
+
+def test_a_probe_that_it_was_not_asked_is_asked(tmp_path: Path) -> None:
+    own = OwnProbe(project="mine", function="/p.py:probe", said="p.py:probe")
+    made = proof(tmp_path, probes=(own,))
+    path = write(made)
+    assert earlier_proof(made, standing()) == "the project has another probe for mine"
+    value = json.loads(path.read_text())
+    value["checks"].append({**value["checks"][0], "name": "probe-mine", "expected": own.proves})
+    path.write_text(json.dumps(value))
+    assert isinstance(earlier_proof(made, standing()), EarlierProof)
 
 
 def test_evidence_that_is_missing_failed_or_no_evidence_proves_nothing(tmp_path: Path) -> None:

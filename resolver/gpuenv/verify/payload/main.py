@@ -14,7 +14,7 @@ from .channel import Channel
 
 Settings = dict[str, Any]  # JSON from the parent; each task reads its own keys
 Task = Callable[[Settings, Channel], None]
-TASKS = {name: name for name in ("driver", "training", "native", "numbers", "families", "ranks")}
+TASKS = {name: name for name in ("driver", "training", "native", "numbers", "families", "ranks", "probe")}
 TASKS["compile"] = "compiled"
 """The module that does each task."""
 
@@ -27,7 +27,7 @@ def main(arguments: Sequence[str]) -> int:
     sys.path.extend(path for path in settings.get("paths", ()) if path not in sys.path)
     channel.emit("started", task=settings["task"], python=sys.version.split()[0], executable=sys.executable)
     try:
-        _task(settings["task"], channel)(settings, channel)
+        _task(settings, channel)(settings, channel)
     except BaseException as error:
         channel.emit(
             "failed",
@@ -40,14 +40,16 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _task(name: str, channel: Channel) -> Task:
+def _task(settings: Settings, channel: Channel) -> Task:
     """Import late: a task that needs no torch starts in milliseconds, and the import of torch is timed by itself."""
+    name = settings["task"]
     if name not in TASKS:
         raise ValueError(f"no such task: {name}")
     if name != "driver":
+        _report_warnings(channel)
+    if name != "driver" and settings.get("torch", True):
         from .devices import load_torch
 
-        _report_warnings(channel)
         load_torch(channel)
     run: Task = importlib.import_module(f".{TASKS[name]}", __package__).run
     return run

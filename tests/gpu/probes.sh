@@ -1,0 +1,38 @@
+#!/usr/bin/env bash
+# On a GPU host with torch, nvcc and no network: every companion that is there or was carried is probed, and then made
+# wrong.
+#   tests/gpu/probes_prepare.sh          before, where pip works
+#   tests/gpu/probes.sh OUT [CASE ...]
+# Compiles those that have a source only, for this card alone (BUILD names some of them; all take the processor ten
+# minutes); then tests/gpu/probes.py. A second run finds them built.
+set -euo pipefail
+root=$(cd "$(dirname "$0")/../.." && pwd)
+carried=${CARRIED:-$root/.carry/probes}
+built=${BUILT:-/tmp/gpuenv-probes}
+out=$1
+shift
+mkdir -p "$out" "$built/log"
+python=$(command -v python3)
+capability=$("$python" -c 'import torch; print("%d.%d" % torch.cuda.get_device_capability())')
+# Written by their makers for many cards: for this one alone they compile in a tenth of the time.
+alone='import re, sys, pathlib; path = pathlib.Path(sys.argv[1]); code = sys.argv[2].replace(".", "")
+pair = r"cc_flag\.append\(.-gencode.\)\s*cc_flag\.append\(.arch=compute_(?!" + code + r",)\d+,code=sm_\d+.\)"
+path.write_text(re.sub(pair, "pass", path.read_text()))'
+
+build() { # NAME SOURCE: a wheel in $built/NAME
+  [ -d "$built/$1" ] && return
+  local work
+  work=$(mktemp -d)
+  tar xzf "$carried/$2" -C "$work" --strip-components 1
+  "$python" -c "$alone" "$work/setup.py" "$capability"
+  CAUSAL_CONV1D_FORCE_BUILD=TRUE MAMBA_FORCE_BUILD=TRUE FORCE_CUDA=1 DS_BUILD_OPS=0 TORCH_CUDA_ARCH_LIST=$capability MAX_JOBS=16 \
+    timeout 400 "$python" -m pip wheel -q --no-build-isolation --no-deps -w "$built/$1.part" "$work" \
+    >"$built/log/$1" 2>&1 && mv "$built/$1.part" "$built/$1"
+  echo "built $1: $([ -d "$built/$1" ] && echo yes || echo no), at ${SECONDS}s"
+}
+
+for name in ${BUILD-deepspeed causal_conv1d mamba_ssm torch_scatter torch_sparse torch_cluster}; do
+  build "$name" "$(cd "$carried" && echo "$name"-*.tar.gz)" &
+done
+wait
+"$python" "$root/tests/gpu/probes.py" "$out" "$carried" "$built" "$@"
