@@ -16,7 +16,9 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-PACKAGE = sorted((ROOT / "resolver").rglob("*.py"))
+PROBES = ROOT / "resolver/gpuenv/verify/payload/probes"
+"""Run in an environment, each only where the companion that it imports is installed."""
+PACKAGE = sorted(path for path in (ROOT / "resolver").rglob("*.py") if not path.is_relative_to(PROBES))
 PROJECTS = [path.parent for path in (ROOT / "tests").rglob("pyproject.toml")]
 """Folders that are tried as somebody's own project: what they import, their own file declares."""
 WORKSHOP = sorted(
