@@ -6,7 +6,7 @@ ARGS   ?=
 JOBS   ?= 2
 SECONDS ?= 3600
 
-.PHONY: help replay create detect test lint format types coverage bench faults faults-parallel fuzz tables-check watch replay-year lock lock-check locks-fresh docs clean
+.PHONY: help replay create detect test lint format types coverage bench bench-peers bench-growth faults faults-parallel fuzz tables-check watch replay-year lock lock-check locks-fresh docs clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -58,6 +58,12 @@ coverage: $(VENV)/.ready-dev ## lines of five rooms that the unit tests run, in 
 
 bench: $(VENV)/.ready-dev ## measure start-up, detection, a page, a decision, a build; asserts nothing
 	@$(BIN)/python tools/bench.py $(ARGS)
+
+bench-peers: $(VENV)/.ready-dev ## measure gpuenv, uv, pip and light-the-torch on one index; root, minutes
+	@$(BIN)/python tools/bench_peers.py $(ARGS)
+
+bench-growth: $(VENV)/.ready-dev ## measure how the cost of a command grows with what it is given (minutes)
+	@$(BIN)/python tools/bench_growth.py $(ARGS)
 
 lock: $(VENV)/.ready-dev ## make the repository's own locks again, from the recorded index
 	@$(BIN)/python tools/lock_recorded.py $(ARGS)
