@@ -175,6 +175,7 @@ def update(http: Client, place: Place, *, everything: bool, force: bool) -> int:
 def renew(tables: Tables, http: Client, place: Place, *, everything: bool = False) -> None:
     """Read what is new on the default package index, or everything, into the rows."""
     readings, releases, kernels = tables.readings, tables.releases, tables.kernels
+    before = len(releases)
     wheels = listed(http, place)
     known = {identity(row): row["filename"] for row in readings}
     oldest = min(version_key(version) for version, _ in known)
@@ -184,7 +185,7 @@ def renew(tables: Tables, http: Client, place: Place, *, everything: bool = Fals
         reading = read_contents(wheel.url, http=http, filename=wheel.filename)
         print(f"read {wheel.filename}: {reading.requests} requests, {reading.bytes / 1e6:.2f} MB", file=sys.stderr)
         take(wheel, reading, readings, kernels, releases, wheels)
-    companions(http, place, releases, tables.asked)
+    companions(http, place, releases, tables.asked, new=releases[before:])
 
 
 def representatives(wheels: Sequence[Wheel], known: dict[tuple[str, str], str]) -> dict[tuple[str, str], Wheel]:
@@ -293,12 +294,15 @@ def new_release(wheel: Wheel, git: str, requires: Sequence[str], wheels: Sequenc
     }
 
 
-def companions(http: Client, place: Place, releases: Rows, asked: dict[tuple[str, str], tuple[str, ...]]) -> None:
-    """Give each release the companions that came since: those that pin it, or whose range it meets.
+def companions(
+    http: Client, place: Place, releases: Rows, asked: dict[tuple[str, str], tuple[str, ...]], *, new: Rows
+) -> None:
+    """Give each release the companions that came since, and a ``new`` one the earlier ones whose range it meets.
 
     One that asks for no torch at all goes to the newest release: the tables say what its METADATA does, and whether the
     two are of one build is read from the wheels.
     """
+    earlier_companions(new, asked)
     for project in ("torchvision", "torchaudio"):
         seen = {version for row in releases for version in row["companions"].get(project) or ()}
         newest = max(map(Version, seen))
@@ -308,6 +312,16 @@ def companions(http: Client, place: Place, releases: Rows, asked: dict[tuple[str
             reading = read_contents(wheel.url, http=http, want=("metadata",), filename=wheel.filename)
             print(f"read {wheel.filename}: {reading.requests} requests, {reading.bytes / 1e6:.2f} MB", file=sys.stderr)
             take_companion(wheel, reading.contents.requires_dist or (), releases, asked)
+
+
+def earlier_companions(new: Rows, asked: dict[tuple[str, str], tuple[str, ...]]) -> None:
+    """Give new releases the companions that came before and admit them by a range; of those that ask for nothing, the
+    newest."""
+    for (project, version), wanted in sorted(asked.items(), key=lambda item: Version(item[0][1])):
+        for row in new:
+            if all(Requirement(each).specifier.contains(row["torch"]) for each in wanted):
+                held = row["companions"].get(project, []) if wanted else []
+                row["companions"][project] = [*held, version]
 
 
 def take_companion(

@@ -43,7 +43,8 @@ def find(current: Path, *, home: Path | None) -> Path:
 def _marks(folder: Path) -> list[Path]:
     try:
         files = [each for name in ("gpuenv.toml", "pyproject.toml") if (each := folder / name).is_file()]
-        return files or list((folder / "lockfiles").glob("pylock.*.toml"))[:1]
+        locks = (each for form in ("pylock.*.toml", "hashed.*.txt") for each in (folder / "lockfiles").glob(form))
+        return files or list(locks)[:1]
     except OSError:  # a folder that may be passed and not read
         return []
 

@@ -176,6 +176,17 @@ def test_a_new_companion_goes_to_the_releases_that_it_asks_for(
     )
 
 
+def test_a_new_release_has_the_earlier_companions_that_admit_it(tables: Any) -> None:
+    import update_tables
+
+    new = [{"torch": "9.9.0", "companions": {}}, {"torch": "2.13.9", "companions": {}}]
+    update_tables.earlier_companions(new, tables.asked)
+    assert [row["companions"] for row in new] == [
+        {"torchvision": ["0.29.1", "0.29.2"], "torchaudio": ["2.11.0"]},
+        {"torchaudio": ["2.11.0"]},
+    ]
+
+
 def test_a_table_bears_the_day_on_which_its_rows_changed(watch: ModuleType, tables: Any) -> None:
     same = watch.dated(tables.texts(), "2027-01-02")
     assert all(path.read_text("utf-8") == text for path, text in same.items())
