@@ -29,6 +29,7 @@ from datetime import date, timedelta
 from functools import cache, partial
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import unquote
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
@@ -143,7 +144,7 @@ class Answer:
     @property
     def words(self) -> str:
         """The torch of it, or the refusal."""
-        return self.wheels[0].split("-cp")[0].rpartition("/")[2] if self.wheels else f"none: {self.reason}"
+        return unquote(self.wheels[0]).rpartition("/")[2].split("-")[1] if self.wheels else f"none: {self.reason}"
 
 
 def decide(bench: Bench, day: str, *, blind: bool) -> Answer:
@@ -284,8 +285,15 @@ def replay(benches: Iterable[Bench], parts: Sequence[Stretch], *, since: date = 
     """Every machine on every stretch of its channel."""
     pairs = [(bench, part) for bench in benches for part in parts if part.channel == bench.channel]
     work = [(bench, part.days[0]) for bench, part in pairs]
-    knowing: tuple[Knowing, ...] = ("right", "stale", "blind")
-    said = {each: decisions(work, each, since=since, jobs=jobs) for each in knowing}
+    said = {
+        "right": decisions(work, "right", since=since, jobs=jobs),
+        "stale": decisions(work, "stale", since=since, jobs=jobs),
+    }
+    # No table ever knows a nightly: without reading there is none, every day.
+    known = [each for each in work if each[0].channel == "stable"]
+    blind = iter(decisions(known, "blind", since=since, jobs=jobs))
+    none = Answer(reason="a nightly has to be read")
+    said["blind"] = [next(blind) if bench.channel == "stable" else none for bench, _ in work]
     answers = zip(pairs, said["right"], said["stale"], said["blind"], strict=True)
     return [
         Compared(bench=bench, stretch=part, right=right, stale=stale, blind=blind)
@@ -352,12 +360,17 @@ def document(found: Sequence[Compared], lag: Sequence[Lag]) -> list[str]:
     total = [_days(found), len(found), _days(each for each in found if each.wrong)]
     total += [sum(each.stale.read for each in found), _days(each for each in found if each.blind_wrong)]
     lines += [f"| all | {' | '.join(map(str, total))} |", ""]
-    lines += ["What was right changed on these days:", ""]
+    lines += [
+        "What was right for these machines on the stable page, from the first day on and whenever it changed:",
+        "",
+    ]
     stable = [each for each in found if each.bench.channel == "stable"]
+    before = ""
     for day in sorted({each.stretch.days[0] for each in stable}):
-        moved = [each for each in stable if each.stretch.days[0] == day]
-        said = ", ".join(sorted({each.right.words for each in moved}, key=str))
-        lines.append(f"- {day}: {said}")
+        right = {each.right.words.partition(":")[0] for each in stable if each.stretch.days[0] == day}
+        said = ", ".join(sorted(right))
+        lines += [f"- {day}: {said}"] if said != before else []
+        before = said
     lines += ["", "| table | knew less than the page: days without a watch | with a watch every Monday | what came |"]
     lines.append("|---|---|---|---|")
     for each in lag:

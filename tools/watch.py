@@ -73,7 +73,11 @@ def run(options: argparse.Namespace, cache: Path) -> int:
     drivers, day = (KNOWLEDGE / "drivers.toml").read_text("utf-8"), datetime.now(UTC).date().isoformat()
     with Client(cache=cache, environ=os.environ, access=plan.access) as http:
         wrong = look_again(tables, http, index)
+        known = {row["torch"] for row in tables.releases}
         renew(tables, http, index)
+        for row in tables.releases:
+            if row["torch"] not in known:
+                say("note", f"what its libraries export is read by `tools/update_tables.py --exports {row['torch']}`")
         try:
             new_builds(tables, http)
         except PackageIndexError as error:
