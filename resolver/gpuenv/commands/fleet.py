@@ -11,6 +11,7 @@ from pathlib import Path
 from gpuenv import __version__
 from gpuenv.commands import lock as locking
 from gpuenv.errors import GpuenvError, UsageError
+from gpuenv.fleet.bundle import make_bundle
 from gpuenv.fleet.classes import FleetClass, classes
 from gpuenv.fleet.ctrf import to_ctrf
 from gpuenv.fleet.desk import Desk, Host
@@ -24,6 +25,7 @@ from gpuenv.steps.downloads import open_store
 from gpuenv.steps.lock import command_of, lock_path, read_sound
 from gpuenv.steps.machine import MachineClass, TargetMachine, complete
 from gpuenv.steps.profile import load_profile
+from gpuenv.steps.pythons import uv_of
 from gpuenv.steps.rollout import HostOptions, Work, opened, waves
 
 FOLDER = Path("fleet")
@@ -56,6 +58,23 @@ class FleetOutcome(Outcome):
     report: FleetReport
     folder: str
     files: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BundleOutcome(Outcome):
+    """A bundle for plain Ansible: its file, relative to the project where it is inside, and its digest."""
+
+    bundle: str
+    sha256: str
+
+
+def bundle(context: Context, target: Path, *, carry: Path | None) -> BundleOutcome:
+    """Write what installs gpuenv and uv on a host, for playbooks that are run without `gpuenv fleet`."""
+    path = context.project / target
+    with context.reporter.task("Packing gpuenv and uv"):
+        carried = context.project / carry if carry is not None else None
+        sha256 = make_bundle(path, uv=uv_of(context).path, carried=carried)
+    return BundleOutcome(bundle=context.shown(path), sha256=sha256)
 
 
 def desk_of(context: Context, options: FleetOptions) -> Desk:

@@ -11,7 +11,7 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -143,7 +143,9 @@ def _listed(uv: Uv, *, cwd: Path, reporter: Reporter, cache: Path | None, downlo
     try:
         done = uv.run(args, cwd=cwd, deadline=_DEADLINE_SECONDS, reporter=reporter, cache=cache, extra_env=environ)
         if done.returncode == 0:
-            return parse_listing(done.stdout, origin="download" if downloads else "installed")
+            found = parse_listing(done.stdout, origin="download" if downloads else "installed")
+            # uv names those below the folder it is started in relative to it, and is started elsewhere to build.
+            return tuple(each if each.path is None else replace(each, path=cwd / each.path) for each in found)
         reporter.detail(f"uv python list failed: {done.stderr.strip()[-200:]}")
     except (GpuenvError, ValueError, TypeError, AttributeError, KeyError, RecursionError) as error:  # another list
         reporter.detail(f"uv python list failed: {error}")

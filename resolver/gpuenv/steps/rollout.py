@@ -179,7 +179,7 @@ def problem_of(answer: Answer, *, step: str, clean: Callable[[str], str]) -> Hos
     said = [clean(line) for line in _lines(answer.said)]
     ours = [line.removeprefix("gpuenv: ") for line in said if line.startswith("gpuenv: ")]
     kind = "unreachable" if answer.kind == "unreachable" else "task-failed"
-    message = (ours or said or [f"the task {answer.task!r} failed"])[0]
+    message = (ours or said or [f"the task {answer.task!r} failed"])[0].removeprefix("Task failed: ")
     return HostProblem(step=step, kind=kind, message=message, causes=tuple(line for line in said[1:4] if not ours))
 
 

@@ -62,6 +62,16 @@ def test_the_newest_comes_first_component_by_component(tmp_path: Path) -> None:
     assert more == ["3.101.0", *found]
 
 
+def test_one_below_the_folder_that_uv_is_asked_in_is_found_from_everywhere(tmp_path: Path) -> None:
+    """uv names it relative to that folder: `python/bin/python3.12`."""
+    script = uv_that_lists(tmp_path, installed=["3.99.2"], downloads=[])
+    listing = tmp_path / "installed.json"
+    listing.write_text(listing.read_text().replace("/py/", "python/"))
+    uv = Uv(path=script, version="0.99.0", origin="given", environ={"PATH": "/usr/bin:/bin"})
+    (found, *_) = find_interpreters(uv, cwd=tmp_path, reporter=Silent())
+    assert found.path == tmp_path / "python/3.99.2"
+
+
 def test_gpuenvs_own_python_comes_before_newer_ones_and_those_before_older(tmp_path: Path) -> None:
     found = fitting(tmp_path, "", installed=["3.9.7", "3.100.0", "3.99.2", "3.99.1"], downloads=["3.101.0"])
     assert found == (OWN.minor, "3.100", "3.99", "3.9")

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gpuenv.cli.layout import Line, Table
+from gpuenv.documents import parts
 from gpuenv.errors import UsageError
 from gpuenv.steps.context import Context
 
 if TYPE_CHECKING:
-    from gpuenv.commands.fleet import FleetOutcome
+    from gpuenv.commands.fleet import BundleOutcome, FleetOutcome
 
 EXAMPLES = (
     ("gpuenv fleet create -i hosts.ini --canary 1", "facts, locks, environments, proofs, report: from nothing"),
@@ -22,14 +23,17 @@ EXAMPLES = (
     ("gpuenv fleet report", "what the hosts said last, as a page, JSON and CTRF"),
 )
 
-ACTIONS = ("detect", "lock", "create", "verify", "report")
+ACTIONS = ("detect", "lock", "create", "verify", "report", "bundle")
 """What can be done with a fleet, in the order of a roll-out."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "action", choices=ACTIONS, help="detect: what hosts are; lock: one per class; create: all of it; verify; report"
+        "action",
+        choices=ACTIONS,
+        help="detect: what hosts are; lock: one per class; create: all of it; verify; report; bundle",
     )
+    parser.add_argument("target", metavar="FILE", type=Path, nargs="?", help="where `bundle` writes, for plain Ansible")
     parser.add_argument(
         "-i", "--inventory", dest="inventories", action="append", default=[], metavar="INVENTORY",
         help="what Ansible reads (a file, a folder, host1,host2), or an ssh_config; may be repeated",
@@ -79,12 +83,16 @@ def _percent(text: str) -> int:
     return int(number)
 
 
-def run(arguments: argparse.Namespace, context: Context) -> FleetOutcome:
+def run(arguments: argparse.Namespace, context: Context) -> BundleOutcome | FleetOutcome:
     from gpuenv.commands import fleet
     from gpuenv.steps.rollout import HostOptions
 
     if context.options.machine is not None:
         raise UsageError("a fleet's hosts are the ones that answer, not one in a file")
+    if (arguments.target is not None) != (arguments.action == "bundle"):
+        raise UsageError("`fleet bundle` takes a file, and it alone", hints=("Run `gpuenv fleet bundle FILE`",))
+    if arguments.target is not None:
+        return fleet.bundle(context, arguments.target, carry=arguments.carry)
     hosts = HostOptions(
         inventories=tuple(arguments.inventories),
         limit=arguments.limit,
@@ -110,13 +118,21 @@ def run(arguments: argparse.Namespace, context: Context) -> FleetOutcome:
     return actions[arguments.action](context, options)
 
 
-def data(outcome: FleetOutcome) -> dict[str, object]:
+def data(outcome: BundleOutcome | FleetOutcome) -> dict[str, object]:
+    from gpuenv.commands.fleet import FleetOutcome
     from gpuenv.fleet.report import to_json
 
+    if not isinstance(outcome, FleetOutcome):
+        return parts(outcome, "bundle", "sha256")
     return {"folder": outcome.folder, "files": list(outcome.files), "report": to_json(outcome.report)}
 
 
-def text(outcome: FleetOutcome) -> Iterator[Line]:
+def text(outcome: BundleOutcome | FleetOutcome) -> Iterator[Line]:
+    from gpuenv.commands.fleet import FleetOutcome
+
+    if not isinstance(outcome, FleetOutcome):
+        yield f"{outcome.bundle}: sha256 {outcome.sha256}, which lies beside it"
+        return
     report = outcome.report
     for row in report.classes:
         lock = row.lock

@@ -1,0 +1,65 @@
+"""A roll-out: who is tried first, and why a host failed, in its own words and without a secret."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gpuenv.fleet.engine import Answer
+from gpuenv.steps.rollout import Work, problem_of, waves
+
+WORK = [Work(host=f"gpu{number}", carried=Path("x"), lock_sha256="1", driver=None) for number in range(7)]
+CLASSES = {each.host: "a" if number < 4 else "b" for number, each in enumerate(WORK)}
+
+
+@pytest.mark.parametrize(
+    ("canary", "batch", "expected"),
+    [
+        (0, 0, [[0, 1, 2, 3, 4, 5, 6]]),
+        (1, 0, [[0, 4], [1, 2, 3, 5, 6]]),
+        (2, 2, [[0, 1, 4, 5], [2, 3], [6]]),
+        (9, 1, [[0, 1, 2, 3, 4, 5, 6]]),
+        (0, 3, [[0, 1, 2], [3, 4, 5], [6]]),
+    ],
+)
+def test_each_host_has_its_turn_once(canary: int, batch: int, expected: list[list[int]]) -> None:
+    found = [[int(each.host[3:]) for each in wave] for wave in waves(WORK, CLASSES, canary=canary, batch=batch)]
+    assert found == expected
+
+
+def failed(kind: str = "failed", **said: object) -> Answer:
+    return Answer(host="gpu1", kind=kind, role="create", task="Build", said=said)  # type: ignore[arg-type]  # a word of it
+
+
+def clean(text: str) -> str:
+    return text.replace("hush", "****")
+
+
+def test_gpuenv_s_own_error_is_the_problem() -> None:
+    error = {"code": "driver-broken", "message": "no driver (hush)", "causes": ["NVML 9"], "hints": ["Load it: `x`"]}
+    found = problem_of(failed(envelope={"errors": [error]}, msg="longer"), step="detect", clean=clean)
+    assert (found.step, found.kind, found.message) == ("detect", "driver-broken", "no driver (****)")
+    assert (found.causes, found.hints) == (("NVML 9",), ("Load it: `x`",))
+
+
+def test_the_line_of_our_script_comes_before_ansible_s_words() -> None:
+    said = {"msg": "non-zero return code", "stdout": "x\r\ngpuenv: this host has no Python\r\n", "stderr": "closed"}
+    assert problem_of(failed(**said), step="bootstrap", clean=clean).message == "this host has no Python"
+
+
+def test_a_host_that_does_not_answer() -> None:
+    said = {"msg": "Task failed: Failed to connect to the host via ssh: hush: Connection refused", "unreachable": True}
+    found = problem_of(failed("unreachable", **said), step="bootstrap", clean=clean)
+    assert (found.kind, found.message) == (
+        "unreachable", "Failed to connect to the host via ssh: ****: Connection refused",
+    )  # fmt: skip
+
+
+def test_of_a_loop_the_item_that_failed_speaks() -> None:
+    said = {"msg": "One or more items failed", "results": [{"changed": True}, {"failed": True, "msg": "disk full"}]}
+    assert problem_of(failed(**said), step="create", clean=clean).message == "disk full"
+
+
+def test_a_task_that_says_nothing_is_named() -> None:
+    assert problem_of(failed(), step="create", clean=clean).message == "the task 'Build' failed"
