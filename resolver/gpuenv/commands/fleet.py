@@ -69,7 +69,7 @@ class BundleOutcome(Outcome):
 
 
 def bundle(context: Context, target: Path, *, carry: Path | None) -> BundleOutcome:
-    """Write what installs gpuenv and uv on a host, for playbooks that are run without `gpuenv fleet`."""
+    """Write what installs gpuenv and uv on a host, for playbooks that are run by Ansible alone."""
     path = context.project / target
     with context.reporter.task("Packing gpuenv and uv"):
         carried = context.project / carry if carry is not None else None
