@@ -18,6 +18,7 @@ from gpuenv.verify.messages import Message
 from gpuenv.verify.probes import OwnProbe, Probe, planned
 from gpuenv.verify.runner import PAYLOAD, PayloadJob, run_jobs
 from support import companions
+from support.fake_nvml import cuda_library
 from support.torch_env import site_packages
 from support.verify_observed import observed
 
@@ -145,6 +146,31 @@ def test_one_broken_companion_hides_no_other(torch_environment: Path, tmp_path: 
         ),
         "probe-xformers": ("not-applicable", "not run: CPU: its kernels are for GPUs, and none is used"),
     }
+
+
+def test_without_torch_the_devices_in_scope_are_found_among_the_visible_ones(
+    torch_environment: Path, tmp_path: Path
+) -> None:
+    """In a job CUDA shows some of the machine's GPUs, in an order of its own."""
+    first, second, third = (digit * 32 for digit in "abc")
+    own = tmp_path / "own.py"
+    own.write_text("def probe(device):\n    yield 'device', [int(device[5:])], [int(device[5:])]\n")
+    probe = Probe(project="x", version="1", function=f"{own}:probe", proves="", torch=False)
+    job = _job(probe, read_environment(torch_environment))
+    (tmp_path / "libcuda.so.1").symlink_to(cuda_library())
+    cuda = {"FAKE_CUDA_GPUS": f"{first}=0,{second}=0", "LD_LIBRARY_PATH": str(tmp_path)}
+    for scope, devices in (((second, third), ["cuda:1"]), ((third,), ["cuda:0", "cuda:1"])):
+        uuids = ["-".join((each[:8], each[8:12], each[12:16], each[16:20], each[20:])) for each in scope]
+        heard: list[Message] = []
+        made = dataclasses.replace(
+            job, environ=ENVIRON | cuda, settings={**job.settings, "device": "cuda", "uuids": uuids}
+        )
+        run_jobs([made], deadline=time.monotonic() + 60, silence=60, on_message=heard.append)
+        assert [each.text("device") for each in heard if each.event == "probe"] == devices
+    none = dataclasses.replace(job, settings={**job.settings, "device": "cuda", "uuids": []})
+    heard = []
+    run_jobs([none], deadline=time.monotonic() + 60, silence=60, on_message=heard.append)
+    assert "no-device" in [each.event for each in heard]
 
 
 def test_a_library_that_does_not_load_speaks_for_a_package_that_swallows_it(

@@ -44,7 +44,7 @@ def _check(observed: Observed, probe: Probe) -> Check:
     if observed.ending(probe.job) is None:
         return check(why="torch does not serve the device here")
     if observed.first("no-device", job=probe.job) is not None:
-        return check(why="torch found no device")
+        return check(why="no device is visible")
     found = observed.all("probe", job=probe.job)
     if _works_compiled(observed, probe):
         text = f"{probe.project} {probe.version} runs through the driver's compiler alone: its libraries hold PTX and"

@@ -21,11 +21,29 @@ PTX_TARGETS = (("6.0", "sm_50"), ("6.3", "sm_70"), ("7.0", "sm_80"), ("7.8", "sm
 """PTX runs on every later card, but a driver drops old targets one day: the first that loads is the control."""
 
 
+LIBRARY = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
+
+
+def visible() -> list[str]:
+    """Return the UUIDs of the devices that CUDA shows this process, in its order; none where it does not start."""
+    try:
+        library = ctypes.CDLL(LIBRARY)
+    except OSError:
+        return []
+    count, handle = ctypes.c_int(0), ctypes.c_int(0)
+    if library.cuInit(0) != 0 or library.cuDeviceGetCount(ctypes.byref(count)) != 0:
+        return []
+    found = []
+    for number in range(count.value):
+        library.cuDeviceGet(ctypes.byref(handle), number)
+        found.append(_uuid(library, handle))
+    return found
+
+
 def run(settings: dict[str, Any], channel: Channel) -> None:
     """Load libcuda, start it, list its devices by UUID; with ``ptx`` set, hand it a module that holds PTX only."""
-    name = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
     try:
-        library = ctypes.CDLL(name)
+        library = ctypes.CDLL(LIBRARY)
     except OSError as error:
         channel.emit("driver", loaded=False, message=str(error), path="", status=-1, devices=[])
         return

@@ -52,11 +52,15 @@ def run(settings: dict[str, Any], channel: Channel) -> None:
 
 
 def _devices(settings: dict[str, Any], channel: Channel) -> list[str]:
-    """Name the devices. Without torch CUDA's own order is all there is, and the first ones are taken."""
+    """Name the devices in scope among those that are visible."""
     if settings["device"] == "cpu":
         return ["cpu"]
     if not settings["torch"]:
-        return [f"cuda:{index}" for index in range(max(len(settings["uuids"]), 1))]
+        from .driver import visible
+
+        found = visible()
+        scope = [index for index, uuid in enumerate(found) if uuid in settings["uuids"]]
+        return [f"cuda:{index}" for index in scope or range(len(found))]  # a MIG slice's UUID differs by library
     import torch
 
     from . import devices
