@@ -10,7 +10,8 @@ from support.index_server import IndexServer
 from support.wheels import build_wheel, torch_wheel
 
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
-TAG = "cp{0}{1}-cp{0}{1}-manylinux_2_28_x86_64".format(*sys.version_info)
+PLATFORM = "win_amd64" if sys.platform == "win32" else "manylinux_2_28_x86_64"
+TAG = "cp{0}{1}-cp{0}{1}-{2}".format(*sys.version_info[:2], PLATFORM)
 TORCH, VISION, AUDIO = "2.11.0.dev{}", "0.25.0.dev{}", "2.10.0.dev{}"
 
 TEAM = """\

@@ -33,7 +33,8 @@ def name_of(event: str, args: tuple[object, ...]) -> str:
 
 
 def _text(value: object) -> str:
-    return os.fsdecode(value) if isinstance(value, (str, bytes, os.PathLike)) else repr(value)
+    text = os.fsdecode(value) if isinstance(value, (str, bytes, os.PathLike)) else repr(value)
+    return text.replace("\\", "/") if os.name == "nt" else text
 
 
 def strike(what: str, point: str, number: int) -> None:
@@ -57,7 +58,8 @@ def strike(what: str, point: str, number: int) -> None:
                 if out >= 0:
                     os.write(out, b"struck\n")
                 if what.startswith("SIG"):
-                    os.kill(own, signal.Signals[what])
+                    # On Windows any of them ends a process at once, as SIGKILL does elsewhere.
+                    os.kill(own, signal.SIGTERM if os.name == "nt" else signal.Signals[what])
                     return
                 number = getattr(errno, what)
                 raise OSError(number, os.strerror(number), _text(args[0]) if event == "open" else None)

@@ -6,6 +6,7 @@ Exactly the kinds that stand in the case may come: a control case has none, and 
 from __future__ import annotations
 
 import json
+import os
 import re
 import runpy
 import sys
@@ -100,6 +101,8 @@ def found(folder: Path, case: dict[str, Any]) -> list[Finding]:
 @pytest.mark.parametrize("name", STAGED)
 def test_a_case_is_found_and_nothing_beside_it(name: str, tmp_path: Path) -> None:
     case = CASES[name]
+    if os.name == "nt" and "libraries" in case:
+        pytest.skip("LD_LIBRARY_PATH is Linux's: its colon would divide a drive from its folder")
     findings = found(tmp_path, case)
 
     assert {each.kind for each in findings} == set(case["finds"]), findings

@@ -19,6 +19,7 @@ from gpuenv.doctor.family import built_for, variant_in
 from gpuenv.doctor.finding import Finding
 from gpuenv.installed.environment import read_environment
 from gpuenv.model.machine import ComputeCapability, Driver, Gpu, Machine
+from gpuenv.shell import quote
 from support.environments import Environment
 from support.systems import LINKS, LINUX_PATHS
 
@@ -384,7 +385,7 @@ def test_what_any_package_asks_for_is_compared(env: Environment) -> None:
             "ray 2.0 asks for absent, which is missing; vllm 0.9.2 asks for numpy<2, and 2.1.0 is installed",
         ),
     ]
-    assert found[1].fix == "uv pip install --python .venv-gpu absent 'numpy<2'"
+    assert found[1].fix == f"uv pip install --python .venv-gpu absent {quote('numpy<2')}"
 
 
 def test_wheels_of_another_python_or_platform(env: Environment) -> None:
