@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from gpuenv.companions.elf import read_elf
 from gpuenv.companions.library import make_facts, read_raw
-from gpuenv.companions.pe import read_pe
 from gpuenv.installed.fatbin import FatbinError
+from gpuenv.installed.pe import read_pe
 from support.fatbins import image
 from support.libraries import elf_library, pe_library
 

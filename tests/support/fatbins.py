@@ -1,4 +1,4 @@
-"""Builds small libraries: ELF and PE files that hold device code, as CUDA's compiler lays it out, or import others."""
+"""Builds small ELF and PE libraries that hold device code, as CUDA's compiler lays it out."""
 
 from __future__ import annotations
 
@@ -53,28 +53,6 @@ def portable_library(fatbins: Sequence[Sequence[bytes]], *, section: bytes = b".
     coff = b"PE\0\0" + struct.pack("<HHIIIHH", 0x8664, 1, 0, 0, 0, 0, 0x2022)
     row = struct.pack("<8sIIIIIIHHI", section, len(body), 0x1000, len(body), start, 0, 0, 0, 0, 0)
     return dos + coff + row + body
-
-
-def importing(*needed: str, delayed: Sequence[str] = ()) -> bytes:
-    """A Windows library that asks the loader for others: one section with both tables of imports and their names."""
-    at, start = 0x1000, 64 + 24 + 240 + 40
-    tables = 20 * (len(needed) + 1) + 32 * (len(delayed) + 1)
-    names, places = b"", []
-    for name in (*needed, *delayed):
-        places.append(at + tables + len(names))
-        names += name.encode() + b"\0"
-    rows = b"".join(struct.pack("<IIIII", 1, 0, 0, place, 1) for place in places[: len(needed)]) + bytes(20)
-    rows += b"".join(struct.pack("<IIIIIIII", 1, place, 0, 0, 0, 0, 0, 0) for place in places[len(needed) :])
-    body = rows + bytes(32) + names
-    directories = [(0, 0)] * 16
-    directories[1] = (at, len(rows)) if needed else (0, 0)
-    directories[13] = (at + 20 * (len(needed) + 1), 32) if delayed else (0, 0)
-    optional = struct.pack("<H", 0x20B) + bytes(106) + struct.pack("<I", 16)
-    optional += b"".join(struct.pack("<II", *each) for each in directories)
-    dos = b"MZ" + bytes(58) + struct.pack("<I", 64)
-    coff = b"PE\0\0" + struct.pack("<HHIIIHH", 0x8664, 1, 0, 0, 0, len(optional), 0x2022)
-    row = struct.pack("<8sIIIIIIHHI", b".rdata", len(body), at, len(body), start, 0, 0, 0, 0, 0)
-    return dos + coff + optional + row + body
 
 
 def _body(fatbins: Sequence[Sequence[bytes]]) -> bytes:

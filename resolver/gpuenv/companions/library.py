@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from gpuenv.companions.elf import Linkage, read_elf
-from gpuenv.companions.pe import Imports, read_pe
 from gpuenv.installed.fatbin import Data, DeviceCode, read_code
+from gpuenv.installed.pe import Imports, read_pe
 from gpuenv.knowledge.libraries import completed, nvidia_library, ptx_toolkit
 from gpuenv.knowledge.torch_exports import is_stable
 from gpuenv.model.library import LibraryFacts

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gpuenv.documents import shipped
+from gpuenv.installed.fatbin import FatbinError, mapped
+from gpuenv.installed.pe import read_pe
 from gpuenv.installed.places import configuration, site_packages
-from gpuenv.installed.portable import PortableError, read_imports
 
 _LIBRARY = (".dll", ".pyd")
 _OF_WINDOWS = ("api-ms-", "ext-ms-")
@@ -64,11 +65,13 @@ def missing_of(libraries: Iterable[Path], *, has: Callable[[str], bool]) -> tupl
     wanted: dict[str, tuple[str, str]] = {}
     for path in libraries:
         try:
-            needed = read_imports(path).needed
-        except (OSError, PortableError):  # the comparison with RECORD speaks of a damaged file
+            with mapped(path) as data:
+                imports = read_pe(data)
+        except (OSError, FatbinError):  # the comparison with RECORD speaks of a damaged file
             continue
-        for name in needed:
-            wanted.setdefault(name.lower(), (name, path.name))
+        for each in imports:
+            if not each.delayed:
+                wanted.setdefault(each.library.lower(), (each.library, path.name))
     return tuple(
         describe(name, wanted_by=by)
         for low, (name, by) in sorted(wanted.items())

@@ -25,6 +25,8 @@ class Imports:
 
     library: str
     symbols: tuple[str, ...]
+    delayed: bool = False
+    """It is loaded at its first use: the loader does not refuse a library without it."""
 
 
 def read_pe(data: Data) -> tuple[Imports, ...]:
@@ -50,6 +52,7 @@ def read_pe(data: Data) -> tuple[Imports, ...]:
                 Imports(
                     library=_text(data, _place(sections, name)),
                     symbols=tuple(_names(data, sections, thunks)) if thunks else (),
+                    delayed=number == _DELAYED,
                 )
             )
             total += 1 + len(found[-1].symbols)
