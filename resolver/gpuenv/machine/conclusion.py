@@ -34,6 +34,7 @@ def gather(
         remains=linux.read_remains(root) if gap and host is not None else Remains(),
         adapters=mine,
         others=others,
+        registry=windows.driver_version() if unversioned and system == "windows" else None,
         jobs=scheduler.schedulers(environ),
         visible=environ.get("NVIDIA_VISIBLE_DEVICES"),
         shadow=nvml.shadow(),
@@ -106,6 +107,8 @@ def _driver(evidence: Evidence, found: Found) -> tuple[Driver | None, dict[str, 
         version, source = host.module.version, host.module.source
     if version is None and smi_answer is not None and smi_answer.driver is not None:
         version, source = smi_answer.driver, "nvidia-smi"
+    if version is None and evidence.registry is not None:
+        version, source = evidence.registry, windows.REGISTRY
     if version is None or (not found.gpus and not traces(evidence) and answer.driver is None):
         return None, {}
     sources = {"driver.version": source}

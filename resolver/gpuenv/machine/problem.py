@@ -89,6 +89,8 @@ class Evidence:
     """Hardware keys of NVIDIA display adapters in the Windows registry."""
     others: tuple[str, ...] = ()
     """Hardware keys of display adapters of other makers in the Windows registry."""
+    registry: str | None = None
+    """NVIDIA's driver version by the Windows registry, asked where NVML is silent."""
     jobs: tuple[Scheduler, ...] = ()
     """The schedulers in whose job this process runs, innermost first."""
     visible: str | None = None

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from gpuenv.machine.conclusion import conclude
+from gpuenv.machine.linux import Remains
+from gpuenv.machine.nvml import NvmlAnswer, NvmlFailure
+from gpuenv.machine.problem import Evidence
 from gpuenv.machine.smi import FIELDS, parse
-from gpuenv.machine.windows import DISPLAY_ADAPTERS, adapters, processor, smi_folders
+from gpuenv.machine.windows import DISPLAY_ADAPTERS, adapters, driver_version, processor, smi_folders
 from gpuenv.model.machine import ComputeCapability
 
 ROW = "576.88, 0, GPU-a, 00000000:01:00.0, 32607, [N/A], 12.0, NVIDIA GeForce RTX 5090"
@@ -61,6 +65,30 @@ def test_refusals_are_no_gpus(stdout: str, stderr: str, code: int, says: str) ->
 
     assert (answer.gpus, answer.driver, answer.code) == ((), None, code)
     assert answer.failure.startswith(says)
+
+
+@pytest.mark.parametrize(
+    ("rows", "version"),
+    [
+        ([("pci\\ven_10de&dev_2b85", "32.0.15.7688")], "576.88"),
+        ([("PCI\\VEN_10DE&DEV_1B06", "27.21.14.5671"), ("pci\\ven_10de&dev_2b85", "31.0.15.3742")], "537.42"),
+        ([("pci\\ven_1002&dev_73bf", "32.0.15.7688")], None),
+        ([("pci\\ven_10de", "unknown"), ("pci\\ven_10de", "1.2.3"), ("pci\\ven_10de", "0.0.0.1")], None),
+        ([], None),
+    ],
+)
+def test_the_driver_of_the_registry(rows: list[tuple[str, str]], version: str | None) -> None:
+    assert driver_version(lambda: rows) == version
+
+
+def test_a_driver_that_nvml_does_not_tell_is_the_registrys() -> None:
+    silent = NvmlAnswer(ending="refused", failure=NvmlFailure(function="nvmlInit", code=12, text="Not Found"))
+    adapter = ("VEN_10DE&DEV_2B85",)
+    evidence = Evidence(host=None, answer=silent, smi=None, remains=Remains(), adapters=adapter, registry="576.88")
+    driver = conclude(evidence, system="windows", arch="x86_64", environ={}).machine.driver
+
+    assert driver is not None
+    assert (driver.version, driver.place) == ("576.88", "the registry")
 
 
 def test_windows_facts() -> None:
