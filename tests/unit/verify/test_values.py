@@ -165,6 +165,30 @@ def test_slower_and_other_wheels_are_found() -> None:
     assert next(iter(found)) == "matrix product 8192³ bfloat16 on cuda:0"
 
 
+def _steps(mode: str, *factors: float):
+    """Each step of a run takes so many times as long; the factors repeat."""
+
+    def edit(message: Message) -> Message:
+        if message.values.get("run") == mode and message.event == "step":
+            factor = factors[(message.whole("step") or 0) % len(factors)]
+            return altered(message, seconds=(message.number("seconds") or 0) * factor)
+        return message
+
+    return edit
+
+
+def test_a_host_that_launches_slower_is_not_a_slower_card() -> None:
+    """Eager at half the rate while the graph takes as long: that is said, and is no warning."""
+    [found] = baseline.compare(_json(), _json(_steps("eager", 2.0)))
+    assert (found.what, found.change) == ("training gpt2 eager bf16 autocast on cuda:0", "changed")
+    assert "the host" in found.after
+
+
+def test_what_lies_within_the_spread_of_the_steps_is_not_said() -> None:
+    """A median at half the rate whose steps took from a third of the time to three times is as it was."""
+    assert baseline.compare(_json(_steps("graph", 0.3, 1.0, 3.0)), _json(_steps("graph", 0.3, 2.2, 3.0))) == ()
+
+
 def test_a_check_that_fails_now_is_worse() -> None:
     def edit(message: Message) -> Message:
         return altered(message, loss="nan") if message.event == "step" else message
