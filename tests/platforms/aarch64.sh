@@ -8,8 +8,8 @@
 #
 #   FOLDER/run [-d FOLDER_INSIDE] [-e NAME=VALUE] ... gpuenv|python|uv|PROGRAM WORDS
 #
-# Needs root, debootstrap, qemu-user-static and a kernel with binfmt_misc. Inside, /gpuenv is this checkout and /work an
-# empty folder. Mounts end with the process that needs them; the entry in binfmt_misc is removed by --remove.
+# Needs root, debootstrap, qemu-user-static, cc and a kernel with binfmt_misc. Inside, /gpuenv is this checkout and /work
+# an empty folder. Mounts end with the process that needs them; the entry in binfmt_misc is removed by --remove.
 set -euo pipefail
 [ $# -ge 1 ] || { sed -n '2,12p' "$0"; exit 2; }
 here=$(cd "$(dirname "$0")/../.." && pwd)
@@ -34,13 +34,27 @@ case ${1:-} in
 esac
 
 mountpoint -q "$register" || mount -t binfmt_misc none "$register"
-if [ ! -e "$register/qemu-aarch64" ] && [ ! -e "$register/$entry" ]; then
+mkdir -p "$d/root/usr/bin"
+cp "$(command -v qemu-aarch64-static)" "$d/root/usr/bin/qemu-aarch64-static"
+if [ ! -e "$register/$entry" ]; then
+  # qemu's own choice of a processor has vectors of 2,048 bits, with which torch takes minutes for a step. It is told by
+  # a variable, which gpuenv rightly does not hand to the processes that it proves an environment with.
+  cat >"$d/qemu.c" <<'C'
+#include <stdlib.h>
+#include <unistd.h>
+int main(int count, char **words) {
+    (void)count;
+    setenv("QEMU_CPU", CPU, 0);
+    execv("/usr/bin/qemu-aarch64-static", words);
+    return 127;
+}
+C
+  cc -static -O1 -Wall -Wextra -Werror "-DCPU=\"${QEMU_CPU:-neoverse-n1}\"" -o "$d/qemu" "$d/qemu.c"
   magic='\x7fELF\x02\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\xb7\x00'
   mask='\xff\xff\xff\xff\xff\xff\xff\x00\xff\xff\xff\xff\xff\xff\xff\xff\xfe\xff\xff\xff'
-  printf '%s' ":$entry:M::$magic:$mask:$(command -v qemu-aarch64-static):F" >"$register/register"
+  printf '%s' ":$entry:M::$magic:$mask:$d/qemu:F" >"$register/register"
 fi
 if [ ! -f "$d/debian" ]; then
-  rm -rf "$d/root"
   mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' | grep '/debian/$' | head -n 1)
   debootstrap --arch=arm64 --variant=minbase --include=python3,python3-venv,ca-certificates,gcc,libc6-dev,git,make \
     bookworm "$d/root" "$mirror" >"$d/debootstrap.log" 2>&1

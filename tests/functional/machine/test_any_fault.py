@@ -56,7 +56,7 @@ def test_nothing_heavy_is_loaded_for_it(tmp_path: Path) -> None:
     code = (
         "import os, sys\n"
         "from gpuenv.machine.detect import detect\n"
-        "assert len(detect(environ=os.environ).machine.gpus) == 2\n"
+        "assert len(detect(environ=os.environ, timeout=120).machine.gpus) == 2\n"
         "print(*sorted({name.partition('.')[0] for name in sys.modules} - sys.stdlib_module_names - {'__main__'}))\n"
     )
     environ = FakeMachine(gpus=(FakeGpu(), H200)).environ(tmp_path)
