@@ -183,15 +183,22 @@ class UvMissingError(UvError):
 
 
 class NoSolutionError(UvError):
-    """No set of versions meets what was asked for. ``blamed`` are the packages that stand in the way, as named."""
+    """No set of versions meets what was asked for. ``blamed`` are the packages that stand in the way, as named;
+    ``absent`` those of them that are on no index that was asked."""
 
     code = "no-solution"
 
     def __init__(
-        self, message: str, *, causes: Sequence[str] = (), hints: Sequence[str] = (), blamed: Sequence[str] = ()
+        self,
+        message: str,
+        *,
+        causes: Sequence[str] = (),
+        hints: Sequence[str] = (),
+        blamed: Sequence[str] = (),
+        absent: Sequence[str] = (),
     ) -> None:
         super().__init__(message, causes=causes, hints=hints)
-        self.blamed = tuple(blamed)
+        self.blamed, self.absent = tuple(blamed), tuple(absent)
 
 
 def nearest(word: str, known: Iterable[str], *, cutoff: float = 0.6) -> list[str]:

@@ -146,7 +146,8 @@ def refusal(request: DependencyRequest, error: UvError) -> UvError:
         found = [name for name in named if re.search(pattern.format(re.escape(name)), said)]
         if found:
             message = f"{' and '.join(found)} {words[0] if len(found) == 1 else words[1]}"
-            return NoSolutionError(message, causes=causes, hints=(hint,), blamed=found)
+            absent = found if pattern == _ALONE[0][0] else ()
+            return NoSolutionError(message, causes=causes, hints=(hint,), blamed=found, absent=absent)
     blamed = [name for name in named if re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])", said)] or named
     releases = [wheel.version.partition("+")[0] for wheel in request.decision.alternatives if wheel.project == "torch"]
     versions = ", ".join(str(each) for each in sorted(map(Version, releases), reverse=True)[:_SHOWN])

@@ -65,7 +65,7 @@ def dependency_request(context: Context, decided: Decided, how: LockRequest) -> 
         previous=how.previous,
         preferred=how.preferred,
         single_source=how.single_source,
-        torch_hosts=_hosts(decided, single_source=how.single_source),
+        torch_hosts=_hosts(decided, single_source=how.single_source) - _named_hosts(context),
     )
 
 
@@ -96,6 +96,13 @@ def indexes_of(context: Context) -> Indexes:
         extra=tuple(place.location for place in plan.extra_indexes),
         find_links=tuple(place.location for place in plan.find_links),
     )
+
+
+def _named_hosts(context: Context) -> frozenset[str]:
+    """The hosts of pages that were named on the command line: what is listed there is meant to be taken."""
+    origin = context.options.origins.get("find-links", "--find-links")
+    named = [place.location for place in source_plan(context).find_links if place.configured_by == origin]
+    return frozenset(host_of(each.url) for each in named if not each.is_local)
 
 
 def _hosts(decided: Decided, *, single_source: bool) -> frozenset[str]:

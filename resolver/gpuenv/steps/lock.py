@@ -45,7 +45,7 @@ from gpuenv.steps.profile import known_profile
 from gpuenv.steps.project import asked_of
 from gpuenv.steps.sources import open_http
 from gpuenv.steps.together import decide_together
-from gpuenv.steps.torch_source import DecidedSource
+from gpuenv.steps.torch_source import DecidedSource, with_pages
 from gpuenv.steps.ways_out import with_ways_out
 from gpuenv.system.files import (
     present,
@@ -125,7 +125,7 @@ def make_lock(context: Context, decided: Decided, how: LockRequest) -> Lock:
     try:
         packages = dependencies.resolve_dependencies(request, source=source, hash_of=source.hash_of, resolver=resolver)
     except UvError as error:
-        raise joint.refusal(request, error) from None
+        raise with_pages(decided, source, joint.refusal(request, error)) from None
     packages = tuple(_marked_as_signed(context, package) for package in packages)
     _compare_hashes(decided, packages)
     before = {} if how.previous is None else {each.sha256: each.unknown for each in how.previous.packages}

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from gpuenv import knowledge as tables
 from gpuenv.environment.packages import Hashed
-from gpuenv.errors import PackageIndexError
+from gpuenv.errors import NoSolutionError, PackageIndexError, UvError
 from gpuenv.lock import making
 from gpuenv.lock.audit import same_file
 from gpuenv.lock.model import Lock
@@ -119,6 +120,25 @@ class DecidedSource:
         if self._tentative and making.local_path(wheel.url) is None:
             return Hashed(sha256=_not_known(wheel), size=wheel.size or 0, origin="first-download")
         return fetcher(self._context).hash_of(wheel)
+
+
+def with_pages(decided: Decided, source: DecidedSource, error: UvError) -> UvError:
+    """The error with the page of the torch source that lists what no package index has, for the build decided on.
+
+    Nothing is taken from there unasked: on a page of torch's source a name is not protected from being another's
+    elsewhere before the tables know it.
+    """
+    decision, place = decided.decision, decided.place
+    if not isinstance(error, NoSolutionError) or place.kind not in ("pytorch", "mirror"):
+        return error
+    channel = () if decision.channel == "stable" else (decision.channel,)
+    names = [canonicalize_name(each) for each in error.absent]
+    listed = [each for each in names if any(row.variant == decision.variant for row in source.listed(each))]
+    pages = [place.location.below(*channel, decision.variant, each, page=True).shown for each in listed]
+    hints = [f"The source of torch lists it for {decision.variant}: add `--find-links {page}`" for page in pages]
+    return NoSolutionError(
+        error.message, causes=error.causes, hints=(*hints, *error.hints), blamed=error.blamed, absent=error.absent
+    )
 
 
 def _not_known(wheel: Wheel) -> str:

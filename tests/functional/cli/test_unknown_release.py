@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -84,3 +85,23 @@ def test_a_driver_that_does_not_know_the_variant_is_given_the_one_it_runs(tmp_pa
     refused = {row["candidate"]: row for row in run.json["data"]["rejected"]}
     assert refused["torch 9.9.0+cu990"]["reason"] == "driver"
     assert "CUDA 99.0" in refused["torch 9.9.0+cu990"]["detail"]
+
+
+def test_a_companion_that_only_the_source_of_torch_lists_is_taken_once_it_is_named(
+    tmp_path: Path, index: IndexServer
+) -> None:
+    person = Person.at(tmp_path)
+    person.write("machine.json", machine_json("12.0", driver="999.10", cuda="99.0"))
+    person.write("profiles/team.toml", PROFILE.replace("frobnicate", "zaxify"))
+    index.add(build_wheel("zaxify", "1.0+cu990", tag=TAG, requires=["torch==9.9.0"]), folder="cu990")
+    words = ("lock", "--profile", "team", "--machine", "machine.json", "--python", PYTHON)
+    where = ("--torch-index", index.torch_index, "--index", index.default_index)
+    refused = person.run(*words, *where)
+    assert refused.code == 6
+    assert "zaxify is not on the package index that was asked" in refused.err
+    hint = re.search(r"The source of torch lists it for cu990: add `(--find-links \S+)`", refused.err)
+    assert hint is not None, refused.err
+    done = person.run(*words, *where, *hint[1].split())
+    assert done.code == 0, done.err
+    lock = tomllib.loads((person.project / "lockfiles/pylock.team.toml").read_text("utf-8"))
+    assert {each["name"]: each["version"] for each in lock["packages"]}["zaxify"] == "1.0+cu990"
