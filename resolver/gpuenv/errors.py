@@ -183,8 +183,10 @@ class UvMissingError(UvError):
 
 
 class NoSolutionError(UvError):
-    """No set of versions meets what was asked for. ``blamed`` are the packages that stand in the way, as named;
-    ``absent`` those of them that are on no index that was asked."""
+    """No set of versions meets what was asked for. ``blamed`` are the packages that stand in the way, as named.
+
+    ``absent`` are those of them that are on no index that was asked.
+    """
 
     code = "no-solution"
 
