@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from packaging.specifiers import SpecifierSet
 
 from gpuenv.knowledge import load
-from gpuenv.model.companion import Companion
+from gpuenv.model.decision import Companion
 from gpuenv.model.library import LibraryFacts, PackageFacts
 from gpuenv.model.machine import ComputeCapability
 from gpuenv.model.wheel import Wheel

@@ -16,7 +16,7 @@ from gpuenv.knowledge import Knowledge, companion_sets, packages
 from gpuenv.knowledge.names import local, platform_of_filename, public
 from gpuenv.knowledge.rules import NoCode, code_of, newest, serve
 from gpuenv.metadata import parse_requirement, parse_version
-from gpuenv.model.companion import Companion
+from gpuenv.model.decision import Companion
 from gpuenv.model.library import PackageFacts
 from gpuenv.model.machine import ComputeCapability
 from gpuenv.model.wheel import Wheel
