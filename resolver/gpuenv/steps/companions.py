@@ -105,7 +105,7 @@ class _Offered:
         """Everything that is offered of a project for a torch; ``None`` where no place answered."""
         answers = [self._from(place, project, rank) for place, rank in self._places()]
         answers += [self._from(place, project, _PAGE) for place in self._pages(project, torch)]
-        answers.append(_released(project))
+        answers.append(_released(project) if self._open else None)
         if all(each is None for each in answers):
             return None
         return [offer for each in answers for offer in each or ()]
@@ -116,9 +116,17 @@ class _Offered:
         indexes = [*([default] if default is not None else []), *plan.extra_indexes]
         return [*((place, _OFFERED) for place in plan.find_links), *((place, _INDEX) for place in indexes)]
 
+    @property
+    def _open(self) -> bool:
+        """Whether places beside the package index are asked: not where the command line names an index, which stands
+        alone, nor where pip's configuration wants none, nor offline."""
+        plan = self.decided.plan
+        alone = self.context.options.index is not None or self.context.offline
+        return not alone and (plan.default_index or plan.fallback()) is not None
+
     def _pages(self, project: str, torch: Torch) -> list[Place]:
-        """The pages of the table for a torch. None where the command line names an index, which stands alone."""
-        if self.context.options.index is not None or self.context.offline:
+        """The pages of the table for a torch."""
+        if not self._open:
             return []
         variant = tables.load().variant_of(torch.cuda)
         found = companion_sets.pages_of(project, torch=public(torch.wheel.version), variant=variant)
@@ -200,4 +208,4 @@ def _hints(context: Context, decided: Decided) -> tuple[str, ...]:
         values = way.values or ((f"=={torch}",) if way.option == "torch" else (other.decision.variant,))
         command = retyped(context.words, {way.option: values}, profile=profile.name)
         return (f"{way.said[0].upper()}{way.said[1:]}, {gives} go together: `{command}`",)
-    return ()
+    return ("Name a page or a folder that has a wheel of it for this torch: `--find-links DIR`",)

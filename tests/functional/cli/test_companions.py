@@ -117,6 +117,18 @@ def test_a_profile_without_companions_asks_for_nothing_more(
     assert len(torch_index.pages()) == 1
 
 
+def test_an_index_on_the_command_line_stands_alone(
+    person: Person, torch_index: IndexServer, package_index: IndexServer
+) -> None:
+    """No page of the tables is asked beside it, and no release is offered."""
+    profile(person, "flash-attn")
+    person.write("machine.json", machine_json("9.0", driver="580.95.05", cuda="13.0"))
+    run = person.run("resolve", *words(torch_index, package_index))
+    assert run.code == 3, run.err
+    assert "error: flash-attn: no wheel anywhere that was asked" in run.err
+    assert "`--find-links DIR`" in run.err
+
+
 def test_what_a_package_brings_along_is_judged_too(
     person: Person, torch_index: IndexServer, package_index: IndexServer
 ) -> None:
