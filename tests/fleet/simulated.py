@@ -1,7 +1,7 @@
 """Many hosts that only exist as recorded facts and evidence: time and memory of classes, locks and report.
 
 By hand: ``PYTHONPATH=tests .venv/bin/python -m fleet.simulated 50 100 200 400``. One row per number of hosts, each in a
-process of its own; ``report`` is the command, from its start to its end.
+process of its own: seconds of CPU and MB at most of `gpuenv fleet lock` and of `gpuenv fleet report`, whole.
 """
 
 from __future__ import annotations
@@ -11,12 +11,14 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from gpuenv.fleet.desk import Desk
+from support.index_server import IndexServer
+from support.wheels import torch_wheel
 
 ROOT = Path(__file__).parents[2]
 RECORDED = ROOT / "docs/evidence/h200/evidence.json"
@@ -55,24 +57,43 @@ def record(folder: Path, count: int) -> None:
 
 
 def measured(count: int) -> Mapping[str, float]:
-    """What the report of ``count`` hosts takes, in a child of its own."""
-    with tempfile.TemporaryDirectory() as folder:
+    """What the locks and the report of ``count`` hosts take, each in a child of its own."""
+    with tempfile.TemporaryDirectory() as folder, IndexServer() as index:
+        for variant in ("cu126", "cu128", "cu130"):
+            index.add(torch_wheel("2.10.0", variant, tag="cp312-cp312-manylinux_2_28_x86_64"), folder=variant)
         record(Path(folder) / "fleet", count)
-        command = [sys.executable, "-m", "gpuenv", "fleet", "report", "--json", "-q"]
-        started = time.monotonic()
-        child = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, env={**os.environ, "HOME": folder})
-        assert child.stdout is not None
-        said = child.stdout.read()
-        _, _, usage = os.wait4(child.pid, 0)
-        report = json.loads(said)["data"]["report"]
+        world = {"GPUENV_TORCH_INDEX": index.torch_index, "GPUENV_INDEX": index.default_index}
+        locked = run("lock", folder, world)
+        reported = run("report", folder, world)
+        report = reported.said["data"]["report"]
         assert len(report["hosts"]) == count
-        named = sum(bool(host["deviations"]) for host in report["hosts"])
+        assert all(each["lock"] for each in report["classes"])
         page = (Path(folder) / "fleet/report.html").stat().st_size
+    named = sum(bool(host["deviations"]) for host in report["hosts"])
     return {
         "hosts": count, "classes": len(report["classes"]), "named": named,
-        "seconds": time.monotonic() - started, "cpu": usage.ru_utime + usage.ru_stime,
-        "MB": usage.ru_maxrss / 1024, "page kB": page / 1000,
+        "lock s": locked.cpu, "lock MB": locked.memory,
+        "report s": reported.cpu, "report MB": reported.memory, "page kB": page / 1000,
     }  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ran:
+    """What a command said, its seconds of CPU and its MB at most."""
+
+    said: Any  # Any: what was measured
+    cpu: float
+    memory: float
+
+
+def run(action: str, folder: str, world: Mapping[str, str]) -> Ran:
+    command = [sys.executable, "-m", "gpuenv", "fleet", action, "--json", "-q"]
+    environ = {**os.environ, "HOME": folder, "PIP_CONFIG_FILE": os.devnull, **world}
+    child = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, env=environ)
+    assert child.stdout is not None
+    said = child.stdout.read()
+    _, _, usage = os.wait4(child.pid, 0)
+    return Ran(said=json.loads(said), cpu=usage.ru_utime + usage.ru_stime, memory=usage.ru_maxrss / 1024)
 
 
 if __name__ == "__main__":

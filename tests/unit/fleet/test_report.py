@@ -101,12 +101,23 @@ def test_the_page_runs_nothing_that_a_host_says() -> None:
 
 
 def test_ctrf_counts_what_it_lists() -> None:
-    """The required keys of CTRF's schema (ctrf-io/ctrf, `schema/ctrf.schema.json`)."""
+    """Keys and types of CTRF's schema (ctrf-io/ctrf, `schema/ctrf.schema.json` at 08703df), which allows no others."""
     failed = Host(name="x", problem=HostProblem(step="detect", kind="unreachable", message="no route", hints=("y",)))
     value = to_ctrf(report(failed, proved("a", 1), Host(name="w", machine=MACHINE)))
     results = value["results"]
     assert isinstance(results, dict)
+    assert set(value) == {"reportFormat", "specVersion", "timestamp", "generatedBy", "results"}
     assert {"tool", "summary", "tests"} == set(results)
+    assert set(results["tool"]) == {"name", "version"}
+    assert set(results["summary"]) == {"tests", "passed", "failed", "skipped", "pending", "other", "start", "stop"}
+    assert all(type(each) is int for each in results["summary"].values())
+    texts = {"name", "status", "rawStatus", "message", "trace"}
+    for test in results["tests"]:
+        assert {"name", "status", "duration"} <= set(test) <= texts | {"duration", "suite"}
+        assert type(test["duration"]) is int
+        assert all(isinstance(test[key], str) and test[key] for key in texts & set(test))
+        assert test["suite"]
+        assert all(isinstance(each, str) for each in test["suite"])
     counts = {"tests": 3, "passed": 1, "failed": 1, "pending": 1, "skipped": 0, "other": 0}
     assert {key: results["summary"][key] for key in counts} == counts
     assert [(test["name"], test["status"]) for test in results["tests"]] == [
