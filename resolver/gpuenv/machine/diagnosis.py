@@ -48,10 +48,10 @@ def explain(evidence: Evidence) -> DriverProblem | None:
         return None if absence_shown(evidence) else _not_given(evidence, code) or _unseen(evidence)
     if (left_out := _not_given(evidence, code)) is not None:
         return left_out
-    if answer.ending == "not-asked":
+    if answer.ending in ("not-asked", "late"):
         failures = (answer.failure.text if answer.failure else "", evidence.smi.failure if evidence.smi else "")
         causes = (*filter(None, failures), *traces(evidence)[:2])
-        return problem("unknown", evidence, causes, case="not-asked", by="you")
+        return problem("unknown", evidence, causes, case=answer.ending, by="you")
     if host is not None and _left_outside(host) and code in (None, 9, 12, 17, 999):
         return _container_without_gpu(evidence, host)
     if answer.failure is None or code == 28:

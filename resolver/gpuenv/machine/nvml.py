@@ -20,8 +20,9 @@ from gpuenv.model.machine import ComputeCapability
 from gpuenv.report import visible
 from gpuenv.system.process import Child, Ended, Limits, NotStarted, TimedOut, finish, start
 
-Ending = Literal["answered", "refused", "crashed", "hung", "not-asked"]
-"""``refused``: NVML returned an error for the whole machine. ``not-asked``: the question could not be put at all."""
+Ending = Literal["answered", "refused", "crashed", "hung", "not-asked", "late"]
+"""``refused``: NVML returned an error for the whole machine. ``not-asked``: the question could not be put at all;
+``late``: it was not put in the time there was, so that nothing is known of the driver."""
 
 PROBE = Path(__file__).with_name("probe.py")
 
@@ -126,6 +127,9 @@ def finished(child: Child | NotStarted, *, timeout: float) -> NvmlAnswer:
     match result:
         case NotStarted(reason=reason):
             return NvmlAnswer(ending="not-asked", failure=NvmlFailure(function="NVML", code=None, text=reason))
+        case TimedOut(stdout="", seconds=seconds):  # before the first call: nothing of the driver's was touched
+            late = f"the process that asks it had not begun after {seconds:g} s, as on a machine that is very busy"
+            return NvmlAnswer(ending="late", failure=NvmlFailure(function="NVML", code=None, text=late))
         case TimedOut(stdout=stdout, seconds=seconds, gone=gone):
             stuck = "" if gone else "; it sleeps inside the kernel driver and cannot be ended"
             return fold(stdout, ending="hung", ended_by=f"no answer within {seconds:g} s{stuck}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -183,6 +184,20 @@ def test_nvidia_smi_that_does_not_help_changes_nothing(tmp_path: Path, script: s
 
     assert problem is not None
     assert problem.kind == "library-missing"
+
+
+def test_a_process_that_never_begins_is_no_driver_that_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    slow = tmp_path / "python"
+    slow.write_text("#!/bin/sh\nexec /bin/sleep 60\n")
+    slow.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(slow))
+    tree = Tree(tmp_path / "root").bus().pci(driver="nvidia").module().nodes()
+    problem = look(tree, {"PATH": "/nowhere"}, timeout=1.0).problem
+
+    assert problem is not None
+    assert problem.kind == "unknown"
+    assert "in time" in problem.summary
+    assert "had not begun after" in problem.causes[0]
 
 
 def test_nvidia_smi_alone_on_a_machine_that_shows_nothing_else(tmp_path: Path) -> None:
