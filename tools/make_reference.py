@@ -38,6 +38,9 @@ class Recorder:
     def add_mutually_exclusive_group(self) -> Recorder:
         return self
 
+    def add_argument_group(self, title: str) -> Recorder:
+        return self
+
 
 def table(head: tuple[str, ...], rows: Iterator[tuple[str, ...]]) -> str:
     """A Markdown table; cells are text as a person reads it."""

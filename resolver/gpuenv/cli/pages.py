@@ -25,7 +25,13 @@ def of_verb(parser: Parser, examples: Sequence[tuple[str, str]]) -> str:
     lines = [parser.description or "", "", f"Usage: {usage(parser)}"]
     if placed := arguments_of(parser):
         lines += ["", "Arguments:", *pairs(placed)]
-    lines += ["", "Options:", *pairs(options_of(parser))]
+    short = {group.title or "": group._group_actions for group in _titled(parser)}
+    apart = {id(action) for actions in short.values() for action in actions}
+    rows = [(_named(each), _meaning(each)) for each in _own(parser) if each.option_strings and id(each) not in apart]
+    lines += ["", "Options:", *pairs(rows)]
+    if short:
+        named = [(title, ", ".join(map(_named, actions))) for title, actions in short.items()]
+        lines += ["", "More (docs/reference.md explains them):", *pairs(named)]
     lines += ["", "Common options (`gpuenv help options` explains them):", *_short()]
     if examples:
         lines += ["", "Examples:"]
@@ -94,6 +100,12 @@ def _own(parser: argparse.ArgumentParser) -> list[argparse.Action]:
     groups = [group for group in parser._action_groups if group.title != COMMON_TITLE]
     actions = {id(action) for group in groups for action in group._group_actions}
     return [action for action in parser._actions if id(action) in actions]
+
+
+def _titled(parser: argparse.ArgumentParser) -> list[argparse._ArgumentGroup]:
+    """Groups of options that a verb gave a title: they are shown in short, so that the page stays one."""
+    known = {COMMON_TITLE, parser._positionals.title, parser._optionals.title}
+    return [group for group in parser._action_groups if group.title not in known]
 
 
 def _short() -> Iterator[str]:

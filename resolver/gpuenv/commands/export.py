@@ -64,7 +64,7 @@ def run(context: Context, options: ExportOptions) -> ExportOutcome:
     if options.undo:
         return _undo(context, options)
     names = options.names or (context.options.profile or "auto",)
-    locks = [(name, _lock(context, name)) for name in names]
+    locks = [(name, lock_of(context, name)) for name in names]
     if options.format == "uv":
         return _uv(context, options, locks)
     if len(locks) > 1:
@@ -87,7 +87,8 @@ def run(context: Context, options: ExportOptions) -> ExportOutcome:
             return _outcome(options, (name,), files=files)
 
 
-def _lock(context: Context, name: str) -> Lock:
+def lock_of(context: Context, name: str) -> Lock:
+    """The lock of that name, which has to stand in the project already."""
     path = lock_path(context, name)
     lock = read_sound(context, path, profile=name)
     if lock is None:

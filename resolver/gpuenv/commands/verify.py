@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
+from gpuenv import __version__
 from gpuenv.environment.target import is_ours
 from gpuenv.errors import UsageError
 from gpuenv.installed.environment import read_environment
 from gpuenv.installed.marker import read_marker
 from gpuenv.lock.model import Lock
+from gpuenv.model.nodes import NodesReport
 from gpuenv.model.profile import Profile
 from gpuenv.model.verification import Check, Report
 from gpuenv.shell import quote
 from gpuenv.steps.context import Context, Failure, Outcome
 from gpuenv.steps.environment import evidence_of, verified_name
 from gpuenv.steps.lock import lock_path, read_sound
-from gpuenv.steps.machine import detect_or_read
+from gpuenv.steps.machine import detect_or_read, in_scope
+from gpuenv.steps.nodes import meeting
 from gpuenv.steps.probes import own_probes
 from gpuenv.steps.profile import known_profile, load_profile
-from gpuenv.steps.proof import Proof
+from gpuenv.steps.proof import Proof, accelerator
 from gpuenv.verify import baseline as baselines
+from gpuenv.verify import nodes_evidence
 from gpuenv.verify.causes import Hints, hints_of
+from gpuenv.verify.evidence import About
+from gpuenv.verify.nodes import Asked, run_together
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +39,15 @@ class VerifyOutcome(Outcome):
     report: Report
     evidence: str
     compared: tuple[baselines.RunDifference, ...] | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodesOutcome(Outcome):
+    """What several hosts proved together, as this one saw it."""
+
+    environment: str
+    report: NodesReport
+    evidence: str
 
 
 def run(
@@ -66,6 +82,62 @@ def run(
         compared=None if old is None else baselines.compare(old, baselines.read(out / "evidence.json")),
         exit_code=1 if report.verdict == "failed" else 0,
         problems=() if report.verdict != "failed" else (_problem(context, target, out, failed),),
+    )
+
+
+def run_nodes(
+    context: Context,
+    *,
+    environment: Path | None,
+    folder: Path | None,
+    nodes: str,
+    rendezvous: str | None,
+    wait: float,
+) -> NodesOutcome:
+    """Take part with this host in a proof of several; exit 1 where one did not come or is wrong."""
+    if context.options.machine is not None:
+        raise UsageError("an environment is verified on this machine, not on one in a file")
+    asked = meeting(context.environ, nodes=nodes, rendezvous=rendezvous, wait=wait)
+    machine = detect_or_read(context)
+    target = context.project / (environment or Path(load_profile(context).environment))
+    read_environment(target)  # refuses what is no environment
+    profile, lock, _ = _lock_of(context, target, context.options.profile)
+    # One folder may be shared by all nodes: each writes below its own name.
+    out = evidence_of(context, folder, verified_name(target)) / f"node-{asked.node}"
+    marker, facts = read_marker(target), in_scope(context, machine.facts)
+    device = accelerator(lock, profile, facts)
+    hints = _hints(context, target, profile, ours=is_ours(target))
+    report = run_together(
+        Asked(
+            environment=target,
+            meeting=asked,
+            gpus=facts.gpus if device == "cuda" else (),
+            lock=marker.lock if marker is not None else "",
+            deadline=profile.verification.deadline_seconds,
+            hints=hints,
+        ),
+        accelerator=device,
+        environ=context.environ,
+        reporter=context.reporter,
+    )
+    about = About(
+        created=datetime.now(UTC).isoformat(timespec="seconds").removesuffix("+00:00") + "Z",
+        gpuenv=__version__,
+        command=f"gpuenv verify {quote(context.shown(target))} --nodes {quote(nodes)} --rendezvous {asked.endpoint}",
+        environment=context.shown(target),
+        profile=profile.name,
+        lock_sha256=marker.lock if marker is not None else None,
+        plan=profile.verification,
+        gpus=tuple(gpu.uuid for gpu in facts.gpus),
+    )
+    nodes_evidence.write(out, report=report, about=about)
+    failed = [check for check in report.checks if check.status == "failed"]
+    return NodesOutcome(
+        environment=context.shown(target),
+        report=report,
+        evidence=context.shown(out),
+        exit_code=1 if report.verdict == "failed" else 0,
+        problems=(_problem(context, target, out, failed),) if failed else (),
     )
 
 

@@ -40,10 +40,23 @@ EVENTS = {
     "family": _event("device family type rule error bound message", "part beyond wrong elements rms rms_bound"),
     "progress": _event("of done total"),
     "speed": _event("kind type size device", "tflops gigabytes"),
-    "joined": _event("rank world device"),
+    "joined": _event("rank world device", "node name nccl"),
     "sum": _event("rank elements type wrong"),
     "parallel-step": _event("rank error tensors gradients"),
     "pair": _event("source target peer wrong"),
+    "meeting": _event("endpoint nodes wait"),
+    "came": _event("nodes of"),
+    "missing": _event("came lost"),
+    "met": _event("node nodes"),
+    "alone": _event("rank elements wrong"),
+    "total": _event("rank elements wrong blamed"),
+    "bus": _event("rank bytes seconds"),
+    "link": _event("rank source target bytes seconds wrong"),
+    "done": _event("rank"),
+    "rank-failed": _event("rank kind message"),
+    "found": _event("rank events"),
+    "silent": _event("rank"),
+    "unheard": _event("rank message"),
     "waiting": _event(),
     "resumed": _event(),
     "warning": _event("kind message"),
@@ -113,16 +126,16 @@ class Message:
         value = self.value(key)
         return tuple(item for item in value if isinstance(item, dict)) if isinstance(value, list) else ()
 
+    def texts(self, key: str) -> tuple[str, ...]:
+        """Return the texts of a list."""
+        value = self.value(key)
+        return tuple(item for item in value if isinstance(item, str)) if isinstance(value, list) else ()
+
     def numbers(self, key: str) -> tuple[float, ...]:
         """Return the numbers of a list."""
         value = self.value(key)
         found = map(_number, value) if isinstance(value, list) else ()
         return tuple(item for item in found if item is not None)
-
-    def texts(self, key: str) -> tuple[str, ...]:
-        """Return the texts of a list."""
-        value = self.value(key)
-        return tuple(item for item in value if isinstance(item, str)) if isinstance(value, list) else ()
 
     def table(self, key: str) -> Mapping[str, object]:
         """Return an object, empty where there is none."""

@@ -170,7 +170,7 @@ KEPT = frozenset(
 )  # fmt: skip
 """``CUDA_VISIBLE_DEVICES`` is kept on purpose, and so is what limits the processor's instructions: every program of
 this user will see them, so they belong to the verdict."""
-KEPT_PREFIXES = ("LC_", "NCCL_", "NVSHMEM_")
+KEPT_PREFIXES = ("LC_", "NCCL_", "NVSHMEM_", "GLOO_")
 """Switches of the communication libraries protect shared machines (NVLink multicast, network interfaces)."""
 TELLING = ("PYTHON", "LD_", "CUDA", "CUBLAS", "CUDNN", "NVIDIA_", "PYTORCH_", "TORCH", "TRITON_")
 """Prefixes of variables that change what Python, the loader, CUDA or torch do."""

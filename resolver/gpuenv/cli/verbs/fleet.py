@@ -7,23 +7,27 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gpuenv.cli.layout import Line, Table
+from gpuenv.cli.layout import Line, Table, Verbatim
+from gpuenv.cli.verbs import cluster
 from gpuenv.documents import parts
 from gpuenv.errors import UsageError
 from gpuenv.steps.context import Context
 
 if TYPE_CHECKING:
     from gpuenv.commands.fleet import BundleOutcome, FleetOutcome
+    from gpuenv.commands.fleet_kubernetes import ManifestOutcome
+    from gpuenv.commands.fleet_slurm import LinesOutcome
+
+    FleetOutcomes = BundleOutcome | FleetOutcome | LinesOutcome | ManifestOutcome
 
 EXAMPLES = (
     ("gpuenv fleet create -i hosts.ini --canary 1", "facts, locks, environments, proofs, report: from nothing"),
     ("gpuenv fleet detect -i gpu1,gpu2,gpu3", "the facts of three hosts, and their classes"),
-    ("gpuenv fleet lock --profile auto", "one lock per class, made here"),
-    ("gpuenv fleet create -i ~/.ssh/config --limit gpu1", "only the hosts that a pattern names"),
     ("gpuenv fleet report", "what the hosts said last, as a page, JSON and CTRF"),
+    *cluster.EXAMPLES,
 )
 
-ACTIONS = ("detect", "lock", "create", "verify", "report", "bundle")
+ACTIONS = ("detect", "lock", "create", "verify", "report", "bundle", "slurm", "kubernetes")
 """What can be done with a fleet, in the order of a roll-out."""
 
 
@@ -31,9 +35,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "action",
         choices=ACTIONS,
-        help="detect: what hosts are; lock: one per class; create: all of it; verify; report; bundle",
+        metavar="ACTION",
+        help="detect: what hosts are; lock: one per class; create: all of it; verify; report; bundle; slurm, "
+        "kubernetes: by a cluster's own scheduler",
     )
-    parser.add_argument("target", metavar="FILE", type=Path, nargs="?", help="where `bundle` writes, for plain Ansible")
+    parser.add_argument(
+        "target",
+        metavar="FILE|STEP|LOCK",
+        nargs="?",
+        help="bundle: where it writes, for plain Ansible; slurm: detect, create, verify or lines; kubernetes: a lock",
+    )
     parser.add_argument(
         "-i", "--inventory", dest="inventories", action="append", default=[], metavar="INVENTORY",
         help="what Ansible reads (a file, a folder, host1,host2), or an ssh_config; may be repeated",
@@ -68,6 +79,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--no-health", action="store_true", help="leave out dcgmi, nvbandwidth and nccl-tests where they are installed"
     )
+    cluster.configure(parser)
 
 
 def _count(text: str) -> int:
@@ -83,16 +95,19 @@ def _percent(text: str) -> int:
     return int(number)
 
 
-def run(arguments: argparse.Namespace, context: Context) -> BundleOutcome | FleetOutcome:
+def run(arguments: argparse.Namespace, context: Context) -> FleetOutcomes:
     from gpuenv.commands import fleet
     from gpuenv.steps.rollout import HostOptions
 
     if context.options.machine is not None:
         raise UsageError("a fleet's hosts are the ones that answer, not one in a file")
-    if (arguments.target is not None) != (arguments.action == "bundle"):
+    if arguments.action == "kubernetes":
+        return cluster.manifest(arguments, context)
+    of_slurm = arguments.action == "slurm"
+    if not of_slurm and (arguments.target is not None) != (arguments.action == "bundle"):
         raise UsageError("`fleet bundle` takes a file, and it alone", hints=("Run `gpuenv fleet bundle FILE`",))
-    if arguments.target is not None:
-        return fleet.bundle(context, arguments.target, carry=arguments.carry)
+    if arguments.target is not None and not of_slurm:
+        return fleet.bundle(context, Path(arguments.target), carry=arguments.carry)
     hosts = HostOptions(
         inventories=tuple(arguments.inventories),
         limit=arguments.limit,
@@ -111,6 +126,8 @@ def run(arguments: argparse.Namespace, context: Context) -> BundleOutcome | Flee
         max_fail=arguments.max_fail,
         shared=None if arguments.shared is None else context.project / arguments.shared,
     )
+    if of_slurm:
+        return cluster.run(arguments, context, options)
     actions = {
         "detect": fleet.detect, "lock": fleet.lock, "create": fleet.create, "verify": fleet.verify,
         "report": fleet.report,
@@ -118,20 +135,29 @@ def run(arguments: argparse.Namespace, context: Context) -> BundleOutcome | Flee
     return actions[arguments.action](context, options)
 
 
-def data(outcome: BundleOutcome | FleetOutcome) -> dict[str, object]:
-    from gpuenv.commands.fleet import FleetOutcome
+def data(outcome: FleetOutcomes) -> dict[str, object]:
+    from gpuenv.commands.fleet import BundleOutcome, FleetOutcome
     from gpuenv.fleet.report import to_json
 
-    if not isinstance(outcome, FleetOutcome):
+    if isinstance(outcome, BundleOutcome):
         return parts(outcome, "bundle", "sha256")
-    return {"folder": outcome.folder, "files": list(outcome.files), "report": to_json(outcome.report)}
-
-
-def text(outcome: BundleOutcome | FleetOutcome) -> Iterator[Line]:
-    from gpuenv.commands.fleet import FleetOutcome
-
     if not isinstance(outcome, FleetOutcome):
+        return parts(outcome, "text")
+    return cluster.data(outcome) | {
+        "folder": outcome.folder,
+        "files": list(outcome.files),
+        "report": to_json(outcome.report),
+    }
+
+
+def text(outcome: FleetOutcomes) -> Iterator[Line]:
+    from gpuenv.commands.fleet import BundleOutcome, FleetOutcome
+
+    if isinstance(outcome, BundleOutcome):
         yield f"{outcome.bundle}: sha256 {outcome.sha256}, which lies beside it"
+        return
+    if not isinstance(outcome, FleetOutcome):
+        yield Verbatim(outcome.text.rstrip("\n"))
         return
     report = outcome.report
     for row in report.classes:
@@ -148,3 +174,4 @@ def text(outcome: BundleOutcome | FleetOutcome) -> Iterator[Line]:
             yield f"{row.group.name}: {each.what} differs: {each.values[0][0]} on most, {said}"
     yield report.summary
     yield f"report: {outcome.folder}/report.html"
+    yield from cluster.text(outcome)

@@ -17,6 +17,9 @@ class Channel:
     """
 
     def __init__(self) -> None:
+        self.kept: list[dict[str, object]] = []
+        """The events of this process that the other ranks are told too; filled while ``keeps`` is set."""
+        self.keeps = False
         self._descriptor = os.dup(1)
         os.dup2(2, 1)
         self._start = time.perf_counter()
@@ -24,6 +27,8 @@ class Channel:
     def emit(self, event: str, **values: object) -> None:
         """Send one event; a non-finite number travels as the text ``nan``, ``inf`` or ``-inf``."""
         line = {"event": event, "at": round(time.perf_counter() - self._start, 6), **plain(values)}
+        if self.keeps:
+            self.kept.append(line)
         data = (json.dumps(line, allow_nan=False) + "\n").encode()
         while data:
             data = data[os.write(self._descriptor, data) :]

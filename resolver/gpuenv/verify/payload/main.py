@@ -14,7 +14,7 @@ from .channel import Channel
 
 Settings = dict[str, Any]  # JSON from the parent; each task reads its own keys
 Task = Callable[[Settings, Channel], None]
-TASKS = {name: name for name in ("driver", "training", "native", "numbers", "families", "ranks", "probe")}
+TASKS = {name: name for name in ("driver", "training", "native", "numbers", "families", "ranks", "nodes", "probe")}
 TASKS["compile"] = "compiled"
 """The module that does each task."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -43,8 +43,8 @@ def run(settings: dict[str, Any], channel: Channel) -> None:
         timeout=datetime.timedelta(seconds=settings["timeout"]),
     )
     channel.emit("joined", rank=rank, world=world, device=device)
-    _sums(distributed, device, settings, channel)
-    _step(distributed, device, rank, world, channel)
+    sums(distributed, device, rank, world, channel, elements=settings.get("elements", ELEMENTS))
+    step(distributed, device, rank, world, channel)
     distributed.barrier()
     if gpu and rank == 0:
         _pairs(scope, channel)
@@ -52,12 +52,13 @@ def run(settings: dict[str, Any], channel: Channel) -> None:
     distributed.destroy_process_group()
 
 
-def _sums(distributed: Any, device: str, settings: dict[str, Any], channel: Channel) -> None:
+def sums(
+    distributed: Any, device: str, rank: int, world: int, channel: Channel, *, elements: Sequence[int] = ELEMENTS
+) -> None:
     """Sum known whole numbers, of which every type holds every partial sum: no order of the ranks rounds one."""
-    rank, world = settings["rank"], settings["world"]
     share = world * (world + 1) // 2
     kinds = {"int64": 1021, **{kind.torch_type: min(kind.limit // share, 1021) for kind in _kinds(device)}}
-    for count in settings.get("elements", ELEMENTS):
+    for count in elements:
         places = torch.arange(count, device=device)
         for name, most in kinds.items():
             if most == 0:
@@ -90,7 +91,7 @@ def gradient(device: str, kind: exact.Kind, *, rank: int, world: int, reduce: Ca
     return exact.Part("gradient over all ranks", weight.grad, torch.mm(push.t(), x), lambda: float(sizes().max()))
 
 
-def _step(distributed: Any, device: str, rank: int, world: int, channel: Channel) -> None:
+def step(distributed: Any, device: str, rank: int, world: int, channel: Channel) -> None:
     """Average the gradients of different halves of a batch; every rank must hold those of the whole batch."""
     torch.backends.cuda.matmul.allow_tf32 = False
     generator = torch.Generator().manual_seed(SEED)
