@@ -70,7 +70,7 @@ def run_together(
         ended = run_jobs(
             jobs,
             deadline=begin + asked.meeting.wait + asked.deadline,
-            silence=max(SILENCE, asked.meeting.wait + 60.0, 2.0 * GROUP_TIMEOUT),
+            silence=max(SILENCE[accelerator], asked.meeting.wait + 60.0, 2.0 * GROUP_TIMEOUT),
             on_message=take,
         )
     seen = Seen(
