@@ -4,8 +4,11 @@
     python tools/update_tables.py --all                # read one wheel of every version and platform
     python tools/update_tables.py --force              # write kernels.toml, releases.toml, the tests' readings
     python tools/update_tables.py --check --seed 7     # read ten wheels again; exit 1 where table and wheel disagree
+    python tools/update_tables.py --companions         # read the newest companions that the table does not know
+    python tools/update_tables.py --exports 2.16.0     # add what a new torch exports (reads 135 MB)
 
-Only byte ranges are fetched: about 0.3 MB a new wheel, 1.3 MB an old one. The index is the one of pip's configuration.
+Of torch's kernels only byte ranges are fetched: about 0.3 MB a new wheel, 1.3 MB an old one. The index is the one of
+pip's configuration.
 """
 
 from __future__ import annotations
@@ -22,6 +25,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
+from companion_table import PROJECTS, make_companion_facts, newest, read_companions
+from export_table import COMMON, CUDA, ExportTable, read_exports
 from packaging.requirements import Requirement
 from packaging.version import Version
 from table_text import (
@@ -48,13 +53,18 @@ from gpuenv.environment.uv import find_uv
 from gpuenv.errors import ConfigurationError, GpuenvError
 from gpuenv.index.config import Place, SourcePlan, plan_sources
 from gpuenv.index.layout import read_package_index
-from gpuenv.index.wheelfile import WheelReading, read_contents
+from gpuenv.index.wheelfile import WheelReading, open_wheel, read_contents
+from gpuenv.knowledge.companion_facts import all_facts
 from gpuenv.knowledge.names import cudnn_of, platform_of_filename
+from gpuenv.knowledge.torch_exports import minor_of
 from gpuenv.model.wheel import Wheel
 from gpuenv.net.client import Client
 from gpuenv.report import Silent
 
 SOURCE = "wheel on the default package index, read by range requests: CUDAConfig.h"
+EXPORT_SOURCE = "wheel for Linux x86_64 on PyPI, cp312"
+COMPANION_RELEASES = 2
+TODAY = datetime.now(UTC).date().isoformat()
 Rows = list[dict[str, Any]]  # Any: rows of the tables in the research's shape, which table_text owns
 
 
@@ -66,6 +76,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--check", action="store_true", help="compare some wheels with the tables, write nothing")
     parser.add_argument("--seed", type=int, default=1, help="chooses the wheels of --check (default %(default)s)")
     parser.add_argument("--count", type=int, default=10, help="how many wheels --check reads (default %(default)s)")
+    parser.add_argument("--companions", action="store_true", help="renew companion_facts.toml")
+    parser.add_argument("--exports", metavar="VERSION", help="add a release of torch to torch_exports.toml")
+    parser.add_argument("--cuda", action="store_true", help="with --exports: read libtorch_cuda.so, too (about 350 MB)")
     options = parser.parse_args(arguments)
     try:
         with tempfile.TemporaryDirectory() as cache:
@@ -78,6 +91,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def run(options: argparse.Namespace, cache: Path) -> int:
     plan, index = package_index(options.index)
     with Client(cache=cache, environ=os.environ, access=plan.access) as http:
+        if options.companions:
+            return update_companions(http, index, force=options.force)
+        if options.exports:
+            return add_exports(http, index, options.exports, cuda=options.cuda, force=options.force)
         if options.check:
             return check(http, index, seed=options.seed, count=options.count)
         return update(http, index, everything=options.all, force=options.force)
@@ -186,6 +203,37 @@ def renew(tables: Tables, http: Client, place: Place, *, everything: bool = Fals
         print(f"read {wheel.filename}: {reading.requests} requests, {reading.bytes / 1e6:.2f} MB", file=sys.stderr)
         take(wheel, reading, readings, kernels, releases, wheels)
     companions(http, place, releases, tables.asked, new=releases[before:])
+
+
+def update_companions(http: Client, place: Place, *, force: bool) -> int:
+    """Read the newest wheels of the companions that the table does not hold, and lay it beside what it was."""
+    known = all_facts()
+    chosen = [
+        wheel for project in PROJECTS for wheel in newest(listed(http, place, project), releases=COMPANION_RELEASES)
+    ]
+    facts, left_out = read_companions(http, chosen, known)
+    names = {each.filename for each in facts}
+    facts += [each for each in known if each.filename not in names]  # what was once read stays true
+    text = make_companion_facts(facts, left_out=left_out, date=TODAY)
+    return show_and_write({KNOWLEDGE / "companion_facts.toml": text}, force=force)
+
+
+def add_exports(http: Client, place: Place, version: str, *, cuda: bool, force: bool) -> int:
+    """Add one release of torch, newer than those there, to the table of exported symbols."""
+    path = KNOWLEDGE / "torch_exports.toml"
+    table = ExportTable.read(path.read_text("utf-8"))
+    minor = minor_of(version)
+    wheels = [each for each in listed(http, place) if each.version == version]
+    wheel = next((each for each in wheels if re.search(r"cp312-cp312-.*linux.*_x86_64", each.filename)), None)
+    if wheel is None or minor in {row["minor"] for row in table.torches}:
+        print(f"error: there is no wheel of torch {version} to read, or its minor is in the table", file=sys.stderr)
+        return 2
+    with open_wheel(wheel.url, http=http, filename=wheel.filename) as file:
+        row = {"minor": minor, "version": version, "source": EXPORT_SOURCE, "date": TODAY}
+        table.add(row, read_exports(file, COMMON))
+        if cuda:
+            table.add_cuda(minor, read_exports(file, CUDA))
+    return show_and_write({path: table.text(date=TODAY)}, force=force)
 
 
 def representatives(wheels: Sequence[Wheel], known: dict[tuple[str, str], str]) -> dict[tuple[str, str], Wheel]:

@@ -21,6 +21,8 @@ from fuzz.judge import SECRET, Target, check_words, secret_at_stake
 from gpuenv.cli import project as projects
 from gpuenv.cli import settings
 from gpuenv.cli.app import _options
+from gpuenv.companions.library import make_facts, read_raw
+from gpuenv.companions.wheel import list_libraries, read_package
 from gpuenv.doctor.environment import diagnose_environment
 from gpuenv.doctor.examination import examine
 from gpuenv.doctor.family import diagnose_family
@@ -38,7 +40,7 @@ from gpuenv.index.names import channel_of, parse_name, variant_of
 from gpuenv.index.page import parse_page
 from gpuenv.index.source import snapshot
 from gpuenv.index.variant_folders import Layout, read_layout
-from gpuenv.index.wheelfile import read_contents
+from gpuenv.index.wheelfile import open_wheel, read_contents
 from gpuenv.installed.drift import added, drift
 from gpuenv.installed.environment import read_environment
 from gpuenv.installed.fatbin import FatbinError, read_code, read_library
@@ -57,6 +59,8 @@ from gpuenv.machine.file import failure_in, parse_machine
 from gpuenv.machine.origin import cdi_specs, origin_of
 from gpuenv.machine.problem import Evidence, Remains
 from gpuenv.model.decision import Decision
+from gpuenv.model.library import PackageFacts
+from gpuenv.model.machine import ComputeCapability
 from gpuenv.model.wheel import WheelContents
 from gpuenv.net.access import netrc_credentials, proxy_for
 from gpuenv.net.cache import CacheEntry, PageCache, sha256
@@ -68,6 +72,7 @@ from gpuenv.project.judge import judge
 from gpuenv.project.pins import MarkerTarget as Asked
 from gpuenv.project.read import read_project
 from gpuenv.project.verdicts import Bench
+from gpuenv.select.companion_verdict import Surroundings, judge_package
 from gpuenv.select.present import decision_to_json, explain, no_decision_to_json
 from gpuenv.system.process import NotStarted
 from gpuenv.verify import baseline
@@ -78,6 +83,7 @@ from support import choosing, fatbins, verify_observed
 from support.cli import machine_json
 from support.dependencies import linux as linux_target
 from support.environments import Environment
+from support.libraries import elf_library, pe_library
 from support.recorded import recording
 from support.trees import Tree
 from support.wheels import as_zip64, build_wheel, torch_wheel
@@ -254,6 +260,8 @@ def wheels() -> list[bytes]:
         build_wheel("torch", "2.10.0+cu128", requires=requires, compress=True, members=40).body,
         build_wheel("torch", "2.10.0+cu128", members=4).body,
     ]
+    holding = {"torch/_C.so": libraries()[-2], "torch/lib/c10.dll": libraries()[-1], "torch/x.so": b"INPUT(-lx)"}
+    made.append(build_wheel("torch", "2.10.0+cu128", files=holding, compress=True).body)
     return [*made, as_zip64(made[2])]
 
 
@@ -262,7 +270,9 @@ def read_wheel(data: bytes, room: Path) -> object:
     path.write_bytes(data)
     with Client(cache=room / "cache", environ={}, offline=True) as http:
         found = read_contents(path, http=http, filename=TORCH)
-    said(shown(found.contents))
+        with open_wheel(path, http=http) as wheel:
+            package = read_package(wheel, list_libraries(wheel), project="torch", version="2.10.0")
+    said(shown(found.contents), *package.unread)
     return decide([choosing.wheel("torch", "2.10.0+cu128")], found.contents)
 
 
@@ -296,12 +306,30 @@ def read_metadata(data: bytes, room: Path) -> object:
 def libraries() -> list[bytes]:
     sass = [fatbins.image("sass", number) for number in (75, 80, 120)]
     one = fatbins.library([[*sass, fatbins.image("ptx", 120)], sass[:1]])
-    return [one, fatbins.library([]), fatbins.library([sass], section=b".other"), fatbins.portable_library([sass])]
+    made = elf_library(
+        needed=("libc10.so", "libcudart.so.12", "libc.so.6"),
+        undefined=("_ZN3c106detail14torchCheckFailEPKcS2_jS2_", "aoti_torch_empty_strided", "PyObject_Call"),
+        weak=("_ZN2at4weakEv",),
+        defined=("PyInit__C",),
+        versions={"libc.so.6": ("GLIBC_2.2.5", "GLIBC_2.34"), "libstdc++.so.6": ("GLIBCXX_3.4.21",)},
+        soname="_C.so",
+        code=sass,
+        relocatable=sass[:1],
+    )
+    portable = pe_library({"c10.dll": ("?f@c10@@YAXXZ",), "cudart64_12.dll": ("x",), "python3.dll": ()}, code=sass)
+    plain = [fatbins.library([]), fatbins.library([sass], section=b".other"), fatbins.portable_library([sass])]
+    return [one, *plain, made, portable]
 
 
 def read_elf(data: bytes, room: Path) -> object:
     with suppress(FatbinError):
         read_code(data)
+    with suppress(FatbinError):
+        facts = make_facts([read_raw("torch/_C.cpython-312-x86_64-linux-gnu.so", data)])
+        beside = Surroundings(torch="2.10.0", cuda="12.8", python="3.12", capabilities=(ComputeCapability(9, 0),))
+        package = PackageFacts(project="companion", version="1", libraries=facts)
+        verdict = judge_package(package, beside, knowledge=load())
+        said(verdict.load, *verdict.missing, *verdict.without(ComputeCapability(9, 0)))
     path = room / "lib.so"
     path.write_bytes(data)
     with suppress(FatbinError):

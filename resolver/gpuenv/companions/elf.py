@@ -1,7 +1,8 @@
 """Reads what an ELF library asks of others and offers them: names it needs, symbols, versions of symbols.
 
 System V ABI (dynamic section, symbol table), Linux Standard Base (symbol versioning). Every offset is checked: a
-damaged file ends in :class:`~gpuenv.installed.fatbin.FatbinError`. Why no library does it: ``docs/companions.md``.
+damaged file ends in :class:`~gpuenv.installed.fatbin.FatbinError`. Why no library does it:
+``docs/companion-libraries.md``.
 """
 
 from __future__ import annotations

@@ -96,16 +96,19 @@ def _torch_symbols(linkage: Linkage | tuple[Imports, ...], inside: set[str]) -> 
 
 
 def _python(path: str, linkage: Linkage | tuple[Imports, ...]) -> str:
-    """By the tag in its name, as the import system reads it; else by what it needs of an interpreter."""
+    """By the tag in its name, as the import system reads it, where it needs an interpreter at all.
+
+    What needs none of its symbols (torchao's ``_C_mxfp8.cpython-310-….so``) is loaded by torch, whatever its name says.
+    """
     if isinstance(linkage, Linkage):
         minor, needs = "", any(map(_PYTHON_SYMBOL.fullmatch, linkage.undefined))
     else:
         dlls = [found for each in linkage if (found := _PYTHON_DLL.fullmatch(each.library))]
         minor, needs = next((found[1] for found in dlls if found[1]), ""), bool(dlls)
-    if tag := _TAG.search(path.rpartition("/")[2]):
-        return "abi3" if tag[3] else f"cpython-{tag[1] or tag[2]}"
     if not needs:
         return ""
+    if tag := _TAG.search(path.rpartition("/")[2]):
+        return "abi3" if tag[3] else f"cpython-{tag[1] or tag[2]}"
     if isinstance(linkage, Linkage):
         return "any"
     return f"cpython-3{minor}" if minor else "abi3"

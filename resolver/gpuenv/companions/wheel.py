@@ -35,6 +35,13 @@ class Libraries:
         return sum(each.packed for each in self.members)
 
     @property
+    def until(self) -> int:
+        """Where the last of them ends, if they are most of what stands from the first to there; else 0."""
+        first = min((each.offset for each in self.members), default=0)
+        last = max((each.offset + each.packed for each in self.members), default=0)
+        return last if self.packed * 2 >= last - first else 0
+
+    @property
     def unpacked(self) -> int:
         """Bytes that they unpack to."""
         return sum(each.unpacked for each in self.members)
@@ -60,7 +67,7 @@ def read_package(
         )
     raws, unread = [], []
     for member in libraries.members:
-        with _contents(wheel, member) as data:
+        with _contents(wheel, member, libraries.until) as data:
             try:
                 raws.append(read_raw(member.name, data))
             except FatbinError as error:
@@ -87,10 +94,10 @@ def hash_of(path: Path) -> str:
 
 
 @contextmanager
-def _contents(wheel: WheelFile, member: Member) -> Iterator[Data]:
+def _contents(wheel: WheelFile, member: Member, until: int) -> Iterator[Data]:
     if member.unpacked <= IN_MEMORY:
         body = bytearray()
-        for piece in wheel.pieces(member):
+        for piece in wheel.pieces(member, until=until):
             body += piece
         yield bytes(body)
         return
@@ -98,7 +105,7 @@ def _contents(wheel: WheelFile, member: Member) -> Iterator[Data]:
         path = folder / "library"
         try:
             with path.open("wb") as file:
-                for piece in wheel.pieces(member):
+                for piece in wheel.pieces(member, until=until):
                     file.write(piece)
         except OSError as error:
             raise file_error(error, path, f"{member.name} cannot be unpacked") from None

@@ -108,6 +108,7 @@ class WheelFile:
         self.local = local
         """Whether reading all of it costs no download."""
         self._file = file
+        self._block = (0, b"")
         self._name = name
         self._tail_start = max(file.size - TAIL, 0)
         tail = file.read(self._tail_start, file.size - self._tail_start)
@@ -123,25 +124,35 @@ class WheelFile:
             pass
         return tuple(self._found.values())
 
-    def pieces(self, member: zipdir.Member) -> Iterator[bytes]:
-        """The contents of a member of any size, a few megabytes at a time."""
+    def pieces(self, member: zipdir.Member, *, until: int = 0) -> Iterator[bytes]:
+        """The contents of a member of any size, a few megabytes at a time.
+
+        ``until`` is where the last member ends that is to be read after this one: of a wheel elsewhere what stands up
+        to there is fetched along, so that many small members are one request.
+        """
         end, at = self._directory.offset, member.offset
         length = zipdir.LOCAL_HEADER + len(member.name.encode()) + member.packed
         stop = min(at + length + 0xFFFF, end)
-        first = self._read(at, min(length + SLACK, CHUNK, end - at))
+        until = min(max(until, at), end)
+        first = self._read(at, min(length + SLACK, CHUNK, end - at), until)
         unpacking = zipdir.Unpacking(member, first)
         yield from unpacking.begin()
         at += len(first)
         while at < stop and not unpacking.whole:
-            piece = self._read(at, min(CHUNK, stop - at))
+            piece = self._read(at, min(CHUNK, stop - at), until)
             at += len(piece)
             yield from unpacking.take(piece)
         unpacking.end()
 
-    def _read(self, first: int, length: int) -> bytes:
+    def _read(self, first: int, length: int, until: int) -> bytes:
         if length <= 0 or first < 0:
             raise zipdir.ZipFault("a member is not where the directory says")
-        return self._file.read(first, length)
+        start, block = self._block
+        if not (start <= first and first + length <= start + len(block)):
+            start, wanted = first, length if self.local else max(length, min(CHUNK, until - first))
+            block = self._file.read(start, wanted)
+            self._block = start, block
+        return block[first - start : first - start + length]
 
     def contents(self, want: Collection[Want]) -> WheelContents:
         """What :func:`read_contents` tells."""

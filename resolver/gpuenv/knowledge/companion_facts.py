@@ -22,8 +22,9 @@ def facts_by_name(filename: str) -> PackageFacts | None:
 
 def all_facts() -> tuple[PackageFacts, ...]:
     """All wheels of the table, sorted by project and version as the table has them."""
-    symbols = files.read("companion_facts")["symbols"].split()
-    return tuple(_package(row, symbols) for row in files.read("companion_facts")["wheels"])
+    table = files.read("companion_facts")
+    symbols = table["torch"]["symbols"].split()
+    return tuple(_package(row, symbols) for row in table["wheels"])
 
 
 @cache
@@ -61,6 +62,5 @@ def _library(line: str, symbols: list[str]) -> LibraryFacts:
             python=told.get("python", ""),
             glibc=told.get("glibc", ""),
             glibcxx=told.get("glibcxx", ""),
-            vendored="vendored" in told,
         )
     )

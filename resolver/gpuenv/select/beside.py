@@ -149,7 +149,8 @@ def _by_facts(verdict: PackageVerdict, around: Surroundings) -> Fit | Unfit:
             said = f"needs {what}" if not facts.unread else f"holds libraries that cannot be read: {facts.unread[0]}"
             return Fit(support="unknown", said=said, source=source)
         case "loads" if not _chosen(verdict):
-            return Unfit(lacks="cuda", detail=f"{name} has no library for CUDA {around.cuda}", source=source)
+            for_what = f"for CUDA {around.cuda}" if around.cuda else "for a GPU beside a CPU build of torch"
+            return Unfit(lacks="cuda", detail=f"{name} has no library {for_what}", source=source)
         case "loads":
             return _on_cards(verdict, around, name=name, source=source)
 

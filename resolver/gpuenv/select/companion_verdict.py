@@ -71,8 +71,14 @@ class PackageVerdict:
 
     @property
     def load(self) -> Load:
-        """``loads`` where every library does; else what stands in the way, what is certain first."""
+        """``loads`` where every library does; else what stands in the way, what is certain first.
+
+        A library for another Python beside others that load is no more than absent: sglang-kernel has one in a wheel
+        for any Python.
+        """
         found = {each.load for each in self.libraries} | ({"unknown"} if self.package.unread else set())
+        if found - {"other-python"}:
+            found.discard("other-python")
         order: tuple[Load, ...] = ("other-cuda", "missing-symbol", "other-python", "unknown")
         return next((load for load in order if load in found), "loads")
 
@@ -83,7 +89,13 @@ class PackageVerdict:
 
     def code(self, capability: ComputeCapability) -> CodeState | None:
         """The best that a library which loads has for a card; ``None`` where none of them holds device code."""
-        found = {card.code for each in self.libraries for card in each.cards if card.capability == capability}
+        found = {
+            card.code
+            for each in self.libraries
+            if each.load in ("loads", "unknown")
+            for card in each.cards
+            if card.capability == capability
+        }
         order: tuple[CodeState, ...] = ("native", "ptx", "none")
         return next((code for code in order if code in found), None)
 

@@ -20,7 +20,7 @@ from support.wheels import BuiltWheel, build_wheel
 
 STABLE = elf_library(
     needed=["libcudart.so.13", "libc.so.6"],
-    undefined=["torch_call_dispatcher", "aoti_torch_empty_strided"],
+    undefined=["torch_call_dispatcher", "aoti_torch_empty_strided", "PyObject_Call"],
     versions={"libc.so.6": ["GLIBC_2.34"]},
     code=[image("sass", 90, suffix="a"), image("ptx", 120, isa=(9, 0))],
 )

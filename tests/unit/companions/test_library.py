@@ -53,8 +53,10 @@ def test_a_windows_library_tells_it_alike() -> None:
     ("path", "symbols", "python"),
     [
         ("p/_C.cpython-310-x86_64-linux-gnu.so", ["PyObject_Call"], "cpython-310"),
-        ("p/_C.cpython-313t-aarch64-linux-gnu.so", [], "cpython-313t"),
+        ("p/_C.cpython-313t-aarch64-linux-gnu.so", ["PyObject_Call"], "cpython-313t"),
+        ("torchao/_C_mxfp8.cpython-310-x86_64-linux-gnu.so", ["aoti_torch_empty"], ""),
         ("p/_C.abi3.so", ["PyObject_Call"], "abi3"),
+        ("p/_C.abi3.so", [], ""),
         ("p/lib_ops.so", ["_PyThreadState_Get"], "any"),
         ("p/lib.so", ["Pyramid"], ""),
     ],

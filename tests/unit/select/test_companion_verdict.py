@@ -90,6 +90,14 @@ def test_a_library_of_another_interpreter_cannot_be_imported() -> None:
     assert (verdict(bound).load, verdict(bound, python="3.10").load) == ("other-python", "loads")
 
 
+def test_a_library_for_another_interpreter_among_others_is_no_more_than_absent() -> None:
+    """sglang-kernel 0.4.10: infllm_ops.cpython-310 in a wheel for any Python."""
+    bound = library("pkg/_ops.cpython-310-x86_64-linux-gnu.so", python="cpython-310", sass=("sm_90",))
+    found = verdict(bound, library(sass=("sm_100",)), capabilities=(HOPPER, B200))
+    assert (found.load, found.code(HOPPER), found.code(B200)) == ("loads", "none", "native")
+    assert verdict(bound, library(sass=("sm_100",)), capabilities=(HOPPER,), python="3.10").code(HOPPER) == "native"
+
+
 def test_the_code_of_vendored_copies_is_not_the_packages() -> None:
     own, copy = library(sass=("sm_80",)), library("pkg.libs/libnvjpeg-1.so", sass=("sm_70",), vendored=True)
     found = verdict(own, copy, capabilities=(VOLTA, HOPPER))
