@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
@@ -16,6 +18,9 @@ from typing import Literal, Protocol
 from gpuenv.errors import UsageError
 from gpuenv.fleet.inventory import Inventory, ansible_environ
 from gpuenv.report import visible
+
+_GRACE_SECONDS = 10.0
+"""How long Ansible may take to end its workers before it is killed."""
 
 HOSTS = "gpuenv_hosts_now"
 """The group of the hosts that a run is for."""
@@ -79,7 +84,9 @@ def play(
     folders = [str(scratch / "collections"), environ.get("ANSIBLE_COLLECTIONS_PATH", "")]
     variables = {"ANSIBLE_COLLECTIONS_PATH": os.pathsep.join(filter(None, folders))}
     variables["ANSIBLE_PIPELINING"] = environ.get("ANSIBLE_PIPELINING", "1")
-    stopped = threading.Event()
+    # Where nothing is said, ansible-runner switches the check of host keys off.
+    variables["ANSIBLE_HOST_KEY_CHECKING"] = environ.get("ANSIBLE_HOST_KEY_CHECKING", "True")
+    stopped, running = threading.Event(), set[int]()
     done: list[_Runner] = []
     failures: list[BaseException] = []
 
@@ -96,7 +103,7 @@ def play(
                     forks=what.forks,
                     quiet=True,
                     settings={"pexpect_timeout": 1, "suppress_ansible_output": True, "fact_cache_type": "memory"},
-                    event_handler=lambda event: _event(event, hear),
+                    event_handler=lambda event: _event(event, hear, running),
                     cancel_callback=stopped.is_set,
                 )
             )
@@ -108,6 +115,10 @@ def play(
     try:
         worker.join()
     except BaseException:
+        for process in running:  # which ends its workers, each in a session of its own; killed, it would leave them
+            with suppress(OSError):
+                os.kill(process, signal.SIGTERM)
+        worker.join(_GRACE_SECONDS)
         stopped.set()
         worker.join()
         raise
@@ -126,8 +137,12 @@ _KINDS: dict[str, Literal["ok", "failed", "unreachable"]] = {
 }  # fmt: skip
 
 
-def _event(event: Mapping[str, object], hear: Callable[[Answer], None]) -> bool:
-    """Hand on what a host answered; nothing of it is kept in ansible-runner's own files."""
+def _event(event: Mapping[str, object], hear: Callable[[Answer], None], running: set[int]) -> bool:
+    """Hand on what a host answered; nothing of it is kept in ansible-runner's own files. ``running`` learns Ansible's
+    process."""
+    process = event.get("pid")
+    if isinstance(process, int) and process > 1:
+        running.add(process)
     kind, value = _KINDS.get(str(event.get("event"))), event.get("event_data")
     if kind is None or not isinstance(value, dict) or (kind == "failed" and value.get("ignore_errors")):
         return False

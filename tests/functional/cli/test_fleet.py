@@ -75,7 +75,7 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
 
 def create(fleet: Fleet, *more: str) -> tuple[int, str]:
     words = ("fleet", "create", "-i", "hosts.ini", "--profile", "team", "--no-verify", *more)
-    run = fleet.person.run(*words, ANSIBLE_LOCAL_TEMP=str(fleet.hosts / "tmp"))
+    run = fleet.person.run(*words, timeout=1200, ANSIBLE_LOCAL_TEMP=str(fleet.hosts / "tmp"))
     return run.code, run.out + run.err
 
 
