@@ -102,6 +102,8 @@ class Evidence:
 DMESG = "sudo dmesg | grep -i -e nvrm -e xid"
 """Shows what the driver complains of."""
 
+_OF_LINUX = ("sudo ", "dmesg", "/etc/", "module", "nvidia-persistenced")
+
 CPU = "If the CPU is what you want: `gpuenv create --profile cpu`"
 
 
@@ -123,10 +125,18 @@ def problem(
         kind=kind,
         summary=row["summary"].format(**words),
         causes=tuple(causes),
-        hints=tuple(_hint(each, words) for each in row["hints"]),
+        hints=tuple(
+            _hint(each, words) for each in (_on_windows(row["hints"]) if evidence.host is None else row["hints"])
+        ),
         options=tuple(_hint(each, words) for each in row.get("options", ())),
         by=by or ("you" if kind in USERS_OWN else keeper(evidence)),
     )
+
+
+def _on_windows(hints: Sequence[str | list[str]]) -> Sequence[str | list[str]]:
+    """Those hints of a row that can be followed on Windows; where none can, what helps against most of it there."""
+    left = [each for each in hints if not any(word in str(each) for word in _OF_LINUX)]
+    return left or [["Restart Windows", "shutdown /r /t 0"], "If it stays, install NVIDIA's driver for the card again"]
 
 
 def hints_of(kind: Kind, case: str, **words: str) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ import pytest
 from gpuenv.machine.conclusion import conclude
 from gpuenv.machine.linux import Remains
 from gpuenv.machine.nvml import NvmlAnswer, NvmlFailure
-from gpuenv.machine.problem import Evidence
+from gpuenv.machine.problem import Evidence, Kind, problem
 from gpuenv.machine.smi import FIELDS, parse
 from gpuenv.machine.windows import DISPLAY_ADAPTERS, adapters, driver_version, processor, smi_folders
 from gpuenv.model.machine import ComputeCapability
@@ -100,3 +100,14 @@ def test_windows_facts() -> None:
         ("VEN_8086&DEV_4680&SUBSYS_2", DISPLAY_ADAPTERS),
     ]
     assert adapters(lambda: known) == (("VEN_10DE&DEV_2B85&SUBSYS_1",), ("VEN_8086&DEV_4680&SUBSYS_2",))
+
+
+@pytest.mark.parametrize("kind", ["hang", "crash", "no-device", "busy"])
+def test_no_hint_on_windows_is_a_command_of_linux(kind: Kind) -> None:
+    silent = NvmlAnswer(ending="hung", failure=NvmlFailure(function="nvmlInit", code=None, text="no answer"))
+    evidence = Evidence(host=None, answer=silent, smi=None, remains=Remains())
+    words = {"driver": "the driver", "of": "", "runs": "it runs", "gpu": "GPU 0"}
+    found = problem(kind, evidence, (), **words)
+
+    assert found.hints
+    assert not any(word in hint for hint in found.hints for word in ("sudo", "dmesg", "systemctl"))
