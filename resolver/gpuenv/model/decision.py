@@ -100,14 +100,11 @@ class Companion:
         return f"{name} ({self.place}) {self.because}" if self.place else f"{name} {self.because}"
 
     @property
-    def requirement(self) -> str:
-        """What the resolver is to be given: the exact version, or the address with the hash."""
-        if self.wheel is None or not self.version:
-            return self.project
-        if self.wheel.source != "find-links":
-            return f"{self.project}=={self.version}"
-        hashed = f"#sha256={self.wheel.sha256}" if self.wheel.sha256 else ""
-        return f"{self.project} @ {self.wheel.url}{hashed}"
+    def address(self) -> str:
+        """Where the wheel lies, with its hash, where the resolver knows no place that lists it; empty else."""
+        if self.wheel is None or self.wheel.source != "find-links":
+            return ""
+        return f"{self.wheel.url}#sha256={self.wheel.sha256}" if self.wheel.sha256 else self.wheel.url
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

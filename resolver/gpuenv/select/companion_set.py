@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence, Set
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence, Set
+from dataclasses import dataclass, field, replace
 from urllib.parse import unquote
 
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 from gpuenv.knowledge import Knowledge, companion_sets, packages
 from gpuenv.knowledge.names import public
-from gpuenv.model.decision import Decision, NoDecision, Reason, Rejected
+from gpuenv.model.decision import Companion, Decision, NoDecision, Reason, Rejected
 from gpuenv.model.library import PackageFacts
 from gpuenv.model.machine import Machine
 from gpuenv.model.profile import Profile
@@ -41,6 +42,8 @@ class Places:
     offers: Callable[[str, Torch], Sequence[Offer] | None]
     facts: Callable[[Wheel], PackageFacts | None] = facts_in_table
     requires: Callable[[Wheel], Sequence[str]] = lambda wheel: ()
+    picked: Mapping[str, str] = field(default_factory=dict)
+    """Versions that the resolver picked together with torch: no newer one goes with all that is asked for."""
 
 
 def companions_of(texts: Sequence[str]) -> tuple[Requirement, ...]:
@@ -142,9 +145,12 @@ def _wanted(named: Requirement, places: Places, optional: Set[str]) -> Wanted:
         wheel = wheel_at(project, named.url)
         return [Offer(wheel=wheel, place="its address")] if wheel is not None else None
 
+    specifier = named.specifier
+    if project in places.picked and named.url is None:
+        specifier &= SpecifierSet(f"<={public(places.picked[project])}")
     return Wanted(
         project=project,
-        specifier=named.specifier,
+        specifier=specifier,
         offers=given,
         requires=places.requires,
         optional=project in optional,
@@ -161,9 +167,9 @@ def _with_set(decision: Decision, found: CompanionSet, bench: Bench, first: Deci
         if name in left_out:
             continue
         chosen = by_name.get(name)
-        others.append(text if chosen is None or chosen.wheel is None else chosen.requirement)
+        others.append(text if chosen is None or chosen.wheel is None else taken_as(Requirement(text), chosen))
     own = {canonicalize_name(Requirement(text).name) for text in decision.others}
-    others += [each.requirement for each in found.chosen if each.project not in own]
+    others += [taken_as(Requirement(each.project), each) for each in found.chosen if each.project not in own]
     because = tuple(_moved(row, found, bench, first) for row in found.passed)
     warnings = [f"{each.project} {each.because}" for each in found.chosen if each.support in ("ptx", "idle", "unknown")]
     warnings += [f"{missing_words(row, bench)}: it is left out" for row in found.left_out]
@@ -176,6 +182,18 @@ def _with_set(decision: Decision, found: CompanionSet, bench: Bench, first: Deci
         rejected=(*decision.rejected, *_rejected(found.refused)),
         refused=decision.refused + len(found.refused),
     )
+
+
+def taken_as(named: Requirement, chosen: Companion) -> str:
+    """The line as the resolver is to have it: the address of the wheel, or no newer version than the chosen one. An
+    older one is the resolver's to take, where other packages ask for it."""
+    if chosen.address:
+        extras = f"[{','.join(sorted(named.extras))}]" if named.extras else ""
+        marker = f" ; {named.marker}" if named.marker else ""
+        return f"{named.name}{extras} @ {chosen.address}{marker}"
+    bounded = Requirement(str(named))
+    bounded.specifier &= SpecifierSet(f"<={public(chosen.version)}")
+    return str(bounded)
 
 
 def _moved(row: Nothing, found: CompanionSet, bench: Bench, first: Decision) -> str:

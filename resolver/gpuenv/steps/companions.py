@@ -66,7 +66,7 @@ def with_companions(context: Context, decided: Decided, *, advise: bool = True) 
         decided.decision,
         decided.request,
         tables.load(),
-        Places(offers=places.of, facts=places.facts),
+        Places(offers=places.of, facts=places.facts, picked=decided.picked),
         again,
     )
     if isinstance(answer, NoDecision):

@@ -8,7 +8,7 @@ was down). Where no source gives a decision and one of them could not be used, t
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from packaging.requirements import Requirement
@@ -50,6 +50,8 @@ class Decided:
     attempts: tuple[Attempt, ...]
     requests: int
     bytes: int
+    picked: Mapping[str, str] = field(default_factory=dict)
+    """Versions of the packages outside the family that uv picked together with torch; empty where it was not asked."""
 
 
 _BINDING = frozenset({"==", "===", "<", "<=", "~="})

@@ -54,7 +54,8 @@ def with_packages(context: Context, decided: Decided, how: LockRequest, needed: 
         row, version, pins = lagging
         versions[row.name] = version
         who = tuple(f"{row.name} {version} requires {pin}" for pin in pins if pin.startswith("torch"))[:1]
-    return _decided_again(context, decided, pins=pins, who=who, needed=needed, said=with_sentences(left, versions))
+    again = _decided_again(context, decided, pins=pins, who=who, needed=needed, said=with_sentences(left, versions))
+    return replace(again, picked=versions)
 
 
 def _decided_again(

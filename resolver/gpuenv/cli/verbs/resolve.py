@@ -66,8 +66,8 @@ def text(outcome: ResolveOutcome) -> Iterator[str]:
         yield f"{wheel.project} {wheel.version}"
     for each in decision.companions:
         yield each.words
-    companions = {each.requirement for each in decision.companions}
-    for requirement in (each for each in decision.others if each not in companions):
+    companions = {each.project for each in decision.companions}
+    for requirement in (each for each in decision.others if _project(each) not in companions):
         yield f"{requirement}: not of torch's family, decided by `gpuenv lock` with all that it needs"
     yield f"  Python {decision.python}, {decision.channel}, {decision.variant}, from {decided.place.words}"
     if outcome.explain:
@@ -80,6 +80,13 @@ def text(outcome: ResolveOutcome) -> Iterator[str]:
         yield f"  warning: {warning}"
     if decision.refused:
         yield f"  {decision.refused} other wheels were rejected; `gpuenv resolve --explain` says why"
+
+
+def _project(requirement: str) -> str:
+    from packaging.requirements import Requirement
+    from packaging.utils import canonicalize_name
+
+    return canonicalize_name(Requirement(requirement).name)
 
 
 def _explained(answer: Decision | NoDecision) -> Iterator[str]:
