@@ -19,7 +19,6 @@ from gpuenv.environment.translate import tail, translate
 from gpuenv.errors import GpuenvError, IndexUnreachableError, UvError, UvMissingError
 from gpuenv.net.location import redact
 from gpuenv.report import Reporter
-from gpuenv.system.ending import how_ended, is_system_status
 from gpuenv.system.process import Child, Ended, Limits, NotStarted, TimedOut, absolute_path, bytes_written, run
 
 __all__ = ["PASSED", "Uv", "base_environment", "failure", "find_uv", "translate"]
@@ -135,6 +134,8 @@ def _given_up(over: TimedOut, *, doing: str) -> GpuenvError:
 
 def failure(done: Ended, *, doing: str) -> GpuenvError:
     """Make the error to raise for a run of uv that did not end well, by itself or killed."""
+    from gpuenv.system.ending import how_ended, is_system_status
+
     if done.returncode >= 0 and not is_system_status(done.returncode):
         return translate(done.stderr, doing=doing)
     how = how_ended(done.returncode)

@@ -20,7 +20,6 @@ from pathlib import Path
 
 from gpuenv.errors import FileError, GpuenvError, MachineError, NoSpaceError
 from gpuenv.shell import quote
-from gpuenv.system import holding
 
 LARGEST = 64 << 20
 """Bytes of the largest file that is read whole. A lock of 300 packages has 0.5 MB."""
@@ -267,6 +266,8 @@ def scratch(purpose: str) -> Iterator[Path]:
     sweep()
     import tempfile
 
+    from gpuenv.system import holding
+
     with tempfile.TemporaryDirectory(prefix=f"{_PREFIX}{purpose}-", ignore_cleanup_errors=True) as folder:
         handle = holding.take(Path(folder))
         try:
@@ -278,6 +279,8 @@ def scratch(purpose: str) -> Iterator[Path]:
 def leftovers() -> Iterator[Path]:
     """What killed processes of this user left. Where the system has no locks on folders, nothing is known to be."""
     import tempfile
+
+    from gpuenv.system import holding
 
     for folder in sorted(Path(tempfile.gettempdir()).glob(f"{_PREFIX}*-*")):
         with contextlib.suppress(OSError):

@@ -28,8 +28,6 @@ from queue import Empty, Queue
 from threading import Event, Thread, current_thread, main_thread
 from typing import IO, TYPE_CHECKING, Literal
 
-from gpuenv.system import tied as tied_life
-
 if TYPE_CHECKING:
     from gpuenv.system.job import Job
 
@@ -135,6 +133,8 @@ def start(
     ``tied``: on Linux the kernel ends the child when we are killed outright, so that nothing goes on writing into a
     folder that the next run sweeps away (loads ctypes, 4 ms). On Windows it always does.
     """
+    from gpuenv.system import tied as tied_life
+
     suspended, hold = tied_life.windows_job()
     try:
         with _interrupts_held() as held:

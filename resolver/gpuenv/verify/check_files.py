@@ -9,7 +9,7 @@ from functools import partial
 from gpuenv.installed.compare import CHANGED, Difference
 from gpuenv.installed.environment import KNOWN
 from gpuenv.knowledge import load
-from gpuenv.knowledge.rules import NoCode
+from gpuenv.knowledge.rules import Code, NoCode
 from gpuenv.model.verification import Check
 from gpuenv.verify.causes import DOCTOR, RECREATE, UPGRADE, Cause
 from gpuenv.verify.observed import Observed, agrees
@@ -128,7 +128,7 @@ def native_code(observed: Observed) -> Check:
 
 
 def _ascending(names: set[str]) -> list[str]:
-    return sorted(names, key=lambda name: int(name.rpartition("_")[2]))
+    return sorted(names, key=lambda name: (Code.parse(name) or (0, 0, ""), name))
 
 
 def _served(observed: Observed, sass: list[str], ptx: list[str]) -> tuple[list[str], list[str]]:

@@ -188,6 +188,8 @@ def test_the_order_of_cuda_and_nvml_may_differ() -> None:
         (("sm_75", "sm_80"), ("compute_80",), "warned", "PTX only (compute_80)"),
         (("sm_90",), (), "passed", ""),
         (("sm_100", "sm_120"), (), "failed", "no code for sm_90"),
+        (("sm_90a", "sm_90", "sm_120a"), ("compute_120f",), "passed", ""),  # as in torch 2.11 for CUDA 13
+        (("sm_100f", "sm_120a"), (), "failed", "no code for sm_90"),
     ],
 )
 def test_code_in_the_libraries(names: tuple[str, ...], ptx: tuple[str, ...], status: str, words: str) -> None:
