@@ -20,6 +20,8 @@ from support.wheels import build_wheel, torch_wheel
 
 pytest.importorskip("ansible_runner", reason="the extra gpuenv[fleet] is not installed")
 
+pytestmark = pytest.mark.xdist_group("fleet")  # the hosts are made and built on once
+
 SECRET = "hush-hush-9"
 MACHINES = {
     "gpu1": FakeMachine(gpus=(H200,), driver="580.65.06", cuda=13000),
@@ -72,14 +74,20 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
         yield Fleet(person=person, hosts=folder)
 
 
+@pytest.fixture(scope="module")
+def rolled_out(fleet: Fleet) -> tuple[int, str]:
+    """The first roll-out: whichever test comes first, with whichever worker."""
+    return create(fleet)
+
+
 def create(fleet: Fleet, *more: str) -> tuple[int, str]:
     words = ("fleet", "create", "-i", "hosts.ini", "--profile", "team", "--no-verify", *more)
     run = fleet.person.run(*words, timeout=1200, ANSIBLE_LOCAL_TEMP=str(fleet.hosts / "tmp"))
     return run.code, run.out + run.err
 
 
-def test_from_an_inventory_to_a_report(fleet: Fleet) -> None:
-    code, said = create(fleet)
+def test_from_an_inventory_to_a_report(fleet: Fleet, rolled_out: tuple[int, str]) -> None:
+    code, said = rolled_out
     assert code == 1, said
     assert fleet.verdicts() == {"gpu1": "built", "gpu2": "built", "gpu3": "failed"}, said
     report = fleet.report()
@@ -95,9 +103,8 @@ def test_from_an_inventory_to_a_report(fleet: Fleet) -> None:
     assert not (fleet.hosts / "gpu3/gpuenv/.venv-gpu").exists()
 
 
+@pytest.mark.usefixtures("rolled_out")
 def test_what_is_done_is_not_done_again(fleet: Fleet) -> None:
-    if not (fleet.person.project / "fleet/report.json").is_file():
-        create(fleet)
     before = {name: (fleet.hosts / name / "gpuenv/.venv-gpu").stat().st_ino for name in ("gpu1", "gpu2")}
     (fleet.person.project / "fleet/hosts/gpu2/built.json").unlink()
     code, said = create(fleet)
@@ -107,6 +114,7 @@ def test_what_is_done_is_not_done_again(fleet: Fleet) -> None:
     assert {name: (fleet.hosts / name / "gpuenv/.venv-gpu").stat().st_ino for name in before} == before
 
 
+@pytest.mark.usefixtures("rolled_out")
 def test_no_secret_of_the_inventory_is_kept(fleet: Fleet) -> None:
     files = [path for path in fleet.person.project.rglob("*") if path.is_file() and path.name != "hosts.ini"]
     assert len(files) > 10

@@ -66,6 +66,8 @@ def runs(index: IndexServer) -> list[tuple[str, ...]]:
         ("matrix", "--here", "--machine", "machine.json"),
         ("profiles",),
         ("diff", "lockfiles/pylock.cpu.toml", ".venv-gpu"),
+        ("evidence", "verify", "gone"),
+        ("fleet", "report"),
         ("store",),
         ("cache", "size"),
         ("completions", "zsh"),

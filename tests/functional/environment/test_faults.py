@@ -236,7 +236,7 @@ def test_nothing_that_uv_started_outlives_ctrl_c(tmp_path: Path) -> None:
     uv = own_uv(tmp_path, f"sleep 987 &\necho $! > {tmp_path}/pid\nsleep 987")
 
     def interrupt(written: int) -> None:
-        if (tmp_path / "pid").exists():
+        if (tmp_path / "pid").exists() and (tmp_path / "pid").read_text().endswith("\n"):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
