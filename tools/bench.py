@@ -28,7 +28,7 @@ from support.wheels import build_wheel, torch_wheel  # noqa: E402
 REPEAT = 11
 GPUENV = str(Path(sys.executable).with_name("gpuenv"))
 LINKS = 10_000
-FILES = 12_000
+FILES = 16_000
 """As many as the wheels of torch and its companions install."""
 SITE_FILES = 16_000
 """Of an environment."""

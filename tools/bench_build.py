@@ -59,7 +59,7 @@ def measure(work: Path, wheels: list[Path], rounds: int) -> None:
     uv = find_uv(os.environ)
     started = time.perf_counter()
     cold = ours(work, lock_path, lock, uv)
-    print(f"cold: {time.perf_counter() - started:.3f} s, {cold.files} files, fetched {len(cold.fetched)}")
+    print(f"cold: {time.perf_counter() - started:.3f} s, {cold.compared.files} files, fetched {len(cold.fetched)}")
     bare_times, our_times, phases = [], [], []
     for _ in range(rounds):
         bare_times.append(bare(work, lock_path, uv))

@@ -4,7 +4,7 @@
 
 decision   CPU and memory of `resolve`, its page cached, against the rows of torch's page
 check      CPU and memory of `check` of a requirements file against the packages that it pins
-lock       CPU and requests of a cold `lock` against the requirements of a profile, each a project of its own
+lock       CPU of `lock` with its own cache empty, uv's warm, against the requirements of a profile, each a project
 build      CPU of `create --no-verify` against the files that it installs, the wheels in uv's cache
 unchanged  CPU of a `create` with nothing to do against the files of the environment
 verify     seconds of a whole verification of a real CPU build (--torch-env FOLDER) against the cores it may use
@@ -115,7 +115,7 @@ def check() -> Iterator[Point]:
 
 
 def lock() -> Iterator[Point]:
-    """Cold each time: what is asked of the index is a part of it."""
+    """With an empty cache each time; uv keeps its own, so that the first run alone asks for the packages."""
     for requirements in REQUIREMENTS:
         with tempfile.TemporaryDirectory() as folder, IndexServer() as server:
             person = Person.at(Path(folder), GPUENV_TORCH_INDEX=server.torch_index, GPUENV_INDEX=server.default_index)
@@ -164,9 +164,9 @@ def verify(environment: Path) -> Iterator[Point]:
     for cores in range(1, (os.cpu_count() or 1) + 1):
         allowed = ",".join(map(str, range(cores)))
         seconds = []
-        for _ in range(3):
+        for _ in range(2):
             start = time.perf_counter()
-            command = ["taskset", "-c", allowed, GPUENV, "verify", "--env", str(environment)]
+            command = ["taskset", "-c", allowed, GPUENV, "verify", str(environment)]
             subprocess.run(command, check=True, capture_output=True, cwd=environment.parent)
             seconds.append(time.perf_counter() - start)
         yield Point(size=cores, seconds=tuple(seconds), memory=0)

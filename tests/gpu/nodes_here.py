@@ -18,7 +18,7 @@ from gpuenv.report import Silent
 from gpuenv.verify import nodes_evidence
 from gpuenv.verify.causes import Hints
 from gpuenv.verify.evidence import About
-from gpuenv.verify.nodes import Asked, run_together
+from gpuenv.verify.nodes import NodesAsked, run_together
 
 NAMES = ("one", "two")
 PORT = 29400
@@ -32,7 +32,7 @@ def main(arguments: list[str]) -> int:
     meeting = Meeting(
         nodes=len(NAMES), names=NAMES, endpoint=f"127.0.0.1:{PORT}", serves=None, run="gpuenv", node=node, wait=wait
     )
-    asked = Asked(
+    asked = NodesAsked(
         environment=environment,
         meeting=meeting,
         gpus=tuple(each for each in machine().gpus if each.index == gpu),

@@ -12,7 +12,7 @@ from gpuenv.steps.context import Context, Failure, Outcome
 from gpuenv.system.files import present, write_atomic
 from gpuenv.system.process import Ended, Limits, NotStarted, TimedOut
 from gpuenv.system.process import run as run_child
-from gpuenv.verify.statement import NAMESPACE, SIGNATURE, STATEMENT, Compared, compare, make_statement
+from gpuenv.verify.statement import NAMESPACE, SIGNATURE, STATEMENT, StatementCheck, compare, make_statement
 
 _SECONDS = 120.0
 
@@ -23,7 +23,7 @@ class EvidenceOutcome(Outcome):
 
     action: str
     folder: str
-    compared: Compared | None = None
+    compared: StatementCheck | None = None
     signer: str = ""
     key: str = ""
 
@@ -72,7 +72,7 @@ def verify(context: Context, folder: Path, *, signers: Path | None) -> EvidenceO
     )  # fmt: skip
 
 
-def _differences(shown: str, found: Compared) -> tuple[Failure, ...]:
+def _differences(shown: str, found: StatementCheck) -> tuple[Failure, ...]:
     if found.agrees:
         return ()
     named = (("changed", found.changed), ("gone", found.missing), ("not stated", found.added))

@@ -14,7 +14,7 @@ from gpuenv.errors import GpuenvError, UsageError
 from gpuenv.fleet.bundle import make_bundle
 from gpuenv.fleet.classes import FleetClass, classes
 from gpuenv.fleet.ctrf import to_ctrf
-from gpuenv.fleet.desk import Desk, Host
+from gpuenv.fleet.desk import Desk, FleetHost
 from gpuenv.fleet.page import page
 from gpuenv.fleet.report import ClassLock, FleetReport, make_report, to_json
 from gpuenv.installed.marker import digest
@@ -26,7 +26,7 @@ from gpuenv.steps.lock import command_of, lock_path, read_sound
 from gpuenv.steps.machine import MachineClass, TargetMachine, complete
 from gpuenv.steps.profile import load_profile
 from gpuenv.steps.pythons import uv_of
-from gpuenv.steps.rollout import HostOptions, Work, opened, waves
+from gpuenv.steps.rollout import HostOptions, HostWork, opened, waves
 
 FOLDER = Path("fleet")
 """Where the desk keeps what the hosts said, relative to the project, where no other folder is named."""
@@ -117,10 +117,10 @@ def create(context: Context, options: FleetOptions) -> FleetOutcome:
 
 
 def _work(
-    context: Context, options: FleetOptions, hosts: Sequence[Host], groups: Sequence[FleetClass], scratch: Path
-) -> tuple[list[Work], tuple[str, ...]]:
+    context: Context, options: FleetOptions, hosts: Sequence[FleetHost], groups: Sequence[FleetClass], scratch: Path
+) -> tuple[list[HostWork], tuple[str, ...]]:
     """What is to be built where, by class and host, and the files that go along with each lock."""
-    work: list[Work] = []
+    work: list[HostWork] = []
     names: dict[str, None] = {}
     by_name = {host.name: host for host in hosts}
     for group in groups:
@@ -141,7 +141,7 @@ def _work(
             open_store(context).export(found, carried, name=profile_name(context))
         names |= dict.fromkeys(carry_along(context, carried, path, name=profile_name(context)))
         driver = group.machine.driver.version if group.machine.driver is not None else None
-        work += [Work(host=name, carried=carried, lock_sha256=sha256, driver=driver) for name in todo]
+        work += [HostWork(host=name, carried=carried, lock_sha256=sha256, driver=driver) for name in todo]
     return work, tuple(name for name in names if not name.startswith("evidence/"))
 
 
@@ -153,7 +153,7 @@ def _canary(group: str, host: str) -> Failure:
     )
 
 
-def _too_many(failed: Sequence[str], now: Sequence[Work], options: FleetOptions) -> Failure:
+def _too_many(failed: Sequence[str], now: Sequence[HostWork], options: FleetOptions) -> Failure:
     return Failure(
         code="too-many-failed",
         message=f"{len(failed)} of {len(now)} hosts failed, more than {options.max_fail} %: no other was begun",
@@ -180,7 +180,7 @@ def lock(context: Context, options: FleetOptions) -> FleetOutcome:
     return standing(context, options, hosts, problems=problems)
 
 
-def lock_classes(context: Context, hosts: Sequence[Host]) -> tuple[Failure, ...]:
+def lock_classes(context: Context, hosts: Sequence[FleetHost]) -> tuple[Failure, ...]:
     """Write the lock of each class, its wheels kept at the desk; returns why some have none."""
     profile, problems = load_profile(context), list[Failure]()
     command = command_of(context, profile, single_source=False).replace("gpuenv lock", "gpuenv fleet lock", 1)
@@ -198,7 +198,7 @@ def lock_classes(context: Context, hosts: Sequence[Host]) -> tuple[Failure, ...]
     return tuple(problems)
 
 
-def _python(context: Context, group: FleetClass, hosts: Sequence[Host]) -> str | None:
+def _python(context: Context, group: FleetClass, hosts: Sequence[FleetHost]) -> str | None:
     """The Python of a class: the one asked for, else the newest that each of its hosts has."""
     if context.options.python is not None:
         return context.options.python
@@ -218,7 +218,7 @@ def report(context: Context, options: FleetOptions) -> FleetOutcome:
     return standing(context, options, known_hosts(desk_of(context, options)))
 
 
-def known_hosts(desk: Desk) -> tuple[Host, ...]:
+def known_hosts(desk: Desk) -> tuple[FleetHost, ...]:
     """What the desk knows of each host. Raises :class:`UsageError` where it knows none."""
     hosts = tuple(desk.host(name) for name in desk.names())
     if not hosts:
@@ -229,7 +229,7 @@ def known_hosts(desk: Desk) -> tuple[Host, ...]:
     return hosts
 
 
-def groups_of(hosts: Sequence[Host]) -> tuple[FleetClass, ...]:
+def groups_of(hosts: Sequence[FleetHost]) -> tuple[FleetClass, ...]:
     """The classes of hosts whose facts are known."""
     return classes({host.name: host.machine for host in hosts if host.machine is not None})
 
@@ -248,7 +248,7 @@ def class_lock(context: Context, group: FleetClass) -> tuple[Path, Lock] | None:
 
 
 def standing(
-    context: Context, options: FleetOptions, hosts: Sequence[Host], *, problems: Sequence[Failure] = ()
+    context: Context, options: FleetOptions, hosts: Sequence[FleetHost], *, problems: Sequence[Failure] = ()
 ) -> FleetOutcome:
     """The report of hosts as they stand, written into the desk's folder. Exit 1 where a host failed."""
     desk = desk_of(context, options)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from gpuenv.commands.export import lock_of
 from gpuenv.errors import UsageError
-from gpuenv.fleet.kubernetes import Kind, Work, to_yaml
+from gpuenv.fleet.kubernetes import Kind, Manifest, to_yaml
 from gpuenv.project.containers import refuse_local
 from gpuenv.steps.context import Context, Outcome
 from gpuenv.steps.profile import load_profile
@@ -32,5 +32,5 @@ def run(context: Context, *, name: str | None, kind: Kind, image: str | None, gp
     if gpus < 1:
         raise UsageError("--gpus takes one or more", hints=("See what it takes: `gpuenv fleet --help`",))
     seconds = load_profile(context, lock.inputs.profile).verification.deadline_seconds
-    work = Work(kind=kind, name=name, image=image, gpus=gpus, seconds=seconds)
+    work = Manifest(kind=kind, name=name, image=image, gpus=gpus, seconds=seconds)
     return ManifestOutcome(text=to_yaml(lock, work))

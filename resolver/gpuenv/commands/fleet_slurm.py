@@ -15,11 +15,10 @@ from typing import Any, Literal
 from gpuenv import shell
 from gpuenv.commands import fleet
 from gpuenv.commands.fleet import FleetOptions, FleetOutcome
-from gpuenv.documents import DocumentError, parse_json
 from gpuenv.errors import UsageError
 from gpuenv.fleet.desk import EVIDENCE, Desk, HostProblem
-from gpuenv.fleet.slurm import Job, Node, NodeClass, drain, node_classes, place_on_node, to_lines, to_script
-from gpuenv.fleet.slurm_jobs import Slurm, TaskState
+from gpuenv.fleet.slurm import Node, NodeClass, SlurmJob, drain, node_classes, place_on_node, to_lines, to_script
+from gpuenv.fleet.slurm_jobs import Slurm, TaskState, object_in, problem_of
 from gpuenv.installed.marker import digest
 from gpuenv.lock.codec import lock_filename
 from gpuenv.lock.model import Lock
@@ -71,10 +70,10 @@ class LinesOutcome(Outcome):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Work:
+class _SlurmWork:
     """One job: what its script is made of, and which nodes it is for."""
 
-    job: Job
+    job: SlurmJob
     commands: tuple[str, ...]
     setup: tuple[str, ...] = ()
     group: str = ""
@@ -144,14 +143,14 @@ def _limited(nodes: Sequence[Node], limit: str | None) -> tuple[Node, ...]:
     return tuple(node for node in nodes if node.name in names)
 
 
-def _facts(slurm: Slurm, asked: SlurmOptions, nodes: Sequence[Node]) -> list[_Work]:
+def _facts(slurm: Slurm, asked: SlurmOptions, nodes: Sequence[Node]) -> list[_SlurmWork]:
     """One small job per class: on whichever of its nodes is free first, with one GPU of each type."""
     everyone, found = slurm.nodes(""), []
     for group in node_classes(nodes):
         if not group.usable:
             continue
         others = tuple(node.name for node in everyone if node.name not in group.usable)
-        job = Job(
+        job = SlurmJob(
             step="detect",
             partition=asked.partition,
             nodes=(),
@@ -160,7 +159,7 @@ def _facts(slurm: Slurm, asked: SlurmOptions, nodes: Sequence[Node]) -> list[_Wo
             minutes=min(asked.minutes, 10),
             options=asked.sbatch,
         )
-        found.append(_Work(job=job, commands=(f"detect {_gpuenv()} detect --json",), group=group.words))
+        found.append(_SlurmWork(job=job, commands=(f"detect {_gpuenv()} detect --json",), group=group.words))
     return found
 
 
@@ -174,7 +173,7 @@ def _told(nodes: Sequence[Node], desk: Desk) -> list[dict[str, object]]:
     return rows
 
 
-def _proofs(context: Context, desk: Desk, asked: SlurmOptions, nodes: Sequence[Node]) -> list[_Work]:
+def _proofs(context: Context, desk: Desk, asked: SlurmOptions, nodes: Sequence[Node]) -> list[_SlurmWork]:
     """One task per node that is not done yet, an array per class."""
     found = []
     for group in node_classes(nodes):
@@ -194,7 +193,7 @@ def _proofs(context: Context, desk: Desk, asked: SlurmOptions, nodes: Sequence[N
         if not todo:
             context.reporter.say(f"{group.words}: nothing to do")
             continue
-        job = Job(
+        job = SlurmJob(
             step=asked.step,
             partition=asked.partition,
             nodes=todo,
@@ -227,7 +226,7 @@ def _lock_of(context: Context, desk: Desk, group: NodeClass) -> tuple[Path, Lock
     return locked
 
 
-def _work(context: Context, asked: SlurmOptions, job: Job, *, path: Path, lock: Lock, group: str) -> _Work:
+def _work(context: Context, asked: SlurmOptions, job: SlurmJob, *, path: Path, lock: Lock, group: str) -> _SlurmWork:
     profile = load_profile(context)
     common = f"--profile {quote(profile.name)} --evidence evidence --json --no-progress"
     target = _target(context, asked, path)
@@ -245,7 +244,7 @@ def _work(context: Context, asked: SlurmOptions, job: Job, *, path: Path, lock: 
         commands.append(f"create {_gpuenv()} create {target} {common} --no-project --offline --store {store} {python}")
     else:
         commands.append(f"verify {_gpuenv()} verify {target} {common}")
-    return _Work(job=job, commands=tuple(commands), setup=tuple(setup), group=group)
+    return _SlurmWork(job=job, commands=tuple(commands), setup=tuple(setup), group=group)
 
 
 def _target(context: Context, asked: SlurmOptions, path: Path) -> str:
@@ -277,7 +276,7 @@ class _Jobs:
     def folder(self) -> Path:
         return (self.desk.folder / "slurm").resolve()
 
-    def run(self, work: Sequence[_Work]) -> tuple[str, ...]:
+    def run(self, work: Sequence[_SlurmWork]) -> tuple[str, ...]:
         """Run jobs side by side; Ctrl-C leaves them to Slurm, and the same command finds them again."""
         (self.folder / "log").mkdir(parents=True, exist_ok=True)
         known = self._open()
@@ -297,7 +296,7 @@ class _Jobs:
         self._keep([])
         return tuple(job for job, _, _ in started)
 
-    def _submit(self, number: int, work: _Work) -> tuple[str, tuple[str, ...], int]:
+    def _submit(self, number: int, work: _SlurmWork) -> tuple[str, tuple[str, ...], int]:
         script = self.folder / f"{work.job.step}-{number}.sh"
         text = to_script(work.job, folder=str(self.folder), commands=work.commands, setup=work.setup)
         write_atomic(script, text, what="the job's script")
@@ -309,7 +308,7 @@ class _Jobs:
     def _open(self) -> list[tuple[str, tuple[str, ...], int]]:
         """Jobs of this step that were handed in before and have tasks left."""
         path = self.folder / JOBS
-        rows = _object(path).get(self.asked.step) if present(path) else None
+        rows = object_in(path).get(self.asked.step) if present(path) else None
         found = []
         for row in rows if isinstance(rows, list) else ():
             job, nodes, count = str(row["job"]), tuple(map(str, row["nodes"])), int(row["count"])
@@ -320,12 +319,12 @@ class _Jobs:
     def _keep(self, started: Sequence[tuple[str, tuple[str, ...], int]]) -> None:
         path = self.folder / JOBS
         rows = [{"job": job, "nodes": list(nodes), "count": count} for job, nodes, count in started]
-        known = _object(path) if present(path) else {}
+        known = object_in(path) if present(path) else {}
         self.desk.write(path, json.dumps({**known, self.asked.step: rows}, indent=1))
 
     def _ended(self, job: str, index: int) -> Mapping[str, Any]:
         path = self.folder / "ended" / f"{self.asked.step}.{job}.{index}.json"
-        return _object(path) if present(path) else {}
+        return object_in(path) if present(path) else {}
 
     def _answered(self, job: str, index: int) -> bool:
         return bool(self._ended(job, index))
@@ -348,12 +347,12 @@ class _Jobs:
             )
             return
         answers = {
-            each: _object(place / f"{each}.json") for each in ("detect", step) if present(place / f"{each}.json")
+            each: object_in(place / f"{each}.json") for each in ("detect", step) if present(place / f"{each}.json")
         }
         machine = answers.get("detect", {}).get("data")
         if isinstance(machine, dict) and machine:
             self.desk.keep(name, "machine.json", machine)
-        problem = next((found for each, answer in answers.items() if (found := _problem(each, answer))), None)
+        problem = next((found for each, answer in answers.items() if (found := problem_of(each, answer))), None)
         if problem is None and ended.get("exit_code") != 0:
             problem = HostProblem(
                 step=step, kind="job-failed", message=f"task {job}_{index} ended with code {ended.get('exit_code')}"
@@ -391,26 +390,3 @@ class _Jobs:
             built |= {"torch": data.get("torch"), "python": data.get("python")}
             built |= {"seconds": round(sum(seconds.values()), 1) if isinstance(seconds, dict) and seconds else None}
         self.desk.keep(name, "built.json", built)
-
-
-def _problem(step: str, answer: Mapping[str, Any]) -> HostProblem | None:
-    errors = answer.get("errors")
-    if answer.get("status") == "ok" or not isinstance(errors, list) or not errors:
-        return None
-    first = errors[0]
-    return HostProblem(
-        step=step,
-        kind=str(first.get("code")),
-        message=str(first.get("message")),
-        causes=tuple(map(str, first.get("causes") or ())),
-        hints=tuple(map(str, first.get("hints") or ())),
-    )
-
-
-def _object(path: Path) -> Mapping[str, Any]:
-    """The object in a file that a task wrote; empty where it is none."""
-    try:
-        value = parse_json(read_text(path, what="a task's answer"))
-    except DocumentError:
-        return {}
-    return value if isinstance(value, dict) else {}

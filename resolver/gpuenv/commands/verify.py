@@ -28,7 +28,7 @@ from gpuenv.verify import baseline as baselines
 from gpuenv.verify import nodes_evidence
 from gpuenv.verify.causes import Hints, hints_of
 from gpuenv.verify.evidence import About
-from gpuenv.verify.nodes import Asked, run_together
+from gpuenv.verify.nodes import NodesAsked, run_together
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +108,7 @@ def run_nodes(
     device = accelerator(lock, profile, facts)
     hints = _hints(context, target, profile, ours=is_ours(target))
     report = run_together(
-        Asked(
+        NodesAsked(
             environment=target,
             meeting=asked,
             gpus=facts.gpus if device == "cuda" else (),

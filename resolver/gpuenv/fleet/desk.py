@@ -35,7 +35,7 @@ class HostProblem:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Host:
+class FleetHost:
     """What the desk knows of one host. ``machine`` is ``None`` before its first answer, and where that was an error."""
 
     name: str
@@ -83,14 +83,14 @@ class Desk:
         found = (self.folder / "hosts").glob("*/host.json")
         return tuple(sorted(str(_table(path).get("name", path.parent.name)) for path in found))
 
-    def host(self, name: str) -> Host:
+    def host(self, name: str) -> FleetHost:
         """Read what is known of a host. Raises :class:`ConfigurationError` for a file that is not what it should be."""
         place = self.host_folder(name)
         about, problem = _table(place / "host.json"), _table(place / "problem.json")
         pythons = about.get("pythons")
         said, broken = self._machine(place / "machine.json")
         evidence = _table(place / "evidence" / "evidence.json")
-        return Host(
+        return FleetHost(
             name=name,
             machine=said,
             pythons=tuple(map(str, pythons)) if isinstance(pythons, list) else (),

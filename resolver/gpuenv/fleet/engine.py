@@ -18,6 +18,7 @@ from typing import Literal, Protocol
 from gpuenv.errors import UsageError
 from gpuenv.fleet.inventory import Inventory, ansible_environ
 from gpuenv.report import visible
+from gpuenv.system.files import write_atomic
 
 _GRACE_SECONDS = 10.0
 """How long Ansible may take to end its workers before it is killed."""
@@ -27,7 +28,7 @@ HOSTS = "gpuenv_hosts_now"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class HostAnswer:
     """What came of a task on a host. ``said`` is what the module returned."""
 
     host: str
@@ -60,7 +61,7 @@ def collection_folder() -> Path:
 
 
 def play(
-    what: Play, inventory: Inventory, *, scratch: Path, environ: Mapping[str, str], hear: Callable[[Answer], None]
+    what: Play, inventory: Inventory, *, scratch: Path, environ: Mapping[str, str], hear: Callable[[HostAnswer], None]
 ) -> str:
     """Run a playbook to its end and return Ansible's word for how that was (``successful``, ``failed``, ``canceled``).
 
@@ -80,7 +81,7 @@ def play(
     private = scratch / "runner"
     private.mkdir(exist_ok=True)
     targets = scratch / "targets.json"
-    targets.write_text(json.dumps(_targets(what)), "utf-8")
+    write_atomic(targets, json.dumps(_targets(what)), what="the list of hosts")
     folders = [str(scratch / "collections"), environ.get("ANSIBLE_COLLECTIONS_PATH", "")]
     variables = {"ANSIBLE_COLLECTIONS_PATH": os.pathsep.join(filter(None, folders))}
     variables["ANSIBLE_PIPELINING"] = environ.get("ANSIBLE_PIPELINING", "1")
@@ -137,7 +138,7 @@ _KINDS: dict[str, Literal["ok", "failed", "unreachable"]] = {
 }  # fmt: skip
 
 
-def _event(event: Mapping[str, object], hear: Callable[[Answer], None], running: set[int]) -> bool:
+def _event(event: Mapping[str, object], hear: Callable[[HostAnswer], None], running: set[int]) -> bool:
     """Hand on what a host answered; nothing of it is kept in ansible-runner's own files. ``running`` learns Ansible's
     process."""
     process = event.get("pid")
@@ -147,7 +148,7 @@ def _event(event: Mapping[str, object], hear: Callable[[Answer], None], running:
     if kind is None or not isinstance(value, dict) or (kind == "failed" and value.get("ignore_errors")):
         return False
     said = value.get("res")
-    answer = Answer(
+    answer = HostAnswer(
         host=str(value.get("host")),
         kind=kind,
         role=str(value.get("role") or "").rpartition(".")[2],

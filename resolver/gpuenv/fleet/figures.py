@@ -9,23 +9,14 @@ from dataclasses import dataclass
 from statistics import median
 
 from gpuenv.fleet import health
-from gpuenv.fleet.desk import Host
+from gpuenv.fleet.desk import FleetHost
+from gpuenv.fleet.health import Figure
 
 LEAST_HOSTS = 4
 """Hosts that a median is made of: of three, one slow one moves it (SuperBench's rule asks for a baseline of many)."""
 
 LARGEST_DEVIATION = 0.05
 """Of the median; SuperBench 0.12 calls a node defective beyond it."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Figure:
-    """What a host reached. Of several cards it is the one that reached least."""
-
-    what: str
-    unit: str
-    value: float
-    device: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,14 +50,14 @@ class Deviation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Difference:
+class FigureDifference:
     """A fact that is not the same on every host of a class: each value with its hosts, the commonest first."""
 
     what: str
     values: tuple[tuple[str, tuple[str, ...]], ...]
 
 
-def figures_of(host: Host) -> tuple[Figure, ...]:
+def figures_of(host: FleetHost) -> tuple[Figure, ...]:
     """The figures of a host's last proof and of the programs that measured it, sorted by name."""
     found: dict[tuple[str, str], Figure] = {}
     for figure in (*_proved(host.evidence or {}), *health.figures(host.health)):
@@ -118,7 +109,7 @@ def deviations(hosts: Mapping[str, Sequence[Figure]], middles: Iterable[Median])
     return tuple(sorted(found, key=lambda each: (-abs(each.share), each.host, each.figure.what)))
 
 
-def differences(hosts: Sequence[Host]) -> tuple[Difference, ...]:
+def differences(hosts: Sequence[FleetHost]) -> tuple[FigureDifference, ...]:
     """The facts that hosts of one class do not have in common, by name; a host that does not say one counts as such."""
     facts = {host.name: dict(_facts(host)) for host in hosts}
     names = {name for each in facts.values() for name in each}
@@ -129,11 +120,11 @@ def differences(hosts: Sequence[Host]) -> tuple[Difference, ...]:
         if len(counts) > 1:
             order = sorted(counts, key=lambda value: (-counts[value], value))
             by_value = [(value, tuple(sorted(host for host, one in said.items() if one == value))) for value in order]
-            found.append(Difference(what=name, values=tuple(by_value)))
+            found.append(FigureDifference(what=name, values=tuple(by_value)))
     return tuple(found)
 
 
-def _facts(host: Host) -> Iterator[tuple[str, str]]:
+def _facts(host: FleetHost) -> Iterator[tuple[str, str]]:
     """What should be the same on every host of a class."""
     machine = host.machine
     if machine is not None:

@@ -9,14 +9,20 @@ import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from gpuenv.documents import DocumentError, parse_json
 
-if TYPE_CHECKING:
-    from gpuenv.fleet.figures import Figure
-
 DCGM, NVBANDWIDTH, NCCL = "dcgm", "nvbandwidth", "nccl-tests"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figure:
+    """What a host reached. Of several cards it is the one that reached least."""
+
+    what: str
+    unit: str
+    value: float
+    device: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,8 +56,6 @@ def diagnoses(said: Mapping[str, object]) -> tuple[Diagnosis, ...]:
 
 def figures(said: Mapping[str, object]) -> Iterator[Figure]:
     """The figures that can be compared: nvbandwidth's sum of each test, the average bus bandwidth of nccl-tests."""
-    from gpuenv.fleet.figures import Figure
-
     root = _document(said, NVBANDWIDTH)
     body = root.get("nvbandwidth")
     for row in _list(body, "testcases"):

@@ -17,7 +17,7 @@ from pathlib import Path
 from gpuenv.documents import DocumentError, parse_json
 from gpuenv.errors import UsageError
 from gpuenv.fleet.desk import require_distinct
-from gpuenv.system.files import read_text
+from gpuenv.system.files import read_text, write_atomic
 from gpuenv.system.process import Ended, Limits, run
 
 _SECRET = re.compile(r"pass|secret|token|private_key|credential", re.IGNORECASE)
@@ -122,7 +122,7 @@ def _source(text: str, number: int, scratch: Path, project: Path) -> str:
     own = path.resolve() != (Path.home() / ".ssh/config").resolve()
     variables = {"ansible_ssh_common_args": f"-F {path}"} if own else {}
     target = scratch / f"ssh-config-{number}.json"
-    target.write_text(json.dumps({"all": {"hosts": dict.fromkeys(names, variables)}}), "utf-8")
+    write_atomic(target, json.dumps({"all": {"hosts": dict.fromkeys(names, variables)}}), what="the list of hosts")
     return str(target)
 
 

@@ -19,7 +19,7 @@ GPU = "nvidia.com/gpu"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Work:
+class Manifest:
     """What is asked of the cluster. ``gpus``: how many the Job takes; ``seconds``: when it is ended."""
 
     kind: Kind
@@ -30,7 +30,7 @@ class Work:
     seconds: int
 
 
-def to_yaml(lock: Lock, work: Work) -> str:
+def to_yaml(lock: Lock, work: Manifest) -> str:
     """The manifest, with a comment that says what it is for. Raises :class:`~gpuenv.errors.UsageError`."""
     import yaml
 
@@ -126,12 +126,12 @@ def _affinity(lock: Lock) -> dict[str, Any]:
     return {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": terms}}}
 
 
-def _metadata(work: Work) -> dict[str, Any]:
+def _metadata(work: Manifest) -> dict[str, Any]:
     name = object_name(work.name if work.kind == "job" else f"{work.name}-nodes")
     return {"name": name, "labels": {"app.kubernetes.io/name": "gpuenv", "app.kubernetes.io/instance": name}}
 
 
-def _container(work: Work, name: str, command: Sequence[str]) -> dict[str, Any]:
+def _container(work: Manifest, name: str, command: Sequence[str]) -> dict[str, Any]:
     return {
         "name": name,
         "image": work.image,
@@ -140,7 +140,7 @@ def _container(work: Work, name: str, command: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def _pod(lock: Lock, work: Work, **more: Any) -> dict[str, Any]:  # Any: as Kubernetes' PodSpec
+def _pod(lock: Lock, work: Manifest, **more: Any) -> dict[str, Any]:  # Any: as Kubernetes' PodSpec
     gpu = lock.decision.accelerator == "cuda"
     return {
         "metadata": {"labels": _metadata(work)["labels"]},
@@ -153,7 +153,7 @@ def _pod(lock: Lock, work: Work, **more: Any) -> dict[str, Any]:  # Any: as Kube
     }
 
 
-def _job(lock: Lock, work: Work) -> dict[str, Any]:
+def _job(lock: Lock, work: Manifest) -> dict[str, Any]:
     """One proof on one node: its GPUs are asked of the scheduler, as any job's are."""
     container = _container(
         work, "verify", ["gpuenv", "verify", "/usr/local", "--evidence", "/evidence", "--no-progress"]
@@ -181,7 +181,7 @@ def _job(lock: Lock, work: Work) -> dict[str, Any]:
     }
 
 
-def _daemonset(lock: Lock, work: Work) -> dict[str, Any]:
+def _daemonset(lock: Lock, work: Manifest) -> dict[str, Any]:
     """A question to every node, which takes no GPU from anybody: a pod whose driver does not answer stays in Init."""
     ask = _container(work, "detect", ["gpuenv", "detect", "--json"])
     stay = _container(work, "stay", ["sleep", "infinity"])

@@ -8,17 +8,17 @@ from typing import Literal
 
 from gpuenv.fleet import health
 from gpuenv.fleet.classes import FleetClass, classes
-from gpuenv.fleet.desk import Host, HostProblem
+from gpuenv.fleet.desk import FleetHost, HostProblem
 from gpuenv.fleet.figures import (
     Deviation,
-    Difference,
-    Figure,
+    FigureDifference,
     Median,
     deviations,
     differences,
     figures_of,
     medians,
 )
+from gpuenv.fleet.health import Figure
 
 SCHEMA = {"name": "gpuenv-fleet-report", "version": "1"}
 
@@ -43,7 +43,7 @@ class ClassLock:
 class HostRow:
     """One host in the report."""
 
-    host: Host
+    host: FleetHost
     group: str
     """Its class; empty where it could not be asked."""
     verdict: Verdict
@@ -59,7 +59,7 @@ class ClassRow:
     group: FleetClass
     lock: ClassLock
     medians: tuple[Median, ...]
-    differences: tuple[Difference, ...]
+    differences: tuple[FigureDifference, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +86,7 @@ class FleetReport:
 
 
 def make_report(
-    hosts: Sequence[Host], *, locks: Mapping[str, ClassLock], created: str, gpuenv: str, profile: str
+    hosts: Sequence[FleetHost], *, locks: Mapping[str, ClassLock], created: str, gpuenv: str, profile: str
 ) -> FleetReport:
     """Put together what the hosts said. ``locks`` are by the name of the class. One pass over the hosts and their
     figures: time and memory grow with their number."""
@@ -109,12 +109,14 @@ def make_report(
     return FleetReport(created=created, gpuenv=gpuenv, profile=profile, classes=tuple(found), hosts=tuple(rows))
 
 
-def _row(host: Host, group: str, lock: ClassLock, figures: Sequence[Figure], apart: Sequence[Deviation]) -> HostRow:
+def _row(
+    host: FleetHost, group: str, lock: ClassLock, figures: Sequence[Figure], apart: Sequence[Deviation]
+) -> HostRow:
     verdict, why = _verdict(host, lock, apart)
     return HostRow(host=host, group=group, verdict=verdict, why=why, figures=tuple(figures), deviations=tuple(apart))
 
 
-def _verdict(host: Host, lock: ClassLock, apart: Sequence[Deviation]) -> tuple[Verdict, str]:
+def _verdict(host: FleetHost, lock: ClassLock, apart: Sequence[Deviation]) -> tuple[Verdict, str]:
     if host.problem is not None:
         return "failed", f"{host.problem.step}: {host.problem.message}"
     failed = [each for each in health.diagnoses(host.health) if each.failed]

@@ -121,7 +121,7 @@ def node_classes(nodes: Iterable[Node]) -> tuple[NodeClass, ...]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
+class SlurmJob:
     """A job, as an array with a task a node (or one task for a class, whose node Slurm chooses: ``nodes`` empty)."""
 
     step: str
@@ -138,7 +138,7 @@ class Job:
     """Further options of sbatch: an account, a quality of service."""
 
 
-def to_script(job: Job, *, folder: str, commands: Sequence[str], setup: Sequence[str] = ()) -> str:
+def to_script(job: SlurmJob, *, folder: str, commands: Sequence[str], setup: Sequence[str] = ()) -> str:
     """The batch script of a job. Each task works in ``FOLDER/nodes/NODE``.
 
     Safe to be requeued: each answer is written beside its place and renamed, ``ended.json`` last; a task that is killed

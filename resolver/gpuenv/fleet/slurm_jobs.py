@@ -8,10 +8,14 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from gpuenv.documents import DocumentError, parse_json
 from gpuenv.errors import GpuenvError, UsageError
+from gpuenv.fleet.desk import HostProblem
 from gpuenv.fleet.slurm import SINFO, Node, parse_nodes
 from gpuenv.system import process
+from gpuenv.system.files import read_text
 from gpuenv.system.process import Ended, Limits
 
 EVERY = 2.0
@@ -133,3 +137,27 @@ class Slurm:
         if absent and any(absent in line for line in said):
             return ""
         raise SlurmError(f"{' '.join(command[:2])} failed", causes=said, hints=("See how the cluster stands: `sinfo`",))
+
+
+def problem_of(step: str, answer: Mapping[str, Any]) -> HostProblem | None:
+    """What a task that did not end well says of it; nothing where it did."""
+    errors = answer.get("errors")
+    if answer.get("status") == "ok" or not isinstance(errors, list) or not errors:
+        return None
+    first = errors[0]
+    return HostProblem(
+        step=step,
+        kind=str(first.get("code")),
+        message=str(first.get("message")),
+        causes=tuple(map(str, first.get("causes") or ())),
+        hints=tuple(map(str, first.get("hints") or ())),
+    )
+
+
+def object_in(path: Path) -> Mapping[str, Any]:
+    """The object in a file that a task wrote; empty where it is none."""
+    try:
+        value = parse_json(read_text(path, what="a task's answer"))
+    except DocumentError:
+        return {}
+    return value if isinstance(value, dict) else {}

@@ -27,7 +27,7 @@ class Meeting:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rank:
+class NodeRank:
     """One process of the group. ``name`` is that of its card, ``CPU`` where there is none."""
 
     rank: int
@@ -78,7 +78,7 @@ class NodesReport:
     meeting: Meeting
     nodes: tuple[str, ...]
     """Those that met, in the order of their ranks; empty where they did not."""
-    ranks: tuple[Rank, ...]
+    ranks: tuple[NodeRank, ...]
     checks: tuple[Check, ...]
     buses: tuple[Bus, ...]
     links: tuple[Link, ...]

@@ -18,7 +18,7 @@ from gpuenv.metadata import parse_range
 from gpuenv.model.library import PackageFacts
 from gpuenv.model.machine import ComputeCapability
 from gpuenv.model.wheel import Wheel
-from gpuenv.select.companion_verdict import PackageVerdict, Surroundings, judge_package
+from gpuenv.select.companion_verdict import LoadVerdict, Surroundings, judge_package
 
 Lack = Literal["version", "empty", "platform", "python", "torch", "cuda", "card"]
 """What a wheel is not for, in the order in which it is looked at; ``empty``: it has no kernels at all."""
@@ -50,6 +50,8 @@ class Unfit:
     detail: str
     source: str = ""
     said: str = ""
+    card: ComputeCapability | None = None
+    """The card that it has no code for, where that is what it lacks."""
     goes: Literal[False] = False
 
 
@@ -124,7 +126,7 @@ def _within(version: str, text: str) -> bool:
     return allowed is None or allowed.contains(version, prereleases=True)
 
 
-def _by_facts(verdict: PackageVerdict, around: Surroundings) -> Fit | Unfit:
+def _by_facts(verdict: LoadVerdict, around: Surroundings) -> Fit | Unfit:
     facts = verdict.package
     name = f"{facts.project} {facts.version}"
     source = f"its libraries, {facts.date}" if facts.date else "its libraries"
@@ -155,14 +157,14 @@ def _by_facts(verdict: PackageVerdict, around: Surroundings) -> Fit | Unfit:
             return _on_cards(verdict, around, name=name, source=source)
 
 
-def _chosen(verdict: PackageVerdict) -> bool:
+def _chosen(verdict: LoadVerdict) -> bool:
     """Whether any library with device code counts, where there is one: of several by CUDA none may be for this one."""
     return any(each.library.has_device_code for each in verdict.libraries) or not any(
         each.has_device_code for each in verdict.package.own
     )
 
 
-def _on_cards(verdict: PackageVerdict, around: Surroundings, *, name: str, source: str) -> Fit | Unfit:
+def _on_cards(verdict: LoadVerdict, around: Surroundings, *, name: str, source: str) -> Fit | Unfit:
     found: list[Fit] = []
     for capability in around.capabilities:
         cards = [card for each in verdict.libraries for card in each.cards if card.capability == capability]
@@ -179,11 +181,12 @@ def _on_cards(verdict: PackageVerdict, around: Surroundings, *, name: str, sourc
                 said = f"has no code for {capability}: what it compiled is not used there"
                 found.append(Fit(support="idle", said=said, source=source))
             case "none":
-                return Unfit(lacks="card", detail=f"{name} has {_no_code(verdict, capability)}", source=source)
+                detail = f"{name} has {_no_code(verdict, capability)}"
+                return Unfit(lacks="card", detail=detail, source=source, card=capability)
     return _least(found)
 
 
-def _no_code(verdict: PackageVerdict, capability: ComputeCapability) -> str:
+def _no_code(verdict: LoadVerdict, capability: ComputeCapability) -> str:
     """What all libraries together lack for a card; where they lack the same, with the reason."""
     details = {card.detail for each in verdict.libraries for card in each.cards if card.capability == capability}
     if len(details) == 1:
@@ -213,7 +216,7 @@ def _by_table(
     for capability in around.capabilities:
         if known is not None and known.least is not None and capability < known.least:
             detail = f"{name} has no code for {code_of(capability)}: it begins at {known.least}"
-            return Unfit(lacks="card", detail=detail, source=known.source)
+            return Unfit(lacks="card", detail=detail, source=known.source, card=capability)
     sass = (card,) if card else row.sass if row is not None else None
     if sass is None:
         return Fit(support="unknown", said="holds code that no table knows")
@@ -230,7 +233,7 @@ def _by_table(
             rules=knowledge.code_rules,
         )
         if isinstance(answer, NoCode):
-            return Unfit(lacks="card", detail=f"{name} has {answer.detail}", source=source)
+            return Unfit(lacks="card", detail=f"{name} has {answer.detail}", source=source, card=capability)
         said = _by_ptx(capability, answer.by) if answer.support == "ptx" else ""
         found.append(Fit(support=answer.support, by=answer.by, said=said, source=source))
     return _least(found)

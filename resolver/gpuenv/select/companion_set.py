@@ -20,7 +20,7 @@ from gpuenv.model.profile import Profile
 from gpuenv.model.wheel import Wheel
 from gpuenv.select.beside import Lack, Unfit, facts_in_table
 from gpuenv.select.companions import (
-    Bench,
+    CompanionMachine,
     CompanionSet,
     NoSet,
     Nothing,
@@ -89,10 +89,12 @@ def settle_set(
     return decision
 
 
-def bench_of(machine: Machine, request: Request, knowledge: Knowledge, places: Places, *, python: str) -> Bench:
+def bench_of(
+    machine: Machine, request: Request, knowledge: Knowledge, places: Places, *, python: str
+) -> CompanionMachine:
     """What a set is chosen for: the cards in scope, and the interpreter that was decided."""
     capabilities = tuple(dict.fromkeys(gpu.compute_capability for gpu in gpus_in_scope(machine, request)))
-    return Bench(
+    return CompanionMachine(
         capabilities=capabilities,
         target=TargetTags(machine, (python,), request.insist_unknown),
         driver_cuda=knowledge.machine_cuda(machine),
@@ -157,7 +159,7 @@ def _wanted(named: Requirement, places: Places, optional: Set[str]) -> Wanted:
     )
 
 
-def _with_set(decision: Decision, found: CompanionSet, bench: Bench, first: Decision) -> Decision:
+def _with_set(decision: Decision, found: CompanionSet, bench: CompanionMachine, first: Decision) -> Decision:
     """The decision with its companions, each as the resolver is to take it, and what is said of them."""
     by_name = {each.project: each for each in found.chosen}
     left_out = {each.project for each in found.left_out}
@@ -196,14 +198,14 @@ def taken_as(named: Requirement, chosen: Companion) -> str:
     return str(bounded)
 
 
-def _moved(row: Nothing, found: CompanionSet, bench: Bench, first: Decision) -> str:
+def _moved(row: Nothing, found: CompanionSet, bench: CompanionMachine, first: Decision) -> str:
     version = public(found.torch.wheel.version)
     has = [found.torch.minor] if version != public(row.torch.wheel.version) else []
     said = missing_words(row, bench, has=has)
     return f"{said}; without it, torch {first.packages[0].version} would have been chosen."
 
 
-def _refused(found: NoSet, bench: Bench, decision: Decision) -> NoDecision:
+def _refused(found: NoSet, bench: CompanionMachine, decision: Decision) -> NoDecision:
     summary, causes = refusal_words(found, bench)
     rows = _rejected([each for row in found.by_torch[0] for each in row.unfits])
     return NoDecision(summary=summary, causes=causes, rejected=(*rows, *decision.rejected))

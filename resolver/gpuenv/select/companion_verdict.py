@@ -63,7 +63,7 @@ class LibraryVerdict:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PackageVerdict:
+class LoadVerdict:
     """All libraries that count. Vendored copies and libraries for another CUDA of several do not."""
 
     package: PackageFacts
@@ -114,13 +114,13 @@ def judge_package(
     *,
     knowledge: Knowledge,
     exports: TorchExports | None = None,
-) -> PackageVerdict:
+) -> LoadVerdict:
     """Say of each library that counts whether it loads beside a torch and what it has for each card."""
     known = exports or load_exports()
     row = gpu_package(package.project)
     own = row is not None and row.own
     chosen = chosen_libraries(package.own, row.library if row is not None else "", beside.cuda)
-    return PackageVerdict(
+    return LoadVerdict(
         package=package,
         libraries=tuple(_judge(each, beside, known, knowledge, own_cuda=own) for each in chosen),
     )

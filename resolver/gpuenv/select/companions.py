@@ -14,7 +14,7 @@ from packaging.version import Version
 
 from gpuenv.knowledge import Knowledge, companion_sets, packages
 from gpuenv.knowledge.names import local, platform_of_filename, public
-from gpuenv.knowledge.rules import NoCode, code_of, newest, serve
+from gpuenv.knowledge.rules import NoCode, newest, serve
 from gpuenv.metadata import parse_requirement, parse_version
 from gpuenv.model.decision import Companion
 from gpuenv.model.library import PackageFacts
@@ -63,7 +63,7 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Bench:
+class CompanionMachine:
     """The machine and the interpreter that a set is chosen for, and what is known of wheels."""
 
     capabilities: tuple[ComputeCapability, ...]
@@ -116,7 +116,7 @@ class NoSet:
     by_torch: tuple[tuple[Nothing, ...], ...]
 
 
-def choose(wanted: Sequence[Wanted], torches: Sequence[Torch], bench: Bench) -> CompanionSet | NoSet:
+def choose(wanted: Sequence[Wanted], torches: Sequence[Torch], bench: CompanionMachine) -> CompanionSet | NoSet:
     """Choose the best torch for which every companion has a wheel, and those wheels."""
     lacking: list[tuple[Nothing, ...]] = []
     for torch in torches:
@@ -136,7 +136,7 @@ def choose(wanted: Sequence[Wanted], torches: Sequence[Torch], bench: Bench) -> 
 
 
 def _one(
-    wanted: Wanted, torch: Torch, bench: Bench, refused: list[tuple[Wheel, Unfit]]
+    wanted: Wanted, torch: Torch, bench: CompanionMachine, refused: list[tuple[Wheel, Unfit]]
 ) -> tuple[Companion, ...] | Nothing:
     """The best wheel beside a torch with the packages for its cards, or why there is none. Wheels that come before it
     and do not fit are added to ``refused``; those after it are not looked at."""
@@ -171,7 +171,7 @@ def _order(offer: Offer) -> tuple[Version, int, bool, str, str]:
     )
 
 
-def _fits(offer: Offer, wanted: Wanted, torch: Torch, bench: Bench, offers: Sequence[Offer]) -> Fit | Unfit:
+def _fits(offer: Offer, wanted: Wanted, torch: Torch, bench: CompanionMachine, offers: Sequence[Offer]) -> Fit | Unfit:
     wheel = offer.wheel
     version = parse_version(wheel.version)
     if version is None or not _asked_for(wanted.specifier, version) or wheel.yanked is not None:
@@ -194,7 +194,7 @@ def _fits(offer: Offer, wanted: Wanted, torch: Torch, bench: Bench, offers: Sequ
     return beside(wanted.project, wheel.version, around, facts=bench.facts(wheel), knowledge=bench.knowledge)
 
 
-def surroundings(torch: Torch, bench: Bench) -> Surroundings:
+def surroundings(torch: Torch, bench: CompanionMachine) -> Surroundings:
     """What companions are put beside."""
     return Surroundings(
         torch=torch.wheel.version,
@@ -224,7 +224,7 @@ def _is_twin(wheel: Wheel, offers: Sequence[Offer]) -> bool:
 
 
 def _with_cards(
-    offer: Offer, fit: Fit, wanted: Wanted, torch: Torch, bench: Bench, passed: Sequence[tuple[Wheel, Unfit]]
+    offer: Offer, fit: Fit, wanted: Wanted, torch: Torch, bench: CompanionMachine, passed: Sequence[tuple[Wheel, Unfit]]
 ) -> tuple[Companion, ...] | Unfit:
     """The companion, and beside it the packages that hold its code for each card where they are apart."""
     shim = _companion(offer, fit, wanted.project, passed)
@@ -236,7 +236,8 @@ def _with_cards(
     for capability in bench.capabilities:
         serving = _serving(split, capability, torch, bench)
         if serving is None:
-            return Unfit(lacks="card", detail=f"{wanted.project} {version} has no package for {capability}")
+            detail = f"{wanted.project} {version} has no package for {capability}"
+            return Unfit(lacks="card", detail=detail, card=capability)
         if serving in found:
             continue
         rows = [each for each in wanted.offers(serving, torch) or () if each.wheel.version == offer.wheel.version]
@@ -244,12 +245,15 @@ def _with_cards(
         fits = [(each, _fits(each, part, torch, bench, rows)) for each in sorted(rows, key=_order, reverse=True)]
         good = next(((each, fit) for each, fit in fits if isinstance(fit, Fit)), None)
         if good is None:
-            return Unfit(lacks="card", detail=f"{serving} {offer.wheel.version}, for {capability}, is not offered")
+            detail = f"{serving} {offer.wheel.version}, for {capability}, is not offered"
+            return Unfit(lacks="card", detail=detail, card=capability)
         found[serving] = _companion(good[0], good[1], serving, ())
     return (replace(shim, support="no-code"), *found.values())
 
 
-def _serving(split: companion_sets.ByCard, capability: ComputeCapability, torch: Torch, bench: Bench) -> str | None:
+def _serving(
+    split: companion_sets.ByCard, capability: ComputeCapability, torch: Torch, bench: CompanionMachine
+) -> str | None:
     """The package whose code a card runs; the newest code of several."""
     names = {code: name for name, code in split.packages}
     answer = serve(
@@ -289,7 +293,7 @@ def _newer(one: Wheel, other: Wheel) -> bool:
     return (parse_version(public(one.version)) or Version("0")) > (parse_version(public(other.version)) or Version("0"))
 
 
-def missing_words(nothing: Nothing, bench: Bench, *, has: Sequence[str] = ()) -> str:
+def missing_words(nothing: Nothing, bench: CompanionMachine, *, has: Sequence[str] = ()) -> str:
     """The sentence on a companion without a wheel: what it lacks one for, and what there is one for.
 
     ``has`` are torches that were found to have one.
@@ -313,14 +317,8 @@ def missing_words(nothing: Nothing, bench: Bench, *, has: Sequence[str] = ()) ->
         case "cuda":
             return f"{name}: no wheel for CUDA {torch.cuda.partition('.')[0]} beside torch {torch.wheel.version}"
         case "card":
-            cards = " and ".join(dict.fromkeys(map(str, bench.capabilities)))
-            return f"{name}: no wheel has code for {_card(nothing, bench) or cards} beside torch {torch.wheel.version}"
-
-
-def _card(nothing: Nothing, bench: Bench) -> str:
-    """The card that the nearest wheel has no code for."""
-    detail = nothing.nearest[0][1].detail
-    return next((str(each) for each in bench.capabilities if f" {code_of(each)}" in detail or f" {each}" in detail), "")
+            cards = nothing.nearest[0][1].card or " and ".join(dict.fromkeys(map(str, bench.capabilities)))
+            return f"{name}: no wheel has code for {cards} beside torch {torch.wheel.version}"
 
 
 def _pythons(nothing: Nothing) -> list[str]:
@@ -348,7 +346,7 @@ def _have(versions: Sequence[str]) -> str:
     return f"; {listed}"
 
 
-def refusal_words(nothing: NoSet, bench: Bench) -> tuple[str, tuple[str, ...]]:
+def refusal_words(nothing: NoSet, bench: CompanionMachine) -> tuple[str, tuple[str, ...]]:
     """Why there is no set: one sentence, and the facts behind it."""
     first = nothing.by_torch[0]
     never = [

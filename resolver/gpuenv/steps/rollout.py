@@ -9,7 +9,7 @@ from pathlib import Path
 
 from gpuenv.fleet.bundle import kept_bundle
 from gpuenv.fleet.desk import Desk, HostProblem
-from gpuenv.fleet.engine import Answer, Play, play
+from gpuenv.fleet.engine import HostAnswer, Play, play
 from gpuenv.fleet.inventory import Inventory, read_inventory
 from gpuenv.steps.context import Context
 from gpuenv.steps.pythons import uv_of
@@ -31,7 +31,7 @@ class HostOptions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Work:
+class HostWork:
     """What is to be built on a host."""
 
     host: str
@@ -62,7 +62,7 @@ class Rollout:
                 self.desk.keep(name, "host.json", {"name": name})
         self._play("detect", hosts, {}, {}, self._detected)
 
-    def _detected(self, answer: Answer) -> None:
+    def _detected(self, answer: HostAnswer) -> None:
         envelope = answer.said.get("envelope")
         if answer.role == "detect" and isinstance(envelope, dict):
             self.desk.keep(answer.host, "host.json", {"name": answer.host, "pythons": answer.said.get("pythons", [])})
@@ -74,7 +74,7 @@ class Rollout:
             self.desk.keep(answer.host, "machine.json", None)
             self._failed(answer, step="bootstrap" if answer.role == "bootstrap" else "detect")
 
-    def build(self, work: Sequence[Work], *, verify: bool, store: Path | None, names: Sequence[str]) -> None:
+    def build(self, work: Sequence[HostWork], *, verify: bool, store: Path | None, names: Sequence[str]) -> None:
         """Create the environments of some hosts, and take what they prove."""
         by_host = {each.host: each for each in work}
         variables: dict[str, object] = {"gpuenv_create": [] if verify else ["--no-verify"]}
@@ -82,7 +82,7 @@ class Rollout:
         variables |= {"gpuenv_names": list(names), "gpuenv_health": self.options.health and verify}
         each = {name: {"gpuenv_carried": str(one.carried)} for name, one in by_host.items()}
 
-        def built(answer: Answer) -> None:
+        def built(answer: HostAnswer) -> None:
             if answer.role == "health" and answer.kind == "ok":
                 self.desk.keep(answer.host, "health.json", answer.said.get("health") or None)
             envelope, files = answer.said.get("envelope"), answer.said.get("files")
@@ -103,7 +103,7 @@ class Rollout:
     def verify(self, hosts: Sequence[str]) -> None:
         """Prove again what stands on some hosts."""
 
-        def proved(answer: Answer) -> None:
+        def proved(answer: HostAnswer) -> None:
             if answer.role == "health" and answer.kind == "ok":
                 self.desk.keep(answer.host, "health.json", answer.said.get("health") or None)
             files = answer.said.get("files")
@@ -117,7 +117,7 @@ class Rollout:
 
         self._play("verify", hosts, {"gpuenv_health": self.options.health}, {}, proved)
 
-    def _failed(self, answer: Answer, *, step: str) -> None:
+    def _failed(self, answer: HostAnswer, *, step: str) -> None:
         problem = problem_of(answer, step=step, clean=self.inventory.clean)
         self.desk.keep_problem(answer.host, problem)
         self._tell(answer.host, f"{step} failed: {problem.message}")
@@ -132,7 +132,7 @@ class Rollout:
         hosts: Sequence[str],
         variables: Mapping[str, object],
         each: Mapping[str, Mapping[str, object]],
-        hear: Callable[[Answer], None],
+        hear: Callable[[HostAnswer], None],
     ) -> None:
         if not hosts:
             return
@@ -163,7 +163,7 @@ def opened(context: Context, desk: Desk, options: HostOptions) -> Iterator[Rollo
         yield Rollout(context=context, desk=desk, options=options, inventory=inventory, scratch=folder, bundle=bundle)
 
 
-def problem_of(answer: Answer, *, step: str, clean: Callable[[str], str]) -> HostProblem:
+def problem_of(answer: HostAnswer, *, step: str, clean: Callable[[str], str]) -> HostProblem:
     """Why a task failed, from what the host or Ansible said, without the inventory's secrets."""
     envelope = answer.said.get("envelope")
     errors = envelope.get("errors") if isinstance(envelope, dict) else None
@@ -202,7 +202,7 @@ def _first_error(envelope: Mapping[str, object]) -> str:
     return str(first.get("message")) if isinstance(first, dict) else ""
 
 
-def _built(data: Mapping[str, object], work: Work, said: Mapping[str, object]) -> dict[str, object]:
+def _built(data: Mapping[str, object], work: HostWork, said: Mapping[str, object]) -> dict[str, object]:
     return {
         "lock_sha256": work.lock_sha256,
         "driver": work.driver,
@@ -212,10 +212,12 @@ def _built(data: Mapping[str, object], work: Work, said: Mapping[str, object]) -
     }
 
 
-def waves(work: Sequence[Work], classes: Mapping[str, str], *, canary: int, batch: int) -> Iterator[tuple[Work, ...]]:
+def waves(
+    work: Sequence[HostWork], classes: Mapping[str, str], *, canary: int, batch: int
+) -> Iterator[tuple[HostWork, ...]]:
     """The hosts in the order in which they are tried: some of each class first, then the rest by ``batch`` (0: all)."""
-    first: list[Work] = []
-    rest: list[Work] = []
+    first: list[HostWork] = []
+    rest: list[HostWork] = []
     tried: dict[str, int] = {}
     for each in work:
         group = classes[each.host]

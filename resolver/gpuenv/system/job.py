@@ -39,7 +39,7 @@ class _Extended(ctypes.Structure):
     _fields_ = (("basic", _Basic), ("counted", ctypes.c_uint64 * 6), ("memory", ctypes.c_size_t * 4))
 
 
-class Job:
+class JobObject:
     """The job object around one child."""
 
     def __init__(self, handle: int) -> None:
@@ -57,12 +57,12 @@ class Job:
         self._handle = 0
 
 
-def hold(pid: int) -> Job | None:
+def hold(pid: int) -> JobObject | None:
     """Put a child that was started suspended into a job of its own, and let it run; ``None`` without such a job."""
     kernel, limits = _kernel(), _Extended()
     limits.basic.flags = _KILL_ON_JOB_CLOSE
     process = kernel.OpenProcess(_PROCESS_TERMINATE | _PROCESS_SET_QUOTA | _PROCESS_SUSPEND_RESUME, 0, pid)
-    job = Job(kernel.CreateJobObjectW(None, None) or 0)
+    job = JobObject(kernel.CreateJobObjectW(None, None) or 0)
     told = kernel.SetInformationJobObject(job._handle, _EXTENDED_LIMITS, ctypes.byref(limits), ctypes.sizeof(limits))
     held = told and kernel.AssignProcessToJobObject(job._handle, process)
     ctypes.CDLL("ntdll").NtResumeProcess(wintypes.HANDLE(process))

@@ -29,7 +29,7 @@ from threading import Event, Thread, current_thread, main_thread
 from typing import IO, TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from gpuenv.system.job import Job
+    from gpuenv.system.job import JobObject
 
 POLL_SECONDS = 0.25
 """How often limits and progress are looked at while nothing is said."""
@@ -228,7 +228,7 @@ class Child:
     def __init__(
         self,
         process: subprocess.Popen[bytes],
-        holder: Job | None,
+        holder: JobObject | None,
         *,
         on_stdout: OnLine | None,
         on_stderr: OnLine | None,

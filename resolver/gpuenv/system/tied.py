@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from gpuenv.system.job import Job
+    from gpuenv.system.job import JobObject
 
 _PR_SET_PDEATHSIG = 1
 
@@ -38,7 +38,7 @@ def die_with_parent() -> Callable[[], None] | None:
     return ask
 
 
-def windows_job(platform: str = sys.platform) -> tuple[int, Callable[[int], Job | None]]:
+def windows_job(platform: str = sys.platform) -> tuple[int, Callable[[int], JobObject | None]]:
     """The flag to start a child with on Windows, and what holds it then; 0 and nothing elsewhere."""
     if platform != "win32":
         return 0, lambda _pid: None

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from gpuenv.model.nodes import Bus, Link, Meeting, NodesReport, Rank
+from gpuenv.model.nodes import Bus, Link, Meeting, NodeRank, NodesReport
 from gpuenv.model.verification import Check, Status, Verdict
 from gpuenv.verify.causes import DOCTOR, TRACE, Cause, Hints, of_ending, of_message
 from gpuenv.verify.messages import Message
@@ -105,7 +105,9 @@ def make_report(seen: Seen, *, seconds: float) -> NodesReport:
         meeting=seen.asked,
         nodes=seen.nodes,
         ranks=tuple(
-            Rank(rank=each.whole("rank"), node=_home(seen, each), device=each.text("device"), name=each.text("name"))
+            NodeRank(
+                rank=each.whole("rank"), node=_home(seen, each), device=each.text("device"), name=each.text("name")
+            )
             for each in seen.all("joined")
         ),
         checks=tuple(checks),

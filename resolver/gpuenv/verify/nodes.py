@@ -27,7 +27,7 @@ BLOCKING = {"TORCH_NCCL_BLOCKING_WAIT": "1", "NCCL_BLOCKING_WAIT": "1"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class NodesAsked:
     """What is proved: an environment, on these GPUs (none: on the CPU), with those who come to a meeting."""
 
     environment: Path
@@ -41,7 +41,7 @@ class Asked:
 
 
 def run_together(
-    asked: Asked,
+    asked: NodesAsked,
     *,
     accelerator: Literal["cuda", "cpu"],
     environ: Mapping[str, str],
@@ -86,7 +86,7 @@ def run_together(
 
 
 def _jobs(
-    asked: Asked, there: EnvironmentFacts, accelerator: str, environ: dict[str, str], *, meeting: str
+    asked: NodesAsked, there: EnvironmentFacts, accelerator: str, environ: dict[str, str], *, meeting: str
 ) -> list[PayloadJob]:
     assert there.python is not None
     count, facts = max(len(asked.gpus), 1), asked.meeting

@@ -27,7 +27,7 @@ _SAID = ("verdict", "ran_on", "created", "gpuenv", "profile", "counts")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Compared:
+class StatementCheck:
     """A folder beside its statement: names of files that are not what was stated, are gone, or were not stated."""
 
     same: tuple[str, ...]
@@ -57,7 +57,7 @@ def make_statement(folder: Path) -> str:
     )
 
 
-def compare(folder: Path) -> Compared:
+def compare(folder: Path) -> StatementCheck:
     """Compare a folder with its statement. Raises :class:`ConfigurationError` for a statement that is none."""
     path = folder / STATEMENT
     try:
@@ -71,7 +71,7 @@ def compare(folder: Path) -> Compared:
     except (AssertionError, KeyError, TypeError):
         raise ConfigurationError(f"{path} is no statement of gpuenv") from None
     found = _digests(folder)
-    return Compared(
+    return StatementCheck(
         same=tuple(name for name in stated if found.get(name) == stated[name]),
         changed=tuple(name for name in stated if name in found and found[name] != stated[name]),
         missing=tuple(name for name in stated if name not in found),

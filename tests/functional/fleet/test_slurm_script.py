@@ -7,7 +7,7 @@ import os
 import subprocess
 from pathlib import Path
 
-from gpuenv.fleet.slurm import Job, to_script
+from gpuenv.fleet.slurm import SlurmJob, to_script
 
 
 def _run(script: Path, **variables: str) -> int:
@@ -17,7 +17,7 @@ def _run(script: Path, **variables: str) -> int:
 
 def test_answers_are_kept_whole_and_the_last_try_counts(tmp_path: Path) -> None:
     folder = tmp_path / "a b"
-    job = Job(step="create", partition="p", nodes=("gpu1",), gres="")
+    job = SlurmJob(step="create", partition="p", nodes=("gpu1",), gres="")
     fails = "create sh -c 'echo partly; [ \"$SLURM_RESTART_COUNT\" = 1 ]'"
     script = tmp_path / "job.sh"
     text = to_script(job, folder=str(folder), commands=("detect echo facts", fails, "after echo more"))
@@ -35,7 +35,7 @@ def test_answers_are_kept_whole_and_the_last_try_counts(tmp_path: Path) -> None:
 
 def test_outside_of_a_job_it_does_nothing(tmp_path: Path) -> None:
     script = tmp_path / "job.sh"
-    job = Job(step="detect", partition="p", nodes=(), gres="")
+    job = SlurmJob(step="detect", partition="p", nodes=(), gres="")
     script.write_text(to_script(job, folder=str(tmp_path / "out"), commands=("detect true",)), "utf-8")
     done = subprocess.run(
         ["bash", str(script)], env={"PATH": os.environ["PATH"]}, capture_output=True, text=True, check=False

@@ -11,11 +11,11 @@ import pytest
 import yaml
 
 from gpuenv.errors import UsageError
-from gpuenv.fleet.kubernetes import Work, node_terms, object_name, to_yaml
+from gpuenv.fleet.kubernetes import Manifest, node_terms, object_name, to_yaml
 from gpuenv.lock.codec import parse
 from gpuenv.lock.model import Lock
 
-WORK = Work(kind="job", name="hopper", image="registry.example/hopper:1", gpus=2, seconds=600)
+WORK = Manifest(kind="job", name="hopper", image="registry.example/hopper:1", gpus=2, seconds=600)
 LOCKFILES = Path(__file__).parents[3] / "lockfiles"
 
 

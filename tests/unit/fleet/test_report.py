@@ -8,7 +8,7 @@ import pytest
 
 from gpuenv.fleet.classes import class_name
 from gpuenv.fleet.ctrf import to_ctrf
-from gpuenv.fleet.desk import Host, HostProblem
+from gpuenv.fleet.desk import FleetHost, HostProblem
 from gpuenv.fleet.page import page
 from gpuenv.fleet.report import ClassLock, FleetReport, make_report, to_json
 from support.choosing import machine
@@ -31,11 +31,11 @@ def evidence(rate: float, **facts: str) -> dict[str, object]:
     }
 
 
-def proved(name: str, rate: float, **facts: str) -> Host:
-    return Host(name=name, machine=MACHINE, built=BUILT, evidence=evidence(rate, **facts))
+def proved(name: str, rate: float, **facts: str) -> FleetHost:
+    return FleetHost(name=name, machine=MACHINE, built=BUILT, evidence=evidence(rate, **facts))
 
 
-def report(*hosts: Host) -> FleetReport:
+def report(*hosts: FleetHost) -> FleetReport:
     locks = {class_name(MACHINE): LOCK}
     return make_report(hosts, locks=locks, created="2026-11-26T09:00:00Z", gpuenv="1", profile="auto")
 
@@ -68,15 +68,15 @@ def test_what_differs_is_said_with_its_hosts() -> None:
 @pytest.mark.parametrize(
     ("host", "verdict"),
     [
-        (Host(name="x", problem=HostProblem(step="detect", kind="unreachable", message="no route")), "failed"),
-        (Host(name="x", machine=MACHINE), "waiting"),
-        (Host(name="x", machine=MACHINE, built={**BUILT, "lock_sha256": "2" * 64}), "waiting"),
-        (Host(name="x", machine=MACHINE, built=BUILT), "built"),
+        (FleetHost(name="x", problem=HostProblem(step="detect", kind="unreachable", message="no route")), "failed"),
+        (FleetHost(name="x", machine=MACHINE), "waiting"),
+        (FleetHost(name="x", machine=MACHINE, built={**BUILT, "lock_sha256": "2" * 64}), "waiting"),
+        (FleetHost(name="x", machine=MACHINE, built=BUILT), "built"),
         (replace(proved("x", 1), evidence={"verdict": "failed"}), "failed"),
         (proved("x", 1), "passed"),
     ],
 )
-def test_the_verdict_of_a_host(host: Host, verdict: str) -> None:
+def test_the_verdict_of_a_host(host: FleetHost, verdict: str) -> None:
     found = report(proved("a", 1), host)
     assert {row.host.name: row.verdict for row in found.hosts}["x"] == verdict
     assert (found.hosts[0].host.name == "x") == (verdict != "passed")
@@ -93,7 +93,7 @@ def test_done_is_the_same_lock_under_the_same_driver() -> None:
 
 
 def test_the_page_runs_nothing_that_a_host_says() -> None:
-    hostile = Host(name="<script>x", problem=HostProblem(step="detect", kind="x", message="<b>", causes=("<i>",)))
+    hostile = FleetHost(name="<script>x", problem=HostProblem(step="detect", kind="x", message="<b>", causes=("<i>",)))
     text = page(report(hostile, proved("a", 1)))
     assert "<script>" not in text
     assert "<b>" not in text.partition("<h2>Hosts")[2]
@@ -102,8 +102,10 @@ def test_the_page_runs_nothing_that_a_host_says() -> None:
 
 def test_ctrf_counts_what_it_lists() -> None:
     """Keys and types of CTRF's schema (ctrf-io/ctrf, `schema/ctrf.schema.json` at 08703df), which allows no others."""
-    failed = Host(name="x", problem=HostProblem(step="detect", kind="unreachable", message="no route", hints=("y",)))
-    value = to_ctrf(report(failed, proved("a", 1), Host(name="w", machine=MACHINE)))
+    failed = FleetHost(
+        name="x", problem=HostProblem(step="detect", kind="unreachable", message="no route", hints=("y",))
+    )
+    value = to_ctrf(report(failed, proved("a", 1), FleetHost(name="w", machine=MACHINE)))
     results = value["results"]
     assert isinstance(results, dict)
     assert set(value) == {"reportFormat", "specVersion", "timestamp", "generatedBy", "results"}
@@ -127,7 +129,7 @@ def test_ctrf_counts_what_it_lists() -> None:
 
 
 def test_the_json_holds_what_the_page_does() -> None:
-    value = to_json(report(proved("a", 1), Host(name="x", machine=MACHINE)))
+    value = to_json(report(proved("a", 1), FleetHost(name="x", machine=MACHINE)))
     assert value["counts"] == {"failed": 0, "unusual": 0, "waiting": 1, "built": 0, "passed": 1}
     (group,) = value["classes"]  # type: ignore[misc]  # a list of one
     assert (group["hosts"], group["driver"], group["capabilities"]) == (["a", "x"], "580.65.06", ["9.0"])

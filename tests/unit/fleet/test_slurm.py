@@ -6,7 +6,7 @@ import pytest
 
 from gpuenv.fleet.slurm import (
     Gres,
-    Job,
+    SlurmJob,
     drain,
     node_classes,
     parse_gres,
@@ -69,7 +69,7 @@ def test_a_request_names_the_type_that_the_site_gave() -> None:
 
 def _script(**changes: object) -> str:
     facts: dict[str, object] = {"step": "create", "partition": "p", "nodes": ("gpu1", "gpu2"), "gres": "gpu:h100:1"}
-    job = Job(**{**facts, **changes})  # type: ignore[arg-type] # fields of the value
+    job = SlurmJob(**{**facts, **changes})  # type: ignore[arg-type] # fields of the value
     return to_script(job, folder="/shared/a b/slurm", commands=("detect true", "create false", "never true"))
 
 

@@ -9,7 +9,7 @@ from gpuenv.knowledge.libraries import completed
 from gpuenv.knowledge.torch_exports import TorchExports, digest
 from gpuenv.model.library import LibraryFacts, PackageFacts
 from gpuenv.model.machine import ComputeCapability
-from gpuenv.select.companion_verdict import PackageVerdict, Surroundings, judge_package
+from gpuenv.select.companion_verdict import LoadVerdict, Surroundings, judge_package
 
 EXPORTS = TorchExports(
     {
@@ -29,7 +29,7 @@ def library(path: str = "pkg/_C.abi3.so", **told: object) -> LibraryFacts:
     return completed(LibraryFacts(path=path, **told))  # type: ignore[arg-type]  # of the fields' own types
 
 
-def verdict(*libraries: LibraryFacts, project: str = "pkg", **beside: object) -> PackageVerdict:
+def verdict(*libraries: LibraryFacts, project: str = "pkg", **beside: object) -> LoadVerdict:
     around = {"torch": "9.1.0", "cuda": "12.8", "python": "3.12", "driver_cuda": "13.0"} | beside
     package = PackageFacts(project=project, version="1.0", libraries=libraries)
     return judge_package(package, Surroundings(**around), knowledge=knowledge.load(), exports=EXPORTS)  # type: ignore[arg-type]  # as above

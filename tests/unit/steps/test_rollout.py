@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from gpuenv.fleet.engine import Answer
-from gpuenv.steps.rollout import Work, problem_of, waves
+from gpuenv.fleet.engine import HostAnswer
+from gpuenv.steps.rollout import HostWork, problem_of, waves
 
-WORK = [Work(host=f"gpu{number}", carried=Path("x"), lock_sha256="1", driver=None) for number in range(7)]
+WORK = [HostWork(host=f"gpu{number}", carried=Path("x"), lock_sha256="1", driver=None) for number in range(7)]
 CLASSES = {each.host: "a" if number < 4 else "b" for number, each in enumerate(WORK)}
 
 
@@ -28,8 +28,8 @@ def test_each_host_has_its_turn_once(canary: int, batch: int, expected: list[lis
     assert found == expected
 
 
-def failed(kind: str = "failed", **said: object) -> Answer:
-    return Answer(host="gpu1", kind=kind, role="create", task="Build", said=said)  # type: ignore[arg-type]  # a word of it
+def failed(kind: str = "failed", **said: object) -> HostAnswer:
+    return HostAnswer(host="gpu1", kind=kind, role="create", task="Build", said=said)  # type: ignore[arg-type]  # a word of it
 
 
 def clean(text: str) -> str:
