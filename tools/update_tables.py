@@ -19,9 +19,10 @@ import random
 import re
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -80,9 +81,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--exports", metavar="VERSION", help="add a release of torch to torch_exports.toml")
     parser.add_argument("--cuda", action="store_true", help="with --exports: read libtorch_cuda.so, too (about 350 MB)")
     options = parser.parse_args(arguments)
+    return with_cache(partial(run, options))
+
+
+def with_cache(work: Callable[[Path], int]) -> int:
+    """Do the work of a tool with a cache of its own; an error of gpuenv's is said as gpuenv says it."""
     try:
         with tempfile.TemporaryDirectory() as cache:
-            return run(options, Path(cache))
+            return work(Path(cache))
     except GpuenvError as error:
         print(f"error: {error.message}", *(f"cause: {cause}" for cause in error.causes), sep="\n", file=sys.stderr)
         return error.exit_code

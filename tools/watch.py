@@ -23,20 +23,30 @@ import argparse
 import os
 import re
 import sys
-import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from html.parser import HTMLParser
 from pathlib import Path
 
 from packaging.requirements import Requirement
 from packaging.version import Version
 from table_text import KNOWLEDGE, PLATFORMS, dated, identity, inline, show_and_write, variant_of_cuda, version_key
-from update_tables import Tables, differences, listed, package_index, python_key, renew, representatives, set_kernels
+from update_tables import (
+    Tables,
+    differences,
+    listed,
+    package_index,
+    python_key,
+    renew,
+    representatives,
+    set_kernels,
+    with_cache,
+)
 
 from gpuenv import knowledge
-from gpuenv.errors import GpuenvError, PackageIndexError
+from gpuenv.errors import PackageIndexError
 from gpuenv.index.config import Place
 from gpuenv.index.layout import read_pytorch
 from gpuenv.index.wheelfile import WheelReading, read_contents
@@ -59,12 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--notes", type=Path, help="NVIDIA's release notes, saved as HTML; by default the live page")
     parser.add_argument("--force", action="store_true", help="write; without it only the difference is shown")
     options = parser.parse_args(arguments)
-    try:
-        with tempfile.TemporaryDirectory() as cache:
-            return run(options, Path(cache))
-    except GpuenvError as error:
-        print(f"error: {error.message}", *(f"cause: {cause}" for cause in error.causes), sep="\n", file=sys.stderr)
-        return error.exit_code
+    return with_cache(partial(run, options))
 
 
 def run(options: argparse.Namespace, cache: Path) -> int:

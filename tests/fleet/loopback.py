@@ -95,7 +95,8 @@ def _start(place: Path, machine: FakeMachine, port: int, key: Path, root: Path |
     shell.chmod(0o755)
     base = Path("/") if root is None else root
     passwd = (base / "etc/passwd").read_text().splitlines()
-    (place / "passwd").write_text("\n".join(["root:x:0:0:root:/root:/root/.host-shell", *passwd[1:]]) + "\n")
+    *first, own, _ = passwd[0].split(":")
+    (place / "passwd").write_text("\n".join([":".join([*first, own, f"{own}/.host-shell"]), *passwd[1:]]) + "\n")
     _run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(place / "keys/host"))
     config = place / "keys/sshd_config"
     config.write_text(
