@@ -86,9 +86,13 @@ class Stage:
 
 
 COMPANIONS = ("torchao-0.18*.whl", "torchcodec-*.whl", "bitsandbytes-*.whl")
+LARGE = {
+    "vllm": "vllm-*.whl", "sglang-kernel": "sglang_kernel-0.4.5-*.whl", "onnxruntime-gpu": "onnxruntime_gpu-*.whl",
+}  # fmt: skip
 BUILT = {
     "causal_conv1d": "causal-conv1d", "mamba_ssm": "mamba-ssm", "torch_scatter": "torch-scatter",
     "torch_sparse": "torch-sparse", "torch_cluster": "torch-cluster", "deepspeed": "deepspeed",
+    "flash_attn": "flash-attn",
 }  # fmt: skip
 NEEDED = ("hjson-*.whl", "pydantic-*.whl", "pydantic_core-*.whl", "annotated_types-*.whl", "typing_inspection-*.whl")
 
@@ -100,6 +104,10 @@ def _right(stage: Stage) -> None:
     for folder, project in BUILT.items():
         if stage.there(f"{folder}/{folder}-*.whl"):
             stage.unpack(stage.wheel(f"{folder}/{folder}-*.whl"))
+            there.append(project)
+    for project, pattern in LARGE.items():
+        if stage.there(pattern):
+            stage.unpack(stage.wheel(pattern))
             there.append(project)
     stage.cases = dict.fromkeys(there, PASSED)
 
@@ -120,11 +128,14 @@ def other_cuda(stage: Stage) -> None:
     stage.unpack(*map(stage.wheel, ("xformers-*.whl", "torchao-0.16*.whl", "bitsandbytes-*.whl")))
     for library in (stage.site / "bitsandbytes").glob("*cuda13*"):
         library.unlink()
+    if stage.there(older := "sglang_kernel-0.4.1-*.whl"):
+        stage.unpack(stage.wheel(older))
     stage.claim("onnxruntime-gpu", "1.30.0")
     wanted = r"built for another CUDA: it asks for libcudart\.so\.12, and torch here is of CUDA 13"
     stage.cases = {
         "xformers": ("failed", wanted),
         "torchao": ("failed", wanted),
+        **({"sglang-kernel": ("failed", wanted.replace("cudart", r"\w+"))} if stage.there(older) else {}),
         "bitsandbytes": ("failed", r"imports, and holds no libbitsandbytes_cuda130\.so"),
         # The CPU's build under the other name: it has no provider for CUDA, and would compute on the CPU.
         "onnxruntime-gpu": ("failed", r"imports, and holds no libonnxruntime_providers_(shared|cuda)\.so"),
@@ -148,6 +159,10 @@ def stripped(stage: Stage) -> None:
         "torch-scatter": "torch_scatter/_segment_csr_cuda*.so",
         "torch-sparse": "torch_sparse/_spmm_cuda*.so",
         "torch-cluster": "torch_cluster/_grid_cuda*.so",
+        "flash-attn": "flash_attn_2_cuda*.so",
+        "vllm": "vllm/_C_stable_libtorch.abi3.so",
+        "sglang-kernel": "sgl_kernel/sm90/common_ops.abi3.so",
+        "onnxruntime-gpu": "onnxruntime/capi/libonnxruntime_providers_cuda.so",
     }.items():
         if list(stage.site.glob(library)):
             stage.strip(library)
@@ -155,15 +170,19 @@ def stripped(stage: Stage) -> None:
 
 
 def other_torch(stage: Stage) -> None:
-    """torchvision built for a later torch; torchao and torchaudio without their compiled libraries."""
+    """torchvision and SGLang's kernels built for a later torch; torchao and torchaudio without compiled libraries."""
     stage.unpack(stage.wheel("torchvision-0.29*.whl"), stage.wheel("torchao-0.18*.whl"))
     for library in (stage.site / "torchao").glob("_C*"):
         library.unlink()
     for library in (stage.own_copy("torchaudio") / "lib").glob("*.so"):
         library.unlink()
     empty = ("failed", "imports, and holds no compiled kernel")
+    later = ("failed", "built for another torch: no library here exports \\w+$")
+    if stage.there(newer := "sglang_kernel-0.4.10-*.whl"):
+        stage.unpack(stage.wheel(newer))
     stage.cases = {
-        "torchvision": ("failed", "built for another torch: no library here exports \\w+$"),
+        "torchvision": later,
+        **({"sglang-kernel": later} if stage.there(newer) else {}),
         "torchao": empty,
         "torchaudio": empty,
     }
