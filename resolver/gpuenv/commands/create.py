@@ -24,7 +24,8 @@ from gpuenv.steps.environment import (
 )
 from gpuenv.steps.environments import register
 from gpuenv.steps.hashed_lock import of_lock, standing_lock
-from gpuenv.steps.lock import Locked, new_lock, write_lock
+from gpuenv.steps.lock import Locked, new_lock
+from gpuenv.steps.lock_file import write_lock
 from gpuenv.steps.machine import TargetMachine, detect_or_read, say_machine
 from gpuenv.steps.plan import Planned, plan
 from gpuenv.steps.probes import own_probes

@@ -12,7 +12,7 @@ from gpuenv.installed.environment import read_environment
 from gpuenv.lock.diff import Diff, diff
 from gpuenv.lock.model import Lock
 from gpuenv.steps.context import Context, Outcome
-from gpuenv.steps.lock import FOLDER, lock_path, read_lock
+from gpuenv.steps.lock_file import FOLDER, lock_path, read_lock
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -28,7 +28,8 @@ from gpuenv.machine.notes import notes_of_system
 from gpuenv.model.library import PackageFacts
 from gpuenv.shell import quote
 from gpuenv.steps.context import Context, Outcome
-from gpuenv.steps.lock import FOLDER, read_sound
+from gpuenv.steps.lock import read_sound
+from gpuenv.steps.lock_file import FOLDER
 from gpuenv.steps.machine import complete, machine_text
 from gpuenv.steps.profile import load_profile
 from gpuenv.system.files import read_text, write_atomic

@@ -17,7 +17,8 @@ from gpuenv.project.uv_export import UvClass, UvIndex, with_family, without_fami
 from gpuenv.project.writing import difference
 from gpuenv.shell import quote
 from gpuenv.steps.context import Context, Outcome
-from gpuenv.steps.lock import lock_path, read_sound
+from gpuenv.steps.lock import read_sound
+from gpuenv.steps.lock_file import lock_path
 from gpuenv.system.files import present, read_text, require_inside, write_atomic
 
 Format = Literal["uv", "requirements", "dockerfile", "devcontainer", "conda"]

@@ -23,6 +23,7 @@ from gpuenv.steps.decision import Decided
 from gpuenv.steps.dependencies import LockRequest
 from gpuenv.steps.downloads import keep, remember
 from gpuenv.steps.lock_check import check
+from gpuenv.steps.lock_file import LockFile, find_lock, lock_path, read_lock, say_foreign, write_lock
 from gpuenv.steps.lock_options import recorded_options, with_lock_options
 from gpuenv.steps.machine import MachineClass
 from gpuenv.steps.profile import check_fit, load_profile
@@ -93,7 +94,7 @@ def run(context: Context, options: LockOptions) -> LockOutcome:
                 raise
             problem = Failure.of(error)
             context.reporter.say(f"{name}: {error.message}")
-            path = context.shown(locks.lock_path(context, name))
+            path = context.shown(lock_path(context, name))
             done.append(OneLock(profile=name, path=path, action="failed", problem=problem))
     problems = tuple(row.problem for row in done if row.problem is not None)
     problems += tuple(_problem(row) for row in done if row.reasons)
@@ -133,10 +134,11 @@ def _one(
     group: machines.MachineClass | None,
 ) -> OneLock:
     name = profile.name if group is None else f"{profile.name}-{group.name}"
-    path = locks.lock_path(context, name)
+    found = _standing(context, name, machine, profile, options, group)
+    path, before, model = found.path, found.lock, found.lock or found.foreign
     shown = context.shown(path)
-    before = _before(context, path, options, profile)
-    asked, context = context, with_lock_options(context, before, say=not options.check)
+    say_foreign(context, found, name)
+    asked, context = context, with_lock_options(context, model, say=not options.check)
     machines.say_machine(context, machine, profile)
     say_project(context)
     check_fit(context, machine.facts, profile)
@@ -155,7 +157,7 @@ def _one(
         locks.require_sound(context, before, profile=profile, shown=shown)
         context.reporter.say(f"Found up-to-date lockfile at: {shown}")
         return _kept(context, options, OneLock(profile=profile.name, path=shown, action="unchanged", lock=before), None)
-    single = options.single_source or (before is not None and before.decision.single_source)
+    single = options.single_source or (model is not None and model.decision.single_source)
     decided, lock = locks.decide_and_lock(
         _kept_family(context, before, options),
         machine=machine,
@@ -176,16 +178,35 @@ def _one(
     row = OneLock(profile=profile.name, path=shown, action="would-write", lock=lock, change=change)
     if options.dry_run:
         return row
-    written = locks.write_lock(path, lock)
+    written = write_lock(path, lock)
     context.reporter.say(f"{'Wrote' if written else 'Unchanged:'} lockfile {shown}: {len(lock.packages)} packages")
     return _kept(context, options, replace(row, action="written" if written else "unchanged"), decided)
+
+
+def _standing(
+    context: Context,
+    name: str,
+    machine: machines.TargetMachine,
+    profile: Profile,
+    options: LockOptions,
+    group: MachineClass | None,
+) -> LockFile:
+    """What stands there: of a profile its own lock, and beside one for another platform that of the machine's class."""
+
+    def read(path: Path) -> Lock | None:
+        return _before(context, path, options, profile)
+
+    own = lock_path(context, name)
+    if group is not None or not own.is_file():
+        return LockFile(path=own, lock=read(own))
+    return find_lock(context, name, machines.in_scope(context, machine.facts), read=read)
 
 
 def _before(context: Context, path: Path, options: LockOptions, profile: Profile) -> Lock | None:
     """The lock that stands there. One that cannot be read is made again where that is asked for."""
     shown = context.shown(path)
     try:
-        return locks.read_lock(path, shown=shown, profile=profile.name)
+        return read_lock(path, shown=shown, profile=profile.name)
     except (ConfigurationError, IntegrityError) as error:
         if not options.upgrade:
             raise

@@ -17,7 +17,8 @@ from gpuenv.report import Once
 from gpuenv.shell import quote
 from gpuenv.steps.asking import AskingFile, asking_file, edited, written
 from gpuenv.steps.context import Context, Outcome
-from gpuenv.steps.lock import lock_path, read_lock
+from gpuenv.steps.lock_file import find_lock, place_of
+from gpuenv.steps.machine import detect_or_read, in_scope
 from gpuenv.steps.profile import load_profile
 
 
@@ -78,10 +79,11 @@ def remove(context: Context, names: Sequence[str], options: EditOptions) -> Edit
 def _change(context: Context, file: AskingFile, text: str, options: EditOptions) -> EditOutcome:
     context = replace(context, reporter=Once(context.reporter))  # lock and create both say the machine
     profile = load_profile(context)
+    place = place_of(context, profile.name, in_scope(context, detect_or_read(context).facts))
     _, change = edited(file, lambda _: text)
     if not change:
         context.reporter.say(f"{file.shown} says so already")
-    with written(context, file, text, also=(lock_path(context, profile.name),)):
+    with written(context, file, text, also=(place,)):
         if change:
             context.reporter.say(change)
         (locked,) = lock.run(context, LockOptions()).locks
@@ -102,8 +104,7 @@ def _refuse_environment(context: Context, name: str) -> None:
 
 
 def _not_asked(context: Context, file: AskingFile, name: str) -> UsageError:
-    path = lock_path(context, load_profile(context).name)
-    locked = read_lock(path, shown=context.shown(path))
+    locked = find_lock(context, load_profile(context).name, in_scope(context, detect_or_read(context).facts)).lock
     wanted = canonicalize_name(name)
     needed = [each.name for each in locked.packages if wanted in (each.dependencies or ())] if locked else []
     return UsageError(

@@ -16,7 +16,8 @@ from gpuenv.steps.carrying import carry_along
 from gpuenv.steps.context import Context, Failure, Outcome
 from gpuenv.steps.downloads import open_store
 from gpuenv.steps.inventory import shelf
-from gpuenv.steps.lock import lock_path, read_sound
+from gpuenv.steps.lock import read_sound
+from gpuenv.steps.lock_file import lock_path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,7 +18,8 @@ from gpuenv.model.verification import Check, Report
 from gpuenv.shell import quote
 from gpuenv.steps.context import Context, Failure, Outcome
 from gpuenv.steps.environment import evidence_of, verified_name
-from gpuenv.steps.lock import lock_path, read_sound
+from gpuenv.steps.lock import read_sound
+from gpuenv.steps.lock_file import lock_path
 from gpuenv.steps.machine import detect_or_read, in_scope
 from gpuenv.steps.nodes import meeting
 from gpuenv.steps.probes import own_probes

@@ -31,10 +31,11 @@ def fits_machine(lock: Lock, machine: Machine, knowledge: Knowledge) -> LockMism
     The machine need not be the one the lock was made on: what counts is that every GPU has code in the locked torch and
     that its driver runs it. A CPU build that nobody asked for does not fit a machine with a GPU.
     """
-    return _platform(lock, machine) or _accelerator(lock, machine, knowledge)
+    return other_platform(lock, machine) or _accelerator(lock, machine, knowledge)
 
 
-def _platform(lock: Lock, machine: Machine) -> LockMismatch | None:
+def other_platform(lock: Lock, machine: Machine) -> LockMismatch | None:
+    """Say why a lock is for another system, processor or C library; ``None`` where it is for this one."""
     target = lock.inputs.target
     arch = "aarch64" if machine.os == "linux" and machine.arch == "arm64" else machine.arch
     if machine.os != target.os:

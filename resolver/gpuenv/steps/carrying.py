@@ -8,7 +8,7 @@ from gpuenv import profile as profiles
 from gpuenv.lock.codec import lock_filename
 from gpuenv.net.location import secrets_of
 from gpuenv.steps.context import Context
-from gpuenv.steps.lock import FOLDER
+from gpuenv.steps.lock_file import FOLDER
 from gpuenv.system.files import present, read_bytes, write_atomic
 from gpuenv.verify.evidence import FILES as EVIDENCE_FILES
 

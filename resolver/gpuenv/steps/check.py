@@ -80,7 +80,7 @@ class Examiner:
         return project
 
     def _of_lock(self, path: Path, *, shown: str) -> None:
-        from gpuenv.steps.lock import read_lock
+        from gpuenv.steps.lock_file import read_lock
 
         lock = read_lock(path, shown=shown)
         torch = lock.by_name.get("torch") if lock is not None else None

@@ -20,7 +20,7 @@ from gpuenv.installed.environment import read_environment
 from gpuenv.installed.files import walk
 from gpuenv.installed.marker import Marker, digest
 from gpuenv.steps.context import Context
-from gpuenv.steps.lock import FOLDER
+from gpuenv.steps.lock_file import FOLDER
 from gpuenv.system.files import read_bytes, write_atomic
 from gpuenv.verify.earlier import EarlierProof, read_proof
 

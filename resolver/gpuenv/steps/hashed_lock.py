@@ -18,17 +18,14 @@ from gpuenv.model.profile import Profile
 from gpuenv.model.wheel import Wheel
 from gpuenv.steps.context import Context
 from gpuenv.steps.lock import (
-    FOLDER,
     Locked,
     described,
     existing_lock,
-    lock_path,
-    read_lock,
     refuse_other_machine,
     require_sound,
     still_meant,
-    write_lock,
 )
+from gpuenv.steps.lock_file import FOLDER, place_of, read_lock, write_lock
 from gpuenv.steps.machine import TargetMachine, in_scope
 from gpuenv.steps.sources import ask, open_http, source_plan
 
@@ -89,7 +86,7 @@ def _from_named(
             hints=(f"Lock what is asked for now: `gpuenv lock --profile {profile.name} --upgrade`",),
         )
     refuse_other_machine(lock, in_scope(context, machine.facts), shown=shown, profile=profile)
-    own = lock_path(context, profile.name)
+    own = place_of(context, profile.name, in_scope(context, machine.facts))
     before = read_lock(own, shown=context.shown(own), profile=profile.name) if own != context.project / named else lock
     if before is not None and not diff(before, lock) and still_meant(context, profile, before):
         return existing_lock(context, machine=machine, profile=profile)
@@ -103,7 +100,7 @@ def _placed(
     if any(package.url is None and package.path == package.filename for package in lock.packages):
         lock = _with_places(context, lock, shown=shown)
     require_sound(context, lock, profile=profile, shown=shown)
-    path = lock_path(context, profile.name)
+    path = place_of(context, profile.name, in_scope(context, machine.facts))
     written = not dry_run and write_lock(path, lock)
     wrote = f"; wrote lockfile {context.shown(path)}" if written else ""
     context.reporter.say(f"Using {shown}: {described(context, lock, machine, profile)}{wrote}")

@@ -19,7 +19,7 @@ from gpuenv.environment.target import dead_stages, remove_tree
 from gpuenv.errors import GpuenvError
 from gpuenv.steps.context import Context
 from gpuenv.steps.downloads import open_store
-from gpuenv.steps.lock import FOLDER, read_lock
+from gpuenv.steps.lock_file import FOLDER, read_lock
 from gpuenv.system.files import leftovers as scratch_leftovers
 from gpuenv.system.files import read_bytes
 from gpuenv.verify.evidence import FILES as EVIDENCE_FILES

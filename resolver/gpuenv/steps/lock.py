@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -17,18 +17,17 @@ from gpuenv import knowledge as tables
 from gpuenv.environment import dependencies, joint
 from gpuenv.environment.dependencies import FamilyGapError
 from gpuenv.errors import (
-    ConfigurationError,
     IntegrityError,
     MachineMismatchError,
     NoFittingWheelError,
     NoSolutionError,
     UvError,
 )
-from gpuenv.lock import codec, hashed, making
+from gpuenv.lock import making
 from gpuenv.lock.check import changed_requirements
 from gpuenv.lock.fit import fits_machine, newer_release
 from gpuenv.lock.making import profile_digest
-from gpuenv.lock.model import Lock, LockedPackage, LockInputs, anchored, near
+from gpuenv.lock.model import Lock, LockedPackage, LockInputs
 from gpuenv.lock.recorded import recorded_requirements
 from gpuenv.lock.soundness import faults_of, is_complete
 from gpuenv.model.machine import Machine
@@ -39,25 +38,17 @@ from gpuenv.steps.companion_check import unfit_in
 from gpuenv.steps.context import Context
 from gpuenv.steps.decision import Decided, NothingFitsError, decide, say_decision
 from gpuenv.steps.dependencies import LockRequest, dependency_request, resolver_of
+from gpuenv.steps.lock_file import FOLDER, find_lock, read_lock, say_foreign, write_lock
 from gpuenv.steps.lock_options import LISTS, recorded_options, with_lock_options
-from gpuenv.steps.machine import TargetMachine, class_name, in_scope, in_words
+from gpuenv.steps.machine import TargetMachine, in_scope, in_words
 from gpuenv.steps.profile import known_profile
 from gpuenv.steps.project import asked_of
 from gpuenv.steps.sources import open_http
 from gpuenv.steps.together import decide_together
 from gpuenv.steps.torch_source import DecidedSource, with_pages
 from gpuenv.steps.ways_out import with_ways_out
-from gpuenv.system.files import (
-    present,
-    read_bytes,
-    read_text,
-    require_inside,
-    require_writable,
-    sweep_beside,
-    write_atomic,
-)
+from gpuenv.system.files import require_inside, require_writable, sweep_beside
 
-FOLDER = "lockfiles"
 MOST_PASSED_OVER = 12
 """Releases of packages that are passed over because they do not go with torch; each costs a resolution or two."""
 MOST_DAYS_BACK = 10
@@ -81,31 +72,6 @@ def require_sound(context: Context, lock: Lock, *, profile: Profile | None, show
         )
     if not is_complete(lock):
         context.reporter.detail(f"{shown} records no hosts and no dependencies: the rest of it agrees")
-
-
-def lock_path(context: Context, profile: str) -> Path:
-    """Where the lock of a profile stands, by name."""
-    return context.project / FOLDER / codec.lock_filename(profile)
-
-
-def read_lock(path: Path, *, shown: str, profile: str = "") -> Lock | None:
-    """Read a lock that may not exist; ``shown`` is its name in error messages. One of hashed requirements says of no
-    file where it lies.
-
-    ``profile`` is whose lock it is, where that is known: then the error names the command that makes it again.
-    """
-    if not present(path):
-        return None
-    try:
-        text = read_text(path, what="the lock", shown=shown)
-        if hashed.is_hashed(text):
-            return hashed.parse_hashed(text, origin=shown)
-        lock = codec.parse(text, origin=shown)
-    except (ConfigurationError, IntegrityError) as error:
-        again = f"Make it again, without what stands there: `gpuenv lock --profile {profile} --upgrade`"
-        hints = (again,) if profile and path.is_file() else ()
-        raise type(error)(error.message, causes=error.causes, hints=hints) from error
-    return anchored(lock, PurePosixPath(path.parent.absolute().as_posix()))
 
 
 def read_sound(context: Context, path: Path, *, profile: str) -> Lock | None:
@@ -194,17 +160,6 @@ def command_of(context: Context, profile: Profile, *, single_source: bool, machi
     return " ".join(f"'{word}'" if any(mark in word for mark in " <>=!*;") else word for word in words)
 
 
-def write_lock(path: Path, lock: Lock) -> bool:
-    """Write a lock in one step, wheels inside the project by relative path; ``False`` where nothing changes."""
-    require_inside(path.parent, path.parent.parent, what="the folder of the locks")
-    folder = PurePosixPath(path.parent.absolute().as_posix())
-    text = codec.render(near(lock, folder, project=folder.parent))
-    if path.is_file() and read_bytes(path, what="the lock") == text.encode():
-        return False
-    write_atomic(path, text, what="the lock")
-    return True
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Locked:
     """A lock in its file. ``decided`` is ``None`` where a lock that stood there was used."""
@@ -222,10 +177,11 @@ def existing_lock(context: Context, *, machine: TargetMachine, profile: Profile)
 
     One that was made for another machine is refused with the reason, not replaced: it may be somebody's work.
     """
-    path = standing_path(context, profile, machine)
+    found = find_lock(context, profile.name, in_scope(context, machine.facts))
+    path, lock = found.path, found.lock
     sweep_beside(path)
     shown = context.shown(path)
-    lock = read_lock(path, shown=shown, profile=profile.name)
+    say_foreign(context, found, profile.name)
     if lock is None or not still_meant(context, profile, lock):
         return None
     require_sound(context, lock, profile=profile, shown=shown)
@@ -261,17 +217,20 @@ def _newer(context: Context, lock: Lock, machine: TargetMachine, profile: Profil
 
 def new_lock(context: Context, *, machine: TargetMachine, profile: Profile, dry_run: bool = False) -> Locked:
     """Decide, and write the lock of what was decided; with ``dry_run`` neither write it nor download for a hash."""
-    path = standing_path(context, profile, machine)
+    found = find_lock(context, profile.name, in_scope(context, machine.facts))
+    path, before = found.path, found.lock
     shown = context.shown(path)
-    before = read_lock(path, shown=shown, profile=profile.name)
     kept: Lock | None = None
-    if before is not None:
+    if before is None:  # what was asked for on the other platform is asked for here, too
+        context = with_lock_options(context, found.foreign, say=True)
+    else:
         context = with_lock_options(context, before, say=True)
         why, now = "other options", asked_of(context).recorded
         if before.inputs.requirements != now:  # what was not asked for again stays where it is
             why, kept = f"other requirements ({changed_requirements(before.inputs, now)})", before
         context.reporter.say(f"Lockfile {shown} was made for {why}: making it again")
-    single_source = before is not None and before.decision.single_source
+    model = before or found.foreign
+    single_source = model is not None and model.decision.single_source
     how = LockRequest(previous=before, preferred=kept, single_source=single_source, tentative=dry_run)
     decided, lock = decide_and_lock(context, machine=machine, profile=profile, how=how)
     if dry_run:
@@ -359,13 +318,6 @@ def _decide_and_lock(
             gap = gap or error
             exclude += (f"torch=={torch.version.partition('+')[0]}",)
             context.reporter.say(f"{error.message}: going back to an earlier day")
-
-
-def standing_path(context: Context, profile: Profile, machine: TargetMachine) -> Path:
-    """Where the lock of a profile stands for this machine: its own, else that of the machine's class (`lock --for`)."""
-    own = lock_path(context, profile.name)
-    shared = lock_path(context, f"{profile.name}-{class_name(in_scope(context, machine.facts))}")
-    return shared if shared.is_file() and not own.is_file() else own
 
 
 def still_meant(context: Context, profile: Profile, lock: Lock) -> bool:

@@ -15,7 +15,7 @@ from gpuenv.installed.marker import Marker, read_marker
 from gpuenv.shell import quote
 from gpuenv.steps.context import Context, Outcome
 from gpuenv.steps.environment import refuse_added, refuse_target, target_of
-from gpuenv.steps.lock import FOLDER
+from gpuenv.steps.lock_file import FOLDER
 from gpuenv.steps.profile import load_profile
 from gpuenv.system.files import read_bytes, require_writable
 
