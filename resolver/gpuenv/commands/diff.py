@@ -9,10 +9,11 @@ from gpuenv.errors import UsageError
 from gpuenv.installed.drift import PackageChange as Drift
 from gpuenv.installed.drift import drift
 from gpuenv.installed.environment import read_environment
+from gpuenv.installed.marker import read_marker
 from gpuenv.lock.diff import Diff, diff
 from gpuenv.lock.model import Lock
 from gpuenv.steps.context import Context, Outcome
-from gpuenv.steps.lock_file import FOLDER, lock_path, read_lock
+from gpuenv.steps.lock_file import FOLDER, built_from, read_lock
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,8 +27,8 @@ class DiffOutcome(Outcome):
 
 
 def run(context: Context, *, before: str, after: str) -> DiffOutcome:
-    """Compare. ``lock`` as a name means the lock of the profile in use; exit 1 where something differs."""
-    first, second = _thing(context, before), _thing(context, after)
+    """Compare. ``lock`` as a name means the environment's, else that of the profile in use; exit 1 for a difference."""
+    first, second = _thing(context, before, beside=after), _thing(context, after, beside=before)
     if isinstance(first, Lock) and isinstance(second, Lock):
         found = diff(first, second)
         return DiffOutcome(before=before, after=after, locks=found, drifted=None, exit_code=1 if found else 0)
@@ -45,10 +46,12 @@ def run(context: Context, *, before: str, after: str) -> DiffOutcome:
     return DiffOutcome(before=before, after=after, locks=None, drifted=changes, exit_code=1 if changes else 0)
 
 
-def _thing(context: Context, name: str) -> Lock | Path:
+def _thing(context: Context, name: str, *, beside: str) -> Lock | Path:
     path = context.project / name
     if name == "lock":
-        path = lock_path(context, context.options.profile or _only_profile(context))
+        marker = read_marker(context.project / beside)
+        profile = context.options.profile or (marker.profile if marker is not None else _only_profile(context))
+        path = built_from(context, profile, marker)
     elif path.is_dir():
         return path
     lock = read_lock(path, shown=context.shown(path))

@@ -19,7 +19,7 @@ from gpuenv.shell import quote
 from gpuenv.steps.context import Context, Failure, Outcome
 from gpuenv.steps.environment import evidence_of, verified_name
 from gpuenv.steps.lock import read_sound
-from gpuenv.steps.lock_file import lock_path
+from gpuenv.steps.lock_file import built_from
 from gpuenv.steps.machine import detect_or_read, in_scope
 from gpuenv.steps.nodes import meeting
 from gpuenv.steps.probes import own_probes
@@ -147,9 +147,7 @@ def _lock_of(context: Context, target: Path, name: str | None) -> tuple[Profile,
     marker = read_marker(target)
     wanted = name or (marker.profile if marker is not None else "auto")
     profile = load_profile(context, wanted) if name is not None else known_profile(context, wanted)
-    path = lock_path(context, wanted)
-    if marker is not None and wanted == marker.profile and (path.parent / marker.lock_name).is_file():
-        path = path.parent / marker.lock_name  # one of a class of machines bears another name than the profile
+    path = built_from(context, wanted, marker)
     lock = read_sound(context, path, profile=wanted) if marker is not None or name is not None else None
     return profile or load_profile(context, "auto"), lock, context.shown(path) if lock is not None else ""
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from gpuenv.errors import ConfigurationError, IntegrityError
+from gpuenv.installed.marker import Marker
 from gpuenv.lock import codec, hashed
 from gpuenv.lock.fit import LockMismatch, other_platform
 from gpuenv.lock.model import Lock, anchored, near
@@ -68,6 +69,15 @@ def place_of(context: Context, profile: str, machine: Machine) -> Path:
         return None
 
     return find_lock(context, profile, machine, read=as_it_is).path
+
+
+def built_from(context: Context, profile: str, marker: Marker | None) -> Path:
+    """Where the lock stands that an environment of a profile was built from: one of a class of machines bears another
+    name than the profile. ``marker`` is the environment's."""
+    path = lock_path(context, profile)
+    if marker is not None and profile == marker.profile and (path.parent / marker.lock_name).is_file():
+        return path.parent / marker.lock_name
+    return path
 
 
 def say_foreign(context: Context, found: LockFile, profile: str) -> None:
