@@ -41,7 +41,7 @@ from gpuenv.knowledge import files, tables  # noqa: E402
 from gpuenv.model.decision import Decision, Question  # noqa: E402
 from gpuenv.model.machine import Arch, Os  # noqa: E402
 from gpuenv.model.wheel import Catalog, WheelContents  # noqa: E402
-from gpuenv.select import settle  # noqa: E402
+from gpuenv.select.settle import settle  # noqa: E402
 from support.choosing import FAMILY, machine, of_row, profile, read_recorded, request  # noqa: E402
 from support.recorded import Row, platform_of, recording  # noqa: E402
 

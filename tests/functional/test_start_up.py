@@ -22,13 +22,35 @@ MOST_OF_OURS = 100
 """Modules of gpuenv that such a decision loads, each a tenth of a millisecond and half of one for each dataclass in it;
 they were 93 in November 2026."""
 
+UNCHANGED = {
+    *(
+        "urllib3",
+        "ssl",
+        "http",
+        "html",
+        "configparser",
+        "difflib",
+        "rich",
+        "tomlkit",
+        "pynvml",
+        "statistics",
+        "zipfile",
+    ),
+    *("gpuenv.index", "gpuenv.companions", "gpuenv.doctor", "gpuenv.select.decide", "gpuenv.environment.build"),
+    *("gpuenv.environment.uv", "gpuenv.steps.new_lock", "gpuenv.steps.plan", "gpuenv.verify.verification"),
+    "gpuenv.verify.evidence",
+}
+"""What `create` does without where the environment that stands there is what its lock says."""
+MOST_WHERE_NOTHING_CHANGED = 112
+"""Modules of gpuenv that it loads then; they were 107 in November 2026, and 224 before what they import was sorted."""
+
 
 def loaded_after(
-    *words: str, by: str = "", environ: Mapping[str, str] | None = None, cwd: Path | None = None
+    *words: str, by: str = "", before: str = "", environ: Mapping[str, str] | None = None, cwd: Path | None = None
 ) -> set[str]:
     """The modules that are loaded when gpuenv ends."""
     lines: Sequence[str] = [
-        f"import sys\nsys.argv = {['gpuenv', *words]!r}\nfrom gpuenv.cli.main import entry",
+        f"import sys\n{before}\nsys.argv = {['gpuenv', *words]!r}\nfrom gpuenv.cli.main import entry",
         "try:\n    code = entry()\nexcept SystemExit:\n    pass",
         f"{by}\nprint('loaded:', *sorted(sys.modules), sep='\\n')",
     ]
@@ -77,3 +99,36 @@ def test_a_decision_with_its_pages_kept_asks_nobody_parses_nothing_and_loads_wha
     assert "gpuenv.select.decide" in modules
     assert modules & UNUSED == set()
     assert len(ours(modules)) <= MOST_OF_OURS
+
+
+MEMBERS = 400
+COUNT_ROWS = """
+rows = 0
+def count(frame, event, argument):
+    global rows
+    rows += event == 'call' and frame.f_code.co_name == 'parse_record'
+sys.setprofile(count)
+"""
+"""Counts how often the reader of RECORDs, a generator, is asked for a row."""
+
+
+def test_a_create_with_nothing_to_do_loads_little_and_reads_each_record_once(tmp_path: Path) -> None:
+    tag = f"cp{sys.version_info.major}{sys.version_info.minor}"
+    person = Person.at(tmp_path)
+    person.write("profiles/small.toml", 'description = "s"\naccelerator = "cpu"\npackages = ["torch"]\n')
+    with IndexServer() as server:
+        wheel = torch_wheel("2.11.0", "cpu", tag=f"{tag}-{tag}-manylinux_2_28_x86_64", members=MEMBERS)
+        server.add(wheel, folder="cpu")
+        words = ["create", "--profile", "small", "--no-verify", "--torch-index", server.torch_index]
+        words += ["--index", server.default_index]
+        built = person.run(*words)
+        assert built.code == 0, built.err
+        asked = len(server.log)
+        said = "sys.setprofile(None)\nassert code == 0\nprint('loaded:', f'rows={rows}', sep='\\n')"
+        modules = loaded_after(*words, by=said, before=COUNT_ROWS, environ=person.world(), cwd=person.project)
+        assert len(server.log) == asked
+    (rows,) = (int(each.removeprefix("rows=")) for each in modules if each.startswith("rows="))
+    assert MEMBERS < rows < MEMBERS + 30
+    assert "gpuenv.steps.reuse" in modules
+    assert modules & UNCHANGED == set()
+    assert len(ours(modules)) <= MOST_WHERE_NOTHING_CHANGED

@@ -16,12 +16,13 @@ from gpuenv.model.machine import Machine
 from gpuenv.model.profile import VerificationPlan
 from gpuenv.model.verification import Check, Report
 from gpuenv.report import Silent
-from gpuenv.verify import Expected, ExpectedPackage, evidence, run_verification
+from gpuenv.verify import evidence
+from gpuenv.verify.expected import Expected, ExpectedPackage
 from gpuenv.verify.messages import Message
 from gpuenv.verify.payload.sizing import LEAST_CURVE
 from gpuenv.verify.probes import OwnProbe
 from gpuenv.verify.runner import PayloadJob, run_jobs
-from gpuenv.verify.verification import Accelerator
+from gpuenv.verify.verification import Accelerator, run_verification
 from support.torch_env import altered_environment, site_packages
 from support.verify_observed import MACHINE
 

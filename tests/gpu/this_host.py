@@ -19,8 +19,10 @@ from gpuenv.model.machine import Machine  # noqa: E402
 from gpuenv.model.profile import VerificationPlan  # noqa: E402
 from gpuenv.model.verification import Report  # noqa: E402
 from gpuenv.report import Silent  # noqa: E402
-from gpuenv.verify import Expected, evidence, run_verification  # noqa: E402
+from gpuenv.verify import evidence  # noqa: E402
+from gpuenv.verify.expected import Expected  # noqa: E402
 from gpuenv.verify.messages import Message  # noqa: E402
+from gpuenv.verify.verification import run_verification  # noqa: E402
 
 
 def torch_environment() -> Path:

@@ -21,9 +21,10 @@ from gpuenv.model.decision import Decision, NoDecision
 from gpuenv.model.machine import Machine
 from gpuenv.model.profile import Profile
 from gpuenv.model.wheel import Wheel, WheelContents
-from gpuenv.select import Request, decide
 from gpuenv.select.candidates import label
+from gpuenv.select.decide import decide
 from gpuenv.select.present import about, explain
+from gpuenv.select.request import Request
 from support.choosing import catalog, machine, profile, request, wheel
 
 KNOWN = load()

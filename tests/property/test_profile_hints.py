@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from gpuenv import profile as profiles
-from gpuenv import select
 from gpuenv.knowledge import load
+from gpuenv.select.request import ProfileMismatch, Request
 from gpuenv.system.files import read_text
 from support.choosing import machine
 
@@ -24,11 +24,11 @@ DRIVERS = ("470.82.01", "535.104.05", "570.124.06", "580.95.05")
 def test_the_profile_that_is_named_fits(name: str) -> None:
     named = 0
     for cards, driver, gpus in itertools.product(CARDS, DRIVERS, (None, (0,), (9,))):
-        on, request = machine(*cards, driver=driver), select.Request(pythons=(), gpus=gpus, variant=None)
+        on, request = machine(*cards, driver=driver), Request(pythons=(), gpus=gpus, variant=None)
 
-        def fits(profile: str, on=on, request=request) -> select.ProfileMismatch | None:  # type: ignore[no-untyped-def]
+        def fits(profile: str, on=on, request=request) -> ProfileMismatch | None:  # type: ignore[no-untyped-def]
             read = profiles.load(profile, project=ROOT, user=ROOT / "no-such-folder", read=read_text)
-            return select.fits(read, on, request, load())
+            return fits(read, on, request, load())
 
         mismatch = fits(name)
         if mismatch is None:

@@ -18,9 +18,11 @@ from gpuenv.model.decision import Alternative, Decision, NoDecision
 from gpuenv.model.machine import Machine
 from gpuenv.model.profile import Profile
 from gpuenv.model.wheel import Catalog, Wheel
-from gpuenv.select import Request, narrowed, settle
 from gpuenv.select.alternatives import alternatives
 from gpuenv.select.candidates import CatalogEntry, label, nightly_day, parse_entry
+from gpuenv.select.evaluation import narrowed
+from gpuenv.select.request import Request
+from gpuenv.select.settle import settle
 from gpuenv.steps.advice import advice
 from gpuenv.steps.pythons import nearest_first
 from support.choosing import machine, profile, read_recorded, recorded, request

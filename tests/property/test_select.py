@@ -18,11 +18,11 @@ from gpuenv.knowledge import load
 from gpuenv.knowledge.rules import compare_versions
 from gpuenv.model.decision import Decision, NoDecision, Question
 from gpuenv.model.wheel import Catalog, Wheel, WheelContents
-from gpuenv.select import settle
 from gpuenv.select.candidates import label
 from gpuenv.select.evaluation import filter_wheels
 from gpuenv.select.prepare import prepare
 from gpuenv.select.present import decision_to_json, explain
+from gpuenv.select.settle import settle
 from gpuenv.select.verdicts import Verdicts
 from support.choosing import catalog, machine, profile, request, wheel
 from support.offers import (

@@ -26,8 +26,9 @@ from gpuenv.model.decision import Decision, NoDecision, Question
 from gpuenv.model.profile import Profile
 from gpuenv.model.wheel import Catalog, WheelContents
 from gpuenv.profile import read_profile
-from gpuenv.select import Request, settle
 from gpuenv.select.alternatives import alternatives
+from gpuenv.select.request import Request
+from gpuenv.select.settle import settle
 from gpuenv.steps.advice import advice
 from gpuenv.steps.pythons import nearest_first
 from gpuenv.system.files import read_text

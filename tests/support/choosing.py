@@ -12,7 +12,8 @@ from gpuenv.model.decision import Decision, NoDecision, Question
 from gpuenv.model.machine import Arch, ComputeCapability, Driver, Gpu, Machine, Os
 from gpuenv.model.profile import Profile
 from gpuenv.model.wheel import Catalog, Channel, SourceKind, Wheel, WheelContents
-from gpuenv.select import Request, settle
+from gpuenv.select.request import Request
+from gpuenv.select.settle import settle
 from support.recorded import Row, recording
 
 PYTHONS = ("3.12", "3.11", "3.13", "3.10")

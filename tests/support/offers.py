@@ -9,7 +9,7 @@ from gpuenv.knowledge.rules import compare_versions
 from gpuenv.model.decision import Decision, NoDecision
 from gpuenv.model.machine import ComputeCapability, Machine
 from gpuenv.model.wheel import Catalog, Wheel, WheelContents
-from gpuenv.select import decide
+from gpuenv.select.decide import decide
 from support.choosing import catalog, profile, request, wheel
 
 CAPABILITIES = ("5.0", "6.1", "7.0", "7.5", "8.0", "8.6", "8.9", "9.0", "10.0", "12.0")

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from gpuenv.environment.build import Built
 from gpuenv.environment.previous import FailedProofError, failed_place
 from gpuenv.errors import UsageError, VerificationError
 from gpuenv.installed.marker import Marker
 from gpuenv.model.profile import Profile
-from gpuenv.model.verification import Report
 from gpuenv.shell import quote
 from gpuenv.steps.activation import Entrance, entrance
 from gpuenv.steps.context import Context, Outcome
@@ -19,24 +18,26 @@ from gpuenv.steps.environment import (
     refuse_another_profile,
     refuse_target,
     refuse_to_discard,
-    staged_environment,
     target_of,
 )
 from gpuenv.steps.environments import register
 from gpuenv.steps.hashed_lock import of_lock, standing_lock
-from gpuenv.steps.lock import Locked, new_lock
+from gpuenv.steps.lock import Locked
 from gpuenv.steps.lock_file import write_lock
 from gpuenv.steps.machine import TargetMachine, detect_or_read, say_machine
-from gpuenv.steps.plan import Planned, plan
-from gpuenv.steps.probes import own_probes
 from gpuenv.steps.profile import check_fit, load_profile
 from gpuenv.steps.project import say_project
 from gpuenv.steps.proof import Proof
 from gpuenv.steps.reuse import earlier_proof, standing_environment
-from gpuenv.steps.write_back import require_relax, write_back
 from gpuenv.system.files import require_writable
 from gpuenv.verify.causes import Hints, hints_of
-from gpuenv.verify.earlier import EarlierProof
+
+if TYPE_CHECKING:  # what a run needs is loaded where it does that: one that finds nothing changed does little
+    from gpuenv.environment.build import Built
+    from gpuenv.model.verification import Report
+    from gpuenv.steps.plan import Planned
+    from gpuenv.verify.earlier import EarlierProof
+    from gpuenv.verify.probes import OwnProbe
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +87,7 @@ class CreateOutcome(Outcome):
 
 def run(context: Context, options: CreateOptions) -> CreateOutcome:
     """Do the whole way. Whatever stood at the target stands there still when any step fails."""
-    require_relax(context, write=options.write)
+    _refuse_write(context, options)
     context = of_lock(context, options.lock)
     profile = load_profile(context)
     target = target_of(context, options.target, profile)
@@ -101,22 +102,25 @@ def run(context: Context, options: CreateOptions) -> CreateOutcome:
     require_writable(context.state, what="gpuenv's own folder")
     if options.verify:
         require_writable(evidence, what="the folder of the evidence")
-    probes = own_probes(context) if options.verify else ()
     locked = standing_lock(context, machine=machine, profile=profile, named=options.lock)
-    locked = locked or new_lock(context, machine=machine, profile=profile)
+    locked = locked or _new_lock(context, machine, profile)
     if options.write:
-        locked = replace(locked, lock=write_back(context, locked.lock, dry_run=False))
-        write_lock(locked.path, locked.lock)
+        locked = _written_back(context, locked)
     refuse_to_discard(context, target, profile, locked.lock, discard=options.discard_added)
     proof = Proof(
         context=context, machine=machine, profile=profile, lock=locked.lock, lock_name=locked.shown, folder=evidence,
         target=target, hints=_hints(context, locked, profile, target, keep=options.keep_failed), deep=options.deep,
-        failed_folder=failed_place(evidence), probes=probes,
+        failed_folder=failed_place(evidence), probes=_own_probes(context) if options.verify else (),
     )  # fmt: skip
     current = None if options.rebuild else _reused(context, locked, proof, options)
-    if current is not None:
-        return current
-    kept = options.keep_failed
+    return current or _built(context, locked, proof, options)
+
+
+def _built(context: Context, locked: Locked, proof: Proof, options: CreateOptions) -> CreateOutcome:
+    """A new environment at the target, proved before it is put there."""
+    from gpuenv.steps.build import staged_environment
+
+    target, kept = proof.target, options.keep_failed
     try:
         with staged_environment(
             context, locked, target=target, deep=options.deep, keep_failed=kept, keep_previous=options.keep_previous
@@ -125,10 +129,39 @@ def run(context: Context, options: CreateOptions) -> CreateOutcome:
             built = environment.swap_in(report)
     except FailedProofError as error:
         raise unproved(context, error, proof) from error
+    shown = context.shown(proof.folder) if options.verify else None
     return CreateOutcome(
-        profile=profile, locked=locked, environment=built.path, marker=built.marker, built=built, report=report,
-        proved=None, evidence=context.shown(evidence) if options.verify else None, entrance=_entrance(context, target),
+        profile=proof.profile, locked=locked, environment=built.path, marker=built.marker, built=built, report=report,
+        proved=None, evidence=shown, entrance=_entrance(context, target),
     )  # fmt: skip
+
+
+def _new_lock(context: Context, machine: TargetMachine, profile: Profile) -> Locked:
+    from gpuenv.steps.new_lock import new_lock
+
+    return new_lock(context, machine=machine, profile=profile)
+
+
+def _refuse_write(context: Context, options: CreateOptions) -> None:
+    if options.write:
+        from gpuenv.steps.write_back import require_relax
+
+        require_relax(context, write=True)
+
+
+def _written_back(context: Context, locked: Locked) -> Locked:
+    """The lock with what was relaxed written into the project's files."""
+    from gpuenv.steps.write_back import write_back
+
+    lock = write_back(context, locked.lock, dry_run=False)
+    write_lock(locked.path, lock)
+    return replace(locked, lock=lock)
+
+
+def _own_probes(context: Context) -> tuple[OwnProbe, ...]:
+    from gpuenv.steps.probes import own_probes
+
+    return own_probes(context)
 
 
 def _reused(context: Context, locked: Locked, proof: Proof, options: CreateOptions) -> CreateOutcome | None:
@@ -140,7 +173,7 @@ def _reused(context: Context, locked: Locked, proof: Proof, options: CreateOptio
     proved, report = None, None
     if options.verify:
         found = "asked for with --verify" if options.verify_again else earlier_proof(proof, standing)
-        if isinstance(found, EarlierProof):
+        if not isinstance(found, str):
             proved = found
         else:
             shown = context.shown(proof.target)
@@ -163,6 +196,8 @@ def _entrance(context: Context, target: Path) -> Entrance:
 
 def dry_run(context: Context, options: CreateOptions) -> Planned:
     """Say what :func:`run` would do, and what it would stop at. Nothing is written anywhere."""
+    from gpuenv.steps.plan import plan
+
     context = of_lock(context, options.lock)
     profile = load_profile(context)
     target = target_of(context, options.target, profile)

@@ -22,9 +22,10 @@ from gpuenv.lock.model import Lock
 from gpuenv.steps.carrying import carry_along
 from gpuenv.steps.context import Context, Failure, Outcome
 from gpuenv.steps.downloads import open_store
-from gpuenv.steps.lock import command_of, read_sound
+from gpuenv.steps.lock import read_sound
 from gpuenv.steps.lock_file import lock_path
 from gpuenv.steps.machine import MachineClass, TargetMachine, complete
+from gpuenv.steps.new_lock import command_of
 from gpuenv.steps.profile import load_profile
 from gpuenv.steps.pythons import uv_of
 from gpuenv.steps.rollout import HostOptions, HostWork, opened, waves

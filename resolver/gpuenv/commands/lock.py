@@ -18,6 +18,7 @@ from gpuenv.lock.model import Lock
 from gpuenv.model.profile import Profile
 from gpuenv.steps import lock as locks
 from gpuenv.steps import machine as machines
+from gpuenv.steps import new_lock
 from gpuenv.steps.context import Context, Failure, Outcome
 from gpuenv.steps.decision import Decided
 from gpuenv.steps.dependencies import LockRequest
@@ -158,7 +159,7 @@ def _one(
         context.reporter.say(f"Found up-to-date lockfile at: {shown}")
         return _kept(context, options, OneLock(profile=profile.name, path=shown, action="unchanged", lock=before), None)
     single = options.single_source or (model is not None and model.decision.single_source)
-    decided, lock = locks.decide_and_lock(
+    decided, lock = new_lock.decide_and_lock(
         _kept_family(context, before, options),
         machine=machine,
         profile=profile,
@@ -169,7 +170,7 @@ def _one(
             single_source=single,
             options=recorded_options(context.options),
             command=options.command
-            or locks.command_of(context, profile, single_source=single, machines=options.machines),
+            or new_lock.command_of(context, profile, single_source=single, machines=options.machines),
         ),
     )
     if options.write:

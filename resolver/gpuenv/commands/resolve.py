@@ -67,7 +67,7 @@ def _with_others(context: Context, decided: Decided) -> Decided:
     """Decide torch with the packages outside its family; uv is started for this alone, and its rooms loaded."""
     from gpuenv.steps.companions import with_companions
     from gpuenv.steps.dependencies import LockRequest
-    from gpuenv.steps.lock import decide_and_lock
+    from gpuenv.steps.new_lock import decide_and_lock
     from gpuenv.steps.together import with_packages
 
     how = LockRequest(tentative=True)

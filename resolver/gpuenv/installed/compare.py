@@ -182,8 +182,16 @@ class _Comparison:
         """Compare each listed file by presence and size; yields those whose hash has to be looked at too."""
         shared = set(shared)
         twice = {name for name, count in Counter(each.name for each in self.facts.distributions).items() if count > 1}
+        latest = {each.info: self._latest(each) for each in self.facts.distributions}
         for path, (dist, row) in self.owners.items():
-            if self.bare is None and (dist.name in twice or _is_bytecode(path) or not self._is_ours(path)):
+            if self.bare is None and (dist.name in twice or _is_bytecode(path)):
+                continue
+            there = self.entries.get(path)
+            plain = there is not None and there.link is None and there.size == row.size
+            if plain and not self.deep and there is not None and there.mtime <= latest[dist.info]:
+                self.files += 1  # nearly all of 16,000: the rest takes three times as long
+                continue
+            if self.bare is None and not self._is_ours(path):
                 continue
             own = path.startswith(f"{dist.info}/") and path.rpartition("/")[2] in _INSTALLERS_OWN
             open_to_change = path in shared or (self.bare is None and own)
@@ -239,10 +247,14 @@ class _Comparison:
     def _later(self, entry: FolderEntry | None, path: str, dist: Distribution) -> bool:
         """Whether a file changed after its wheel was unpacked, as an edit through a hard link into uv's cache leaves
         it."""
-        unpacked = self.entry(f"{dist.info}/WHEEL")
         # Metadata and scripts are written at installation: always later.
         own = path.startswith(f"{dist.info}/") or not path.startswith(self.prefixes)
-        return entry is not None and unpacked is not None and not own and entry.mtime > unpacked.mtime + LATER_SECONDS
+        return entry is not None and not own and entry.mtime > self._latest(dist)
+
+    def _latest(self, dist: Distribution) -> float:
+        """The latest time that a file of a wheel has where nobody changed it since."""
+        unpacked = self.entry(f"{dist.info}/WHEEL")
+        return float("inf") if unpacked is None else unpacked.mtime + LATER_SECONDS
 
     def unlisted(self, bare: Bare) -> Iterator[Difference]:
         """Examine files that no RECORD lists, and files of the bare environment that are no longer what they were."""

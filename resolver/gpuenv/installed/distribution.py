@@ -27,6 +27,7 @@ class Distribution:
     info: str
     """The metadata folder, relative to the environment; absolute for one of the base interpreter."""
     rows: tuple[RecordRow, ...] = ()
+    """What its RECORD lists; empty where the files were not asked for."""
     record: str = ""
     """sha256 of the RECORD file; empty where there is none."""
     requires: tuple[str, ...] = ()
@@ -44,19 +45,20 @@ class Distribution:
     """Why it is not whole."""
 
 
-def distributions(environment: Path, site: Path, *, owned: bool = True) -> tuple[Distribution, ...]:
+def distributions(environment: Path, site: Path, *, owned: bool = True, files: bool = True) -> tuple[Distribution, ...]:
     """Read every distribution of a package folder, sorted by name and version.
 
     ``owned``: installers put it there, and leave RECORD and INSTALLER; those of a system or of conda need not.
+    ``files``: with the rows of their RECORDs.
     """
     inside = site.is_relative_to(environment)
     prefix = site.relative_to(environment).as_posix() if inside else site.as_posix()
     names = sorted(name for name in os.listdir(site) if name.endswith((".dist-info", ".egg-info")))  # noqa: PTH208
-    found = [_distribution(site / name, prefix, owned=owned) for name in names]
+    found = [_distribution(site / name, prefix, owned=owned, files=files) for name in names]
     return tuple(sorted(found, key=lambda each: (each.name, each.version, each.info)))
 
 
-def _distribution(info: Path, prefix: str, *, owned: bool) -> Distribution:
+def _distribution(info: Path, prefix: str, *, owned: bool, files: bool) -> Distribution:
     stem, _, kind = info.name.rpartition(".")
     name, _, version = stem.partition("-")
     version = version.partition("-py")[0]
@@ -77,7 +79,7 @@ def _distribution(info: Path, prefix: str, *, owned: bool) -> Distribution:
     try:
         body = (info / "RECORD").read_bytes()
         record = hashlib.sha256(body).hexdigest()
-        rows = tuple(parse_record(body.decode("utf-8"), prefix=prefix))
+        rows = tuple(parse_record(body.decode("utf-8"), prefix=prefix)) if files else ()
     except (FileNotFoundError, NotADirectoryError):
         pass
     except (OSError, ValueError) as error:

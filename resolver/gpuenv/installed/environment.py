@@ -82,8 +82,10 @@ class EnvironmentFacts:
         return {each.name: each.version for each in (*self.inherited, *self.distributions)}
 
 
-def read_environment(environment: Path, *, shown: str | None = None) -> EnvironmentFacts:
+def read_environment(environment: Path, *, shown: str | None = None, files: bool = True) -> EnvironmentFacts:
     """Read a folder with an interpreter and packages, by whatever tool it was made. ``shown`` is its name in the error.
+
+    Without ``files`` the rows of RECORDs are left out: 30 ms for 16,000, where only packages are asked for.
 
     Raises :class:`~gpuenv.errors.UsageError` for a folder that is no environment.
     """
@@ -104,7 +106,7 @@ def read_environment(environment: Path, *, shown: str | None = None) -> Environm
         kind = "gpuenv" if marker or marker_problem else "venv"
     site = sites[0] if sites else None
     version = places.python_version(environment) or places.version_of_folder(site)
-    own = tuple(each for folder in sites for each in distributions(environment, folder, owned=configured))
+    own = tuple(each for folder in sites for each in distributions(environment, folder, owned=configured, files=files))
     base = places.base_packages(settings, version)
     return EnvironmentFacts(
         path=environment,
@@ -115,7 +117,9 @@ def read_environment(environment: Path, *, shown: str | None = None) -> Environm
         sites=sites,
         system_site_packages=settings.get("include-system-site-packages", "false").lower() == "true",
         distributions=own,
-        inherited=tuple(each for folder in base for each in distributions(environment, folder, owned=False)),
+        inherited=tuple(
+            each for folder in base for each in distributions(environment, folder, owned=False, files=files)
+        ),
         startup=tuple(each for folder in sites for each in startup_files(folder)),
         torch=read_torch(site) if site else None,
         marker=marker,

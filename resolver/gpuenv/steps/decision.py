@@ -15,7 +15,6 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from gpuenv import knowledge as tables
-from gpuenv import select
 from gpuenv.errors import GpuenvError, NoFittingWheelError, PackageIndexError, UsageError
 from gpuenv.index.config import Place, SourcePlan
 from gpuenv.index.source import Sources, merge
@@ -23,6 +22,8 @@ from gpuenv.model.asked import NamedBuild, Stated
 from gpuenv.model.decision import Decision, NoDecision, Rejected
 from gpuenv.model.profile import Profile
 from gpuenv.model.wheel import Attempt, Catalog, Channel, WheelContents
+from gpuenv.select.request import Request
+from gpuenv.select.settle import settle
 from gpuenv.select.stated import excluding, judged
 from gpuenv.steps.context import Context
 from gpuenv.steps.machine import TargetMachine, in_scope
@@ -41,7 +42,7 @@ class Decided:
 
     machine: TargetMachine
     profile: Profile
-    request: select.Request
+    request: Request
     decision: Decision
     catalog: Catalog
     place: Place
@@ -68,7 +69,7 @@ class NothingFitsError(NoFittingWheelError):
 
 def request_of(
     context: Context, *, profile: Profile, machine: TargetMachine, exclude: Sequence[str] = (), pins: Sequence[str] = ()
-) -> select.Request:
+) -> Request:
     """Turn the options into the decision's request; the interpreters that can be had come first."""
     options = context.options
     return replace(
@@ -137,7 +138,7 @@ class _Search:
         self.rejected: tuple[Rejected, ...] = ()
         self.extra_attempts: list[Attempt] = []
 
-    def run(self, request: select.Request) -> Decided:
+    def run(self, request: Request) -> Decided:
         projects = family_of(self.profile, self.knowledge.family, request)
         asked = request.channel or self.profile.channel
         channels: tuple[Channel, ...] = ("nightly",) if asked == "nightly" else ("stable",)
@@ -156,10 +157,10 @@ class _Search:
         raise self._failure(sources, request)
 
     def _settle(
-        self, place: Place, catalog: Catalog, request: select.Request, projects: Sequence[str]
+        self, place: Place, catalog: Catalog, request: Request, projects: Sequence[str]
     ) -> tuple[Decision | NoDecision, Catalog]:
         """Decide on one source; wheels are read when they are asked about, nightlies loaded when only they help."""
-        return select.settle(
+        return settle(
             self.machine.facts,
             self.profile,
             catalog,
@@ -189,7 +190,7 @@ class _Search:
         self,
         decision: Decision,
         catalog: Catalog,
-        request: select.Request,
+        request: Request,
         place: Place,
         attempts: tuple[Attempt, ...],
     ) -> Decided:
@@ -215,7 +216,7 @@ class _Search:
         refused = decision.refused + sum(row.wheels for row in self.rejected)
         return replace(decision, rejected=(*decision.rejected, *self.rejected), refused=refused)
 
-    def _failure(self, sources: Sources, request: select.Request) -> GpuenvError:
+    def _failure(self, sources: Sources, request: Request) -> GpuenvError:
         """Prefer "no wheel fits" when every source answered; an index that did not answer is the cause otherwise."""
         if not self.refusals:
             return sources.nothing()
@@ -242,7 +243,7 @@ class _Search:
             return UsageError(answer.summary, causes=answer.causes, hints=(*hints, *answer.hints))
         return NothingFitsError(answer, hints=hints)
 
-    def _with_lines(self, answer: NoDecision, request: select.Request) -> tuple[NoDecision, bool]:
+    def _with_lines(self, answer: NoDecision, request: Request) -> tuple[NoDecision, bool]:
         """The refusal in the terms of the project's lines, where they are what nothing meets on this machine; and
         whether that is so by the tables, whatever a source that could not be asked has."""
         machine = in_scope(self.context, self.machine.facts)

@@ -1,17 +1,13 @@
-"""The environment of a lock: what its place must be, and the build in it."""
+"""The place of an environment: what it must be, and whose packages building there would take away."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from packaging.utils import canonicalize_name
 
-from gpuenv.environment import build
-from gpuenv.environment.build import Staged
-from gpuenv.environment.interpreters import interpreter_for, require_interpreter
 from gpuenv.environment.previous import failed_place
 from gpuenv.environment.target import check_target
 from gpuenv.errors import TargetError, UsageError
@@ -24,74 +20,9 @@ from gpuenv.lock.model import Lock
 from gpuenv.metadata import parse_requirement
 from gpuenv.model.profile import Profile
 from gpuenv.shell import quote
-from gpuenv.steps.companion_check import refuse_unfit
 from gpuenv.steps.context import Context
-from gpuenv.steps.dependencies import indexes_of
-from gpuenv.steps.downloads import open_store, remember
-from gpuenv.steps.environments import register
-from gpuenv.steps.lock import Locked
 from gpuenv.steps.profile import load_profile
-from gpuenv.steps.pythons import interpreters_of, uv_of
-from gpuenv.steps.signed import fetch_signed
-from gpuenv.steps.sources import uv_credentials, uv_environment
 from gpuenv.system.files import require_inside
-
-
-@contextmanager
-def staged_environment(
-    context: Context,
-    locked: Locked,
-    *,
-    target: Path,
-    deep: bool = False,
-    keep_failed: bool = False,
-    keep_previous: bool = False,
-) -> Iterator[Staged]:
-    """Build beside ``target``, out of the store what it keeps; discarded unless it is swapped in."""
-    fetch_signed(context, locked.lock)
-    remember(context, locked.path, locked.lock)
-    wanted = locked.lock.inputs.target.python
-    found = interpreter_for(wanted, interpreters_of(context, downloads=False))
-    python = found or require_interpreter(wanted, interpreters_of(context, downloads=not context.offline))
-    with build.staged_environment(
-        locked.path,
-        locked.lock,
-        target=target,
-        python=python,
-        uv=uv_of(context),
-        state=context.state,
-        reporter=context.reporter,
-        options=build.BuildOptions(
-            offline=context.offline,
-            keep_failed=keep_failed,
-            keep_previous=keep_previous,
-            deep=deep,
-            store=open_store(context),
-            extra_env=uv_environment(context) | uv_credentials(context),
-            project=context.project if _with_project(context, target) else None,
-            index_env=indexes_of(context).variables(),
-        ),
-    ) as staged:
-        refuse_unfit(locked.lock, staged.path, reporter=context.reporter)
-        yield staged
-    if staged.built is not None:
-        register(context, staged.built.path)
-        if staged.built.previous is not None:
-            kept, back = context.shown(staged.built.previous), quote(context.shown(target))
-            context.reporter.say(f"Kept the one before as {kept}; `gpuenv create --rollback {back}` puts it back")
-        context.reporter.say(
-            f"{'Replaced' if staged.built.replaced else 'Built'} {target.name}: {len(locked.lock.packages)} packages, "
-            f"compared with the wheels' RECORD: {staged.built.compared.summary}"
-        )
-
-
-def _with_project(context: Context, target: Path) -> bool:
-    """Whether the person's project goes into the environment: asked for now, or in the one that is built again."""
-    if context.options.install_project:
-        return True
-    there = check_target(target)
-    marker = read_marker(there.path) if there.exists else None
-    return marker is not None and bool(marker.projects)
 
 
 def target_of(context: Context, named: Path | None, profile: Profile) -> Path:
@@ -186,6 +117,8 @@ def refuse_to_discard(context: Context, target: Path, profile: Profile, lock: Lo
     shown = context.shown(target)
     names = [each.name for each in lock.packages]
     gone = added_to(there.path, names=names)
+    if not gone:
+        return
     needed = {
         canonicalize_name(found.name) for each in gone for row in each.requires if (found := parse_requirement(row))
     }
@@ -221,4 +154,4 @@ def added_to(environment: Path, *, names: Collection[str]) -> tuple[Distribution
     """Packages that somebody added to an environment of ours, beside ``names``; none where it is not of ours."""
     if read_marker(environment) is None:
         return ()
-    return added(read_environment(environment), locked=names)
+    return added(read_environment(environment, files=False), locked=names)

@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gpuenv.environment.target import Target, is_ours
 from gpuenv.errors import ConfigurationError, FileError, GpuenvError
@@ -22,7 +23,9 @@ from gpuenv.installed.marker import Marker, digest
 from gpuenv.steps.context import Context
 from gpuenv.steps.lock_file import FOLDER
 from gpuenv.system.files import read_bytes, write_atomic
-from gpuenv.verify.earlier import EarlierProof, read_proof
+
+if TYPE_CHECKING:  # proofs are read by who lists environments, not by who builds one
+    from gpuenv.verify.earlier import EarlierProof
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,6 +111,8 @@ def _real(path: Path) -> Path:
 
 
 def _last_proof(path: Path, project: Path, marker: Marker) -> EarlierProof | None:
+    from gpuenv.verify.earlier import read_proof
+
     found = []
     for file in project.glob("evidence/*/evidence.json"):
         try:

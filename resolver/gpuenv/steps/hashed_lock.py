@@ -6,16 +6,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gpuenv import knowledge as tables
 from gpuenv.errors import ConfigurationError, IndexUnreachableError, PackageIndexError
-from gpuenv.index.config import Place
 from gpuenv.lock.diff import diff
 from gpuenv.lock.fit import fits_machine
 from gpuenv.lock.hashed import hashed_filename, placed
 from gpuenv.lock.model import Lock, LockedPackage
 from gpuenv.model.profile import Profile
-from gpuenv.model.wheel import Wheel
 from gpuenv.steps.context import Context
 from gpuenv.steps.lock import (
     Locked,
@@ -27,7 +26,10 @@ from gpuenv.steps.lock import (
 )
 from gpuenv.steps.lock_file import FOLDER, place_of, read_lock, write_lock
 from gpuenv.steps.machine import TargetMachine, in_scope
-from gpuenv.steps.sources import ask, open_http, source_plan
+
+if TYPE_CHECKING:  # what lists wheels is loaded where a committed set has to be placed
+    from gpuenv.index.config import Place
+    from gpuenv.model.wheel import Wheel
 
 
 def of_lock(context: Context, named: Path | None) -> Context:
@@ -136,6 +138,8 @@ def _with_places(context: Context, lock: Lock, *, shown: str) -> Lock:
             causes=failures or [f"asked: {', '.join(place.words for place in asked)}"] if failures or asked else (),
             hints=(f"Lock what is listed now: `gpuenv lock --profile {lock.inputs.profile} --upgrade`",),
         )
+    from gpuenv.steps.sources import open_http
+
     http = open_http(context)
     signed = [name for name, row in rows.items() if "://" in row.url and http.address(row.url).query]
     return placed(lock, rows, sources=dict.fromkeys(place.shown for place in asked), signed=signed)
@@ -144,6 +148,8 @@ def _with_places(context: Context, lock: Lock, *, shown: str) -> Lock:
 def _listed(context: Context, lock: Lock, place: Place, packages: Sequence[LockedPackage]) -> dict[str, Wheel]:
     """The rows of the locked files, by name: one with the locked hash before one that states none or another."""
     wanted = {each.name: each for each in packages}
+    from gpuenv.steps.sources import ask
+
     catalog = ask(context, place, projects=list(wanted), channels=(lock.decision.channel,))
     rows = [row for row in catalog.wheels if row.filename == wanted[row.project].filename]
     rows.sort(key=lambda row: (row.sha256 == wanted[row.project].sha256, row.sha256 is None))
@@ -151,6 +157,8 @@ def _listed(context: Context, lock: Lock, place: Place, packages: Sequence[Locke
 
 
 def _torch_places(context: Context, lock: Lock) -> Sequence[Place]:
+    from gpuenv.steps.sources import source_plan
+
     plan = source_plan(context)
     last = plan.fallback()
     return [place for place in (*plan.torch, *([last] if last else ())) if place.kind == lock.decision.source]
@@ -159,6 +167,8 @@ def _torch_places(context: Context, lock: Lock) -> Sequence[Place]:
 def _other_places(context: Context, lock: Lock) -> Sequence[Place]:
     if lock.decision.single_source:
         return _torch_places(context, lock)
+    from gpuenv.steps.sources import source_plan
+
     plan = source_plan(context)
     default = plan.default_index or plan.fallback()
     return (*([default] if default else ()), *plan.extra_indexes, *plan.find_links)

@@ -20,9 +20,10 @@ from gpuenv.model.wheel import Channel, Wheel
 from gpuenv.net.client import Client
 from gpuenv.steps.context import Context
 from gpuenv.steps.dependencies import LockRequest
-from gpuenv.steps.lock import decide_and_lock, require_sound
+from gpuenv.steps.lock import require_sound
 from gpuenv.steps.lock_options import with_lock_options
 from gpuenv.steps.machine import TargetMachine, in_scope
+from gpuenv.steps.new_lock import decide_and_lock
 from gpuenv.steps.project import asked_of
 from gpuenv.steps.sources import ask, open_http, source_plan
 

@@ -21,8 +21,9 @@ from gpuenv.steps.context import Context, Failure, Outcome, Run
 from gpuenv.steps.downloads import open_store
 from gpuenv.steps.environment import added_to, refuse_another_profile, refuse_to_discard
 from gpuenv.steps.hashed_lock import standing_lock
-from gpuenv.steps.lock import Locked, new_lock
+from gpuenv.steps.lock import Locked
 from gpuenv.steps.machine import TargetMachine
+from gpuenv.steps.new_lock import new_lock
 from gpuenv.steps.pythons import interpreters_of
 from gpuenv.steps.reuse import Standing, examine
 from gpuenv.system.files import scratch

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from gpuenv import knowledge as tables
 from gpuenv import profile as profiles
-from gpuenv import select
 from gpuenv.errors import MachineMismatchError
 from gpuenv.model.machine import Machine
 from gpuenv.model.profile import Profile
+from gpuenv.select.request import Request, fits
 from gpuenv.steps.context import Context
 from gpuenv.system.files import read_text
 
@@ -24,14 +24,14 @@ def known_profile(context: Context, name: str) -> Profile | None:
     return load_profile(context, name) if name in known else None
 
 
-def bare_request(context: Context) -> select.Request:
+def bare_request(context: Context) -> Request:
     """The request as far as it is known before interpreters are looked for: all that judges machine and profile."""
-    return select.Request(pythons=(), gpus=context.options.gpus, variant=context.options.variant)
+    return Request(pythons=(), gpus=context.options.gpus, variant=context.options.variant)
 
 
 def check_fit(context: Context, machine: Machine, profile: Profile) -> None:
     """Stop before any request where the profile is for another machine, by :class:`MachineMismatchError`."""
-    mismatch = select.fits(profile, machine, bare_request(context), tables.load())
+    mismatch = fits(profile, machine, bare_request(context), tables.load())
     if mismatch is not None:
         hints = mismatch.hints
         if not machine.gpus and context.options.machine is None and context.options.gpus is None:

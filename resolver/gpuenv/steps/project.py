@@ -11,7 +11,6 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from gpuenv import knowledge as tables
-from gpuenv import select
 from gpuenv.errors import UsageError
 from gpuenv.lock.recorded import is_library, without_bound
 from gpuenv.metadata import applies, parse_range, parse_requirement
@@ -19,6 +18,7 @@ from gpuenv.model.asked import Asked, NamedBuild, Stated, together
 from gpuenv.model.machine import Machine
 from gpuenv.model.profile import Profile
 from gpuenv.project import lines
+from gpuenv.select.request import wants_cpu
 from gpuenv.select.stated import refused_build
 from gpuenv.steps.context import Context
 from gpuenv.steps.machine import TargetMachine, detect_or_read, in_scope
@@ -254,7 +254,7 @@ def builds_to_try(
     if context.options.variant or profile.variant:
         return ()
     facts, found = in_scope(context, machine.facts), []
-    cpu = select.wants_cpu(profile, facts, bare_request(context))
+    cpu = wants_cpu(profile, facts, bare_request(context))
     for build in asked.builds:
         why = refused_build(build, facts, tables.load())
         if cpu and build.variant != "cpu":

@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from gpuenv import __version__
 from gpuenv import knowledge as tables
@@ -14,18 +14,17 @@ from gpuenv.errors import NoSpaceError
 from gpuenv.installed.environment import EnvironmentFacts, read_environment
 from gpuenv.installed.marker import digest
 from gpuenv.lock.model import Lock
-from gpuenv.machine.smi import snapshot
 from gpuenv.model.machine import Machine
 from gpuenv.model.profile import Profile
-from gpuenv.model.verification import Report
 from gpuenv.steps.context import Context
 from gpuenv.steps.machine import TargetMachine, in_scope
 from gpuenv.steps.pythons import uv_of
-from gpuenv.verify import evidence
-from gpuenv.verify.causes import Hints
-from gpuenv.verify.expected import Expected, ExpectedPackage
-from gpuenv.verify.probes import OwnProbe
-from gpuenv.verify.verification import run_verification
+
+if TYPE_CHECKING:  # a proof that holds is not run again
+    from gpuenv.model.verification import Report
+    from gpuenv.verify.causes import Hints
+    from gpuenv.verify.expected import Expected
+    from gpuenv.verify.probes import OwnProbe
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +59,8 @@ class Proof:
 
     def run(self, environment: Path) -> Report:
         """Verify the environment that stands at a folder, and write the evidence."""
+        from gpuenv.verify.verification import run_verification
+
         machine = in_scope(self.context, self.machine.facts)
         facts = read_environment(environment)
         expected = expected_of(self.lock, machine, facts, lock_name=self.lock_name, profile=self.profile.name)
@@ -93,6 +94,8 @@ def expected_of(
     lock: Lock | None, machine: Machine, facts: EnvironmentFacts, *, lock_name: str, profile: str
 ) -> Expected:
     """What the environment must be: the lock's word where there is one."""
+    from gpuenv.verify.expected import Expected, ExpectedPackage
+
     family = tables.load().family
     if lock is None:
         packages = tuple(
@@ -113,6 +116,9 @@ def expected_of(
 
 def write_evidence(proof: Proof, report: Report) -> None:
     """Write the evidence of a run, whatever its verdict."""
+    from gpuenv.machine.smi import snapshot
+    from gpuenv.verify import evidence
+
     context, lock, folder = proof.context, proof.lock, proof.folder_for(report)
     path = context.project / proof.lock_name if proof.lock_name else None
     there = path is not None and path.is_file()

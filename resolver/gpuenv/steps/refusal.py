@@ -10,7 +10,6 @@ from functools import partial
 from pathlib import Path
 
 from gpuenv import knowledge as tables
-from gpuenv import select
 from gpuenv.errors import GpuenvError, PackageIndexError
 from gpuenv.index.config import Place
 from gpuenv.index.source import merge
@@ -18,6 +17,9 @@ from gpuenv.model.decision import Decision, NoDecision, Question
 from gpuenv.model.profile import Profile
 from gpuenv.model.wheel import Catalog, Channel, WheelContents
 from gpuenv.report import Silent
+from gpuenv.select.evaluation import narrowed
+from gpuenv.select.request import Request
+from gpuenv.select.settle import settle
 from gpuenv.steps.context import Context
 from gpuenv.steps.machine import TargetMachine
 from gpuenv.steps.profile import load_profile
@@ -38,7 +40,7 @@ class Refused:
     answer: NoDecision
 
 
-def of_source(place: Place, request: select.Request) -> select.Request:
+def of_source(place: Place, request: Request) -> Request:
     """The request as a source is asked: where there are no channels, all there is was offered."""
     return request if place.kind in ("pytorch", "mirror") else replace(request, nightly_offered=True)
 
@@ -50,7 +52,7 @@ class RefusedRun:
     context: Context
     machine: TargetMachine
     profile: Profile
-    request: select.Request
+    request: Request
     reader: Reader
     refused: tuple[Refused, ...]
     _reads: int = 0
@@ -63,9 +65,7 @@ class RefusedRun:
         together = merge(each.catalog for each in self.refused)
         request = replace(self.request, nightly_offered=True)
         facts, known = self.reader.facts, tables.load()
-        answer, _ = select.settle(
-            self.machine.facts, self.profile, together, facts, request, known, read=self.reader.known
-        )
+        answer, _ = settle(self.machine.facts, self.profile, together, facts, request, known, read=self.reader.known)
         return answer if isinstance(answer, NoDecision) else self.refused[0].answer
 
     def hints(self) -> tuple[str, ...]:
@@ -94,7 +94,7 @@ class RefusedRun:
         except GpuenvError:
             return None
 
-    def _again(self, profile: Profile, request: select.Request) -> Decision | None:
+    def _again(self, profile: Profile, request: Request) -> Decision | None:
         """Walk through the sources as a run with these constraints would."""
         projects = family_of(profile, tables.load().family, request)
         first: Channel = "nightly" if (request.channel or profile.channel) == "nightly" else "stable"
@@ -102,7 +102,7 @@ class RefusedRun:
             catalog = self._offered(each, first, projects)
             if catalog is None:
                 continue
-            answer, _ = select.settle(
+            answer, _ = settle(
                 self.machine.facts,
                 profile,
                 catalog,
@@ -144,7 +144,7 @@ class RefusedRun:
                 found = ask(silent, each.place, projects=projects, channels=(channel,))
             except PackageIndexError:
                 return None
-        return select.narrowed(self.machine.facts, found)
+        return narrowed(self.machine.facts, found)
 
     def _read(self, question: Question) -> WheelContents | str:
         """Read a wheel for the sake of advice, as long as that is cheap."""

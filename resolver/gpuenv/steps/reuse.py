@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gpuenv import __version__
 from gpuenv.environment.guard import guard_is_whole
@@ -21,7 +22,9 @@ from gpuenv.steps.environment import evidence_of, verified_name
 from gpuenv.steps.lock import Locked
 from gpuenv.steps.machine import in_scope
 from gpuenv.steps.proof import Proof, accelerator
-from gpuenv.verify.earlier import EarlierProof, read_proof
+
+if TYPE_CHECKING:  # one that is not to be proved has no earlier proof either
+    from gpuenv.verify.earlier import EarlierProof
 
 WAIT = 4 * 3600.0
 """Seconds to wait for another build of the same target."""
@@ -101,6 +104,8 @@ def earlier_proof(proof: Proof, standing: Standing) -> EarlierProof | str:
 
     The last one counts, by `create` or by `verify`; what failed lies beside the evidence of what stood before.
     """
+    from gpuenv.verify.earlier import read_proof
+
     context, shown = proof.context, proof.context.shown(proof.folder)
     verified = evidence_of(context, None, verified_name(proof.target))
     found, unreadable = [], ""

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from gpuenv import knowledge as tables
-from gpuenv import select
 from gpuenv.errors import IndexUnreachableError, UvError
 from gpuenv.index.config import Place, SourcePlan, plan_sources
 from gpuenv.index.source import load_source
@@ -17,6 +16,7 @@ from gpuenv.model.asked import NamedSource
 from gpuenv.model.profile import Profile
 from gpuenv.model.wheel import Catalog, Channel, SourceKind
 from gpuenv.net.client import Client
+from gpuenv.select.request import Request
 from gpuenv.steps.context import Context
 from gpuenv.steps.project import asked_of
 from gpuenv.system.files import present
@@ -107,7 +107,7 @@ def _ecosystem_index(context: Context) -> str | None:
         return None
 
 
-def family_of(profile: Profile, family: frozenset[str], request: select.Request) -> tuple[str, ...]:
+def family_of(profile: Profile, family: frozenset[str], request: Request) -> tuple[str, ...]:
     """Name the projects that only the torch source may serve, of a profile, a project and what their packages need,
     sorted."""
     from packaging.requirements import Requirement

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from statistics import quantiles
 from typing import Literal
 
 from gpuenv.documents import DocumentError, parse_json
 from gpuenv.errors import ConfigurationError
 from gpuenv.system.files import read_text
-from gpuenv.verify.check_training import WARM
 
 SLOWER = 0.85
 """A rate below this share of the earlier one is worse; less varies from run to run on an idle machine."""
@@ -137,6 +135,10 @@ def _runs(old: Mapping[str, object], new: Mapping[str, object]) -> Iterator[RunD
 def _training(name: str, old: Mapping[str, object], new: Mapping[str, object]) -> Iterator[RunDifference]:
     """The rate of one run, where the middle halves of what its steps took in the two lie apart."""
     rates = [_number(run.get("samples_per_second")) for run in (old, new)]
+    from statistics import quantiles  # not where evidence is read only to see that it still holds
+
+    from gpuenv.verify.check_training import WARM
+
     steps = [[_number(row.get("seconds")) or 0.0 for row in _rows(run, "steps")[WARM:]] for run in (old, new)]
     if rates[0] is None or rates[1] is None:
         return

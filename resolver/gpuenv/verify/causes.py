@@ -8,13 +8,15 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from gpuenv.documents import shipped
 from gpuenv.model.verification import Check
 from gpuenv.shell import quote
 from gpuenv.system.ending import how_ended
-from gpuenv.verify.runner import PayloadEnded
+
+if TYPE_CHECKING:
+    from gpuenv.verify.runner import PayloadEnded
 
 RECREATE = "gpuenv create"
 UPGRADE = "gpuenv lock --upgrade"

@@ -22,10 +22,11 @@ from gpuenv.knowledge import load
 from gpuenv.model.decision import Decision, NoDecision, Question
 from gpuenv.model.library import LibraryFacts, PackageFacts
 from gpuenv.model.wheel import Catalog, Wheel, WheelContents
-from gpuenv.select import Request, settle
 from gpuenv.select.beside import facts_in_table
 from gpuenv.select.companion_set import Places, settle_set
 from gpuenv.select.companions import Offer
+from gpuenv.select.request import Request
+from gpuenv.select.settle import settle
 from support.choosing import machine, profile, request
 from support.scenarios import frozen, listed, read_scenario, rows_of
 

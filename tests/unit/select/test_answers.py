@@ -16,9 +16,11 @@ from gpuenv.knowledge.rules import compare_versions
 from gpuenv.model.decision import Decision, NoDecision
 from gpuenv.model.machine import ComputeCapability, Driver
 from gpuenv.model.wheel import Catalog
-from gpuenv.select import Request, answers, decide
+from gpuenv.select import answers
 from gpuenv.select.answers import CUDA, DRIVER, SYSTEMS, MachineAnswer, MachineAnswers, System, answer_all
 from gpuenv.select.answers_page import page
+from gpuenv.select.decide import decide
+from gpuenv.select.request import Request
 from support.recorded import recording
 
 TABLES = load()

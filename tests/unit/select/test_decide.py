@@ -8,8 +8,9 @@ from gpuenv.errors import UsageError
 from gpuenv.knowledge import load
 from gpuenv.model.decision import Decision, NoDecision, Question, Questions
 from gpuenv.model.wheel import Catalog, WheelContents
-from gpuenv.select import decide, settle
 from gpuenv.select.candidates import nightly_day
+from gpuenv.select.decide import decide
+from gpuenv.select.settle import settle
 from support.choosing import answer, catalog, machine, profile, read_recorded, recorded, request, wheel
 
 H100 = machine("9.0", driver="580.95.05")

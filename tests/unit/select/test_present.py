@@ -6,7 +6,7 @@ import json
 
 from gpuenv.knowledge import load
 from gpuenv.model.decision import Decision, NoDecision
-from gpuenv.select import decide
+from gpuenv.select.decide import decide
 from gpuenv.select.present import decision_to_json, explain, no_decision_to_json
 from support.choosing import catalog, machine, profile, request, wheel
 

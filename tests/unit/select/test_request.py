@@ -6,7 +6,7 @@ import pytest
 
 from gpuenv.knowledge import load
 from gpuenv.model.machine import ComputeCapability
-from gpuenv.select import fits, wants_cpu
+from gpuenv.select.request import fits, wants_cpu
 from support.choosing import machine, profile, request
 
 BLACKWELL = profile("blackwell", compute_capabilities=(ComputeCapability(12, 0),))

@@ -22,7 +22,7 @@ from gpuenv.lock.making import profile_digest
 from gpuenv.lock.model import Lock
 from gpuenv.machine.file import parse_machine
 from gpuenv.net.location import host_of
-from gpuenv.select import Request, fits
+from gpuenv.select.request import Request, fits
 from gpuenv.system.files import read_text
 
 ROOT = Path(__file__).resolve().parents[3]

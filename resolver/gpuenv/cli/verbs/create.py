@@ -113,12 +113,11 @@ def _roll_back(arguments: argparse.Namespace, context: Context) -> RolledBack:
 
 def data(outcome: CreateOutcome | Planned | RolledBack) -> dict[str, object]:
     from gpuenv.commands.create import CreateOutcome
-    from gpuenv.steps.plan import Planned
 
-    if isinstance(outcome, Planned):
-        return _planned_data(outcome)
     if not isinstance(outcome, CreateOutcome):
-        return _rolled_back_data(outcome)
+        from gpuenv.steps.plan import Planned
+
+        return _planned_data(outcome) if isinstance(outcome, Planned) else _rolled_back_data(outcome)
     decision, built = outcome.locked.lock.decision, outcome.built
     return {
         "dry_run": False,
@@ -189,13 +188,11 @@ def _torch(marker: Marker) -> str | None:
 
 def text(outcome: CreateOutcome | Planned | RolledBack) -> Iterator[str]:
     from gpuenv.commands.create import CreateOutcome
-    from gpuenv.steps.plan import Planned
 
-    if isinstance(outcome, Planned):
-        yield from _planned_text(outcome)
-        return
     if not isinstance(outcome, CreateOutcome):
-        yield from _rolled_back_text(outcome)
+        from gpuenv.steps.plan import Planned
+
+        yield from _planned_text(outcome) if isinstance(outcome, Planned) else _rolled_back_text(outcome)
         return
     decision, proved = outcome.locked.lock.decision, outcome.proved
     if outcome.report is not None:
