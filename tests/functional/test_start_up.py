@@ -34,7 +34,6 @@ UNCHANGED = {
         "tomlkit",
         "pynvml",
         "statistics",
-        "zipfile",
     ),
     *("gpuenv.index", "gpuenv.companions", "gpuenv.doctor", "gpuenv.select.decide", "gpuenv.environment.build"),
     *("gpuenv.environment.uv", "gpuenv.steps.new_lock", "gpuenv.steps.plan", "gpuenv.verify.verification"),
