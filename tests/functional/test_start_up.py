@@ -23,18 +23,7 @@ MOST_OF_OURS = 100
 they were 93 in November 2026."""
 
 UNCHANGED = {
-    *(
-        "urllib3",
-        "ssl",
-        "http",
-        "html",
-        "configparser",
-        "difflib",
-        "rich",
-        "tomlkit",
-        "pynvml",
-        "statistics",
-    ),
+    *("urllib3", "ssl", "http", "html", "configparser", "difflib", "rich", "tomlkit", "pynvml", "statistics"),
     *("gpuenv.index", "gpuenv.companions", "gpuenv.doctor", "gpuenv.select.decide", "gpuenv.environment.build"),
     *("gpuenv.environment.uv", "gpuenv.steps.new_lock", "gpuenv.steps.plan", "gpuenv.verify.verification"),
     "gpuenv.verify.evidence",
