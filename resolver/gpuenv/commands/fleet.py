@@ -28,7 +28,7 @@ from gpuenv.steps.machine import MachineClass, TargetMachine, complete
 from gpuenv.steps.new_lock import command_of
 from gpuenv.steps.profile import load_profile
 from gpuenv.steps.pythons import uv_of
-from gpuenv.steps.rollout import HostOptions, HostWork, opened, waves
+from gpuenv.steps.rollout import HostOptions, HostWork, in_waves, opened
 
 FOLDER = Path("fleet")
 """Where the desk keeps what the hosts said, relative to the project, where no other folder is named."""
@@ -103,18 +103,20 @@ def create(context: Context, options: FleetOptions) -> FleetOutcome:
         problems += lock_classes(context, hosts)
         groups = groups_of(hosts)
         work, names = _work(context, options, hosts, groups, rollout.scratch)
-        by_host = {name: group.name for group in groups for name in group.members}
-        stopped: set[str] = set()
-        for number, wave in enumerate(waves(work, by_host, canary=options.canary, batch=options.batch)):
-            now = [each for each in wave if by_host[each.host] not in stopped]
-            rollout.build(now, verify=options.verify, store=options.shared, names=names)
-            failed = [each.host for each in now if desk.host(each.host).problem is not None]
-            if options.canary and not number:
-                stopped |= {by_host[host] for host in failed}
-                problems += [_canary(by_host[host], host) for host in failed]
-            if len(failed) * 100 > options.max_fail * len(now):
-                problems.append(_too_many(failed, now, options))
-                break
+        by_name = {each.host: each for each in work}
+
+        def build(now: Sequence[str]) -> Sequence[str]:
+            rollout.build([by_name[name] for name in now], verify=options.verify, store=options.shared, names=names)
+            return [name for name in now if desk.host(name).problem is not None]
+
+        problems += in_waves(
+            list(by_name),
+            {name: group.name for group in groups for name in group.members},
+            canary=options.canary,
+            batch=options.batch,
+            max_fail=options.max_fail,
+            build=build,
+        )
     return standing(context, options, known_hosts(desk), problems=problems)
 
 
@@ -145,23 +147,6 @@ def _work(
         driver = group.machine.driver.version if group.machine.driver is not None else None
         work += [HostWork(host=name, carried=carried, lock_sha256=sha256, driver=driver) for name in todo]
     return work, tuple(name for name in names if not name.startswith("evidence/"))
-
-
-def _canary(group: str, host: str) -> Failure:
-    return Failure(
-        code="canary-failed",
-        message=f"{host} was tried first of class {group} and failed: the others of it were left as they are",
-        hints=("When it is repaired, run the same command again: what is done is not done again",),
-    )
-
-
-def _too_many(failed: Sequence[str], now: Sequence[HostWork], options: FleetOptions) -> Failure:
-    return Failure(
-        code="too-many-failed",
-        message=f"{len(failed)} of {len(now)} hosts failed, more than {options.max_fail} %: no other was begun",
-        causes=tuple(failed),
-        hints=("Run the same command again: what is done is not done again",),
-    )
 
 
 def verify(context: Context, options: FleetOptions) -> FleetOutcome:

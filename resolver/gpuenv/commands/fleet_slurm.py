@@ -4,54 +4,31 @@ from __future__ import annotations
 
 import json
 import sys
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from shlex import join, quote
-from typing import Any, Literal
 
 from gpuenv import shell
 from gpuenv.commands import fleet
 from gpuenv.commands.fleet import FleetOptions, FleetOutcome
 from gpuenv.errors import UsageError
-from gpuenv.fleet.desk import EVIDENCE, Desk, HostProblem
-from gpuenv.fleet.slurm import Node, NodeClass, SlurmJob, drain, node_classes, place_on_node, to_lines, to_script
-from gpuenv.fleet.slurm_jobs import Slurm, TaskState, object_in, problem_of
+from gpuenv.fleet.desk import Desk, HostProblem
+from gpuenv.fleet.slurm import Node, NodeClass, SlurmJob, drain, node_classes, place_on_node, to_lines
+from gpuenv.fleet.slurm_jobs import Slurm
 from gpuenv.installed.marker import digest
 from gpuenv.lock.codec import lock_filename
 from gpuenv.lock.model import Lock
-from gpuenv.steps.context import Context, Outcome
+from gpuenv.steps.context import Context, Failure, Outcome
 from gpuenv.steps.downloads import open_store
+from gpuenv.steps.jobs import SlurmJobs, SlurmOptions, SlurmWork
 from gpuenv.steps.profile import load_profile
-from gpuenv.system.files import present, read_text, write_atomic
+from gpuenv.steps.rollout import in_waves
 
-Step = Literal["detect", "create", "verify", "lines"]
-STEPS: tuple[Step, ...] = ("detect", "create", "verify", "lines")
 NODES_FAULT = ("verification-failed", "driver-broken", "job-failed")
 """Kinds of failure that a node itself may be at fault for; a full disk or a wrong path is no reason to drain one."""
-JOBS = "jobs.json"
-"""Jobs that were handed in and not yet answered: typed again, the command waits for these instead of new ones."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SlurmOptions:
-    """What `fleet slurm` takes. ``environment``: where it is built on a node; ``shared``: once, on a disk of all."""
-
-    step: Step
-    partition: str
-    environment: str | None = None
-    shared: bool = False
-    gpus: int | None = None
-    """How many GPUs a task asks for; ``None``: all of its node's."""
-    batch: int | None = None
-    minutes: int = 30
-    sbatch: tuple[str, ...] = ()
-    again: bool = False
-    """Do also what is done."""
-    deadline: float = 86400.0
-    """Seconds to wait for the jobs."""
+ALL = 100
+"""Percent that may fail where nobody says less."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,20 +44,6 @@ class LinesOutcome(Outcome):
     """Lines for others to use, which were written nowhere."""
 
     text: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _SlurmWork:
-    """One job: what its script is made of, and which nodes it is for."""
-
-    job: SlurmJob
-    commands: tuple[str, ...]
-    setup: tuple[str, ...] = ()
-    group: str = ""
-
-    @property
-    def count(self) -> int:
-        return len(self.job.nodes) or 1
 
 
 def run(context: Context, options: FleetOptions, asked: SlurmOptions) -> SlurmOutcome | LinesOutcome:
@@ -101,15 +64,19 @@ def run(context: Context, options: FleetOptions, asked: SlurmOptions) -> SlurmOu
             problem = HostProblem(step=asked.step, kind="node-unavailable", message=f"it is {node.state}{reason}")
             desk.keep(node.name, "host.json", {"name": node.name})
             desk.keep_problem(node.name, problem)
-    jobs = _Jobs(context=context, slurm=slurm, desk=desk, asked=asked)
-    done = jobs.run(work)
+    jobs = SlurmJobs(context=context, slurm=slurm, desk=desk, asked=asked)
+    problems: tuple[Failure, ...] = ()
+    if asked.step == "detect" or not (options.canary or options.max_fail < ALL):
+        done = jobs.run(work)
+    else:
+        done, problems = _in_waves(jobs, options, wanted)
     if asked.shared and asked.step == "create":
         # Once built, every other node proves it.
         rest = _proofs(context, desk, replace(asked, step="verify"), wanted)
-        done += _Jobs(context=context, slurm=slurm, desk=desk, asked=replace(asked, step="verify")).run(rest)
+        done += SlurmJobs(context=context, slurm=slurm, desk=desk, asked=replace(asked, step="verify")).run(rest)
     if asked.step == "detect":
         desk.write(desk.folder / "slurm" / "classes.json", json.dumps(_told(wanted, desk), indent=1))
-    outcome = fleet.standing(context, options, fleet.known_hosts(desk))
+    outcome = fleet.standing(context, options, fleet.known_hosts(desk), problems=problems)
     here = {node.name for node in wanted}
     failed = [row for row in outcome.report.hosts if row.verdict == "failed" and row.host.name in here]
     return SlurmOutcome(
@@ -125,6 +92,29 @@ def run(context: Context, options: FleetOptions, asked: SlurmOptions) -> SlurmOu
             if row.host.problem is None or row.host.problem.kind in NODES_FAULT
         ),
     )
+
+
+def _in_waves(
+    jobs: SlurmJobs, options: FleetOptions, nodes: Sequence[Node]
+) -> tuple[tuple[str, ...], tuple[Failure, ...]]:
+    """The step on some nodes first, on others only where that went well: jobs for each wave, one wave after another."""
+    done = list(jobs.run(()))  # what an earlier command handed in comes to its end, and counts
+    work = {name: each for each in _proofs(jobs.context, jobs.desk, jobs.asked, nodes) for name in each.job.nodes}
+
+    def build(now: Sequence[str]) -> Sequence[str]:
+        groups = {work[name].group: work[name] for name in now}
+        done.extend(jobs.run([each.only(now) for each in groups.values()]))
+        return [name for name in now if jobs.desk.host(name).problem is not None]
+
+    problems = in_waves(
+        list(work),
+        {name: each.group for name, each in work.items()},
+        canary=options.canary,
+        batch=options.batch if options.max_fail < ALL else 0,  # else Slurm itself holds so many back
+        max_fail=options.max_fail,
+        build=build,
+    )
+    return tuple(done), problems
 
 
 def _gpuenv() -> str:
@@ -143,7 +133,7 @@ def _limited(nodes: Sequence[Node], limit: str | None) -> tuple[Node, ...]:
     return tuple(node for node in nodes if node.name in names)
 
 
-def _facts(slurm: Slurm, asked: SlurmOptions, nodes: Sequence[Node]) -> list[_SlurmWork]:
+def _facts(slurm: Slurm, asked: SlurmOptions, nodes: Sequence[Node]) -> list[SlurmWork]:
     """One small job per class: on whichever of its nodes is free first, with one GPU of each type."""
     everyone, found = slurm.nodes(""), []
     for group in node_classes(nodes):
@@ -159,7 +149,7 @@ def _facts(slurm: Slurm, asked: SlurmOptions, nodes: Sequence[Node]) -> list[_Sl
             minutes=min(asked.minutes, 10),
             options=asked.sbatch,
         )
-        found.append(_SlurmWork(job=job, commands=(f"detect {_gpuenv()} detect --json",), group=group.words))
+        found.append(SlurmWork(job=job, commands=(f"detect {_gpuenv()} detect --json",), group=group.words))
     return found
 
 
@@ -173,7 +163,7 @@ def _told(nodes: Sequence[Node], desk: Desk) -> list[dict[str, object]]:
     return rows
 
 
-def _proofs(context: Context, desk: Desk, asked: SlurmOptions, nodes: Sequence[Node]) -> list[_SlurmWork]:
+def _proofs(context: Context, desk: Desk, asked: SlurmOptions, nodes: Sequence[Node]) -> list[SlurmWork]:
     """One task per node that is not done yet, an array per class."""
     found = []
     for group in node_classes(nodes):
@@ -226,7 +216,7 @@ def _lock_of(context: Context, desk: Desk, group: NodeClass) -> tuple[Path, Lock
     return locked
 
 
-def _work(context: Context, asked: SlurmOptions, job: SlurmJob, *, path: Path, lock: Lock, group: str) -> _SlurmWork:
+def _work(context: Context, asked: SlurmOptions, job: SlurmJob, *, path: Path, lock: Lock, group: str) -> SlurmWork:
     profile = load_profile(context)
     common = f"--profile {quote(profile.name)} --evidence evidence --json --no-progress"
     target = _target(context, asked, path)
@@ -244,7 +234,7 @@ def _work(context: Context, asked: SlurmOptions, job: SlurmJob, *, path: Path, l
         commands.append(f"create {_gpuenv()} create {target} {common} --no-project --offline --store {store} {python}")
     else:
         commands.append(f"verify {_gpuenv()} verify {target} {common}")
-    return _SlurmWork(job=job, commands=tuple(commands), setup=tuple(setup), group=group)
+    return SlurmWork(job=job, commands=tuple(commands), setup=tuple(setup), group=group)
 
 
 def _target(context: Context, asked: SlurmOptions, path: Path) -> str:
@@ -261,132 +251,3 @@ def _target(context: Context, asked: SlurmOptions, path: Path) -> str:
             f"{place} is no folder that a job can be given: letters, digits, ./_- and variables like $USER",
             hints=("Name another: `gpuenv fleet slurm create --environment '/scratch/$USER/env'`",),
         ) from error
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Jobs:
-    """The jobs of one step: handed in, or found again, waited for, and their answers brought to the desk."""
-
-    context: Context
-    slurm: Slurm
-    desk: Desk
-    asked: SlurmOptions
-
-    @property
-    def folder(self) -> Path:
-        return (self.desk.folder / "slurm").resolve()
-
-    def run(self, work: Sequence[_SlurmWork]) -> tuple[str, ...]:
-        """Run jobs side by side; Ctrl-C leaves them to Slurm, and the same command finds them again."""
-        (self.folder / "log").mkdir(parents=True, exist_ok=True)
-        known = self._open()
-        started: list[tuple[str, tuple[str, ...], int]] = []
-        if known:
-            self.context.reporter.say(f"Waiting for {', '.join(job for job, _, _ in known)}, handed in before")
-            started = known
-        else:
-            for number, each in enumerate(work):
-                started.append(self._submit(number, each))
-                self._keep(started)
-        deadline = time.monotonic() + self.asked.deadline
-        for job, nodes, count in started:
-            states = self.slurm.wait(job, count, deadline=deadline, answered=partial(self._answered, job))
-            for index in range(count):
-                self._collect(job, index, nodes, states[index])
-        self._keep([])
-        return tuple(job for job, _, _ in started)
-
-    def _submit(self, number: int, work: _SlurmWork) -> tuple[str, tuple[str, ...], int]:
-        script = self.folder / f"{work.job.step}-{number}.sh"
-        text = to_script(work.job, folder=str(self.folder), commands=work.commands, setup=work.setup)
-        write_atomic(script, text, what="the job's script")
-        job = self.slurm.submit(script, nodes=work.job.nodes)
-        where = f"{work.count} task{'' if work.count == 1 else 's'}" if work.job.nodes else "one node of the class"
-        self.context.reporter.say(f"Job {job}: {work.job.step} on {where} ({work.group}); give it up: scancel {job}")
-        return job, work.job.nodes, work.count
-
-    def _open(self) -> list[tuple[str, tuple[str, ...], int]]:
-        """Jobs of this step that were handed in before and have tasks left."""
-        path = self.folder / JOBS
-        rows = object_in(path).get(self.asked.step) if present(path) else None
-        found = []
-        for row in rows if isinstance(rows, list) else ():
-            job, nodes, count = str(row["job"]), tuple(map(str, row["nodes"])), int(row["count"])
-            if any(state.active for state in self.slurm.states(job).values()):
-                found.append((job, nodes, count))
-        return found
-
-    def _keep(self, started: Sequence[tuple[str, tuple[str, ...], int]]) -> None:
-        path = self.folder / JOBS
-        rows = [{"job": job, "nodes": list(nodes), "count": count} for job, nodes, count in started]
-        known = object_in(path) if present(path) else {}
-        self.desk.write(path, json.dumps({**known, self.asked.step: rows}, indent=1))
-
-    def _ended(self, job: str, index: int) -> Mapping[str, Any]:
-        path = self.folder / "ended" / f"{self.asked.step}.{job}.{index}.json"
-        return object_in(path) if present(path) else {}
-
-    def _answered(self, job: str, index: int) -> bool:
-        return bool(self._ended(job, index))
-
-    def _collect(self, job: str, index: int, nodes: Sequence[str], state: TaskState) -> None:
-        """Bring what one task answered to the desk; one that answered nothing is named with Slurm's word for it."""
-        ended = self._ended(job, index)
-        name = str(ended.get("node") or (nodes[index] if nodes else state.node))
-        if not name:
-            self.context.reporter.warn(f"job {job} ended without a node: {state.state} ({state.reason})")
-            return
-        step, place = self.asked.step, self.folder / "nodes" / name
-        self.desk.keep(name, "host.json", {"name": name})
-        if not ended:
-            why = f"{state.state.lower() or 'gone'}" + (f", {state.reason}" if state.reason not in ("", "None") else "")
-            message = f"task {job}_{index} left no answer: {why}"
-            log = self.context.shown(self.folder / "log" / f"gpuenv-{step}.{job}_{index}")
-            self.desk.keep_problem(
-                name, HostProblem(step=step, kind="job-failed", message=message, causes=(f"its log: {log}",))
-            )
-            return
-        answers = {
-            each: object_in(place / f"{each}.json") for each in ("detect", step) if present(place / f"{each}.json")
-        }
-        machine = answers.get("detect", {}).get("data")
-        if isinstance(machine, dict) and machine:
-            self.desk.keep(name, "machine.json", machine)
-        problem = next((found for each, answer in answers.items() if (found := problem_of(each, answer))), None)
-        if problem is None and ended.get("exit_code") != 0:
-            problem = HostProblem(
-                step=step, kind="job-failed", message=f"task {job}_{index} ended with code {ended.get('exit_code')}"
-            )
-        if step != "detect":
-            self._bring_proof(name, place, answers.get(step, {}))
-        self.desk.keep_problem(name, problem)
-        host = self.desk.host(name)
-        again = f", on its try {ended['restart'] + 1}" if ended.get("restart") else ""
-        said = problem.message if problem else f"{step} done{again}"
-        self.context.reporter.say(f"{host.name}: {said}")
-
-    def _bring_proof(self, name: str, place: Path, answer: Mapping[str, Any]) -> None:
-        files = {
-            file: read_text(place / "evidence" / file, what="the evidence")
-            for file in EVIDENCE
-            if present(place / "evidence" / file)
-        }
-        if files:
-            self.desk.keep_evidence(name, files)
-        host, data = self.desk.host(name), answer.get("data")
-        if not isinstance(data, dict) or answer.get("status") != "ok":
-            return
-        about = (host.evidence or {}).get("about")
-        driver = host.machine.driver if host.machine is not None else None
-        lock = about.get("lock_sha256") if isinstance(about, dict) else None
-        built = {
-            **host.built,
-            "lock_sha256": lock,
-            "driver": None if driver is None else driver.version,
-            "verified": (host.evidence or {}).get("verdict") in ("passed", "unusual"),
-        }
-        if self.asked.step == "create":
-            seconds = data.get("seconds")
-            built |= {"torch": data.get("torch"), "python": data.get("python")}
-            built |= {"seconds": round(sum(seconds.values()), 1) if isinstance(seconds, dict) and seconds else None}
-        self.desk.keep(name, "built.json", built)

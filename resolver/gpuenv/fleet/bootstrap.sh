@@ -9,6 +9,14 @@ digest=@DIGEST@
 tool=$home/tool-$(echo "$digest" | cut -c1-12)
 umask 022
 mkdir -p "$home"
+exec 9>"$home/bootstrap.lock" # another run for this folder, or one whose desk was killed, comes to its end first
+if command -v flock >/dev/null 2>&1; then
+  flock -w 600 9 || { echo "gpuenv: another installation has held $home for ten minutes" >&2; exit 3; }
+fi
+if [ "$(cat "$home/tool/bundle.sha256" 2>/dev/null)" = "$digest" ]; then
+  echo "gpuenv is in $home/tool already"
+  exit 0
+fi
 rm -rf "$tool"
 trap 'rm -rf "$tool.new"; [ -e "$tool/bundle.sha256" ] || rm -rf "$tool"' EXIT
 rm -rf "$tool.new"
@@ -24,6 +32,9 @@ for each in "$tool.new"/uv-*; do
   if runs "$each" --version; then uv=$each; break; fi
 done
 [ -n "$uv" ] || {
+  for each in /lib/ld-musl-*; do
+    [ -e "$each" ] && { echo "gpuenv: the C library of this host is musl ($each): PyTorch has no wheels for it" >&2; exit 3; }
+  done
   echo "gpuenv: no uv of the bundle runs on this host ($(uname -s) $(uname -m)): carry one that does, as a wheel of uv" >&2
   exit 3
 }

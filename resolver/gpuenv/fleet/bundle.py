@@ -72,7 +72,7 @@ def _members(uv: Path, carried: Path | None) -> Iterator[tuple[str, bytes, int]]
     if not found:
         raise UsageError(
             f"{carried} holds neither a wheel of uv nor an archive of Python to carry",
-            hints=("Put there what `pip download uv --no-deps --platform musllinux_1_1_x86_64` fetches",),
+            hints=("Put there what `pip download uv --no-deps --platform manylinux2014_aarch64` fetches",),
         )
     yield from found
 

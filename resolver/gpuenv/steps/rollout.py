@@ -11,7 +11,7 @@ from gpuenv.fleet.bundle import kept_bundle
 from gpuenv.fleet.desk import Desk, HostProblem
 from gpuenv.fleet.engine import HostAnswer, Play, play
 from gpuenv.fleet.inventory import Inventory, read_inventory
-from gpuenv.steps.context import Context
+from gpuenv.steps.context import Context, Failure
 from gpuenv.steps.pythons import uv_of
 from gpuenv.system.files import scratch
 
@@ -143,7 +143,14 @@ class Rollout:
         }
         own |= {"gpuenv_home": self.options.home} if self.options.home is not None else {}
         what = Play(playbook=playbook, hosts=hosts, variables={**own, **variables}, each=each, forks=self.options.forks)
-        play(what, self.inventory, scratch=self.scratch, environ=self.context.environ, hear=hear)
+        play(
+            what,
+            self.inventory,
+            scratch=self.scratch,
+            project=self.context.project,
+            environ=self.context.environ,
+            hear=hear,
+        )
 
 
 @contextmanager
@@ -212,19 +219,62 @@ def _built(data: Mapping[str, object], work: HostWork, said: Mapping[str, object
     }
 
 
-def waves(
-    work: Sequence[HostWork], classes: Mapping[str, str], *, canary: int, batch: int
-) -> Iterator[tuple[HostWork, ...]]:
+def waves(hosts: Sequence[str], classes: Mapping[str, str], *, canary: int, batch: int) -> Iterator[tuple[str, ...]]:
     """The hosts in the order in which they are tried: some of each class first, then the rest by ``batch`` (0: all)."""
-    first: list[HostWork] = []
-    rest: list[HostWork] = []
+    first: list[str] = []
+    rest: list[str] = []
     tried: dict[str, int] = {}
-    for each in work:
-        group = classes[each.host]
+    for host in hosts:
+        group = classes[host]
         tried[group] = tried.get(group, 0) + 1
-        (first if tried[group] <= canary else rest).append(each)
+        (first if tried[group] <= canary else rest).append(host)
     if first:
         yield tuple(first)
     size = batch or len(rest)
     for start in range(0, len(rest), size or 1):
         yield tuple(rest[start : start + size])
+
+
+def in_waves(
+    hosts: Sequence[str],
+    classes: Mapping[str, str],
+    *,
+    canary: int,
+    batch: int,
+    max_fail: int,
+    build: Callable[[Sequence[str]], Sequence[str]],
+) -> tuple[Failure, ...]:
+    """Build on hosts, wave after wave; ``build`` returns which of one failed. Returns why hosts were left as they are.
+
+    Of a class whose canary failed no other host is tried; after a wave in which more than ``max_fail`` percent failed,
+    none at all.
+    """
+    problems: list[Failure] = []
+    stopped: set[str] = set()
+    for number, wave in enumerate(waves(hosts, classes, canary=canary, batch=batch)):
+        now = [host for host in wave if classes[host] not in stopped]
+        failed = build(now) if now else ()
+        if canary and not number:
+            stopped |= {classes[host] for host in failed}
+            problems += [_canary(classes[host], host) for host in failed]
+        if len(failed) * 100 > max_fail * len(now):
+            problems.append(_too_many(failed, now, max_fail))
+            break
+    return tuple(problems)
+
+
+def _canary(group: str, host: str) -> Failure:
+    return Failure(
+        code="canary-failed",
+        message=f"{host} was tried first of class {group} and failed: the others of it were left as they are",
+        hints=("When it is repaired, run the same command again: what is done is not done again",),
+    )
+
+
+def _too_many(failed: Sequence[str], now: Sequence[str], max_fail: int) -> Failure:
+    return Failure(
+        code="too-many-failed",
+        message=f"{len(failed)} of {len(now)} hosts failed, more than {max_fail} %: no other was begun",
+        causes=tuple(failed),
+        hints=("Run the same command again: what is done is not done again",),
+    )

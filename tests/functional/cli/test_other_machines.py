@@ -130,3 +130,10 @@ def test_a_name_from_the_driver_survives_the_machine_file(person: Person, tmp_pa
     person.write("machine.json", person.run("detect", "--json", **library).out)
 
     assert person.run("doctor", "--machine", "machine.json").code == 0
+
+
+def test_a_machine_without_glibc_is_told_before_the_lock(person: Person) -> None:
+    facts = json.loads(machine_json("9.0", driver="580.95.05", cuda=None)) | {"libc": "musl 1.2"}
+    person.write("alpine.json", json.dumps(facts))
+    run = person.run("detect", "--machine", "alpine.json")
+    assert (run.code, "PyTorch has no wheels for musl 1.2: they are built for glibc" in run.out) == (0, True), run.out

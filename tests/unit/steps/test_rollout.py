@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Sequence
 
 import pytest
 
 from gpuenv.fleet.engine import HostAnswer
-from gpuenv.steps.rollout import HostWork, problem_of, waves
+from gpuenv.steps.rollout import in_waves, problem_of, waves
 
-WORK = [HostWork(host=f"gpu{number}", carried=Path("x"), lock_sha256="1", driver=None) for number in range(7)]
-CLASSES = {each.host: "a" if number < 4 else "b" for number, each in enumerate(WORK)}
+HOSTS = [f"gpu{number}" for number in range(7)]
+CLASSES = {name: "a" if number < 4 else "b" for number, name in enumerate(HOSTS)}
 
 
 @pytest.mark.parametrize(
@@ -24,8 +24,34 @@ CLASSES = {each.host: "a" if number < 4 else "b" for number, each in enumerate(W
     ],
 )
 def test_each_host_has_its_turn_once(canary: int, batch: int, expected: list[list[int]]) -> None:
-    found = [[int(each.host[3:]) for each in wave] for wave in waves(WORK, CLASSES, canary=canary, batch=batch)]
+    found = [[int(name[3:]) for name in wave] for wave in waves(HOSTS, CLASSES, canary=canary, batch=batch)]
     assert found == expected
+
+
+@pytest.mark.parametrize(
+    ("canary", "batch", "max_fail", "bad", "tried", "codes"),
+    [
+        (0, 0, 100, {0, 1, 2, 3, 4, 5, 6}, [[0, 1, 2, 3, 4, 5, 6]], []),
+        (1, 0, 100, {0}, [[0, 4], [5, 6]], ["canary-failed"]),
+        (1, 0, 100, {1}, [[0, 4], [1, 2, 3, 5, 6]], []),
+        (1, 0, 100, {0, 4}, [[0, 4]], ["canary-failed", "canary-failed"]),
+        (1, 0, 40, {0}, [[0, 4]], ["canary-failed", "too-many-failed"]),
+        (0, 2, 50, {0, 2, 3}, [[0, 1], [2, 3]], ["too-many-failed"]),
+        (0, 2, 0, {0}, [[0, 1]], ["too-many-failed"]),
+        (0, 2, 100, {0, 1, 2}, [[0, 1], [2, 3], [4, 5], [6]], []),
+    ],
+)
+def test_what_fails_stops_what_it_has_to(
+    canary: int, batch: int, max_fail: int, bad: set[int], tried: list[list[int]], codes: list[str]
+) -> None:
+    seen: list[list[int]] = []
+
+    def build(now: Sequence[str]) -> Sequence[str]:
+        seen.append([int(name[3:]) for name in now])
+        return [name for name in now if int(name[3:]) in bad]
+
+    problems = in_waves(HOSTS, CLASSES, canary=canary, batch=batch, max_fail=max_fail, build=build)
+    assert (seen, [each.code for each in problems]) == (tried, codes)
 
 
 def failed(kind: str = "failed", **said: object) -> HostAnswer:

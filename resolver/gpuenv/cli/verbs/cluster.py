@@ -78,9 +78,10 @@ def manifest(arguments: argparse.Namespace, context: Context) -> ManifestOutcome
 def run(arguments: argparse.Namespace, context: Context, options: FleetOptions) -> SlurmOutcome | LinesOutcome:
     """Do a step by jobs of Slurm."""
     from gpuenv.commands import fleet_slurm
+    from gpuenv.steps.jobs import STEPS, SlurmOptions
 
-    if arguments.target not in fleet_slurm.STEPS:
-        steps = ", ".join(fleet_slurm.STEPS)
+    if arguments.target not in STEPS:
+        steps = ", ".join(STEPS)
         raise UsageError(
             f"`gpuenv fleet slurm` takes one of {steps}", hints=("See what each does: `gpuenv fleet --help`",)
         )
@@ -89,7 +90,7 @@ def run(arguments: argparse.Namespace, context: Context, options: FleetOptions) 
     return fleet_slurm.run(
         context,
         options,
-        fleet_slurm.SlurmOptions(
+        SlurmOptions(
             step=arguments.target,
             partition=arguments.partition or "",
             environment=arguments.environment,
