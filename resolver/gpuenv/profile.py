@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from sys import float_info
 from typing import Any, NoReturn, Protocol
 
+from gpuenv.dataclass import dataclass
 from gpuenv.documents import DocumentError, parse_toml
 from gpuenv.errors import ConfigurationError, UsageError, nearest
 from gpuenv.model.machine import ComputeCapability

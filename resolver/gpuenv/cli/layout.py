@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
+from gpuenv.dataclass import dataclass
 from gpuenv.report import visible
 
 NARROWEST = 40

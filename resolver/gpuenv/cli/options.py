@@ -5,8 +5,9 @@ The parser, the merge of settings and the reference page all read this table.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
+
+from gpuenv.dataclass import dataclass
 
 Kind = Literal["text", "path", "list", "paths", "numbers", "flag"]
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from gpuenv.cli.options import BY_NAME, COMMON, Option
+from gpuenv.dataclass import dataclass
 from gpuenv.documents import DocumentError, parse_toml
 from gpuenv.errors import ConfigurationError, UsageError, nearest
 from gpuenv.system.files import present, read_text

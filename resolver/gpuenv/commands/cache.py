@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
 from pathlib import Path
 
+from gpuenv.dataclass import dataclass
 from gpuenv.environment.previous import PREVIOUS, is_noted
 from gpuenv.environment.roots import Root
 from gpuenv.steps.context import Context, Outcome

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
+from gpuenv.dataclass import dataclass
 from gpuenv.errors import UsageError
 from gpuenv.model.machine import Machine
 from gpuenv.project.judge import EVERYTHING

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gpuenv.dataclass import dataclass
 from gpuenv.environment.previous import FailedProofError, failed_place
 from gpuenv.errors import UsageError, VerificationError
 from gpuenv.installed.marker import Marker

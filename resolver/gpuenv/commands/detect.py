@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from gpuenv.dataclass import dataclass
 from gpuenv.model.machine import Machine
 from gpuenv.steps.context import Context, Failure, Outcome
 from gpuenv.steps.machine import complete, detect_or_read

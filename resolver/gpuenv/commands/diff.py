@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
+from gpuenv.dataclass import dataclass
 from gpuenv.errors import UsageError
 from gpuenv.installed.drift import PackageChange as Drift
 from gpuenv.installed.drift import drift

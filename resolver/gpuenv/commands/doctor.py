@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import platform
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from gpuenv import __version__
 from gpuenv import knowledge as tables
+from gpuenv.dataclass import dataclass
 from gpuenv.doctor import report as reports
 from gpuenv.doctor.environment import diagnose_environment
 from gpuenv.doctor.examination import Examination, beside, examine

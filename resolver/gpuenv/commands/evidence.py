@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
 
+from gpuenv.dataclass import dataclass
 from gpuenv.errors import IntegrityError, UsageError
 from gpuenv.shell import quote
 from gpuenv.steps.context import Context, Failure, Outcome

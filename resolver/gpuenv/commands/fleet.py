@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from gpuenv import __version__
 from gpuenv.commands import lock as locking
+from gpuenv.dataclass import dataclass
 from gpuenv.errors import GpuenvError, UsageError
 from gpuenv.fleet.bundle import make_bundle
 from gpuenv.fleet.classes import FleetClass, classes

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from gpuenv.commands.export import lock_of
+from gpuenv.dataclass import dataclass
 from gpuenv.errors import UsageError
 from gpuenv.fleet.kubernetes import Kind, Manifest, to_yaml
 from gpuenv.project.containers import refuse_local

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 
 from gpuenv import knowledge as tables
 from gpuenv.companions.installed import read_installed
 from gpuenv.companions.wheel import Libraries, list_libraries, read_package
+from gpuenv.dataclass import dataclass
 from gpuenv.errors import UsageError
 from gpuenv.index.names import NameFault, parse_name
 from gpuenv.index.wheelfile import Want, WheelReading, open_wheel

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import os
 import re
-from dataclasses import dataclass
 from pathlib import Path
 
+from gpuenv.dataclass import dataclass
 from gpuenv.environment.guard import activated
 from gpuenv.errors import ConfigurationError, UsageError
 from gpuenv.installed.environment import EnvironmentFacts, read_environment

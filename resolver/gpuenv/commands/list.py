@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
+from gpuenv.dataclass import dataclass
 from gpuenv.steps.context import Context, Outcome
 from gpuenv.steps.environments import KnownEnvironment, known_environments
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from gpuenv import knowledge as tables
 from gpuenv import profile as profiles
+from gpuenv.dataclass import dataclass
 from gpuenv.errors import ConfigurationError, GpuenvError, IntegrityError, UsageError
 from gpuenv.lock.check import Reason, is_broken
 from gpuenv.lock.codec import to_requirements

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 from gpuenv import knowledge as tables
+from gpuenv.dataclass import dataclass
 from gpuenv.errors import MachineError, UsageError
 from gpuenv.knowledge import matrix as laying
 from gpuenv.knowledge.called import capabilities_of

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from gpuenv import profile as profiles
+from gpuenv.dataclass import dataclass
 from gpuenv.model.profile import Profile
 from gpuenv.steps.context import Context, Outcome
 from gpuenv.system.files import read_text

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
+from gpuenv.dataclass import dataclass
 from gpuenv.environment.previous import kept_failed, kept_previous, settle
 from gpuenv.environment.target import Target, check_target, is_ours, only_one, staging
 from gpuenv.errors import UsageError

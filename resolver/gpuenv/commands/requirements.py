@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from packaging.utils import canonicalize_name
 
 from gpuenv.commands import create, lock
 from gpuenv.commands.create import CreateOptions, CreateOutcome
 from gpuenv.commands.lock import LockOptions, OneLock
+from gpuenv.dataclass import dataclass
 from gpuenv.errors import UsageError
 from gpuenv.installed.places import find_python
 from gpuenv.metadata import parse_requirement

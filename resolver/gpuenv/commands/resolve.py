@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from gpuenv.dataclass import dataclass
 from gpuenv.model.decision import NoDecision
 from gpuenv.model.profile import Profile
 from gpuenv.steps.context import Context, Failure, Outcome

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
+from gpuenv.dataclass import dataclass
 from gpuenv.environment.own_wheels import own_wheels
 from gpuenv.environment.roots import Root
 from gpuenv.environment.store import Damage, Store, StoredWheel

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from gpuenv import __version__
+from gpuenv.dataclass import dataclass
 from gpuenv.environment.target import is_ours
 from gpuenv.errors import UsageError
 from gpuenv.installed.environment import read_environment

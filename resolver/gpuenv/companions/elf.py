@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
+from gpuenv.dataclass import dataclass
 from gpuenv.installed.fatbin import Data, FatbinError, Section, elf_sections
 
 _DYNAMIC, _DYNSYM, _VERNEED = 6, 11, 0x6FFFFFFE

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 from gpuenv.companions.elf import Linkage, read_elf
+from gpuenv.dataclass import dataclass
 from gpuenv.installed.fatbin import Data, DeviceCode, read_code
 from gpuenv.installed.pe import Imports, read_pe
 from gpuenv.knowledge.libraries import completed, nvidia_library, ptx_toolkit

@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from gpuenv.companions.library import is_library, make_facts, read_raw
+from gpuenv.dataclass import dataclass
 from gpuenv.errors import GpuenvError
 from gpuenv.index.wheelfile import WheelFile
 from gpuenv.index.zipdir import Member

@@ -7,10 +7,10 @@ import os
 import platform
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from gpuenv.companions.installed import read_installed
+from gpuenv.dataclass import dataclass
 from gpuenv.errors import GpuenvError
 from gpuenv.installed.compare import Compared, compare
 from gpuenv.installed.distribution import Distribution

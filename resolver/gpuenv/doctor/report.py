@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from typing import Literal
 
+from gpuenv.dataclass import dataclass
 from gpuenv.doctor.finding import Finding
 from gpuenv.doctor.redaction import Redaction
 from gpuenv.documents import DocumentError, parse_json

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 
 from packaging.markers import default_environment
 from packaging.requirements import Requirement
 from packaging.tags import InvalidTag, parse_tag
 from packaging.utils import canonicalize_name
 
+from gpuenv.dataclass import dataclass
 from gpuenv.installed.distribution import Distribution
 from gpuenv.installed.environment import EnvironmentFacts
 from gpuenv.lock.model import MachineTarget

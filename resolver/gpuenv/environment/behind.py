@@ -7,12 +7,12 @@ had. What the newest release requires tells it, and so does each release between
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
+from gpuenv.dataclass import dataclass
 from gpuenv.environment.compiling import Picked, Resolver, as_wheel, compile_dependencies
 from gpuenv.environment.dependencies import DependencyRequest
 from gpuenv.errors import GpuenvError

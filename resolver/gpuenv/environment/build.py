@@ -10,11 +10,12 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from gpuenv import __version__
+from gpuenv.dataclass import dataclass
 from gpuenv.environment.arrivals import Arrivals, cache_folder, not_cached, unpacked_since
 from gpuenv.environment.guard import write_guard
 from gpuenv.environment.imports import require_imports

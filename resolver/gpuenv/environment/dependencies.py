@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import partial
 from pathlib import Path
 from typing import Protocol
@@ -20,6 +20,7 @@ from typing import Protocol
 from packaging.utils import canonicalize_name
 
 from gpuenv import knowledge
+from gpuenv.dataclass import dataclass
 from gpuenv.environment.compiling import (
     Indexes,
     NamedIndex,

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import os
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
 from filelock import FileLock
 
+from gpuenv.dataclass import dataclass
 from gpuenv.environment.packages import Hashed
 from gpuenv.environment.store import Store, no_space, sha256_of
 from gpuenv.errors import IndexUnreachableError, OfflineError

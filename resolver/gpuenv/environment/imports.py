@@ -7,9 +7,9 @@ import json
 import platform
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
+from gpuenv.dataclass import dataclass
 from gpuenv.environment.target import Target
 from gpuenv.errors import VerificationError
 from gpuenv.installed.missing import find_missing

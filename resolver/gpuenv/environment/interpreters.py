@@ -11,12 +11,13 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
 from packaging.version import InvalidVersion, Version
 
+from gpuenv.dataclass import dataclass
 from gpuenv.environment.uv import Uv
 from gpuenv.errors import GpuenvError, InterpreterError
 from gpuenv.report import Reporter

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from urllib.parse import quote, urlsplit
 
 from packaging.requirements import Requirement
 
+from gpuenv.dataclass import dataclass
 from gpuenv.environment.compiling import Picked, as_wheel
 from gpuenv.environment.single_source import SingleSourceIndex
 from gpuenv.errors import IntegrityError

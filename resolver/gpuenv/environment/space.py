@@ -6,9 +6,9 @@ import contextlib
 import errno
 import os
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
+from gpuenv.dataclass import dataclass
 from gpuenv.errors import NoSpaceError, TargetError
 from gpuenv.report import Reporter
 from gpuenv.system.files import FULL, IN_USE

@@ -15,9 +15,10 @@ import shutil
 import stat
 import time
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
+from gpuenv.dataclass import dataclass
 from gpuenv.errors import IntegrityError, NoSpaceError
 from gpuenv.lock.codec import lock_filename, render, to_requirements
 from gpuenv.lock.model import Lock, LockedPackage, is_sha256

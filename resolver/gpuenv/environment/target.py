@@ -19,9 +19,9 @@ import shutil
 import stat
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
+from gpuenv.dataclass import dataclass
 from gpuenv.errors import ConfigurationError, TargetError
 from gpuenv.installed.marker import MARKER, read_marker
 from gpuenv.report import Reporter

@@ -10,11 +10,12 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
 from packaging.version import InvalidVersion, Version
 
+from gpuenv.dataclass import dataclass
 from gpuenv.environment.translate import tail, translate
 from gpuenv.errors import GpuenvError, IndexUnreachableError, UvError, UvMissingError
 from gpuenv.net.location import redact

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 
+from gpuenv.dataclass import dataclass
 from gpuenv.model.machine import Machine
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, field
 from pathlib import Path
 
+from gpuenv.dataclass import dataclass
 from gpuenv.documents import DocumentError, parse_json
 from gpuenv.errors import ConfigurationError, UsageError
 from gpuenv.machine.file import failure_in, parse_machine

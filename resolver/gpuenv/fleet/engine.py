@@ -12,10 +12,11 @@ import signal
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Literal, Protocol
 
+from gpuenv.dataclass import dataclass
 from gpuenv.errors import UsageError
 from gpuenv.fleet.inventory import Inventory, ansible_environ
 from gpuenv.report import visible

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from statistics import median
 
+from gpuenv.dataclass import dataclass
 from gpuenv.fleet import health
 from gpuenv.fleet.desk import FleetHost
 from gpuenv.fleet.health import Figure

@@ -8,8 +8,8 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
+from gpuenv.dataclass import dataclass
 from gpuenv.documents import DocumentError, parse_json
 
 DCGM, NVBANDWIDTH, NCCL = "dcgm", "nvbandwidth", "nccl-tests"

@@ -11,9 +11,10 @@ import os
 import re
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
+from gpuenv.dataclass import dataclass
 from gpuenv.documents import DocumentError, parse_json
 from gpuenv.errors import UsageError
 from gpuenv.fleet.desk import require_distinct

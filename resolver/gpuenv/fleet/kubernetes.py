@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal
 
+from gpuenv.dataclass import dataclass
 from gpuenv.documents import shipped
 from gpuenv.errors import UsageError
 from gpuenv.lock.model import Lock

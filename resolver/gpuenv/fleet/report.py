@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Literal
 
+from gpuenv.dataclass import dataclass
 from gpuenv.fleet import health
 from gpuenv.fleet.classes import FleetClass, classes
 from gpuenv.fleet.desk import FleetHost, HostProblem

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from shlex import quote
+
+from gpuenv.dataclass import dataclass
 
 SINFO = ("sinfo", "--noheader", "--Node", "--format", "%N|%t|%f|%G|%E")
 """A line a node: name, state, features, generic resources, reason."""

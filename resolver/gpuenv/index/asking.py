@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from gpuenv.dataclass import dataclass
 from gpuenv.errors import PageFormatError
 from gpuenv.index.config import Place
 from gpuenv.index.kept import read_page

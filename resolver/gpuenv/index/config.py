@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from gpuenv import knowledge
+from gpuenv.dataclass import dataclass
 from gpuenv.errors import ConfigurationError
 from gpuenv.index.pipconfig import PipConfiguration, PipSetting, read_pip_configuration, read_text
 from gpuenv.model.wheel import SourceKind

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import get_args
 
+from gpuenv.dataclass import dataclass
 from gpuenv.model.wheel import Channel, SourceKind, Wheel, wheels_of
 from gpuenv.net.location import Location
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from functools import lru_cache
 from urllib.parse import unquote
 
 from packaging.utils import canonicalize_name
 
+from gpuenv.dataclass import dataclass
 from gpuenv.metadata import parse_version
 
 # Wheel file names, "Binary distribution format", packaging.python.org: name-version(-build)?-python-abi-platform.

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, field
 from typing import Literal, get_args
 
+from gpuenv.dataclass import dataclass
 from gpuenv.index.asking import Asking
 from gpuenv.index.listed import Page
 from gpuenv.index.names import folders_of, is_variant

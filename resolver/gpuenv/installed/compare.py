@@ -12,10 +12,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Literal
 
+from gpuenv.dataclass import dataclass
 from gpuenv.installed import conda
 from gpuenv.installed.distribution import Distribution
 from gpuenv.installed.environment import KNOWN, EnvironmentFacts

@@ -6,12 +6,12 @@ import hashlib
 import importlib.metadata
 import json
 import os
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from packaging.utils import canonicalize_name
 
+from gpuenv.dataclass import dataclass
 from gpuenv.installed.files import RecordRow, parse_record
 from gpuenv.lock.diff import same_version
 from gpuenv.net.location import redact

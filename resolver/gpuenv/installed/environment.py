@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from packaging.utils import canonicalize_name
 
+from gpuenv.dataclass import dataclass
 from gpuenv.errors import ConfigurationError, UsageError
 from gpuenv.installed import places
 from gpuenv.installed.distribution import Distribution, distributions

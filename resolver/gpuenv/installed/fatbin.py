@@ -13,9 +13,10 @@ import struct
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
+
+from gpuenv.dataclass import dataclass
 
 MAGIC = b"\x50\xed\x55\xba"
 SECTION, RELOCATABLE = b".nv_fatbin", b"__nv_relfatbin"

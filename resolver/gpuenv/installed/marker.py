@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from gpuenv.dataclass import dataclass
 from gpuenv.documents import parts
 from gpuenv.errors import ConfigurationError, FileError
 from gpuenv.system.files import present, read_bytes, write_atomic

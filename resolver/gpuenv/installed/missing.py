@@ -9,9 +9,9 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
+from gpuenv.dataclass import dataclass
 from gpuenv.documents import shipped
 from gpuenv.installed.fatbin import FatbinError, mapped
 from gpuenv.installed.pe import read_pe

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
+from gpuenv.dataclass import dataclass
 from gpuenv.installed.fatbin import Data, FatbinError, Section, portable_sections
 
 _PLUS = 0x20B

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
 
+from gpuenv.dataclass import dataclass
 from gpuenv.knowledge.rules import is_dotted
 
 _CMAKE = "torch/share/cmake/Torch/TorchConfig.cmake"

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cache
 from itertools import product
 from typing import Literal
 
+from gpuenv.dataclass import dataclass
 from gpuenv.knowledge import files
 from gpuenv.knowledge.names import local
 from gpuenv.knowledge.rules import compare_versions

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Literal, get_args
 
+from gpuenv.dataclass import dataclass
 from gpuenv.errors import UsageError
 from gpuenv.knowledge.base import Knowledge
 from gpuenv.knowledge.facts import KernelRow, Platform

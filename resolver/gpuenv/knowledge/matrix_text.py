@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import groupby
 
+from gpuenv.dataclass import dataclass
 from gpuenv.documents import parts
 from gpuenv.knowledge.matrix import PLATFORMS, Cell, Matrix, MatrixRow
 

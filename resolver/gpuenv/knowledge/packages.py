@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cache
 from typing import Literal
 
+from gpuenv.dataclass import dataclass
 from gpuenv.knowledge import files, tables
 from gpuenv.knowledge.names import local
 from gpuenv.knowledge.rules import Code, compare_versions

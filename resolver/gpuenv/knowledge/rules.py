@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from functools import cmp_to_key, lru_cache
 from itertools import zip_longest
 from typing import Literal, NamedTuple
 
+from gpuenv.dataclass import dataclass
 from gpuenv.model.machine import ComputeCapability
 
 _CODE = re.compile(r"(?:sm|compute)_([0-9]+)([0-9])([af]?)")

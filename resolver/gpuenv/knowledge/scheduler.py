@@ -6,8 +6,8 @@ What a scheduler gave is never widened here: its variables are read, and the way
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
+from gpuenv.dataclass import dataclass
 from gpuenv.knowledge import files
 
 NO_DEVICE = frozenset({"", "-1", "nodevfiles", "void", "none"})

@@ -11,9 +11,9 @@ import hashlib
 import re
 from bisect import bisect_left
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import cache
 
+from gpuenv.dataclass import dataclass
 from gpuenv.knowledge import files
 
 _MINOR = re.compile(r"(\d+)\.(\d+)")

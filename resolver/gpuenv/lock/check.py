@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Literal, get_args
 
+from gpuenv.dataclass import dataclass
 from gpuenv.lock.audit import same_file
 from gpuenv.lock.diff import Diff, diff
 from gpuenv.lock.fit import LockMismatch

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
+from gpuenv.dataclass import dataclass
 from gpuenv.documents import parts
 from gpuenv.lock.model import Lock, LockedPackage
 from gpuenv.metadata import parse_version

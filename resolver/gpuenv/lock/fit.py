@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
 from packaging.version import Version
 
+from gpuenv.dataclass import dataclass
 from gpuenv.knowledge.base import Knowledge
 from gpuenv.knowledge.facts import Release
 from gpuenv.knowledge.rules import NoCode

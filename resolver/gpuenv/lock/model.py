@@ -9,13 +9,14 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Collection
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import PurePosixPath
 from typing import Literal, Self
 from urllib.parse import unquote
 
+from gpuenv.dataclass import dataclass
 from gpuenv.model.decision import GpuSupport
 from gpuenv.model.machine import Arch, ComputeCapability, Os
 from gpuenv.model.profile import Accelerator

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from typing import NoReturn, TypeVar
 
+from gpuenv.dataclass import dataclass
 from gpuenv.errors import ConfigurationError
 
 _Choice = TypeVar("_Choice", bound=str)

@@ -8,7 +8,6 @@ whose name may come from where and where it would come from.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import partial
 from urllib.parse import unquote
 
@@ -16,6 +15,7 @@ from packaging.requirements import Requirement
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 from packaging.version import InvalidVersion, Version
 
+from gpuenv.dataclass import dataclass
 from gpuenv.knowledge.base import Knowledge
 from gpuenv.lock.making import host_name, profile_digest
 from gpuenv.lock.model import Lock, LockedPackage, MachineTarget, filename_of

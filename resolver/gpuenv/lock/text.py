@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
+from gpuenv.dataclass import dataclass
 from gpuenv.report import escaped
 
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")

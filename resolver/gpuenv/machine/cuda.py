@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
+from gpuenv.dataclass import dataclass
 from gpuenv.machine.detection import Detection
 from gpuenv.machine.nvml import PROBE, lines_of
 from gpuenv.machine.origin import CdiSpec, Origin, cdi_specs, origin_of

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
+from gpuenv.dataclass import dataclass
 from gpuenv.model.machine import Machine
 
 if TYPE_CHECKING:  # not loaded while the child that asks NVML is started

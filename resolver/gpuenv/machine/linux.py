@@ -11,8 +11,9 @@ import re
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
+
+from gpuenv.dataclass import dataclass
 
 NVIDIA_VENDOR = "0x10de"
 DISPLAY_CLASS = "0x03"

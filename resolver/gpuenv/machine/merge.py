@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TypeVar
 
+from gpuenv.dataclass import dataclass
 from gpuenv.machine import diagnosis
 from gpuenv.machine.linux import KernelGpu
 from gpuenv.machine.nvml import NvmlFailure, NvmlGpu

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from gpuenv.knowledge.rules import compare_versions
 from gpuenv.knowledge.scheduler import NO_DEVICE
-from gpuenv.machine.nvml import NvmlAnswer
-from gpuenv.machine.problem import DriverProblem, Evidence
 from gpuenv.model.machine import Machine
+
+if TYPE_CHECKING:  # a machine that stands in a file has notes too, and nobody to ask
+    from gpuenv.machine.nvml import NvmlAnswer
+    from gpuenv.machine.problem import DriverProblem, Evidence
 
 MAKERS = {"VEN_1002": "AMD", "VEN_8086": "Intel"}
 BUILDS = {"AMD": "ROCm", "Intel": "XPU"}

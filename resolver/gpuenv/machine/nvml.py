@@ -10,12 +10,13 @@ import re
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from importlib.machinery import PathFinder
 from operator import itemgetter
 from pathlib import Path
 from typing import Literal
 
+from gpuenv.dataclass import dataclass
 from gpuenv.model.machine import ComputeCapability
 from gpuenv.report import visible
 from gpuenv.system.process import Child, Ended, Limits, NotStarted, TimedOut, finish, start

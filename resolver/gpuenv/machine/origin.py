@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from gpuenv.dataclass import dataclass
 from gpuenv.machine.linux import text_of
 
 Way = Literal["LD_PRELOAD", "LD_LIBRARY_PATH", "ld.so.conf", "mount", "folder"]

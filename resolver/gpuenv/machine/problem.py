@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal, Self
+from typing import TYPE_CHECKING, Literal, Self
 
+from gpuenv.dataclass import dataclass
 from gpuenv.documents import shipped
 from gpuenv.knowledge.scheduler import Scheduler
-from gpuenv.machine.linux import Host, Remains
-from gpuenv.machine.nvml import NvmlAnswer
-from gpuenv.machine.smi import SmiAnswer
+
+if TYPE_CHECKING:
+    from gpuenv.machine.linux import Host, Remains
+    from gpuenv.machine.nvml import NvmlAnswer
+    from gpuenv.machine.smi import SmiAnswer
 
 Kind = Literal[
     "library-missing", "library-broken", "library-outdated", "compute-library-missing", "driver-not-installed",

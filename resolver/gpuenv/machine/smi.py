@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
+from gpuenv.dataclass import dataclass
 from gpuenv.machine.nvml import version_in
 from gpuenv.machine.windows import smi_folders
 from gpuenv.model.machine import ComputeCapability

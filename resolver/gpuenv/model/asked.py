@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Literal
 
+from gpuenv.dataclass import dataclass
 from gpuenv.net.location import Location, redact
 
 Role = Literal["requirement", "constraint", "override"]

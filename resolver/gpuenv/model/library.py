@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal, NamedTuple
+
+from gpuenv.dataclass import dataclass
 
 Binding = Literal["independent", "stable", "bound"]
 """How a library is tied to torch: it needs none of its symbols; only those of the stable C interface, which run on

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Literal, NamedTuple
+
+from gpuenv.dataclass import dataclass
 
 Os = Literal["linux", "windows", "macos"]
 Arch = Literal["x86_64", "aarch64", "arm64"]

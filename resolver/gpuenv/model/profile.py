@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
+from gpuenv.dataclass import dataclass
 from gpuenv.model.machine import ComputeCapability
 
 Accelerator = Literal["cuda", "cpu", "auto"]

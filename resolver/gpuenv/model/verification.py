@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Literal
+
+from gpuenv.dataclass import dataclass
 
 Status = Literal["passed", "unusual", "failed", "warned", "not-applicable"]
 """``unusual``: a figure lies outside what is usual and inside what a right environment can give (how far: ``cause``).

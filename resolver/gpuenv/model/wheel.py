@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import field, fields
 from typing import Literal
+
+from gpuenv.dataclass import dataclass
 
 Channel = Literal["stable", "nightly", "test"]
 SourceKind = Literal["pytorch", "mirror", "package-index", "find-links"]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gpuenv.dataclass import dataclass
 from gpuenv.errors import ConfigurationError
 from gpuenv.net.location import Location
 

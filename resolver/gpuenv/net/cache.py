@@ -8,10 +8,10 @@ from __future__ import annotations
 import hashlib
 import json
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from gpuenv.dataclass import dataclass
 from gpuenv.errors import GpuenvError
 from gpuenv.net.location import Location
 from gpuenv.system.files import LARGEST, read_bytes, write_atomic

@@ -10,7 +10,7 @@ import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from threading import Lock
 from types import TracebackType
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Self
 from urllib.parse import quote
 
 from gpuenv import __version__
+from gpuenv.dataclass import dataclass
 from gpuenv.errors import IndexUnreachableError, OfflineError, UsageError
 from gpuenv.net import faults
 from gpuenv.net.access import Access, netrc_credentials, proxy_for, tls_context

@@ -9,10 +9,11 @@ import os
 import stat
 import time
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+from gpuenv.dataclass import dataclass
 from gpuenv.errors import GpuenvError, IndexUnreachableError, IntegrityError
 from gpuenv.net import faults
 from gpuenv.net.client import Client

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from ipaddress import AddressValueError, IPv6Address
 from pathlib import Path, PurePath, PurePosixPath
 from typing import Literal, Self
 from urllib.parse import quote, unquote, urljoin
 
+from gpuenv.dataclass import dataclass
 from gpuenv.errors import UsageError
 
 Scheme = Literal["https", "http", "file"]

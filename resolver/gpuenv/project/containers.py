@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import tomllib
-from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
 
+from gpuenv.dataclass import dataclass
 from gpuenv.errors import UsageError
 from gpuenv.lock.codec import to_requirements
 from gpuenv.lock.model import Lock

@@ -6,8 +6,9 @@ Pure: nothing is read. Where the tables do not know a wheel, its verdict is ``un
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from gpuenv.dataclass import dataclass
 from gpuenv.knowledge import packages
 from gpuenv.knowledge.names import local, public
 from gpuenv.knowledge.rules import code_of

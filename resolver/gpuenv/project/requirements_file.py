@@ -14,7 +14,7 @@ import codecs
 import re
 import shlex
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import cache, partial
 from pathlib import Path
 from typing import NoReturn
@@ -28,6 +28,7 @@ from packaging.utils import (  # fmt: skip
     parse_wheel_filename,
 )
 
+from gpuenv.dataclass import dataclass
 from gpuenv.errors import ConfigurationError
 from gpuenv.net.location import redact
 from gpuenv.system.files import read_bytes

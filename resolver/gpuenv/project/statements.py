@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+from gpuenv.dataclass import dataclass
 
 _LONGEST = 2000
 """Lines of the longest value that is understood."""

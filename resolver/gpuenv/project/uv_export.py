@@ -9,11 +9,11 @@ with each other.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from packaging.utils import canonicalize_name
 
+from gpuenv.dataclass import dataclass
 from gpuenv.documents import DocumentError, parse_toml
 from gpuenv.errors import ConfigurationError
 from gpuenv.lock.text import Value, key, value

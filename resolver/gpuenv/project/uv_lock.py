@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal
 
 from packaging.utils import canonicalize_name
 
+from gpuenv.dataclass import dataclass
 from gpuenv.errors import ConfigurationError
 from gpuenv.lock.reading import LockTable
 from gpuenv.project.pins import Environment, MarkerTarget, Pin, PinSet, Relevant, excluded, holds, most_usual

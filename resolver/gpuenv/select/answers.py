@@ -6,9 +6,10 @@ The catalog is what the tables know of PyTorch's index, so that it needs no netw
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import lru_cache
 
+from gpuenv.dataclass import dataclass
 from gpuenv.knowledge import Knowledge
 from gpuenv.knowledge.facts import Release
 from gpuenv.model.decision import Decision, NoDecision

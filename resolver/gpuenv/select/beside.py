@@ -7,9 +7,9 @@ and the doctor ask here, so that no two of them say different things of one pack
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Literal
 
+from gpuenv.dataclass import dataclass
 from gpuenv.knowledge import Knowledge, companion_sets, packages
 from gpuenv.knowledge.companion_facts import facts_by_hash, facts_by_name
 from gpuenv.knowledge.names import public

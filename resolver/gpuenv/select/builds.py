@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from gpuenv.dataclass import dataclass
 from gpuenv.knowledge import Knowledge
 from gpuenv.model.wheel import WheelContents
 from gpuenv.select.candidates import CatalogEntry, label

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import date
 from functools import lru_cache
 from typing import Literal
 
 from packaging.version import Version
 
+from gpuenv.dataclass import dataclass
 from gpuenv.knowledge import Knowledge
 from gpuenv.knowledge.names import platform_of_filename
 from gpuenv.metadata import parse_version

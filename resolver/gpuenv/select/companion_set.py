@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence, Set
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from urllib.parse import unquote
 
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
+from gpuenv.dataclass import dataclass
 from gpuenv.knowledge import Knowledge, companion_sets, packages
 from gpuenv.knowledge.names import public
 from gpuenv.model.decision import Companion, Decision, NoDecision, Reason, Rejected

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Literal
 
+from gpuenv.dataclass import dataclass
 from gpuenv.knowledge import Knowledge
 from gpuenv.knowledge.packages import choose_cuda, gpu_package
 from gpuenv.knowledge.rules import NoCode, serve

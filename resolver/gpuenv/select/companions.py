@@ -7,11 +7,12 @@ which all of them have one: what is bound to a torch or to a CUDA decides it, as
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
+from gpuenv.dataclass import dataclass
 from gpuenv.knowledge import Knowledge, companion_sets, packages
 from gpuenv.knowledge.names import local, platform_of_filename, public
 from gpuenv.knowledge.rules import NoCode, newest, serve

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 from packaging.version import Version
 
+from gpuenv.dataclass import dataclass
 from gpuenv.model.decision import Question
 from gpuenv.select import family
 from gpuenv.select.candidates import CatalogEntry, public_version

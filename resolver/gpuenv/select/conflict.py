@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import combinations
 from typing import Literal, get_args
 
+from gpuenv.dataclass import dataclass
 from gpuenv.model.machine import Gpu
 from gpuenv.select import kernels, rules
 from gpuenv.select.candidates import CatalogEntry

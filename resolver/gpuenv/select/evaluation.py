@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from gpuenv.dataclass import dataclass
 from gpuenv.model.decision import Reason
 from gpuenv.model.machine import Machine
 from gpuenv.model.wheel import Catalog, Wheel, WheelContents

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
+from gpuenv.dataclass import dataclass
 from gpuenv.metadata import applies, parse_requirement
 from gpuenv.model.decision import Question
 from gpuenv.select import builds

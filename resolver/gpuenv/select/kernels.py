@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cmp_to_key
 from typing import Literal
 
+from gpuenv.dataclass import dataclass
 from gpuenv.knowledge import Knowledge
 from gpuenv.knowledge.rules import NoCode, Support, code_of, compare_versions
 from gpuenv.model.decision import About, GpuSupport, Kernels

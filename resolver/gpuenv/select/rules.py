@@ -6,12 +6,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import UTC, datetime
 
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
+from gpuenv.dataclass import dataclass
 from gpuenv.knowledge import DriverFloor, Knowledge
 from gpuenv.knowledge.rules import compare_versions
 from gpuenv.metadata import parse_range

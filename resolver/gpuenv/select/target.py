@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cache
 from itertools import product
 from typing import NamedTuple
 
 from packaging.tags import compatible_tags, cpython_tags
 
+from gpuenv.dataclass import dataclass
 from gpuenv.knowledge.rules import NoCode
 from gpuenv.model.decision import Reason
 from gpuenv.model.machine import Libc, Machine

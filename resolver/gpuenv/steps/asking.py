@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from gpuenv import profile as profiles
+from gpuenv.dataclass import dataclass
 from gpuenv.documents import DocumentError, parse_toml
 from gpuenv.errors import UsageError
 from gpuenv.project import writing

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gpuenv import knowledge as tables
+from gpuenv.dataclass import dataclass
 from gpuenv.index.facts import WheelFacts
 from gpuenv.installed.environment import read_environment
 from gpuenv.knowledge import packages

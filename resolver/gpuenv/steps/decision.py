@@ -8,13 +8,14 @@ was down). Where no source gives a decision and one of them could not be used, t
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import partial
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from gpuenv import knowledge as tables
+from gpuenv.dataclass import dataclass
 from gpuenv.errors import GpuenvError, NoFittingWheelError, PackageIndexError, UsageError
 from gpuenv.index.config import Place, SourcePlan
 from gpuenv.index.source import Sources, merge

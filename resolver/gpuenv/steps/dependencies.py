@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 from gpuenv import knowledge as tables
+from gpuenv.dataclass import dataclass
 from gpuenv.environment.compiling import Indexes, NamedIndex, Resolver
 from gpuenv.environment.dependencies import DependencyRequest
 from gpuenv.lock import making

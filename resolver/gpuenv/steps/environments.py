@@ -9,10 +9,10 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gpuenv.dataclass import dataclass
 from gpuenv.environment.target import Target, is_ours
 from gpuenv.errors import ConfigurationError, FileError, GpuenvError
 from gpuenv.installed.distribution import Distribution

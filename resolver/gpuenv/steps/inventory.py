@@ -8,10 +8,10 @@ import os
 import re
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from gpuenv.dataclass import dataclass
 from gpuenv.environment.previous import FAILED, is_noted
 from gpuenv.environment.roots import Root, roots
 from gpuenv.environment.store import Store, StoredWheel, discard

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gpuenv import knowledge as tables
+from gpuenv.dataclass import dataclass
 from gpuenv.errors import (
     IntegrityError,
     MachineMismatchError,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from gpuenv.dataclass import dataclass
 from gpuenv.errors import ConfigurationError, IntegrityError
 from gpuenv.installed.marker import Marker
 from gpuenv.lock import codec, hashed

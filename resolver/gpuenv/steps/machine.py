@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
+from gpuenv.dataclass import dataclass
 from gpuenv.model.machine import Driver, Libc, Machine
 from gpuenv.model.profile import Profile
 from gpuenv.steps.context import Context

@@ -5,9 +5,10 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
+from gpuenv.dataclass import dataclass
 from gpuenv.environment.arrivals import cache_folder, not_cached
 from gpuenv.environment.interpreters import interpreter_for
 from gpuenv.environment.previous import check_previous_place, kept_previous, previous_place

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from gpuenv import __version__
 from gpuenv import knowledge as tables
+from gpuenv.dataclass import dataclass
 from gpuenv.errors import NoSpaceError
 from gpuenv.installed.environment import EnvironmentFacts, read_environment
 from gpuenv.installed.marker import digest

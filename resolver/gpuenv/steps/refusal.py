@@ -5,11 +5,12 @@ Which source was asked first changes neither the reason nor the advice.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import partial
 from pathlib import Path
 
 from gpuenv import knowledge as tables
+from gpuenv.dataclass import dataclass
 from gpuenv.errors import GpuenvError, PackageIndexError
 from gpuenv.index.config import Place
 from gpuenv.index.source import merge

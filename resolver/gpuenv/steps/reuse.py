@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gpuenv import __version__
+from gpuenv.dataclass import dataclass
 from gpuenv.environment.guard import guard_is_whole
 from gpuenv.environment.previous import failed_place, settle
 from gpuenv.environment.target import check_target, only_one

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from pathlib import Path
 
+from gpuenv.dataclass import dataclass
 from gpuenv.environment.previous import kept_previous, previous_place, roll_back, settle
 from gpuenv.environment.space import disk_errors
 from gpuenv.environment.target import Target, check_target, only_one

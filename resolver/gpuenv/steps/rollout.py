@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
+from gpuenv.dataclass import dataclass
 from gpuenv.fleet.bundle import kept_bundle
 from gpuenv.fleet.desk import Desk, HostProblem
 from gpuenv.fleet.engine import HostAnswer, Play, play

@@ -22,11 +22,13 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from queue import Empty, Queue
 from threading import Event, Thread, current_thread, main_thread
 from typing import IO, TYPE_CHECKING, Literal
+
+from gpuenv.dataclass import dataclass
 
 if TYPE_CHECKING:
     from gpuenv.system.job import JobObject

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
+from gpuenv.dataclass import dataclass
 from gpuenv.documents import DocumentError, parse_json
 from gpuenv.errors import ConfigurationError
 from gpuenv.system.files import read_text

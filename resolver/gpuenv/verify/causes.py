@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from gpuenv.dataclass import dataclass
 from gpuenv.documents import shipped
 from gpuenv.model.verification import Check
 from gpuenv.shell import quote

@@ -6,9 +6,9 @@ import math
 import statistics
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 
+from gpuenv.dataclass import dataclass
 from gpuenv.model.nodes import Bus, Link, Meeting, NodeRank, NodesReport
 from gpuenv.model.verification import Check, Status, Verdict
 from gpuenv.verify.causes import DOCTOR, TRACE, Cause, Hints, of_ending, of_message

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import partial
 from typing import Literal
 
+from gpuenv.dataclass import dataclass
 from gpuenv.knowledge import load
 from gpuenv.knowledge.facts import DataSheet
 from gpuenv.model.verification import Check, Training, TrainingStep

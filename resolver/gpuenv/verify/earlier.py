@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from pathlib import Path
 
+from gpuenv.dataclass import dataclass
 from gpuenv.errors import ConfigurationError
 from gpuenv.model.profile import VerificationPlan
 from gpuenv.system.files import present

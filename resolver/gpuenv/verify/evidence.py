@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
+from gpuenv.dataclass import dataclass
 from gpuenv.model.machine import Machine
 from gpuenv.model.profile import VerificationPlan
 from gpuenv.model.verification import Report

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
+from gpuenv.dataclass import dataclass
 from gpuenv.documents import filled
 from gpuenv.model.verification import Report
 from gpuenv.verify.evidence_text import MEANING, VERDICTS, Text, place

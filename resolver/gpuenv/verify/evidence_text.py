@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from gpuenv.dataclass import dataclass
 from gpuenv.model.machine import Machine
 from gpuenv.model.verification import Check, Report, Training
 

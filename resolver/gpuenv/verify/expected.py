@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from typing import Any
 
+from gpuenv.dataclass import dataclass
 from gpuenv.model.machine import Gpu
 from gpuenv.verify.causes import Hints
 from gpuenv.verify.payload import bounds

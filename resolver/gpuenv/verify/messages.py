@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from gpuenv.dataclass import dataclass
 
 
 def _event(always: str = "", sometimes: str = "") -> tuple[frozenset[str], frozenset[str]]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from gpuenv.dataclass import dataclass
 from gpuenv.errors import TargetError
 from gpuenv.installed.environment import EnvironmentFacts, read_environment
 from gpuenv.model.machine import Gpu

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from packaging.version import InvalidVersion, Version
 
+from gpuenv.dataclass import dataclass
 from gpuenv.installed.compare import Compared
 from gpuenv.installed.environment import EnvironmentFacts
 from gpuenv.installed.fatbin import DeviceCode

@@ -8,10 +8,10 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from gpuenv.dataclass import dataclass
 from gpuenv.documents import DocumentError, parse_json
 from gpuenv.system import process
 from gpuenv.system.process import Child, Limits, NotStarted, TimedOut

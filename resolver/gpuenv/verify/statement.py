@@ -8,9 +8,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
+from gpuenv.dataclass import dataclass
 from gpuenv.documents import DocumentError, parse_json
 from gpuenv.errors import ConfigurationError, FileError
 from gpuenv.system.files import present, read_text

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gpuenv.cli.layout import Verbatim
+from gpuenv.dataclass import dataclass
 from gpuenv.steps.context import Outcome
 
 if TYPE_CHECKING:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from gpuenv.dataclass import dataclass
 from gpuenv.steps.context import Outcome
 
 if TYPE_CHECKING:

@@ -1,0 +1,133 @@
+"""Dataclasses whose methods are made later: in use they are the standard library's."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import inspect
+import pickle
+from collections.abc import Callable
+from dataclasses import FrozenInstanceError, field, replace
+from typing import ClassVar
+
+import pytest
+
+from gpuenv.dataclass import dataclass
+
+Decorator = Callable[[type], type]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Base:
+    """What others have too."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Late(Base):
+    """One with all kinds of fields."""
+
+    kinds: ClassVar[int] = 5
+    size: int = 0
+    words: tuple[str, ...] = ()
+    seen: dict[str, int] = field(default_factory=dict, compare=False, repr=False)
+    length: int = field(init=False, default=7)
+
+    def __post_init__(self) -> None:
+        if self.size < 0:
+            raise ValueError("less than nothing")
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class AtOnce(Base):
+    """The same, as the standard library makes it, below a class of ours."""
+
+    kinds: ClassVar[int] = 5
+    size: int = 0
+    words: tuple[str, ...] = ()
+    seen: dict[str, int] = field(default_factory=dict, compare=False, repr=False)
+    length: int = field(init=False, default=7)
+
+    def __post_init__(self) -> None:
+        if self.size < 0:
+            raise ValueError("less than nothing")
+
+
+@dataclass(frozen=True)
+class Place:
+    """Positional, without slots."""
+
+    line: int
+    column: int = 1
+
+    def __repr__(self) -> str:
+        return f"{self.line}:{self.column}"
+
+
+def test_values_are_shown_compared_hashed_and_replaced_as_the_standard_library_does() -> None:
+    late, once = Late(name="a", size=3, seen={"x": 1}), AtOnce(name="a", size=3, seen={"x": 1})
+    assert repr(late) == repr(once).replace("AtOnce", "Late") == "Late(name='a', size=3, words=(), length=7)"
+    assert hash(late) == hash(once)
+    assert late == Late(name="a", size=3) != Late(name="b", size=3)
+    assert late != once
+    assert late != "a"
+    assert replace(late, size=4) == Late(name="a", size=4)
+    assert dataclasses.asdict(late) == dataclasses.asdict(once)
+    assert str(inspect.signature(Late)) == str(inspect.signature(AtOnce))
+    assert Late.__match_args__ == AtOnce.__match_args__  # type: ignore[attr-defined]  # both have it
+    assert [each.name for each in dataclasses.fields(Late)] == [each.name for each in dataclasses.fields(AtOnce)]
+
+
+def test_values_do_not_change_whichever_method_was_used_first() -> None:
+    late = Late(name="a")
+    for name in ("size", "another"):
+        with pytest.raises(FrozenInstanceError, match=f"'{name}'"):
+            setattr(late, name, 1)
+    with pytest.raises(FrozenInstanceError, match="'size'"):
+        del late.size
+    with pytest.raises(AttributeError):
+        late.__dict__  # noqa: B018 # it has slots
+
+
+def test_what_the_standard_library_refuses_is_refused_in_its_words() -> None:
+    for wrong in ({}, {"name": "a", "other": 1}, {"name": "a", "length": 1}):
+        with pytest.raises(TypeError) as late:
+            Late(**wrong)
+        with pytest.raises(TypeError) as once:
+            AtOnce(**wrong)
+        assert str(late.value).replace("Late", "AtOnce") == str(once.value)
+    with pytest.raises(ValueError, match="less than nothing"):
+        Late(name="a", size=-1)
+
+
+def test_values_are_copied_and_carried_between_processes() -> None:
+    late = Late(name="a", words=("b",), seen={"x": 1})
+    for twin in (copy.copy(late), copy.deepcopy(late), pickle.loads(pickle.dumps(late))):
+        assert twin == late
+        assert twin.seen == late.seen
+
+
+def test_methods_of_its_own_stay_and_the_others_are_made_one_by_one() -> None:
+    made = [name for name in ("__init__", "__eq__", "__hash__") if inspect.isfunction(vars(Place)[name])]
+    assert made == []
+    place = Place(3)
+    made = [name for name in ("__init__", "__eq__", "__hash__") if inspect.isfunction(vars(Place)[name])]
+    assert made == ["__init__"]
+    assert repr(place) == "3:1"
+    assert place == Place(3, 1)
+    assert {place, Place(3)} == {place}
+    match place:
+        case Place(line, column):
+            assert (line, column) == (3, 1)
+
+
+def test_one_that_may_change_is_made_at_once() -> None:
+    @dataclass(slots=True, kw_only=True)
+    class Open:
+        count: int = 0
+
+    value = Open()
+    value.count += 1
+    assert value == Open(count=1)
+    assert inspect.isfunction(vars(Open)["__init__"])
