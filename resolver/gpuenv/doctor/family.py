@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from urllib.parse import unquote
 
+from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from gpuenv.doctor.examination import Examination
@@ -20,6 +21,7 @@ from gpuenv.installed.environment import EnvironmentFacts
 from gpuenv.installed.torch import TorchFacts
 from gpuenv.knowledge import packages
 from gpuenv.knowledge.base import Knowledge
+from gpuenv.knowledge.built_against import built_against
 from gpuenv.shell import quote
 
 Found = Callable[..., Finding]
@@ -38,6 +40,7 @@ def diagnose_family(examination: Examination, *, knowledge: Knowledge, fix: str)
     findings = [
         *_variants(facts, facts.torch, knowledge, found),
         *asked,
+        *_compiled_for(examination, facts.torch, fix),
         *_extensions(examination, facts.torch, found),
         *_majors(facts, facts.torch, found),
         *_compilers(facts, knowledge, found),
@@ -110,6 +113,24 @@ def _install(examination: Examination, missing: Iterable[Unmet], fix: str) -> st
         return fix
     names = " ".join(dict.fromkeys(quote(f"{each.requirement.name}{each.requirement.specifier}") for each in missing))
     return f"uv pip install --python {quote(examination.shown)} {names}"
+
+
+def _compiled_for(examination: Examination, torch: TorchFacts, fix: str) -> Iterator[Finding]:
+    """Packages that torch was compiled against, in a release that it was not compiled for."""
+    facts, machine = examination.facts, examination.machine
+    for each in built_against(torch.version, machine.os) if machine is not None else ():
+        version = facts.versions.get(each.project)
+        if version is not None and not each.goes_with(version):
+            asked = Requirement(each.requirement)
+            older = Unmet(owner="torch", version=torch.version, requirement=asked, found=version)
+            yield Finding(
+                subject="packages",
+                severity="warning",
+                kind="requirement",
+                summary=f"torch {torch.version} was compiled for {each.what}, and {each.project} {version} is there",
+                detail=each.fails,
+                fix=_install(examination, [older], fix),
+            )
 
 
 def _extensions(examination: Examination, torch: TorchFacts, found: Found) -> Iterator[Finding]:

@@ -9,6 +9,8 @@ from gpuenv import knowledge as tables
 from gpuenv.dataclass import dataclass
 from gpuenv.environment.compiling import Indexes, NamedIndex, Resolver
 from gpuenv.environment.dependencies import DependencyRequest
+from gpuenv.errors import UvError
+from gpuenv.knowledge.built_against import BuiltAgainst, built_against
 from gpuenv.lock import making
 from gpuenv.lock.model import Lock
 from gpuenv.model.asked import Asked
@@ -57,7 +59,11 @@ def dependency_request(context: Context, decided: Decided, how: LockRequest) -> 
             *decided.profile.optional_packages,
             *(row.text for row in decided.request.stated),
         ),
-        constraints=(*others_of(asked, "constraint"), *how.excluded),
+        constraints=(
+            *others_of(asked, "constraint"),
+            *(each.requirement for each in _compiled_for(decided)),
+            *how.excluded,
+        ),
         overrides=others_of(asked, "override"),
         bound=() if how.single_source else _bound(asked),
         indexes=indexes_of(context),
@@ -67,6 +73,23 @@ def dependency_request(context: Context, decided: Decided, how: LockRequest) -> 
         single_source=how.single_source,
         torch_hosts=_hosts(decided, single_source=how.single_source) - _named_hosts(context),
     )
+
+
+def _compiled_for(decided: Decided) -> tuple[BuiltAgainst, ...]:
+    """What the decided torch was compiled against, and does not say."""
+    return built_against(decided.decision.packages[0].version, decided.machine.facts.os)
+
+
+def with_compiled_for(decided: Decided, error: UvError) -> UvError:
+    """The error with where a bound in it comes from that nobody wrote anywhere."""
+    said, torch = " ".join(error.causes), decided.decision.packages[0].version
+    causes = [
+        f"torch {torch} was compiled for {each.what}: {each.requirement} goes with it, and with another {each.fails}"
+        for each in _compiled_for(decided)
+        if each.requirement in said
+    ]
+    error.causes = (*error.causes, *causes)
+    return error
 
 
 def resolver_of(context: Context) -> Resolver:

@@ -31,7 +31,7 @@ from gpuenv.select.beside import Unfit
 from gpuenv.steps.companion_check import unfit_in
 from gpuenv.steps.context import Context
 from gpuenv.steps.decision import Decided, NothingFitsError, decide, say_decision
-from gpuenv.steps.dependencies import LockRequest, dependency_request, resolver_of
+from gpuenv.steps.dependencies import LockRequest, dependency_request, resolver_of, with_compiled_for
 from gpuenv.steps.lock import Locked
 from gpuenv.steps.lock_file import FOLDER, find_lock, write_lock
 from gpuenv.steps.lock_options import LISTS, recorded_options, with_lock_options
@@ -57,7 +57,7 @@ def make_lock(context: Context, decided: Decided, how: LockRequest) -> Lock:
     try:
         packages = dependencies.resolve_dependencies(request, source=source, hash_of=source.hash_of, resolver=resolver)
     except UvError as error:
-        raise with_pages(decided, source, joint.refusal(request, error)) from None
+        raise with_pages(decided, source, with_compiled_for(decided, joint.refusal(request, error))) from None
     packages = tuple(_marked_as_signed(context, package) for package in packages)
     _compare_hashes(decided, packages)
     before = {} if how.previous is None else {each.sha256: each.unknown for each in how.previous.packages}

@@ -186,3 +186,18 @@ def test_two_generations_of_nvidias_libraries(env: Environment) -> None:
 
     assert [each.severity for each in found] == ["error"]
     assert found[0].summary == "nvidia-nccl-cu12 2.27.5 and nvidia-nccl-cu13 2.28.9 write the same files"
+
+
+@pytest.mark.parametrize(
+    ("torch", "numpy", "found"),
+    [("2.2.2", "2.1.0", True), ("2.2.2", "1.26.4", False), ("2.3.0", "2.1.0", False)],
+)
+def test_a_torch_that_was_compiled_for_an_older_numpy(tmp_path: Path, torch: str, numpy: str, found: bool) -> None:
+    env = Environment(tmp_path / ".venv-gpu").torch(f"{torch}+cu121", cuda="12.1", archs=("80", "90"))
+    env.install("numpy", numpy)
+
+    findings = [each for each in diagnosed(env, machine("9.0")) if each.kind == "requirement"]
+    assert [each.summary for each in findings] == (
+        [f"torch {torch}+cu121 was compiled for NumPy 1, and numpy {numpy} is there"] * found
+    )
+    assert [each.fix for each in findings] == ["uv pip install --python .venv-gpu 'numpy<2'"] * found

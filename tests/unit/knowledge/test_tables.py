@@ -16,6 +16,7 @@ from gpuenv.knowledge.rules import Code
 
 TABLES = knowledge.load()
 NAMES = [
+    "built_against",
     "cards",
     "companion_facts",
     "companion_sets",
