@@ -18,11 +18,11 @@ from gpuenv.net.client import Client
 PROJECTS = (
     "torchvision", "torchaudio", "torchcodec", "torchao", "xformers", "bitsandbytes", "sglang-kernel", "vllm",
     "fbgemm-gpu-genai", "torch-tensorrt", "onnxruntime-gpu", "cupy-cuda12x", "cupy-cuda13x", "jax-cuda12-plugin",
-    "jax-cuda13-plugin", "triton",
+    "jax-cuda13-plugin", "triton", "transformer-engine-cu12", "transformer-engine-cu13",
 )  # fmt: skip
 KEYS = ("project", "version", "filename", "sha256", "date")
 MOST = 70_000_000
-"""Bytes of a wheel that is read for the table; larger ones are left out, and named."""
+"""Bytes of a wheel that is read for the table where nobody asks for more; larger ones are left out, and named."""
 HEADER = """\
 # What the libraries of companions' wheels on PyPI hold. Made by tools/update_tables.py --companions; do not edit.
 # A library a line: its path, then key=value, separated by tabs. sass, ptx, relocatable: numbers of architectures.
@@ -46,7 +46,7 @@ def _fits(wheel: Wheel) -> bool:
 
 
 def read_companions(
-    http: Client, wheels: Sequence[Wheel], known: Sequence[PackageFacts]
+    http: Client, wheels: Sequence[Wheel], known: Sequence[PackageFacts], *, most: int = MOST
 ) -> tuple[list[PackageFacts], list[str]]:
     """The facts of wheels, and the names of those that are too large. What is known by its hash is not read again."""
     by_hash = {each.sha256: each for each in known}
@@ -54,8 +54,8 @@ def read_companions(
     for wheel in wheels:
         if wheel.sha256 in by_hash:
             facts.append(by_hash[wheel.sha256])
-        elif (wheel.size or 0) > MOST:
-            left.append(f"{wheel.filename}: {(wheel.size or 0) / 1e6:.0f} MB")
+        elif (wheel.size or 0) > most:
+            left.append(named_size(wheel))
         else:
             with open_wheel(wheel.url, http=http, filename=wheel.filename) as file:
                 read = read_package(
@@ -64,6 +64,11 @@ def read_companions(
             print(f"read {wheel.filename}: {len(read.libraries)} libraries", file=sys.stderr)
             facts.append(read)
     return facts, left
+
+
+def named_size(wheel: Wheel) -> str:
+    """How the table names a wheel that was left out."""
+    return f"{wheel.filename}: {(wheel.size or 0) / 1e6:.0f} MB"
 
 
 def make_companion_facts(packages: Iterable[PackageFacts], *, left_out: Sequence[str], date: str) -> str:

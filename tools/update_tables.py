@@ -5,6 +5,7 @@
     python tools/update_tables.py --force              # write kernels.toml, releases.toml, the tests' readings
     python tools/update_tables.py --check --seed 7     # read ten wheels again; exit 1 where table and wheel disagree
     python tools/update_tables.py --companions         # read the newest companions that the table does not know
+    python tools/update_tables.py --companions --only 'triton.*x86_64' --most 400    # large ones, a few at a time
     python tools/update_tables.py --exports 2.16.0     # add what a new torch exports (reads 135 MB)
 
 Of torch's kernels only byte ranges are fetched: about 0.3 MB a new wheel, 1.3 MB an old one. The index is the one of
@@ -26,7 +27,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
-from companion_table import PROJECTS, make_companion_facts, newest, read_companions
+from companion_table import MOST, PROJECTS, make_companion_facts, named_size, newest, read_companions
 from export_table import COMMON, CUDA, ExportTable, read_exports
 from packaging.requirements import Requirement
 from packaging.version import Version
@@ -78,6 +79,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=1, help="chooses the wheels of --check (default %(default)s)")
     parser.add_argument("--count", type=int, default=10, help="how many wheels --check reads (default %(default)s)")
     parser.add_argument("--companions", action="store_true", help="renew companion_facts.toml")
+    parser.add_argument("--only", metavar="PATTERN", default="", help="with --companions: only wheels so named")
+    parser.add_argument("--most", type=int, metavar="MB", default=MOST // 10**6, help="megabytes of the largest")
     parser.add_argument("--exports", metavar="VERSION", help="add a release of torch to torch_exports.toml")
     parser.add_argument("--cuda", action="store_true", help="with --exports: read libtorch_cuda.so, too (about 350 MB)")
     options = parser.parse_args(arguments)
@@ -98,7 +101,7 @@ def run(options: argparse.Namespace, cache: Path) -> int:
     plan, index = package_index(options.index)
     with Client(cache=cache, environ=os.environ, access=plan.access) as http:
         if options.companions:
-            return update_companions(http, index, force=options.force)
+            return update_companions(http, index, only=options.only, most=options.most * 10**6, force=options.force)
         if options.exports:
             return add_exports(http, index, options.exports, cuda=options.cuda, force=options.force)
         if options.check:
@@ -211,13 +214,17 @@ def renew(tables: Tables, http: Client, place: Place, *, everything: bool = Fals
     companions(http, place, releases, tables.asked, new=releases[before:])
 
 
-def update_companions(http: Client, place: Place, *, force: bool) -> int:
+def update_companions(http: Client, place: Place, *, only: str = "", most: int = MOST, force: bool) -> int:
     """Read the newest wheels of the companions that the table does not hold, and lay it beside what it was."""
     known = all_facts()
     chosen = [
         wheel for project in PROJECTS for wheel in newest(listed(http, place, project), releases=COMPANION_RELEASES)
     ]
-    facts, left_out = read_companions(http, chosen, known)
+    of_interest = re.compile(only)
+    known_files = {each.filename for each in known}
+    small = [each for each in chosen if of_interest.search(each.filename) or each.filename in known_files]
+    facts, left_out = read_companions(http, small, known, most=most)
+    left_out += [named_size(each) for each in chosen if each not in small]
     names = {each.filename for each in facts}
     facts += [each for each in known if each.filename not in names]  # what was once read stays true
     text = make_companion_facts(facts, left_out=left_out, date=TODAY)

@@ -12,6 +12,7 @@
     │   ├── MachineMismatchError 3  the profile or the lock is for another machine
     │   ├── NoFittingWheelError 3   no wheel passes every rule
     │   ├── InterpreterError    3   no interpreter of the Python version decided on
+    │   ├── BuildToolError      3   what a build from source needs is not there
     │   └── NoSpaceError        3   the disk is full
     ├── PackageIndexError             4   an index cannot be used
     │   ├── IndexUnreachableError 4
@@ -19,6 +20,7 @@
     │   └── PageFormatError     4   what answered is not an index page
     ├── IntegrityError          5   a hash, a size or an origin is not what was locked
     └── UvError                 6   uv is missing or failed
+        ├── SourceBuildError    6   a package's own build from its source failed
         └── NoSolutionError     6   no set of versions meets what was asked for
 
 Imports nothing of gpuenv. An error owns its hints; the command line renders them (see ``cli/console.py``).
@@ -123,6 +125,12 @@ class NoSpaceError(MachineError):
     code = "no-space"
 
 
+class BuildToolError(MachineError):
+    """A compiler or headers that a build from source needs are not on this machine, or are of another CUDA."""
+
+    code = "build-tools"
+
+
 class PackageIndexError(GpuenvError):
     """An index cannot be used."""
 
@@ -176,6 +184,12 @@ class UvError(GpuenvError):
     exit_code = 6
 
 
+class SourceBuildError(UvError):
+    """A package could not be built from its source: its own build failed."""
+
+    code = "source-build-failed"
+
+
 class UvMissingError(UvError):
     """No usable uv was found."""
 
@@ -185,7 +199,8 @@ class UvMissingError(UvError):
 class NoSolutionError(UvError):
     """No set of versions meets what was asked for. ``blamed`` are the packages that stand in the way, as named.
 
-    ``absent`` are those of them that are on no index that was asked.
+    ``absent`` are those of them that are on no index that was asked, ``wheelless`` those that no index has a wheel of
+    for this machine.
     """
 
     code = "no-solution"
@@ -198,9 +213,10 @@ class NoSolutionError(UvError):
         hints: Sequence[str] = (),
         blamed: Sequence[str] = (),
         absent: Sequence[str] = (),
+        wheelless: Sequence[str] = (),
     ) -> None:
         super().__init__(message, causes=causes, hints=hints)
-        self.blamed, self.absent = tuple(blamed), tuple(absent)
+        self.blamed, self.absent, self.wheelless = tuple(blamed), tuple(absent), tuple(wheelless)
 
 
 def nearest(word: str, known: Iterable[str], *, cutoff: float = 0.6) -> list[str]:

@@ -107,6 +107,12 @@ GROUPED: dict[str, tuple[Option, ...]] = {
         Option(
             name="group", kind="list", metavar="NAME", help="take a dependency group of the project too; repeatable"
         ),
+        Option(
+            name="build",
+            kind="list",
+            metavar="NAME",
+            help="build NAME from its source for the torch chosen (runs the source's own code); may be repeated",
+        ),
         Option(name="no-project", kind="flag", help="leave out what the pyproject.toml that you stand in asks for"),
         Option(
             name="install-project",

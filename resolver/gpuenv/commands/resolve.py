@@ -39,6 +39,10 @@ def run(context: Context, *, explain: bool, about: str | None = None) -> Resolve
         decided = decide(context, machine=machine, profile=profile)
         if decided.decision.others:
             decided = _with_others(context, decided)
+        if decided.to_build:
+            from gpuenv.steps.source_builds import with_planned
+
+            decided = with_planned(context, decided)
     except NothingFitsError as error:
         return ResolveOutcome(
             machine=machine,

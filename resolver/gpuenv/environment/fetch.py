@@ -12,9 +12,9 @@ from filelock import FileLock
 from gpuenv.dataclass import dataclass
 from gpuenv.environment.packages import Hashed
 from gpuenv.environment.store import Store, no_space, sha256_of
-from gpuenv.errors import IndexUnreachableError, OfflineError
+from gpuenv.errors import IndexUnreachableError, IntegrityError, OfflineError
 from gpuenv.lock.making import local_path
-from gpuenv.lock.model import Lock
+from gpuenv.lock.model import Lock, filename_of
 from gpuenv.model.wheel import Wheel
 from gpuenv.net.client import Client
 from gpuenv.net.download import Download, Partial, Patience
@@ -59,6 +59,29 @@ class Fetcher:
                 raise IndexUnreachableError(f"the wheel is gone: {file}", hints=("gpuenv lock --upgrade",))
             kept.append(held or self.store.add(file, filename=package.filename, sha256=package.sha256))
         return tuple(kept)
+
+    def bring(self, url: str, folder: Path, *, sha256: str) -> Path:
+        """Bring a file that is no wheel into a folder of its own: the source of a package, by its hash.
+
+        Raises as :meth:`fetch` does.
+        """
+        folder.mkdir()
+        if (path := local_path(url)) is not None:
+            if sha256_of(Path(path)) != sha256:
+                raise IntegrityError(f"{path} changed while it was looked at", causes=(f"expected: sha256 {sha256}",))
+            return Path(path)
+        if self.client.offline:
+            raise OfflineError(
+                f"{filename_of(url)} has to be fetched, and the network must not be used",
+                hints=("Run once without --offline",),
+            )
+        where, partial = self.client.address(url), Partial(folder / "partial")
+        partial.make()
+        with self.reporter.task(filename_of(url), unit="B") as task:
+            Download(
+                client=self.client, where=where, partial=partial, task=task, sha256=sha256, patience=self.patience
+            ).run()
+        return partial.body
 
     def fetch(self, url: str, *, filename: str, sha256: str | None = None, size: int | None = None) -> tuple[Path, str]:
         """Bring a wheel into the store, or find it there: its path and its sha256.

@@ -126,8 +126,8 @@ _ALONE = (
     (
         r"(?<![\w-]){}(?:[=<>!~]\S*)? has no usable wheels",
         (
-            "has no wheel for this machine, and nothing is built from source",
-            "have no wheel for this machine, and nothing is built from source",
+            "has no wheel for this machine, and is not built from its source unasked",
+            "have no wheel for this machine, and are not built from their source unasked",
         ),
         "Name a page or a folder that has its wheels for this torch: `--find-links DIR`",
     ),
@@ -147,7 +147,10 @@ def refusal(request: DependencyRequest, error: UvError) -> UvError:
         if found:
             message = f"{' and '.join(found)} {words[0] if len(found) == 1 else words[1]}"
             absent = found if pattern == _ALONE[0][0] else ()
-            return NoSolutionError(message, causes=causes, hints=(hint,), blamed=found, absent=absent)
+            wheelless = found if pattern == _ALONE[1][0] else ()
+            return NoSolutionError(
+                message, causes=causes, hints=(hint,), blamed=found, absent=absent, wheelless=wheelless
+            )
     blamed = [name for name in named if re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])", said)] or named
     releases = [wheel.version.partition("+")[0] for wheel in request.decision.alternatives if wheel.project == "torch"]
     versions = ", ".join(str(each) for each in sorted(map(Version, releases), reverse=True)[:_SHOWN])

@@ -73,12 +73,14 @@ class Uv:
         on_stderr: Callable[[str], None] | None = None,
         on_progress: Callable[[int], None] | None = None,
         stall: float | None = STALL_SECONDS,
+        prefix: Sequence[str] = (),
     ) -> Ended:
         """Run ``uv ARGS`` to its end, whatever its exit status: :func:`failure` makes the error to raise.
 
         ``deadline`` and ``stall`` are seconds from now; ``cache`` replaces uv's own place for it. ``extra_env`` adds
         variables (``UV_PYTHON_DOWNLOADS=automatic``, a certificate, credentials of an index). ``on_stderr`` gets uv's
-        lines, ``on_progress`` the bytes uv has written so far, a few times a second.
+        lines, ``on_progress`` the bytes uv has written so far, a few times a second. ``prefix`` are the words of a
+        program that starts uv in its turn.
 
         Nothing that uv started is left running when this returns or raises, Ctrl-C included. Raises
         :class:`~gpuenv.errors.IndexUnreachableError` when uv got nowhere for ``stall`` seconds, and
@@ -88,7 +90,7 @@ class Uv:
         environ |= {"NO_COLOR": "1", "UV_NO_ENV_FILE": "1", **(extra_env or {})}
         if cache is not None:
             environ["UV_CACHE_DIR"] = str(cache)
-        command = [str(self.path), *args]
+        command = [*prefix, str(self.path), *args]
         reporter.detail(redact("$ uv " + " ".join(args)))
 
         lines = 0

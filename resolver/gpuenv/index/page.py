@@ -33,7 +33,7 @@ _INDEX_MARK = re.compile(r"links for|simple index|index of|pypi:repository-versi
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _FILE_ENDS = (".whl", ".tar.gz", ".zip", ".egg", ".tar.bz2", ".exe", ".metadata", ".asc")
 _LARGEST = 1 << 50
-_Maker = Callable[..., "Wheel | Skipped"]
+RowMaker = Callable[..., "Wheel | Skipped"]
 """Makes a row of what the page says: :func:`_row` for one source."""
 _JSON_TYPE = "application/vnd.pypi.simple.v1+json"
 
@@ -56,6 +56,11 @@ def parse_page(
     end tags around links, unknown attributes and links that are no wheels.
     """
     made = partial(_row, kind=kind, channel=channel, variant=variant)
+    return read_rows(body, url=url, content_type=content_type, made=made)
+
+
+def read_rows(body: bytes, *, url: str, content_type: str, made: RowMaker) -> Page:
+    """Read one page with rows as ``made`` makes them of what the page says of each file; see :func:`parse_page`."""
     media = content_type.partition(";")[0].strip().lower()
     text = body.decode("utf-8", errors="replace")
     start = text.lstrip("\ufeff \t\r\n")[:1]
@@ -64,7 +69,7 @@ def parse_page(
     return _parse_html(text, url=url, made=made)
 
 
-def _parse_html(text: str, *, url: str, made: _Maker) -> Page:
+def _parse_html(text: str, *, url: str, made: RowMaker) -> Page:
     if "<!--" in text:
         text = _COMMENT.sub("", text)
     lowered_end = text[-4096:].lower()
@@ -94,7 +99,7 @@ def _parse_html(text: str, *, url: str, made: _Maker) -> Page:
     return Page(rows=tuple(rows), skipped=tuple(skipped), folders=tuple(folders), signed=tuple(base.signed))
 
 
-def _html_row(made: _Maker, name: str, location: str, fragment: str, attributes: dict[str, str]) -> Wheel | Skipped:
+def _html_row(made: RowMaker, name: str, location: str, fragment: str, attributes: dict[str, str]) -> Wheel | Skipped:
     metadata = attributes.get("data-core-metadata", attributes.get("data-dist-info-metadata"))
     return made(
         filename=name,
@@ -108,7 +113,7 @@ def _html_row(made: _Maker, name: str, location: str, fragment: str, attributes:
     )
 
 
-def _parse_json(text: str, *, url: str, made: _Maker) -> Page:
+def _parse_json(text: str, *, url: str, made: RowMaker) -> Page:
     try:
         document = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -134,7 +139,7 @@ def _parse_json(text: str, *, url: str, made: _Maker) -> Page:
     return Page(rows=tuple(rows), skipped=tuple(skipped), folders=(), signed=tuple(base.signed))
 
 
-def _json_row(made: _Maker, entry: dict[str, Any], base: _Base) -> Wheel | Skipped:  # Any: values of foreign JSON
+def _json_row(made: RowMaker, entry: dict[str, Any], base: _Base) -> Wheel | Skipped:  # Any: values of foreign JSON
     metadata = entry.get("core-metadata", entry.get("dist-info-metadata"))
     offered = metadata.get("sha256", "") if isinstance(metadata, dict) else "" if metadata is True else None
     hashes, yanked, size = entry.get("hashes"), entry.get("yanked"), entry.get("size")

@@ -28,6 +28,7 @@ from gpuenv.select.request import Request
 from gpuenv.steps.advice import retyped
 from gpuenv.steps.context import Context
 from gpuenv.steps.decision import Decided, NothingFitsError, decide
+from gpuenv.steps.source_hints import source_hints
 from gpuenv.steps.sources import ask, open_http
 from gpuenv.steps.ways_out import ways
 
@@ -207,5 +208,17 @@ def _hints(context: Context, decided: Decided) -> tuple[str, ...]:
         )
         values = way.values or ((f"=={torch}",) if way.option == "torch" else (other.decision.variant,))
         command = retyped(context.words, {way.option: values}, profile=profile.name)
-        return (f"{way.said[0].upper()}{way.said[1:]}, {gives} go together: `{command}`",)
-    return ("Name a page or a folder that has a wheel of it for this torch: `--find-links DIR`",)
+        together = f"{way.said[0].upper()}{way.said[1:]}, {gives} go together: `{command}`"
+        return (together, *_from_source(context, decided, names))
+    return (
+        *_from_source(context, decided, names),
+        "Name a page or a folder that has a wheel of it for this torch: `--find-links DIR`",
+    )
+
+
+def _from_source(context: Context, decided: Decided, names: Sequence[str]) -> tuple[str, ...]:
+    """How what has no wheel is built, where that can be done: on the machine itself."""
+    if not decided.machine.here:
+        return ()
+    python, others = decided.decision.python, decided.decision.others
+    return source_hints(context, names, others, profile=decided.profile.name, python=python)

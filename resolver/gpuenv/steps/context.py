@@ -42,6 +42,8 @@ class Options:
     with_requirements: tuple[str, ...] = ()
     extras: tuple[str, ...] = ()
     groups: tuple[str, ...] = ()
+    build: tuple[str, ...] = ()
+    """Packages that are built from their source."""
     no_project: bool = False
     install_project: bool = False
     own_probes: bool = False

@@ -54,6 +54,8 @@ class Decided:
     bytes: int
     picked: Mapping[str, str] = field(default_factory=dict)
     """Versions of the packages outside the family that uv picked together with torch; empty where it was not asked."""
+    to_build: tuple[str, ...] = ()
+    """Requirements on packages that are built from source once torch is chosen: none of the decision's others."""
 
 
 _BINDING = frozenset({"==", "===", "<", "<=", "~="})
@@ -113,7 +115,7 @@ def decide(
                     raise
                 refused = error if isinstance(error, NothingFitsError) and build is None and not refused else refused
                 continue
-            return _because_of_project(decided, build)
+            return _apart(context, _because_of_project(decided, build))
         if build is not None:
             say_once(context, f"{build.place}: {build.text}: no set of wheels of {build.variant} fits: not followed")
     assert refused is not None
@@ -126,6 +128,27 @@ def _because_of_project(decided: Decided, build: NamedBuild | None) -> Decided:
     lines += [f"{build.place} names {build.variant}, which this machine runs."] if build is not None else []
     decision = decided.decision
     return replace(decided, decision=replace(decision, because=(*lines, *decision.because)))
+
+
+def _apart(context: Context, decided: Decided) -> Decided:
+    """The decision without the packages that are to be built, which stand apart: they take part in no choice.
+
+    Raises :class:`~gpuenv.errors.UsageError` for one of the command line that nothing asks for, or of torch's family.
+    """
+    wanted = dict.fromkeys(canonicalize_name(each) for each in context.options.build)
+    if not wanted:
+        return decided
+    named = {text: canonicalize_name(Requirement(text).name) for text in decided.decision.others}
+    if context.options.origins.get("build") == "--build":
+        for name in wanted:
+            if name in tables.load().family:
+                raise UsageError(f"--build {name}: it belongs to torch's family, which comes from torch's source alone")
+            if name not in named.values():
+                hints = (f"Ask for it too: `--with {name} --build {name}`",)
+                raise UsageError(f"--build {name}: neither profile nor project asks for it", hints=hints)
+    others = tuple(text for text, name in named.items() if name not in wanted)
+    to_build = tuple(text for text, name in named.items() if name in wanted)
+    return replace(decided, decision=replace(decided.decision, others=others), to_build=to_build)
 
 
 class _Search:

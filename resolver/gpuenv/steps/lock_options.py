@@ -15,8 +15,9 @@ NAMES = ("python", "torch", "channel", "variant")
 
 LISTS = {
     "requirements": "requirements", "with": "with_requirements", "extra": "extras", "group": "groups", "relax": "relax",
+    "build": "build",
 }  # fmt: skip
-"""Options of the project that may be repeated, with the field that holds them."""
+"""Options of packages that may be repeated, with the field that holds them."""
 FLAGS = {"allow-unknown-kernels": "allow_unknown_kernels", "no-project": "no_project"}
 
 
@@ -57,6 +58,7 @@ def with_lock_options(context: Context, lock: Lock | None, *, say: bool = False)
         extras=options.extras or (() if options.no_project else lists.get("extra", ())),
         groups=options.groups or (() if options.no_project else lists.get("group", ())),
         relax=options.relax,
+        build=options.build or lists.get("build", ()),
     )
     held_relax = lists.get("relax", ())
     if held_relax and not options.relax:  # given up were those lines, not what stands there now
@@ -66,3 +68,8 @@ def with_lock_options(context: Context, lock: Lock | None, *, say: bool = False)
     if say and kept:
         context.reporter.say(f"As the lock was made: {' '.join(kept)}")
     return replace(context, options=merged)
+
+
+def builds_of(lock: Lock) -> frozenset[str]:
+    """The packages that a lock was told to have built from their source."""
+    return frozenset(each.removeprefix("--build ") for each in lock.inputs.options if each.startswith("--build "))

@@ -37,6 +37,7 @@ from gpuenv.steps.lock_file import FOLDER, find_lock, write_lock
 from gpuenv.steps.lock_options import LISTS, recorded_options, with_lock_options
 from gpuenv.steps.machine import TargetMachine, in_scope
 from gpuenv.steps.project import asked_of
+from gpuenv.steps.source_builds import with_builds
 from gpuenv.steps.sources import open_http
 from gpuenv.steps.together import decide_together
 from gpuenv.steps.torch_source import DecidedSource, with_pages
@@ -206,6 +207,12 @@ def _decide_and_lock(
     exclude: tuple[str, ...] = ()
     needed: tuple[str, ...] = ()
     gap: FamilyGapError | None = None
+    unaccompanied = LockRequest(previous=how.previous, single_source=how.single_source)
+
+    def alone(family: Decided) -> Lock:
+        """Torch's family and what it needs: what a package is built beside."""
+        return make_lock(context, replace(family, decision=replace(family.decision, others=())), unaccompanied)
+
     while True:
         try:
             decided = decide(context, machine=machine, profile=profile, exclude=exclude, pins=needed)
@@ -217,6 +224,7 @@ def _decide_and_lock(
         if say:
             say_decision(context, decided)
         try:
+            decided = with_builds(context, decided, lock_alone=alone, tentative=how.tentative)
             return decided, make_lock(context, decided, how)
         except FamilyGapError as error:
             torch = decided.decision.packages[0]

@@ -137,8 +137,9 @@ def with_pages(decided: Decided, source: DecidedSource, error: UvError) -> UvErr
     pages = [place.location.below(*channel, decision.variant, each, page=True).shown for each in listed]
     hints = [f"The source of torch lists it for {decision.variant}: add `--find-links {page}`" for page in pages]
     return NoSolutionError(
-        error.message, causes=error.causes, hints=(*hints, *error.hints), blamed=error.blamed, absent=error.absent
-    )
+        error.message, causes=error.causes, hints=(*hints, *error.hints), blamed=error.blamed, absent=error.absent,
+        wheelless=error.wheelless,
+    )  # fmt: skip
 
 
 def _not_known(wheel: Wheel) -> str:

@@ -20,6 +20,7 @@ from gpuenv.steps.context import Context, Options
 from gpuenv.steps.machine import TargetMachine
 from gpuenv.steps.project import asked_of
 from gpuenv.steps.pythons import other_pythons
+from gpuenv.steps.source_hints import source_hints
 
 MOST_TRIED = 8
 """Resolutions for the sake of advice; a few uv runs each."""
@@ -54,6 +55,9 @@ def with_ways_out(
         hints.append(_hint(context, way, lock, error.blamed, profile))
         if len(hints) == MOST_SAID:
             break
+    if machine.here:
+        asked = (*profile.packages, *(row.text for row in asked_of(context).stated))
+        hints += source_hints(context, error.wheelless, asked, profile=profile.name, python=context.options.python)
     return NoSolutionError(
         error.message, causes=(*places, *error.causes), hints=(*hints, *error.hints), blamed=error.blamed
     )

@@ -1,0 +1,83 @@
+"""An archive of source on the disk: unpacked without running anything of it, and what it says of its own build."""
+
+from __future__ import annotations
+
+import tarfile
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from gpuenv.documents import DocumentError, parse_toml
+from gpuenv.errors import IntegrityError
+from gpuenv.system.files import present, read_text
+
+MOST_UNPACKED = 4 * 1024**3
+"""Bytes: no source of a package is larger, submodules included; beyond that an archive is made to fill the disk."""
+_LEGACY = ("setuptools", "wheel")
+"""What a source without ``[build-system]`` is built with (PEP 517, "Source trees")."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceTree:
+    """An unpacked archive. ``names`` are the files in it, ``requires`` what its build asks for."""
+
+    folder: Path
+    names: tuple[str, ...]
+    requires: tuple[str, ...]
+
+
+def unpack(archive: Path, *, filename: str, into: Path) -> SourceTree:
+    """Unpack an archive below ``into``. What would lie outside it, links and devices included, is refused.
+
+    Raises :class:`~gpuenv.errors.IntegrityError` for an archive that is damaged or no source of one package.
+    """
+    try:
+        names = _unpack_zip(archive, into) if filename.endswith(".zip") else _unpack_tar(archive, into)
+    except (tarfile.TarError, zipfile.BadZipFile, EOFError, ValueError, KeyError) as error:
+        raise _damaged(filename, str(error)) from None
+    tops = sorted({name.partition("/")[0] for name in names})
+    if len(tops) != 1 or not (into / tops[0]).is_dir():
+        raise _damaged(filename, f"it holds {', '.join(tops[:3]) or 'nothing'}, not one folder")
+    folder = into / tops[0]
+    return SourceTree(folder=folder, names=tuple(names), requires=_requires(folder, filename))
+
+
+def _unpack_tar(archive: Path, into: Path) -> list[str]:
+    with tarfile.open(archive) as file:
+        members = file.getmembers()
+        _bounded(sum(each.size for each in members))
+        file.extractall(into, members=members, filter="data")
+    return [each.name.removeprefix("./") for each in members if each.name not in (".", "./")]
+
+
+def _unpack_zip(archive: Path, into: Path) -> list[str]:
+    with zipfile.ZipFile(archive) as file:
+        _bounded(sum(each.file_size for each in file.infolist()))
+        if outside := [name for name in file.namelist() if name.startswith("/") or ".." in Path(name).parts]:
+            raise ValueError(f"{outside[0]} would lie outside")
+        file.extractall(into)
+    return file.namelist()
+
+
+def _bounded(total: int) -> None:
+    if total > MOST_UNPACKED:
+        raise ValueError(f"it would unpack to {total / 1e9:.0f} GB")
+
+
+def _requires(folder: Path, filename: str) -> tuple[str, ...]:
+    path = folder / "pyproject.toml"
+    if not present(path):
+        return _LEGACY
+    try:
+        system = parse_toml(read_text(path, what="pyproject.toml of the source")).get("build-system")
+    except DocumentError as error:
+        raise _damaged(filename, f"its pyproject.toml is no TOML: {error}") from None
+    asked = system.get("requires") if isinstance(system, dict) else _LEGACY
+    if not isinstance(asked, Sequence) or isinstance(asked, str) or not all(isinstance(each, str) for each in asked):
+        raise _damaged(filename, "its pyproject.toml does not say what its build requires")
+    return tuple(asked)
+
+
+def _damaged(filename: str, why: str) -> IntegrityError:
+    return IntegrityError(f"{filename} is not the source of a package", causes=(why,))
