@@ -232,18 +232,22 @@ def update_companions(http: Client, place: Place, *, only: str = "", most: int =
 
 
 def add_exports(http: Client, place: Place, version: str, *, cuda: bool, force: bool) -> int:
-    """Add one release of torch, newer than those there, to the table of exported symbols."""
+    """Add one release of torch, newer than those there, to the table of exported symbols; of one that is there what its
+    libtorch_cuda.so exports."""
     path = KNOWLEDGE / "torch_exports.toml"
     table = ExportTable.read(path.read_text("utf-8"))
     minor = minor_of(version)
     wheels = [each for each in listed(http, place) if each.version == version]
     wheel = next((each for each in wheels if re.search(r"cp312-cp312-.*linux.*_x86_64", each.filename)), None)
-    if wheel is None or minor in {row["minor"] for row in table.torches}:
+    there = any(row["version"] == version for row in table.torches)
+    known = minor in (table.cuda_read if there and cuda else [row["minor"] for row in table.torches])
+    if wheel is None or known:
         print(f"error: there is no wheel of torch {version} to read, or its minor is in the table", file=sys.stderr)
         return 2
     with open_wheel(wheel.url, http=http, filename=wheel.filename) as file:
         row = {"minor": minor, "version": version, "source": EXPORT_SOURCE, "date": TODAY}
-        table.add(row, read_exports(file, COMMON))
+        if not there:
+            table.add(row, read_exports(file, COMMON))
         if cuda:
             table.add_cuda(minor, read_exports(file, CUDA))
     return show_and_write({path: table.text(date=TODAY)}, force=force)

@@ -13,7 +13,7 @@ from support.wheels import BuiltWheel, render_metadata
 BACKEND = '''\
 """Writes a wheel that says beside which torch, and with which variables, it was built."""
 
-import base64, hashlib, json, os, pathlib, socket, sys, urllib.request, zipfile
+import base64, hashlib, json, os, pathlib, sys, time, urllib.request, zipfile
 
 HERE = pathlib.Path(__file__).parent
 TOLD = ("TORCH_CUDA_ARCH_LIST", "MAX_JOBS", "FLASH_ATTENTION_FORCE_BUILD", "FLASH_ATTN_CUDA_ARCHS", "HTTPS_PROXY")
@@ -25,6 +25,8 @@ def build_wheel(folder, config_settings=None, metadata_directory=None):
     settings = json.loads((HERE / "settings.json").read_text())
     if settings.get("mark"):
         pathlib.Path(settings["mark"]).touch()
+    while settings.get("wait") and not pathlib.Path(settings["wait"]).exists():
+        time.sleep(0.02)
     if settings.get("fetch"):
         urllib.request.urlopen(settings["fetch"], timeout=5).read()
     if settings.get("fail"):
@@ -66,7 +68,8 @@ def source_archive(
     **settings: object,
 ) -> BuiltWheel:
     """A source archive of a package; ``settings`` are the backend's: ``mark`` (a file that it touches), ``fetch`` (an
-    address that it reads), ``fail`` (its last words), ``requires``, ``tag``."""
+    address that it reads), ``wait`` (a file without which it does not go on), ``fail`` (its last words), ``requires``,
+    ``tag``."""
     stem = name.replace("-", "_")
     told = {"name": name, "version": version, **settings}
     contents = {

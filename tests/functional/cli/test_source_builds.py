@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import os
+import subprocess
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from support.cli import Person
+from support.cli import Person, command
+from support.fake_nvml import H200, FakeMachine
+from support.fatbins import image
 from support.index_server import IndexServer
+from support.libraries import elf_library
 from support.nights import PYTHON, TAG
 from support.sources import source_archive
 from support.wheels import build_wheel, torch_wheel
@@ -18,14 +25,16 @@ from support.wheels import build_wheel, torch_wheel
 @pytest.fixture
 def torch_index() -> Iterator[IndexServer]:
     with IndexServer() as server:
-        server.add(torch_wheel("2.12.0", "cpu", tag=TAG, requires=["filelock"]), folder="cpu")
+        for variant in ("cpu", "cu130"):
+            server.add(torch_wheel("2.12.0", variant, tag=TAG, requires=["filelock"]), folder=variant)
         yield server
 
 
 @pytest.fixture
 def package_index() -> Iterator[IndexServer]:
     with IndexServer() as server:
-        server.add_package(build_wheel("filelock", "3.19.0"))
+        for name in ("filelock", "packaging", "ninja", "psutil", "wheel"):
+            server.add_package(build_wheel(name, "3.19.0"))
         yield server
 
 
@@ -139,3 +148,101 @@ def test_no_archive_with_a_hash(person: Person, torch_index: IndexServer, packag
     assert "fast-op: no place that was asked has source of it with a hash" in run.err
     told = json.loads(person.run("lock", "--json", "--build", "fast-op", *words(torch_index, package_index)).out)
     assert told["errors"][0]["code"] == "no-fitting-wheel"
+
+
+def test_a_kill_in_the_middle_leaves_nothing_and_the_next_build_is_whole(
+    person: Person, torch_index: IndexServer, package_index: IndexServer, tmp_path: Path
+) -> None:
+    mark, go = tmp_path / "ran", tmp_path / "go"
+    package_index.add_package(source_archive("fast-op", "1.0", mark=str(mark), wait=str(go)))
+    typed = ("lock", "--build", "fast-op", *words(torch_index, package_index))
+    killed = subprocess.Popen(
+        command(*typed), cwd=person.project, env=person.world(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        while not mark.exists():
+            assert killed.poll() is None
+            time.sleep(0.02)
+    finally:
+        killed.kill()
+        killed.wait()
+    assert not [*person.home.rglob("fast_op*.whl")]
+    assert not [*person.home.rglob("built/*.json")]
+    go.touch()
+    run = person.run(*typed)
+    assert run.code == 0, run.err
+    assert not [*person.home.glob(".cache/gpuenv/builds/*")]
+    assert len([*person.home.rglob("fast_op*.whl")]) == 1
+
+
+@pytest.fixture
+def of_cuda(person: Person, tmp_path: Path) -> Person:
+    """Somebody with an H200, who has no CUDA toolkit and asks for a package with code for it."""
+    person.write("profiles/team.toml", 'description = "t"\npackages = ["torch", "flash-attn"]\n')
+    machine = FakeMachine(gpus=(H200,), driver="580.95.05", cuda=13000).environ(tmp_path / "driver")
+    machine["PATH"] = os.environ["PATH"]
+    return replace(person, environ={**machine, "CUDA_HOME": str(tmp_path / "none")})
+
+
+def toolkit(folder: Path, release: str) -> Path:
+    """A CUDA toolkit whose compiler says its version and nothing else."""
+    program = folder / "bin/nvcc"
+    program.parent.mkdir(parents=True)
+    (folder / "include").mkdir()
+    program.write_text(f"#!/bin/sh\necho 'Cuda compilation tools, release {release}, V{release}.88'\n", "utf-8")
+    program.chmod(0o755)
+    return folder
+
+
+def compiled(*code: int) -> Mapping[str, bytes]:
+    """The files of a source with code for GPUs, and the library that its build is said to make of it."""
+    library = elf_library(needed=["libcudart.so.13"], code=[image("sass", each) for each in code])
+    return {"csrc/op.cu": b"// code", "libraries/op.so": library}
+
+
+def test_what_compiles_is_looked_for_before_anything_runs(
+    of_cuda: Person, torch_index: IndexServer, package_index: IndexServer, tmp_path: Path
+) -> None:
+    """No nvcc; one of another CUDA major; then the one that the hint asks for, and the cards of this machine."""
+    mark = tmp_path / "ran"
+    package_index.add_package(source_archive("flash-attn", "2.9.0", mark=str(mark), files=compiled(90)))
+    typed = ("lock", "--build", "flash-attn", *words(torch_index, package_index))
+    none = of_cuda.run(*typed, COLUMNS="400")
+    assert none.code == 3, none.err
+    assert "error: flash-attn 2.9.0 is compiled by nvcc, and there is none" in none.err
+    assert "`CUDA_HOME=/path/to/cuda gpuenv lock --build flash-attn " in none.err
+    other = of_cuda.run(*typed, CUDA_HOME=str(toolkit(tmp_path / "older", "12.8")), COLUMNS="400")
+    assert other.code == 3, other.err
+    assert "is to be built for torch of CUDA 13.0, and nvcc is of CUDA 12.8" in other.err
+    assert not mark.exists()
+    run = of_cuda.run(*typed, CUDA_HOME=str(toolkit(tmp_path / "right", "13.0")), MAX_JOBS="3", COLUMNS="400")
+    assert run.code == 0, run.err
+    assert mark.exists()
+    switches = "FLASH_ATTENTION_FORCE_BUILD=TRUE FLASH_ATTN_CUDA_ARCHS=90 TORCH_CUDA_ARCH_LIST=9.0"
+    assert switches in run.err
+    assert "MAX_JOBS=3" in run.err
+
+
+def test_what_was_built_without_code_for_the_card_is_not_kept(
+    of_cuda: Person, torch_index: IndexServer, package_index: IndexServer, tmp_path: Path
+) -> None:
+    package_index.add_package(source_archive("flash-attn", "2.9.0", files=compiled(80)))
+    cuda = str(toolkit(tmp_path / "cuda", "13.0"))
+    run = of_cuda.run(
+        "lock", "--build", "flash-attn", *words(torch_index, package_index), CUDA_HOME=cuda, COLUMNS="400"
+    )
+    assert run.code == 3, run.err
+    assert "what was built does not run beside torch: flash-attn 2.9.0 has no code for sm_90" in run.err
+    assert not [*of_cuda.home.rglob("flash_attn*.whl")]
+
+
+def test_a_companion_without_a_wheel_is_refused_with_the_command_that_builds_it(
+    of_cuda: Person, torch_index: IndexServer, package_index: IndexServer, tmp_path: Path
+) -> None:
+    package_index.add_package(source_archive("flash-attn", "2.9.0", files=compiled(90)))
+    cuda = str(toolkit(tmp_path / "cuda", "13.0"))
+    run = of_cuda.run("lock", *words(torch_index, package_index), CUDA_HOME=cuda, COLUMNS="400")
+    assert run.code == 3, run.err
+    assert "flash-attn: no wheel anywhere that was asked" in run.err
+    shown = next(line.split("`")[-2] for line in run.err.splitlines() if "--build flash-attn`" in line)
+    assert of_cuda.run(*shown.split()[1:], CUDA_HOME=cuda).code == 0

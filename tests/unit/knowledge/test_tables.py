@@ -27,6 +27,7 @@ NAMES = [
     "kernels",
     "releases",
     "schedulers",
+    "source_builds",
     "sources",
     "systems",
     "torch_exports",
