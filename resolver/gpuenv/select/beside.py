@@ -110,10 +110,22 @@ def _named_apart(
         return Unfit(lacks="torch", detail=f"{name} is built for the older C++ ABI of torch", source="its version")
     if row is not None and row.torch and torch and not _within(torch, row.torch):
         return Unfit(lacks="torch", detail=f"{name} loads with torch{row.torch}", source=row.source)
-    major = packages.cuda_major(project, version) or (row.cuda.partition(".")[0] if row is not None else "")
+    major, source = packages.cuda_major(project, version) or "", "its name"
+    if not major and row is not None:
+        major, source = row.cuda.partition(".")[0], row.source
+    if not major and facts is not None:
+        major, source = _own_major(project, facts), f"its libraries, {facts.date}"
     if major and around.cuda_major is not None and int(major) != around.cuda_major:
-        return _of_cuda(name, major, around, source=row.source if row is not None else "its name")
+        return _of_cuda(name, major, around, source=source)
     return None
+
+
+def _own_major(project: str, facts: PackageFacts) -> str:
+    """The one CUDA major that the libraries ask for of a package that looks for a CUDA of its own: with another beside
+    it in one process it does not load, or crashes. Empty for others, whose libraries are judged one by one."""
+    known = packages.gpu_package(project)
+    majors = {each.cuda_major for each in facts.own} - {None}
+    return str(majors.pop()) if known is not None and known.own and len(majors) == 1 else ""
 
 
 def _of_cuda(name: str, major: str, around: Surroundings, *, source: str) -> Unfit:

@@ -1,0 +1,26 @@
+"""Which CUDA toolkit and which compilers a build would take."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gpuenv.machine.compilers import find_host_compiler, find_toolkit
+
+
+def test_no_compiler_on_path(tmp_path: Path) -> None:
+    assert find_host_compiler({"PATH": str(tmp_path)}) is None
+
+
+def test_the_one_that_is_named_comes_first(tmp_path: Path) -> None:
+    for name in ("g++", "mine"):
+        (tmp_path / name).write_text("#!/bin/sh\n")
+        (tmp_path / name).chmod(0o755)
+    assert find_host_compiler({"PATH": str(tmp_path)}) == str(tmp_path / "g++")
+    assert find_host_compiler({"PATH": str(tmp_path), "CXX": f"{tmp_path / 'mine'} -m64"}) == str(tmp_path / "mine")
+
+
+@pytest.mark.parametrize("name", ["CUDA_HOME", "CUDA_PATH"])
+def test_a_folder_that_is_named_and_has_none_is_no_other(tmp_path: Path, name: str) -> None:
+    assert find_toolkit({"PATH": "/usr/bin", name: str(tmp_path)}) is None
