@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
+from gpuenv.dataclass import dataclass
 from gpuenv.environment.store import Store
 from gpuenv.errors import GpuenvError
 from gpuenv.lock.model import is_sha256

@@ -11,9 +11,9 @@ import re
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
+from gpuenv.dataclass import dataclass
 from gpuenv.environment.source_tree import SourceTree
 from gpuenv.environment.translate import tail
 from gpuenv.environment.uv import Uv, failure

@@ -5,9 +5,9 @@ from __future__ import annotations
 import tarfile
 import zipfile
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
+from gpuenv.dataclass import dataclass
 from gpuenv.documents import DocumentError, parse_toml
 from gpuenv.errors import IntegrityError
 from gpuenv.system.files import present, read_text

@@ -7,9 +7,9 @@ import os
 import re
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
+from gpuenv.dataclass import dataclass
 from gpuenv.system.process import Ended, Limits, absolute_path, run
 
 _SECONDS = 20.0

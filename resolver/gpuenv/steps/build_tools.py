@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
 
 from gpuenv import knowledge as tables
+from gpuenv.dataclass import dataclass
 from gpuenv.environment.source_tree import SourceTree
 from gpuenv.errors import BuildToolError
 from gpuenv.knowledge.source_builds import BuildRecipe, compilers_for

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from packaging.requirements import Requirement
@@ -16,6 +16,7 @@ from packaging.utils import canonicalize_name
 
 from gpuenv import knowledge as tables
 from gpuenv.companions.wheel import list_libraries, read_package
+from gpuenv.dataclass import dataclass
 from gpuenv.environment import build
 from gpuenv.environment.built import BuildKey, BuiltWheel, find_built, keep_built
 from gpuenv.environment.interpreters import Interpreter, interpreter_for, require_interpreter
