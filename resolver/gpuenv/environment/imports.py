@@ -12,7 +12,6 @@ from pathlib import Path
 from gpuenv.dataclass import dataclass
 from gpuenv.environment.target import Target
 from gpuenv.errors import VerificationError
-from gpuenv.installed.missing import find_missing
 from gpuenv.installed.places import find_python
 from gpuenv.knowledge import load
 from gpuenv.lock.model import Lock
@@ -124,6 +123,8 @@ def require_imports(
     if fault is None:
         return
     kept = f"; {target.path} was left as it was" if target.exists else ""
+    from gpuenv.installed.missing import find_missing
+
     missing = find_missing(environment, modules, environ=environ)
     versions = {package.name: package.version for package in lock.packages}
     torch = versions.get("torch", "").partition("+")[0]

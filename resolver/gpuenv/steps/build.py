@@ -12,14 +12,11 @@ from gpuenv.environment.interpreters import interpreter_for, require_interpreter
 from gpuenv.environment.target import check_target
 from gpuenv.installed.marker import read_marker
 from gpuenv.shell import quote
-from gpuenv.steps.companion_check import refuse_unfit
 from gpuenv.steps.context import Context
-from gpuenv.steps.dependencies import indexes_of
 from gpuenv.steps.downloads import open_store, remember
 from gpuenv.steps.environments import register
 from gpuenv.steps.lock import Locked
 from gpuenv.steps.pythons import interpreters_of, uv_of
-from gpuenv.steps.signed import fetch_signed
 from gpuenv.steps.sources import uv_credentials, uv_environment
 
 
@@ -34,8 +31,12 @@ def staged_environment(
     keep_previous: bool = False,
 ) -> Iterator[Staged]:
     """Build beside ``target``, out of the store what it keeps; discarded unless it is swapped in."""
-    fetch_signed(context, locked.lock)
+    if any(each.signed for each in locked.lock.packages):
+        from gpuenv.steps.signed import fetch_signed
+
+        fetch_signed(context, locked.lock)
     remember(context, locked.path, locked.lock)
+    project = _with_project(context, target)
     wanted = locked.lock.inputs.target.python
     found = interpreter_for(wanted, interpreters_of(context, downloads=False))
     python = found or require_interpreter(wanted, interpreters_of(context, downloads=not context.offline))
@@ -54,11 +55,14 @@ def staged_environment(
             deep=deep,
             store=open_store(context),
             extra_env=uv_environment(context) | uv_credentials(context),
-            project=context.project if _with_project(context, target) else None,
-            index_env=indexes_of(context).variables(),
+            project=context.project if project else None,
+            index_env=_index_variables(context) if project else {},
         ),
     ) as staged:
-        refuse_unfit(locked.lock, staged.path, reporter=context.reporter)
+        if locked.lock.decision.accelerator == "cuda":
+            from gpuenv.steps.companion_check import refuse_unfit
+
+            refuse_unfit(locked.lock, staged.path, reporter=context.reporter)
         yield staged
     if staged.built is not None:
         register(context, staged.built.path)
@@ -69,6 +73,13 @@ def staged_environment(
             f"{'Replaced' if staged.built.replaced else 'Built'} {target.name}: {len(locked.lock.packages)} packages, "
             f"compared with the wheels' RECORD: {staged.built.compared.summary}"
         )
+
+
+def _index_variables(context: Context) -> dict[str, str]:
+    """Where what a build of the project needs comes from."""
+    from gpuenv.steps.dependencies import indexes_of
+
+    return indexes_of(context).variables()
 
 
 def _with_project(context: Context, target: Path) -> bool:

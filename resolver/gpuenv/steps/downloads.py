@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from gpuenv.environment.fetch import Fetcher
 from gpuenv.environment.roots import register
 from gpuenv.environment.run_lock import copies_unlike
 from gpuenv.environment.store import Store
 from gpuenv.errors import GpuenvError
 from gpuenv.lock.model import Lock
 from gpuenv.steps.context import Context
-from gpuenv.steps.sources import open_http
+
+if TYPE_CHECKING:  # what downloads is loaded where something is not in the store
+    from gpuenv.environment.fetch import Fetcher
 
 
 def open_store(context: Context) -> Store:
@@ -21,6 +23,9 @@ def open_store(context: Context) -> Store:
 
 def fetcher(context: Context) -> Fetcher:
     """A downloader into the store; offline it answers from the store alone."""
+    from gpuenv.environment.fetch import Fetcher
+    from gpuenv.steps.sources import open_http
+
     return Fetcher(store=open_store(context), client=open_http(context), reporter=context.reporter)
 
 

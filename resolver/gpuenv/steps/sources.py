@@ -7,19 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from gpuenv import knowledge as tables
 from gpuenv.errors import IndexUnreachableError, UvError
 from gpuenv.index.config import Place, SourcePlan, plan_sources
-from gpuenv.index.source import load_source
 from gpuenv.model.asked import NamedSource
 from gpuenv.model.profile import Profile
 from gpuenv.model.wheel import Catalog, Channel, SourceKind
-from gpuenv.net.client import Client
 from gpuenv.select.request import Request
 from gpuenv.steps.context import Context
 from gpuenv.steps.project import asked_of
 from gpuenv.system.files import present
+
+if TYPE_CHECKING:  # who installs from a lock asks nobody
+    from gpuenv.net.client import Client
 
 
 def source_plan(context: Context) -> SourcePlan:
@@ -121,6 +123,8 @@ def family_of(profile: Profile, family: frozenset[str], request: Request) -> tup
 
 def open_http(context: Context) -> Client:
     """The run's client, as the options and pip's configuration want it. It is shared: do not close it."""
+    from gpuenv.net.client import Client
+
     plan = source_plan(context)
     return context.run.once(
         lambda: Client(
@@ -142,6 +146,8 @@ def ask(
 ) -> Catalog:
     """Ask one source for projects. At a mirror that lists no folders, variants that are known are looked for: the one
     that was asked for, CPU, then the newest."""
+    from gpuenv.index.source import load_source
+
     known = {variant for _, variant, _ in tables.load().kernels} - {"cpu"}
     newest = sorted(known, key=lambda name: (len(name), name), reverse=True)
     wanted = [context.options.variant] if context.options.variant in known else []
