@@ -28,6 +28,10 @@ UNCHANGED = {
     "gpuenv.verify.evidence",
 }
 """What `create` does without where the environment that stands there is what its lock says."""
+NOT_FOR_A_BUILD = UNCHANGED - {"gpuenv.index", "gpuenv.environment.build", "gpuenv.environment.uv", "configparser"}
+"""What a build from a lock does without: where wheels come from is read, and nobody is asked."""
+MOST_FOR_A_BUILD = 136
+"""Modules of gpuenv that such a build loads; they were 130 in November 2026, and 224 before."""
 MOST_WHERE_NOTHING_CHANGED = 112
 """Modules of gpuenv that it loads then; they were 107 in November 2026, and 224 before what they import was sorted."""
 
@@ -90,13 +94,19 @@ def test_a_decision_with_its_pages_kept_asks_nobody_parses_nothing_and_loads_wha
 
 MEMBERS = 400
 COUNT_ROWS = """
-rows = 0
+rows, early, late = 0, 0, 0
+def heard(event, arguments):
+    global early, late
+    if event == 'subprocess.Popen':
+        early, late = (early, late + 1) if 'gpuenv.commands.create' in sys.modules else (early + 1, late)
+sys.addaudithook(heard)
 def count(frame, event, argument):
     global rows
     rows += event == 'call' and frame.f_code.co_name == 'parse_record'
 sys.setprofile(count)
 """
-"""Counts how often the reader of RECORDs, a generator, is asked for a row."""
+"""Counts how often the reader of RECORDs, a generator, is asked for a row, and the processes that are started before
+and after the command is loaded."""
 
 COUNT_CLASSES = """
 import dataclasses, inspect
@@ -107,6 +117,10 @@ made = sum(inspect.isfunction(vars(each)['__init__']) for each in classes)
 """Counts the dataclasses whose initializer was written and compiled."""
 MOST_MADE = 60
 """Of the 108 that such a `create` loads; they were 45 in November 2026, at a third of a millisecond each."""
+
+
+def counted(modules: set[str]) -> dict[str, int]:
+    return {name: int(value) for name, _, value in (each.partition("=") for each in modules) if value}
 
 
 def test_a_create_with_nothing_to_do_loads_and_reads_little(tmp_path: Path) -> None:
@@ -122,10 +136,18 @@ def test_a_create_with_nothing_to_do_loads_and_reads_little(tmp_path: Path) -> N
         assert built.code == 0, built.err
         asked = len(server.log)
         said = f"sys.setprofile(None)\nassert code == 0\n{COUNT_CLASSES}"
-        said += "print('loaded:', f'rows={rows}', f'made={made}', sep='\\n')"
+        said += "print('loaded:', f'rows={rows}', f'made={made}', f'early={early}', f'late={late}', sep='\\n')"
         modules = loaded_after(*words, by=said, before=COUNT_ROWS, environ=person.world(), cwd=person.project)
+        again = loaded_after(
+            *words, "--rebuild", by=said, before=COUNT_ROWS, environ=person.world(), cwd=person.project
+        )
         assert len(server.log) == asked
-    counts = {name: int(value) for name, _, value in (each.partition("=") for each in modules) if value}
+    counts, rebuilt = counted(modules), counted(again)
+    assert (counts["early"], counts["late"]) == (1, 0)  # NVML is asked while the command is loaded
+    assert (rebuilt["early"], rebuilt["late"]) == (1, 3)  # uv venv, uv pip sync, the import of torch
+    assert MEMBERS < rebuilt["rows"] < MEMBERS + 30
+    assert again & NOT_FOR_A_BUILD == set()
+    assert len(ours(again)) <= MOST_FOR_A_BUILD
     assert MEMBERS < counts["rows"] < MEMBERS + 30
     assert 20 < counts["made"] <= MOST_MADE
     assert "gpuenv.steps.reuse" in modules

@@ -36,7 +36,7 @@ from gpuenv.environment.records import SHOWN_DIFFERENCES, check_records, not_as_
 from gpuenv.environment.run_lock import install_healing
 from gpuenv.environment.space import Free, disk_errors, free_on, require_space, warn_of_copies
 from gpuenv.environment.store import Store
-from gpuenv.environment.target import Target, check_target, only_one, remove_tree, staging, swap_in
+from gpuenv.environment.target import Target, check_target, only_one, remove_tree, staging, swap_in, syncing
 from gpuenv.environment.translate import CacheEntryError
 from gpuenv.environment.uv import STALL_SECONDS, Uv, failure
 from gpuenv.errors import IntegrityError, InterpreterError, OfflineError
@@ -286,7 +286,7 @@ def _attempt(job: _Job, stage: Path, fresh: Collection[str] = ()) -> tuple[Path,
         reporter=job.reporter, install=lambda path, lock: _sync(job, stage, environment, path, lock),
     )  # fmt: skip
     job.clock.lap("sync")
-    with job.reporter.task("Comparing the files with the wheels' RECORD"):
+    with job.reporter.task("Comparing the files with the wheels' RECORD"), syncing(environment):
         found = read_environment(environment)
         versions = {package.name: package.version for package in job.lock.packages}
         family = {package.name for package in job.lock.family}
@@ -345,9 +345,8 @@ def _sync(job: _Job, stage: Path, environment: Path, path: Path, lock: Lock) -> 
                 hints=("Run once without --offline", "Or keep the wheels of a lock: `gpuenv lock --keep`"),
             ) from None
     except IntegrityError as error:
-        damaged = isinstance(
-            error, CacheEntryError
-        )  # all of them: a power cut hits what was written last, uv names one
+        # All of them: a power cut hits what was written last, and uv names one.
+        damaged = isinstance(error, CacheEntryError)
         stale = [each.name for each in lock.packages if damaged or f"{each.name}=={each.version}" == error.package]
         if offline or (not damaged and not set(stale) - set(missing)):
             raise

@@ -20,6 +20,7 @@ import stat
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Thread
 
 from gpuenv.dataclass import dataclass
 from gpuenv.errors import ConfigurationError, TargetError
@@ -292,6 +293,22 @@ def sync_filesystem(path: Path) -> None:
             os.sync()
     finally:
         os.close(handle)
+
+
+@contextlib.contextmanager
+def syncing(path: Path) -> Iterator[None]:
+    """Bring what is written so far to the disk while something else is done; what fails shows when it is swapped in."""
+
+    def sync() -> None:
+        with contextlib.suppress(OSError):
+            sync_filesystem(path)
+
+    thread = Thread(target=sync, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.join()
 
 
 def _exchange(one: Path, other: Path) -> bool:

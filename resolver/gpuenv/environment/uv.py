@@ -12,6 +12,7 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import field
 from pathlib import Path
+from typing import Protocol
 
 from packaging.version import InvalidVersion, Version
 
@@ -149,18 +150,36 @@ def failure(done: Ended, *, doing: str) -> GpuenvError:
     )
 
 
-def find_uv(environ: Mapping[str, str], *, explicit: Path | None = None, least: str = LEAST_VERSION) -> Uv:
+class Versions(Protocol):
+    """Remembers what a program said of its version, for as long as its file stays the same."""
+
+    def get(self, program: Path) -> str | None: ...
+
+    def put(self, program: Path, version: str) -> None: ...
+
+
+def find_uv(
+    environ: Mapping[str, str],
+    *,
+    explicit: Path | None = None,
+    least: str = LEAST_VERSION,
+    versions: Versions | None = None,
+) -> Uv:
     """Find a uv that runs and is new enough: the one given, else the one installed with gpuenv, else the one on PATH.
 
-    Each candidate's version is learned by running it. A uv that was given and does not do is an error, never skipped.
+    Each candidate's version is learned by running it, or remembered in ``versions``. A uv that was given and does not
+    do is an error, never skipped.
 
     Raises :class:`~gpuenv.errors.UvMissingError` naming what was tried and why each was refused.
     """
     refused: list[str] = []
     base = base_environment(environ)
     for path, origin in _candidates(environ, explicit):
-        version, why = _prove(path, base, least)
+        known = versions.get(path) if versions is not None else None
+        version, why = _prove(path, base, least, known=known)
         if version is not None:
+            if versions is not None and known is None:
+                versions.put(path, version)
             return Uv(path=path, version=version, origin=origin, environ=base)
         refused.append(f"{path} ({origin}): {why}")
     hints = [f"install uv {least} or newer beside gpuenv: pip install 'uv>={least}'"]
@@ -202,8 +221,10 @@ def _candidates(environ: Mapping[str, str], explicit: Path | None) -> list[tuple
     return found
 
 
-def _prove(path: Path, environ: Mapping[str, str], least: str) -> tuple[str | None, str]:
-    """Run ``uv --version``; the version, or ``None`` with the reason for refusing it."""
+def _prove(path: Path, environ: Mapping[str, str], least: str, *, known: str | None) -> tuple[str | None, str]:
+    """Run ``uv --version`` where it is not ``known``; the version, or ``None`` with the reason for refusing it."""
+    if known is not None and Version(known) >= Version(least):
+        return known, ""
     environ = {**environ, "UV_NO_CONFIG": "1"}
     done = run([str(path), "--version"], environ=environ, limits=Limits(deadline=_PROBE_SECONDS))
     if isinstance(done, TimedOut):

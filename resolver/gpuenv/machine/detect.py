@@ -15,7 +15,7 @@ from gpuenv.errors import DriverError, MachineError
 from gpuenv.machine import nvml
 from gpuenv.machine.detection import Detection
 from gpuenv.model.machine import Arch, Machine, Os
-from gpuenv.system.process import Child, stop
+from gpuenv.system.process import Child, NotStarted, stop
 
 ARCHITECTURES: dict[str, dict[str, Arch]] = {
     "linux": {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "aarch64", "arm64": "aarch64"},
@@ -39,12 +39,13 @@ def detect(
     root: Path = Path("/"),
     timeout: float = 10.0,
     platform: str = sys.platform,
+    child: Child | NotStarted | None = None,
 ) -> Detection:
     """Detect the machine below ``root``; ``timeout`` (seconds) holds for each of NVML and nvidia-smi.
 
     ``environ`` reaches the driver's programs and libraries as it is, so that they are found where the user's own would
-    be. CUDA_VISIBLE_DEVICES and NVIDIA_VISIBLE_DEVICES are noted and not obeyed. Raises :class:`MachineError` for a
-    processor or system that PyTorch has no wheels for.
+    be. CUDA_VISIBLE_DEVICES and NVIDIA_VISIBLE_DEVICES are noted and not obeyed. ``child`` asks NVML already, where one
+    was begun before. Raises :class:`MachineError` for a processor or system that PyTorch has no wheels for.
     """
     system = _system(platform)
     arch = _arch(system, _processor(system, environ))
@@ -56,7 +57,7 @@ def detect(
             os=system, arch=arch, libc=None, wsl=False, container=False, driver=None, gpus=(), sources=sources
         )
         return Detection(machine=machine, notes=notes_of_system(machine))
-    child = nvml.begin(environ=environ)
+    child = child or nvml.begin(environ=environ)
     try:
         from gpuenv.machine import conclusion  # loaded while the child runs, which hides half of the time it takes
 

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gpuenv.dataclass import dataclass
 from gpuenv.model.machine import Driver, Libc, Machine
 from gpuenv.model.profile import Profile
 from gpuenv.steps.context import Context
 from gpuenv.system.files import present, read_text
+
+if TYPE_CHECKING:
+    from gpuenv.system.process import Child, NotStarted
 
 REFERENCE = Path("lockfiles") / "machines"
 """Machines that the committed locks are made for, one file a profile."""
@@ -31,6 +36,36 @@ class TargetMachine:
     """Why the NVIDIA GPU that is there cannot be used, where a CPU environment was asked for all the same."""
 
 
+def begin(context: Context) -> None:
+    """Start to ask NVML, where a machine will be detected: a child does, while the rest of the command is loaded."""
+    if context.options.machine is None and sys.platform != "darwin":
+        from gpuenv.machine import nvml
+
+        _begun(context).child = nvml.begin(environ=context.environ)
+
+
+@dataclass(slots=True, kw_only=True)
+class _Begun:
+    """The child that asks NVML, for whoever detects first; it is gone when the run ends."""
+
+    child: Child | NotStarted | None = None
+    taken: bool = False
+
+    def take(self) -> Child | NotStarted | None:
+        taken, self.taken = self.taken, True
+        return None if taken else self.child
+
+    def close(self) -> None:
+        from gpuenv.system.process import Child, stop
+
+        if isinstance(self.child, Child):
+            stop(self.child)
+
+
+def _begun(context: Context) -> _Begun:
+    return context.run.once(_Begun, by=_begun, key=None)
+
+
 def detect_or_read(context: Context) -> TargetMachine:
     """Detect this machine, or read ``--machine``.
 
@@ -44,7 +79,7 @@ def detect_or_read(context: Context) -> TargetMachine:
         return TargetMachine(facts=facts, here=False, notes=notes_of_system(facts), origin=origin)
     from gpuenv.machine import detect
 
-    detection = detect.detect(environ=context.environ)
+    detection = detect.detect(environ=context.environ, child=_begun(context).take())
     if detection.problem is not None and _cpu_is_asked_for(context):
         bare = replace(detection.machine, gpus=(), driver=None)
         return TargetMachine(facts=bare, here=True, notes=detection.notes, broken=detection.problem.summary)

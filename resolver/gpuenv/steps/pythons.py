@@ -82,10 +82,19 @@ def _minor(version: str) -> int:
 
 
 def uv_of(context: Context) -> Uv:
-    """The uv that was named, else the one beside gpuenv, else the one on PATH; its version is asked for once."""
+    """The uv that was named, else the one beside gpuenv, else the one on PATH.
+
+    It is asked for its version where that is not known from an earlier run, or with ``--refresh``.
+    """
+    return context.run.once(lambda: _uv(context), by=uv_of, key=None)
+
+
+def _uv(context: Context) -> Uv:
+    from gpuenv.environment.known import KnownVersions
     from gpuenv.environment.uv import find_uv
 
-    return context.run.once(lambda: find_uv(context.environ, explicit=context.uv), by=uv_of, key=None)
+    versions = None if context.refresh else KnownVersions(context.cache / "wheels" / "uv.json")
+    return find_uv(context.environ, explicit=context.uv, versions=versions)
 
 
 def interpreters_of(context: Context, *, downloads: bool) -> tuple[Interpreter, ...]:

@@ -1,4 +1,4 @@
-"""environment.known: a list of interpreters holds while uv, the searched folders and each of them stay the same."""
+"""environment.known: what uv told holds while uv, the searched folders and each interpreter stay the same."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 
 from gpuenv.environment import known
 from gpuenv.environment.interpreters import Interpreter
-from gpuenv.environment.known import KnownInterpreters
+from gpuenv.environment.known import KnownInterpreters, KnownVersions
 from gpuenv.net.cache import sha256
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="nothing is remembered on Windows: uv reads the registry too")
@@ -152,3 +152,25 @@ def test_one_that_runs_gpuenv_or_could_be_fetched_is_no_part_of_the_list(home: H
 def test_nothing_is_remembered_where_a_registry_is_read_too(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(known.sys, "platform", "win32")  # type: ignore[attr-defined]  # the module's own
     assert home.memory().get() is None
+
+
+def test_a_version_is_remembered_by_program_time_and_size(tmp_path: Path) -> None:
+    uv, other = tmp_path / "uv", tmp_path / "other"
+    for each in (uv, other):
+        each.write_text("a program")
+    memory = KnownVersions(tmp_path / "uv.json")
+    assert memory.get(uv) is None
+    memory.put(uv, "1.2.3")
+    assert (memory.get(uv), memory.get(other)) == ("1.2.3", None)
+    later(uv)
+    assert memory.get(uv) is None
+    memory.put(uv, "1.2.4")
+    uv.write_text("another program")
+    assert memory.get(uv) is None
+    memory.put(uv, "no version")
+    assert memory.get(uv) is None
+    memory.put(uv, "1.2.5")
+    (tmp_path / "uv.json").write_text((tmp_path / "uv.json").read_text().replace("1.2.5", "1.2.6"))
+    assert memory.get(uv) is None
+    memory.put(tmp_path / "gone", "1.2.5")
+    assert memory.get(tmp_path / "gone") is None

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from gpuenv.cli.verbs.report import report_data, report_text
 from gpuenv.documents import parts
 from gpuenv.steps.context import Context
+from gpuenv.steps.machine import begin
 
 if TYPE_CHECKING:
     from gpuenv.commands.create import CreateOutcome
@@ -75,10 +76,11 @@ _OF_A_BUILD = (
 
 
 def run(arguments: argparse.Namespace, context: Context) -> CreateOutcome | Planned | RolledBack:
-    from gpuenv.commands import create
-
     if arguments.rollback:
         return _roll_back(arguments, context)
+    begin(context)
+    from gpuenv.commands import create
+
     options = create.CreateOptions(
         target=arguments.target,
         evidence=arguments.evidence,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from gpuenv.documents import parts
 from gpuenv.steps.context import Context
+from gpuenv.steps.machine import begin
 
 if TYPE_CHECKING:
     from gpuenv.commands.resolve import ResolveOutcome
@@ -28,6 +29,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace, context: Context) -> ResolveOutcome:
+    begin(context)
     from gpuenv.commands import resolve
 
     explain = arguments.explain or arguments.about is not None
