@@ -5,24 +5,19 @@ Windows cannot exchange two names at once: between the two renames of a swap not
 
 from __future__ import annotations
 
-import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from support.index_server import IndexServer
-from support.nights import TEAM, add_dependencies, add_night, where
 from support.systems import WINDOWS
+from support.windows_place import LOCK, NEW, Place, begin, placed, snapshot
 
 pytestmark = [WINDOWS, pytest.mark.xdist_group("windows-kills")]
 
 STAGE = "*.gpuenv-stage-*"
-LOCK = "lockfiles/pylock.team.toml"
 CREATE = {
     "before staging": f"os.mkdir {STAGE}",
     "before `uv venv`": "subprocess.Popen *venv*--relocatable*",
@@ -42,74 +37,10 @@ RELOCK = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
-    """A project with an environment of the first night, a lock of each night, and the server of both."""
-
-    project: Path
-    server: IndexServer
-    texts: dict[str, str]
-
-    @property
-    def target(self) -> Path:
-        return self.project / ".venv-gpu"
-
-    def run(self, *words: str, strike: str = "", told: Path | None = None) -> subprocess.CompletedProcess[str]:
-        start = ["-m", "support.struck", "SIGKILL", strike, "1"] if strike else ["-m", "gpuenv"]
-        environ = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1]), "UV_CACHE_DIR": str(self.project / "uv")}
-        environ |= {"GPUENV_CACHE_DIR": str(self.project / "cache"), "GPUENV_STORE": str(self.project / "store")}
-        environ |= {"GPUENV_TEST_STRUCK": str(told)} if told is not None else {}
-        return subprocess.run(
-            [sys.executable, *start, *words, *where(self.server)],
-            cwd=self.project, env=environ, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL,
-        )  # fmt: skip
-
-    def must(self, *words: str) -> None:
-        done = self.run(*words)
-        assert done.returncode == 0, done.stderr
-
-    def torch(self) -> str:
-        """The version that is installed; empty where no whole environment stands."""
-        found = [path.parent.name for path in self.target.glob("Lib/site-packages/torch-*.dist-info/RECORD")]
-        return (
-            found[0].removeprefix("torch-").removesuffix(".dist-info")
-            if (self.target / "gpuenv.json").is_file()
-            else ""
-        )
-
-
-def snapshot(folder: Path) -> dict[str, bytes]:
-    return {
-        path.relative_to(folder).as_posix(): path.read_bytes()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and "__pycache__" not in path.parts
-    }
-
-
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
-    project = tmp_path_factory.mktemp("windows") / "project"
-    (project / "profiles").mkdir(parents=True)
-    (project / "profiles/team.toml").write_text(TEAM, encoding="utf-8")
-    with IndexServer() as server:
-        add_dependencies(server)
-        here = Place(project=project, server=server, texts={})
-        for name, night in (("one", "20260101"), ("two", "20260102")):
-            add_night(server, night)
-            here.must("lock", "--upgrade", "--refresh")
-            here.texts[name] = (project / LOCK).read_text(encoding="utf-8")
-        (project / LOCK).write_text(here.texts["one"], encoding="utf-8", newline="\n")
-        here.must("create", "--no-verify")
-        shutil.copytree(here.target, project / "template")
+    with placed(tmp_path_factory.mktemp("windows") / "project") as here:
         yield here
-
-
-def begin(place: Place, lock: str) -> dict[str, bytes]:
-    """Put the first environment and a lock in their places."""
-    shutil.rmtree(place.target, ignore_errors=True)
-    shutil.copytree(place.project / "template", place.target)
-    (place.project / LOCK).write_text(place.texts[lock], encoding="utf-8", newline="\n")
-    return snapshot(place.target)
 
 
 @pytest.mark.parametrize("stage", CREATE)
@@ -121,11 +52,11 @@ def test_a_create_that_is_killed_loses_nothing(place: Place, tmp_path: Path, sta
     assert done.returncode != 0
     aside = list(place.project.glob(".gpuenv-old-*"))
     old = [folder for folder in (place.target, *aside) if folder.is_dir() and snapshot(folder) == before]
-    assert old or place.torch() == "2.11.0.dev20260102+cpu"
+    assert old or place.torch() == NEW
 
     again = place.run("create", "--no-verify")
     assert again.returncode == 0, again.stderr
-    assert place.torch() == "2.11.0.dev20260102+cpu"
+    assert place.torch() == NEW
     assert list(place.project.glob(".gpuenv-*")) == []
     assert place.run("doctor", ".venv-gpu").returncode == 0
 

@@ -57,8 +57,11 @@ def strike(what: str, point: str, number: int) -> None:
             if left == 0:
                 if out >= 0:
                     os.write(out, b"struck\n")
+                if what == "SIGINT" and os.name == "nt":  # as the system's own thread does at a Ctrl-C
+                    signal.raise_signal(signal.SIGINT)
+                    return
                 if what.startswith("SIG"):
-                    # On Windows any of them ends a process at once, as SIGKILL does elsewhere.
+                    # On Windows any other one ends a process at once, as SIGKILL does elsewhere.
                     os.kill(own, signal.SIGTERM if os.name == "nt" else signal.Signals[what])
                     return
                 number = getattr(errno, what)

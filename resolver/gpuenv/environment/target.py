@@ -45,8 +45,8 @@ class Target:
 
     @property
     def key(self) -> str:
-        """What names the locks and staging folders of this place."""
-        return hashlib.sha256(os.fsencode(self.path)).hexdigest()[:16]
+        """What names the locks and staging folders of this place: one name for each, where case makes no difference."""
+        return hashlib.sha256(os.fsencode(os.path.normcase(self.path))).hexdigest()[:16]
 
 
 def check_target(path: Path) -> Target:

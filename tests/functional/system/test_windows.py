@@ -142,3 +142,7 @@ def test_a_junction_is_a_link_and_not_replaced(tmp_path: Path) -> None:
     assert is_link(tmp_path / "env")
     with pytest.raises(TargetError, match="link"):
         check_target(tmp_path / "env")
+
+
+def test_names_that_differ_in_case_are_one_place(tmp_path: Path) -> None:
+    assert check_target(tmp_path / "env").key == check_target(tmp_path / "ENV").key
