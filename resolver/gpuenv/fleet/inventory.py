@@ -44,7 +44,9 @@ class Inventory:
 
 def is_ssh_config(path: Path) -> bool:
     """Whether a file is an ssh_config: its first line that says something is one of its keywords."""
-    if not path.is_file() or path.stat().st_size > _LARGEST or os.access(path, os.X_OK):
+    if not path.is_file() or path.stat().st_size > _LARGEST:
+        return False
+    if os.name == "posix" and os.access(path, os.X_OK):  # Windows has no such mode, and calls every file executable
         return False
     lines = (line.strip() for line in read_text(path, what="the inventory").splitlines())
     first = next((line for line in lines if line and not line.startswith("#")), "")

@@ -9,6 +9,7 @@ import pytest
 from gpuenv.errors import UsageError
 from gpuenv.fleet.desk import host_key, require_distinct
 from gpuenv.fleet.inventory import Inventory, _secrets, hosts_of_ssh_config, is_ssh_config
+from support.systems import POSIX
 
 
 @pytest.mark.parametrize(
@@ -30,6 +31,7 @@ def test_an_ssh_config_is_told(tmp_path: Path, text: str, is_one: bool) -> None:
     assert is_ssh_config(path) is is_one
 
 
+@POSIX
 def test_a_program_is_an_inventory_of_ansible_s(tmp_path: Path) -> None:
     path = tmp_path / "inventory"
     path.write_text("Host gpu1\n")
