@@ -162,7 +162,8 @@ def resolve_dependencies(
     packages = [replace(package, dependencies=needs[package.name]) for package in packages]
     for package in packages:
         check_unchanged(package, request.previous)
-    exclusive = request.torch_hosts if request.decision.source in ("pytorch", "mirror") else frozenset()
+    of_torch_alone = request.single_source or request.decision.source in ("pytorch", "mirror")
+    exclusive = request.torch_hosts if of_torch_alone else frozenset()
     audit(
         packages,
         family=request.family | set(family.wheels),

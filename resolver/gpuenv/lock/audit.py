@@ -29,7 +29,8 @@ def audit(
 
     ``family`` are the names that only the torch source may serve; ``torch_rows`` the very rows of it that were chosen,
     by name; ``torch_hosts`` the hosts those rows link to where they serve nothing but torch's index (empty for a torch
-    from the package index, or of a folder). With ``single_source`` every package must come from them.
+    from the package index, or of a folder). With ``single_source`` they are those of the one source, whichever it is,
+    and every package must come from them.
 
     Raises :class:`~gpuenv.errors.IntegrityError` naming every offender, where it should come from and where it does.
     """

@@ -40,11 +40,11 @@ def other_platform(lock: Lock, machine: Machine) -> LockMismatch | None:
     arch = "aarch64" if machine.os == "linux" and machine.arch == "arm64" else machine.arch
     if machine.os != target.os:
         return LockMismatch(
-            what="os", sentence=f"made for {target.os}, this is {machine.os}", locked=target.os, found=machine.os
+            what="os", sentence=f"was made for {target.os}, this is {machine.os}", locked=target.os, found=machine.os
         )
     if arch != target.arch:
         return LockMismatch(
-            what="arch", sentence=f"made for {target.arch}, this is {arch}", locked=target.arch, found=arch
+            what="arch", sentence=f"was made for {target.arch}, this is {arch}", locked=target.arch, found=arch
         )
     need, have = Libc.parse(target.libc), Libc.parse(machine.libc)
     if need is not None and (have is None or not have.serves(need)):

@@ -158,3 +158,15 @@ def test_a_changed_profile_is_not_passed_over(committed: Person, index: IndexSer
     assert f"{HASHED} was made for something else than is asked for now" in named.err
     found = committed.run(*words, "--profile", "team")
     assert f"Would write {PYLOCK}" in found.out, found.err
+
+
+def test_a_torch_of_the_package_index_is_locked_from_that_single_source(committed: Person, index: IndexServer) -> None:
+    words = ("lock", "--profile", "team", "--single-source", "--index", index.default_index)
+    run = committed.run(*words, *WORDS)
+
+    assert run.code == 0, run.err
+    assert {name: version for name, (version, _) in locked(committed).items()} == {
+        "einops": "0.9", "filelock": "4.4", "torch": "2.14.1", "triton": "3.8.0",
+    }  # fmt: skip
+    again = committed.run("lock", "--profile", "team", "--check", "--index", index.default_index, *WORDS)
+    assert again.code == 0, again.err
