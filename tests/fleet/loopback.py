@@ -11,7 +11,7 @@ import shlex
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,10 +45,29 @@ class Hosts:
 
     folder: Path
     config: Path
+    daemons: Mapping[str, subprocess.Popen[bytes]]
 
     def home(self, name: str) -> Path:
         """A host's ``/root``, as this machine sees it."""
         return self.folder / name / "root"
+
+    def processes(self, name: str) -> list[int]:
+        """What runs on a host: its sshd, and all that this started and starts."""
+        parents: dict[int, list[int]] = {}
+        for path in Path("/proc").glob("[0-9]*/stat"):
+            with suppress(OSError):
+                number, _, rest = path.read_text().rpartition(")")
+                parents.setdefault(int(rest.split()[1]), []).append(int(number.split()[0]))
+        found = [self.daemons[name].pid]
+        for each in found:
+            found += parents.get(each, [])
+        return found
+
+    def signal(self, name: str, number: int) -> None:
+        """Send all of a host's processes a signal; SIGSTOP is a host that has fallen silent."""
+        for each in self.processes(name):
+            with suppress(OSError):
+                os.kill(each, number)
 
 
 @contextmanager
@@ -57,22 +76,22 @@ def eight_hosts(folder: Path, other_root: Path) -> Iterator[Hosts]:
     folder.mkdir(parents=True)
     key = folder / "key"
     _run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key))
-    lines, running = [], []
+    lines, running = list[str](), dict[str, subprocess.Popen[bytes]]()
     try:
         for port, (name, machine) in enumerate(MACHINES.items(), start=FIRST_PORT):
             lines += [f"Host {name}", "  HostName 127.0.0.1", f"  Port {port}", "  User root", f"  IdentityFile {key}"]
             lines += [f"  UserKnownHostsFile {folder / 'known_hosts'}", "  StrictHostKeyChecking accept-new"]
             lines += ["  IdentitiesOnly yes", "  ConnectTimeout 10"]
             if machine is not None:
-                running.append(_start(folder / name, machine, port, key, other_root if name == OTHER_LIBC else None))
+                running[name] = _start(folder / name, machine, port, key, other_root if name == OTHER_LIBC else None)
         config = folder / "ssh_config"
         config.write_text("\n".join(lines) + "\n")
         time.sleep(1)
-        yield Hosts(folder=folder, config=config)
+        yield Hosts(folder=folder, config=config, daemons=running)
     finally:
-        for each in running:
+        for each in running.values():
             each.terminate()
-        for each in running:
+        for each in running.values():
             each.wait(timeout=30)
 
 
@@ -91,7 +110,7 @@ def _start(place: Path, machine: FakeMachine, port: int, key: Path, root: Path |
         if name != "PATH"
     )
     shell = home / ".host-shell"
-    shell.write_text(f'#!/bin/sh\n{words}exec /bin/sh "$@"\n')
+    shell.write_text(f'#!/bin/sh\n{words}export PATH="/root/bin:$PATH"\nexec /bin/sh "$@"\n')
     shell.chmod(0o755)
     base = Path("/") if root is None else root
     passwd = (base / "etc/passwd").read_text().splitlines()

@@ -109,6 +109,19 @@ rm -rf fleet/hosts/gpu[12]/built.json
 typed 1 fleet slurm create --partition p --once --limit gpu1,gpu2
 ls -d "$work"/project/.venv-gpu-*
 
+step "canary and max-fail: where the first node fails, no other is begun"
+rm -f fleet/hosts/gpu[12]/built.json "$work"/scratch/gpu[12]/gpuenv.json
+mv "$work/scratch/gpu1" "$work/scratch/gpu1.aside"
+touch "$work/scratch/gpu1"
+before=$(cat fleet/slurm/ended/create.* | wc -l)
+typed 1 fleet slurm create --partition p --environment "$place" --canary 1 --limit gpu1,gpu2
+typed 1 fleet slurm create --partition p --environment "$place" --batch 1 --max-fail 0 --limit gpu1,gpu2
+holds test "$(cat fleet/slurm/ended/create.* | wc -l)" = $((before + 2))
+rm "$work/scratch/gpu1"
+mv "$work/scratch/gpu1.aside" "$work/scratch/gpu1"
+typed 1 fleet slurm create --partition p --environment "$place" --canary 1 --limit gpu1,gpu2
+holds test "$(cat fleet/slurm/ended/create.* | wc -l)" = $((before + 4))
+
 step "two nodes together: srun -N2 gpuenv verify --nodes 2"
 srun --partition=p --nodes=2 --nodelist=gpu1,gpu2 --gres=gpu:h100:1 "$root/.venv/bin/python" -m gpuenv verify \
   "$work/scratch/gpu1/env" --nodes 2 --wait 120 --no-progress >"$work/nodes.txt" 2>&1

@@ -77,6 +77,7 @@ def _differences(shown: str, found: StatementCheck) -> tuple[Failure, ...]:
         return ()
     named = (("changed", found.changed), ("gone", found.missing), ("not stated", found.added))
     causes = tuple(f"{what}: {', '.join(names[:8])}" for what, names in named if names)
+    causes += tuple(f"the statement says {name} {there}, and its evidence {here}" for name, there, here in found.told)
     return (Failure(code="integrity", message=f"{shown} is not what was signed", causes=causes),)
 
 

@@ -12,6 +12,8 @@ from collections.abc import Iterator, Mapping
 from gpuenv.dataclass import dataclass
 from gpuenv.documents import DocumentError, parse_json
 
+_MILD = (1, 5)
+"""``DCGM_ERROR_MONITOR`` and ``DCGM_ERROR_CONFIG``."""
 DCGM, NVBANDWIDTH, NCCL = "dcgm", "nvbandwidth", "nccl-tests"
 
 
@@ -32,9 +34,21 @@ class Diagnosis:
     test: str
     result: str
     detail: str
+    severities: tuple[int, ...] = ()
+    """DCGM's own, of each error (version 4; `dcgm_errors.h`)."""
 
     @property
     def failed(self) -> bool:
+        """Whether the card may be at fault, as far as DCGM tells."""
+        return self._negative and not self.mild
+
+    @property
+    def mild(self) -> bool:
+        """A failure that DCGM calls a setting, or something to be watched: persistence mode off fails every card."""
+        return self._negative and bool(self.severities) and all(each in _MILD for each in self.severities)
+
+    @property
+    def _negative(self) -> bool:
         return self.result.lower().startswith("fail")
 
 
@@ -45,12 +59,16 @@ def diagnoses(said: Mapping[str, object]) -> tuple[Diagnosis, ...]:
     found = []
     for category in _list(body, "test_categories"):
         for test in _list(category, "tests"):
-            for row in [*_list(test, "results"), *([summary] if (summary := _of(test, "test_summary")) else [])]:
-                status = str(_of(row, "status") or "")
-                told = [str(_of(each, "warning") or _of(each, "error") or each) for each in _list(row, "warnings")]
+            # The summary repeats the worst of the results, without their reasons.
+            for row in _list(test, "results") or [_of(test, "test_summary")]:
+                warnings, status = _list(row, "warnings"), _of(row, "status")
+                told = [str(_of(each, "warning") or _of(each, "error") or each) for each in warnings]
                 if isinstance(_of(row, "warnings"), str):
                     told = [str(_of(row, "warnings"))]
-                found.append(Diagnosis(test=str(_of(test, "name")), result=status, detail="; ".join(told)))
+                severities = tuple(each for one in warnings if isinstance(each := _of(one, "error_severity"), int))
+                if isinstance(status, str):
+                    name, detail = str(_of(test, "name")), "; ".join(told)
+                    found.append(Diagnosis(test=name, result=status, detail=detail, severities=severities))
     return tuple(found)
 
 

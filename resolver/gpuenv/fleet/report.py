@@ -120,7 +120,8 @@ def _row(
 def _verdict(host: FleetHost, lock: ClassLock, apart: Sequence[Deviation]) -> tuple[Verdict, str]:
     if host.problem is not None:
         return "failed", f"{host.problem.step}: {host.problem.message}"
-    failed = [each for each in health.diagnoses(host.health) if each.failed]
+    diagnoses = health.diagnoses(host.health)
+    failed, mild = [each for each in diagnoses if each.failed], [each for each in diagnoses if each.mild]
     if failed:
         return "failed", f"dcgmi diag: {failed[0].test}: {failed[0].detail or failed[0].result}"
     if not host.built or (lock.sha256 and host.built.get("lock_sha256") != lock.sha256):
@@ -132,6 +133,8 @@ def _verdict(host: FleetHost, lock: ClassLock, apart: Sequence[Deviation]) -> tu
         return "built", "not verified"
     if apart:
         return "unusual", apart[0].sentence
+    if mild:
+        return "unusual", f"dcgmi diag: {mild[0].test}: {mild[0].detail}"
     return ("unusual", "its proof says unusual") if said == "unusual" else ("passed", "")
 
 

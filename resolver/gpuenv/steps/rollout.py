@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import field
@@ -54,6 +55,8 @@ class Rollout:
     """What installs gpuenv on a host."""
     _told: list[str] = field(default_factory=list)
     _total: int = 0
+    _folders: dict[str, list[str]] = field(default_factory=dict)
+    """Hosts by what tells gpuenv's folder on them from others."""
 
     def detect(self) -> None:
         """Bring gpuenv to the hosts where it is not, and write down what each is."""
@@ -62,11 +65,19 @@ class Rollout:
             if not self.desk.host_folder(name).joinpath("host.json").is_file():
                 self.desk.keep(name, "host.json", {"name": name})
         self._play("detect", hosts, {}, {}, self._detected)
+        for sharing in self._folders.values():
+            first, *others = sorted(sharing)
+            for name in others:
+                self.desk.keep(name, "machine.json", None)
+                self.desk.keep_problem(name, one_folder(first))
+                self.context.reporter.warn(f"{name}: {one_folder(first).message}")
 
     def _detected(self, answer: HostAnswer) -> None:
         envelope = answer.said.get("envelope")
         if answer.role == "detect" and isinstance(envelope, dict):
             self.desk.keep(answer.host, "host.json", {"name": answer.host, "pythons": answer.said.get("pythons", [])})
+            if folder := str(answer.said.get("folder") or ""):
+                self._folders.setdefault(folder, []).append(answer.host)
             self.desk.keep(answer.host, "machine.json", envelope)
             self.desk.keep_problem(answer.host, None)
             broken = _first_error(envelope)
@@ -171,6 +182,16 @@ def opened(context: Context, desk: Desk, options: HostOptions) -> Iterator[Rollo
         yield Rollout(context=context, desk=desk, options=options, inventory=inventory, scratch=folder, bundle=bundle)
 
 
+def one_folder(other: str) -> HostProblem:
+    """That two hosts would build in one place, on a home that they share."""
+    return HostProblem(
+        step="detect",
+        kind="shared-folder",
+        message=f"gpuenv's folder there is that of {other} too, on a disk that both see",
+        hints=("Give each its own: `gpuenv fleet create -i INVENTORY --home '~/gpuenv/{{ inventory_hostname }}'`",),
+    )
+
+
 def problem_of(answer: HostAnswer, *, step: str, clean: Callable[[str], str]) -> HostProblem:
     """Why a task failed, from what the host or Ansible said, without the inventory's secrets."""
     envelope = answer.said.get("envelope")
@@ -188,6 +209,8 @@ def problem_of(answer: HostAnswer, *, step: str, clean: Callable[[str], str]) ->
     ours = [line.removeprefix("gpuenv: ") for line in said if line.startswith("gpuenv: ")]
     kind = "unreachable" if answer.kind == "unreachable" else "task-failed"
     message = (ours or said or [f"the task {answer.task!r} failed"])[0].removeprefix("Task failed: ")
+    if message.endswith(":"):  # what ssh itself said begins in the next line
+        message, said = " ".join((message, *said[1:2])).removesuffix(":"), said[1:]
     return HostProblem(step=step, kind=kind, message=message, causes=tuple(line for line in said[1:4] if not ours))
 
 
@@ -200,8 +223,9 @@ def _lines(said: Mapping[str, object]) -> list[str]:
             return _lines(failed)
     texts = [str(said.get(key) or "") for key in ("stdout", "stderr", "msg", "module_stdout", "module_stderr")]
     own = [line.strip() for text in texts for line in text.splitlines() if line.startswith("gpuenv: ")]
-    rest = [line.strip() for text in (texts[2], *texts[:2], *texts[3:]) for line in text.splitlines() if line.strip()]
-    return own or rest
+    lines = [line for text in (texts[2], *texts[:2], *texts[3:]) for line in text.splitlines()]
+    # ssh frames what it says of a host whose key is another one.
+    return own or [bare for line in lines if (bare := re.sub(r"@{3,}", "", line).strip(" @"))]
 
 
 def _first_error(envelope: Mapping[str, object]) -> str:

@@ -28,16 +28,20 @@ _SAID = ("verdict", "ran_on", "created", "gpuenv", "profile", "counts")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StatementCheck:
-    """A folder beside its statement: names of files that are not what was stated, are gone, or were not stated."""
+    """A folder beside its statement: names of files that are not what was stated, are gone, or were not stated.
+
+    ``told`` are words of the statement that the evidence itself does not say: their name, there, and in the evidence.
+    """
 
     same: tuple[str, ...]
     changed: tuple[str, ...]
     missing: tuple[str, ...]
     added: tuple[str, ...]
+    told: tuple[tuple[str, str, str], ...] = ()
 
     @property
     def agrees(self) -> bool:
-        return not (self.changed or self.missing or self.added)
+        return not (self.changed or self.missing or self.added or self.told)
 
 
 def make_statement(folder: Path) -> str:
@@ -66,9 +70,10 @@ def compare(folder: Path) -> StatementCheck:
         assert value["_type"] == TYPE
         assert value["predicateType"] == PREDICATE
         stated = {str(row["name"]): str(row["digest"]["sha256"]) for row in value["subject"]}
+        predicate = dict(value["predicate"])
     except DocumentError as error:
         raise ConfigurationError(f"{path} is not JSON", causes=(str(error),)) from error
-    except (AssertionError, KeyError, TypeError):
+    except (AssertionError, KeyError, TypeError, ValueError):
         raise ConfigurationError(f"{path} is no statement of gpuenv") from None
     found = _digests(folder)
     return StatementCheck(
@@ -76,7 +81,13 @@ def compare(folder: Path) -> StatementCheck:
         changed=tuple(name for name in stated if name in found and found[name] != stated[name]),
         missing=tuple(name for name in stated if name not in found),
         added=tuple(name for name in found if name not in stated),
+        told=_told(predicate, _predicate(folder)) if found == stated else (),
     )
+
+
+def _told(stated: Mapping[str, object], said: Mapping[str, object]) -> tuple[tuple[str, str, str], ...]:
+    names = [name for name in dict.fromkeys((*stated, *said)) if stated.get(name) != said.get(name)]
+    return tuple((name, str(stated.get(name, "nothing")), str(said.get(name, "nothing"))) for name in names)
 
 
 def _digests(folder: Path) -> Mapping[str, str]:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import subprocess
+from collections.abc import Iterator
+from functools import reduce
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -71,6 +74,56 @@ def test_a_statement_that_was_changed_is_not_the_signed_one(person: Person) -> N
     path.write_text(path.read_text().replace("passed", "failed"))
     code, said = verify(person, "--allowed-signers", "signers")
     assert (code, "is not one of what stands there" in said) == (5, True), said
+
+
+def leaves(value: object, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
+    """Where each value of a JSON document lies that holds no other."""
+    rows = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    yield from (each for key, one in rows for each in leaves(one, (*path, key)))
+    if not isinstance(value, dict | list):
+        yield path
+
+
+def altered(value: Any, path: tuple[str | int, ...]) -> Any:
+    """The same document with another value in one place."""
+    copy = json.loads(json.dumps(value))
+    reduce(lambda at, key: at[key], path[:-1], copy)[path[-1]] = "another"
+    return copy
+
+
+@pytest.mark.parametrize("name", ["statement.json", "evidence.json"])
+def test_each_field_that_was_changed_is_refused(person: Person, name: str) -> None:
+    path = person.project / "evidence/hopper" / name
+    text = path.read_text("utf-8")
+    places = list(leaves(json.loads(text)))
+    assert len(places) >= 4
+    for place in places:
+        path.write_text(json.dumps(altered(json.loads(text), place)), "utf-8")
+        code, said = verify(person, "--allowed-signers", "signers")
+        assert code == 5, (place, said)
+    path.write_text(text, "utf-8")
+    assert verify(person, "--allowed-signers", "signers")[0] == 0
+
+
+def test_another_s_signature_over_what_was_changed_is_a_stranger_s(person: Person) -> None:
+    person.write("evidence/hopper/README.md", "proved, really")
+    assert person.run("evidence", "sign", "evidence/hopper", "--key", "other").code == 0
+    code, said = verify(person, "--allowed-signers", "signers")
+    assert (code, "does not name the signer" in said) == (1, True), said
+
+
+def test_a_signer_s_statement_says_no_more_than_the_evidence(person: Person) -> None:
+    """Signed by a key that may sign, about a proof that failed."""
+    folder = person.project / "evidence/hopper"
+    person.write("evidence/hopper/evidence.json", json.dumps({**EVIDENCE, "verdict": "failed"}))
+    assert person.run("evidence", "sign", "evidence/hopper", "--key", "mine").code == 0
+    statement = folder / "statement.json"
+    statement.write_text(statement.read_text("utf-8").replace('"failed"', '"passed"'))
+    (folder / "statement.json.sig").unlink()
+    words = ["-Y", "sign", "-q", "-f", str(person.project / "mine"), "-n", "gpuenv-evidence", str(statement)]
+    subprocess.run(["ssh-keygen", *words], check=True)
+    code, said = verify(person, "--allowed-signers", "signers")
+    assert (code, "says verdict passed, and its evidence failed" in said) == (5, True), said
 
 
 def test_what_is_not_signed_says_how(person: Person) -> None:

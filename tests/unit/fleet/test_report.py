@@ -88,6 +88,19 @@ def test_the_verdict_of_a_host(host: FleetHost, verdict: str) -> None:
     assert (found.hosts[0].host.name == "x") == (verdict != "passed")
 
 
+def diagnosed(severity: int) -> FleetHost:
+    row = {"status": "Fail", "warnings": [{"warning": "told", "error_severity": severity}]}
+    test = {"name": "software", "results": [row], "test_summary": {"status": "Fail"}}
+    value = {"DCGM Diagnostic": {"test_categories": [{"category": "Deployment", "tests": [test]}]}}
+    return replace(proved("x", 1), health={"dcgm": json.dumps(value)})
+
+
+@pytest.mark.parametrize(("severity", "verdict"), [(5, "unusual"), (1, "unusual"), (2, "failed"), (6, "failed")])
+def test_a_setting_of_a_card_is_no_failed_card(severity: int, verdict: str) -> None:
+    (row,) = report(diagnosed(severity)).hosts
+    assert (row.verdict, row.why) == (verdict, "dcgmi diag: software: told")
+
+
 def test_done_is_the_same_lock_under_the_same_driver() -> None:
     done = proved("x", 1)
     assert done.is_done(LOCK.sha256, proved=True)

@@ -82,6 +82,25 @@ def test_a_host_that_does_not_answer() -> None:
     )  # fmt: skip
 
 
+CHANGED = f"""Task failed: Failed to connect to the host via ssh: {"@" * 59}\r
+@    WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED!     @\r
+{"@" * 59}\r
+IT IS POSSIBLE THAT SOMEONE IS DOING SOMETHING NASTY!"""
+
+
+def test_a_host_with_another_key() -> None:
+    found = problem_of(failed("unreachable", msg=CHANGED), step="bootstrap", clean=clean)
+    message = "Failed to connect to the host via ssh: WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED!"
+    assert (found.message, found.causes) == (message, ("IT IS POSSIBLE THAT SOMEONE IS DOING SOMETHING NASTY!",))
+
+
+def test_a_host_that_fell_silent() -> None:
+    said = {"msg": 'Data could not be sent to remote host "gpu2". Make sure this host can be reached over ssh: '}
+    found = problem_of(failed("unreachable", **said), step="verify", clean=clean)
+    expected = 'Data could not be sent to remote host "gpu2". Make sure this host can be reached over ssh'
+    assert (found.message, found.causes) == (expected, ())
+
+
 def test_of_a_loop_the_item_that_failed_speaks() -> None:
     said = {"msg": "One or more items failed", "results": [{"changed": True}, {"failed": True, "msg": "disk full"}]}
     assert problem_of(failed(**said), step="create", clean=clean).message == "disk full"

@@ -25,6 +25,15 @@ def environment(home):
     )
 
 
+def identity(home):
+    """What tells gpuenv's folder there from those of other hosts; empty where it has none yet."""
+    try:
+        with open(os.path.join(home, "id"), encoding="ascii", errors="replace") as file:
+            return file.read(64).strip()
+    except OSError:
+        return ""
+
+
 def pythons(home):
     """Minor versions of Python that are found there, oldest first."""
     folders = environment(home)["PATH"].split(os.pathsep)

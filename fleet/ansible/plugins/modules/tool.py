@@ -66,6 +66,10 @@ pythons:
   returned: for V(detect)
   type: list
   elements: str
+folder:
+  description: What tells gpuenv's folder from that of other hosts; two that say the same share a disk.
+  returned: for V(detect)
+  type: str
 health:
   description: The output of each program that is installed, by its name.
   returned: for V(health)
@@ -158,6 +162,7 @@ def main():
     result = {"envelope": envelope, "changed": False, "seconds": round(time.monotonic() - started, 3)}
     if verb == "detect":
         result["pythons"] = host.pythons(home)
+        result["folder"] = host.identity(home)
     if verb == "create":
         data = envelope.get("data", {})
         result["changed"] = code == 0 and not data.get("up_to_date", False)
