@@ -140,6 +140,45 @@ def choose_cuda(versions: Sequence[str], cuda: str) -> str | None:
     return next(iter(lower[-1:] or same[:1]), None)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnyBuild:
+    """What holds for every build of some versions, whatever its CUDA: the range of torch that it loads with, the least
+    capability that it has code for."""
+
+    project: str
+    versions: str
+    torch: str
+    least: ComputeCapability | None
+    variants: tuple[str, ...]
+    """The folders of PyTorch's index that were seen to have one."""
+    source: str
+
+
+def any_build(project: str, version: str) -> AnyBuild | None:
+    """What is known of a version in all its builds; ``None`` where nothing is."""
+    for row in _any_builds():
+        versions = parse_range(row.versions) if row.project == project else None
+        if versions is not None and versions.contains(version, prereleases=True):
+            return row
+    return None
+
+
+@cache
+def _any_builds() -> tuple[AnyBuild, ...]:
+    table = files.read("companions")["any_build"]
+    return tuple(
+        AnyBuild(
+            project=row["project"],
+            versions=row["versions"],
+            torch=row.get("torch", ""),
+            least=ComputeCapability.parse(row["least"]) if "least" in row else None,
+            variants=tuple(row["variants"]),
+            source=f"{row['source']}; {table['source']}",
+        )
+        for row in table["rows"]
+    )
+
+
 @cache
 def _packages() -> dict[str, GpuPackage]:
     return {

@@ -9,6 +9,7 @@ from gpuenv.dataclass import dataclass
 from gpuenv.lock.audit import same_file
 from gpuenv.lock.diff import Diff, diff
 from gpuenv.lock.fit import LockMismatch
+from gpuenv.lock.known_files import is_known_file
 from gpuenv.lock.model import Lock, LockedPackage, LockInputs
 from gpuenv.model.wheel import Wheel
 
@@ -98,8 +99,12 @@ def check(
 
 
 def _from_torch(lock: Lock) -> tuple[LockedPackage, ...]:
-    everything = lock.decision.single_source
-    return tuple(package for package in lock.packages if package.family or everything)
+    everything, source = lock.decision.single_source, lock.decision.source
+    return tuple(
+        package
+        for package in lock.packages
+        if everything or (package.family and (package.source == source or not is_known_file(package)))
+    )
 
 
 def _by_name(rows: Iterable[Wheel]) -> dict[str, list[Wheel]]:

@@ -104,12 +104,15 @@ def _named_apart(
     name, torch = f"{project} {version}", public(around.torch)
     named = packages.torch_in(version)
     told = facts is not None and any(each.torch_symbols for each in facts.own)
+    build = packages.any_build(project, version)
     if not told and named is not None and torch and torch != named and not torch.startswith(f"{named}."):
         return Unfit(lacks="torch", detail=f"{name} is built for torch {named}", source="its version")
     if companion_sets.other_abi(version, torch):
         return Unfit(lacks="torch", detail=f"{name} is built for the older C++ ABI of torch", source="its version")
-    if row is not None and row.torch and torch and not _within(torch, row.torch):
-        return Unfit(lacks="torch", detail=f"{name} loads with torch{row.torch}", source=row.source)
+    ranges = [row] if row is not None else [build] if facts is None and build is not None else []
+    for known in ranges:
+        if known.torch and torch and not _within(torch, known.torch):
+            return Unfit(lacks="torch", detail=f"{name} loads with torch{known.torch}", source=known.source)
     major, source = packages.cuda_major(project, version) or "", "its name"
     if not major and row is not None:
         major, source = row.cuda.partition(".")[0], row.source
@@ -224,11 +227,12 @@ def _by_table(
     project: str, version: str, around: Surroundings, row: packages.PackageCode | None, knowledge: Knowledge
 ) -> Fit | Unfit:
     """Its code by the tables of what nobody has read: the card in its name, a row, the least that its makers name."""
-    name, known, card = f"{project} {version}", packages.gpu_package(project), packages.card_in(project)
-    for capability in around.capabilities:
-        if known is not None and known.least is not None and capability < known.least:
-            detail = f"{name} has no code for {code_of(capability)}: it begins at {known.least}"
-            return Unfit(lacks="card", detail=detail, source=known.source, card=capability)
+    name, card = f"{project} {version}", packages.card_in(project)
+    for known in (packages.gpu_package(project), packages.any_build(project, version)):
+        for capability in around.capabilities:
+            if known is not None and known.least is not None and capability < known.least:
+                detail = f"{name} has no code for {code_of(capability)}: it begins at {known.least}"
+                return Unfit(lacks="card", detail=detail, source=known.source, card=capability)
     sass = (card,) if card else row.sass if row is not None else None
     if sass is None:
         return Fit(support="unknown", said="holds code that no table knows")

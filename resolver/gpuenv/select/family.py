@@ -54,6 +54,7 @@ class Needed:
 
 
 Outcome = TorchFamily | Missing | Needed
+_LAYERED = frozenset({"pytorch", "mirror"})
 
 
 class Companions:
@@ -78,7 +79,8 @@ class Companions:
         place = (project, *torch.origin, torch.variant, python)
         if place not in self._sorted:
             entries = [entry for entry in self._of_build(torch, project) if python in entry.pythons]
-            self._sorted[place] = sorted(entries, key=_order, reverse=True)
+            known = [entry for entry in self._known_elsewhere(torch, project) if python in entry.pythons]
+            self._sorted[place] = [*sorted(entries, key=_order, reverse=True), *sorted(known, key=_order, reverse=True)]
             days: dict[str, list[CatalogEntry]] = {}
             for entry in self._sorted[place]:
                 days.setdefault(entry.day or "", []).append(entry)
@@ -96,6 +98,23 @@ class Companions:
         if place not in self._folders:
             found += [entry for entry in self._by_place.get((*place, None), ()) if entry.build == "unknown"]
         return found
+
+    def _known_elsewhere(self, torch: CatalogEntry, project: str) -> list[CatalogEntry]:
+        """Wheels of the package index beside a torch of PyTorch's own: the very files whose libraries the tables know.
+        They come last: a build of the variant is better, and no other file of that name is ever taken from there."""
+        if torch.wheel.source not in _LAYERED or torch.day is not None or not torch.variant:
+            return []
+        listed = [
+            entry
+            for (name, source, _, _), entries in self._by_place.items()
+            if name == project and source == "package-index"
+            for entry in entries
+        ]
+        if not listed:
+            return []
+        from gpuenv.select.beside import facts_in_table
+
+        return [entry for entry in listed if facts_in_table(entry.wheel) is not None]
 
 
 def find_family(
@@ -218,11 +237,13 @@ def stands(problem: Problem, torch: CatalogEntry, entry: CatalogEntry, python: s
     """What the tables say of a companion beside this torch; ``None`` where no table knows this build of it."""
     if problem.cpu or not torch.variant or problem.knowledge.role(entry.wheel.project) != "extension":
         return None
+    from gpuenv.knowledge import packages
     from gpuenv.select.beside import beside, facts_in_table, in_tables
     from gpuenv.select.companion_verdict import Surroundings
 
     facts = facts_in_table(entry.wheel)
-    if facts is None and not in_tables(entry.wheel, problem.platform):
+    named = packages.any_build(entry.wheel.project, entry.wheel.version)
+    if facts is None and named is None and not in_tables(entry.wheel, problem.platform):
         return None
     around = Surroundings(
         torch=torch.wheel.version,
@@ -232,7 +253,9 @@ def stands(problem: Problem, torch: CatalogEntry, entry: CatalogEntry, python: s
         driver_cuda=problem.driver_cuda,
         platform=problem.platform,
     )
-    return beside(entry.wheel.project, entry.wheel.version, around, facts=facts, knowledge=problem.knowledge)
+    wheel = entry.wheel
+    of_index = wheel.source == "package-index"
+    return beside(wheel.project, wheel.version, around, facts=facts, knowledge=problem.knowledge, of_index=of_index)
 
 
 def requires_of(problem: Problem, entry: CatalogEntry, facts: ReadContents) -> tuple[str, ...] | None:

@@ -151,6 +151,17 @@ def _apart(context: Context, decided: Decided) -> Decided:
     return replace(decided, decision=replace(decided.decision, others=others), to_build=to_build)
 
 
+def _with_other_places(decision: Decision) -> Decision:
+    """The decision with a sentence on what comes from the package index, though torch does not."""
+    said = tuple(
+        f"{each.project} {each.version} comes from the package index, as the file that the tables know by its hash: "
+        f"torch's source has none for {decision.variant} that goes with torch {decision.packages[0].version}."
+        for each in decision.packages[1:]
+        if each.source == "package-index" != decision.source
+    )
+    return replace(decision, because=(*decision.because, *said)) if said else decision
+
+
 class _Search:
     """One walk through the sources. ``refusals`` says what earlier sources offered in vain."""
 
@@ -171,14 +182,34 @@ class _Search:
             if not catalog.wheels:
                 self._say_failure(place, catalog)
                 continue
+            catalog = self._with_known(place, catalog, projects)
             answer, catalog = self._settle(place, catalog, request, projects)
             if isinstance(answer, Decision):
+                answer = _with_other_places(answer)
                 if place.kind != "pytorch":
                     self.context.reporter.notice(f"torch comes from {place.words}, not from PyTorch's own index")
                 return self._decided(answer, catalog, request, place, (*sources.attempts, *self.extra_attempts))
             self.refusals.append(Refused(place=place, catalog=catalog, channels=channels, answer=answer))
             self.rejected += tuple(answer.rejected)
         raise self._failure(sources, request)
+
+    def _with_known(self, place: Place, catalog: Catalog, projects: Sequence[str]) -> Catalog:
+        """The catalog with what the package index has of torch's extensions, as far as the tables know the very file by
+        its hash: what PyTorch's index has no build of may stand there, for any torch of its CUDA major."""
+        index = self.plan.default_index or self.plan.fallback()
+        names = [each for each in projects if self.knowledge.role(each) == "extension"]
+        if place.kind not in ("pytorch", "mirror") or index is None or not names:
+            return catalog
+        from gpuenv.knowledge.companion_facts import all_facts, facts_by_hash
+
+        named = sorted({each.project for each in all_facts()} & set(names))
+        try:
+            found = ask(self.context, index, projects=named) if named else None
+        except PackageIndexError as error:
+            self.context.reporter.detail(f"{' and '.join(named)}: {error.message}")
+            return catalog
+        wheels = tuple(each for each in (found.wheels if found else ()) if each.sha256 and facts_by_hash(each.sha256))
+        return replace(catalog, wheels=(*catalog.wheels, *wheels)) if wheels else catalog
 
     def _settle(
         self, place: Place, catalog: Catalog, request: Request, projects: Sequence[str]

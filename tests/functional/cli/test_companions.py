@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from gpuenv.knowledge.companion_facts import facts_by_name
 from support.cli import Person, machine_json
 from support.index_server import IndexServer
 from support.nights import PYTHON, TAG
-from support.wheels import build_wheel, torch_wheel
+from support.wheels import BuiltWheel, build_wheel, torch_wheel
 
 RELEASES = (("2.9.1", "cu128"), ("2.12.0", "cu126"), ("2.12.0", "cu130"))
 
@@ -141,3 +142,48 @@ def test_what_a_package_brings_along_is_judged_too(
     text = (person.project / "lockfiles/pylock.team.toml").read_text(encoding="utf-8")
     assert 'name = "onnxruntime-gpu"\nversion = "1.26.0"' in text
     assert "passing onnxruntime-gpu 1.31.1 over" in run.err
+
+
+class KnownFile(BuiltWheel):
+    """A wheel that its page gives the hash of a real one, which the tables know; its body is never fetched."""
+
+    @property
+    def sha256(self) -> str:
+        known = facts_by_name(self.filename)
+        assert known is not None
+        return known.sha256
+
+
+def test_a_file_that_the_tables_know_may_stand_beside_pytorchs_torch(
+    person: Person, torch_index: IndexServer, package_index: IndexServer
+) -> None:
+    """Rule 6: PyTorch's index has no xformers for cu128; PyPI's is of CUDA 12. A newer file is nobody's."""
+    for version in ("0.0.35", "0.0.99"):
+        built = build_wheel("xformers", version, tag="py39-none-manylinux_2_28_x86_64", requires=["torch"])
+        known = version == "0.0.35"
+        kept = KnownFile(filename=built.filename, body=built.body, metadata=built.metadata) if known else built
+        package_index.add_package(kept)
+    torch_index.add(torch_wheel("2.10.0", "cu128", tag=TAG, requires=["filelock"]), folder="cu128")
+    profile(person, "xformers")
+    person.write("machine.json", machine_json("9.0", driver="570.124.06", cuda="12.8"))
+    typed = ("--variant", "cu128", *words(torch_index, package_index))
+    run = person.run("lock", *typed, "-v")
+    assert run.code == 0, run.err
+    assert "xformers 0.0.35 comes from the package index, as the file that the tables know by its hash" in run.err
+    text = (person.project / "lockfiles/pylock.team.toml").read_text(encoding="utf-8")
+    assert 'torch = "2.10.0+cu128"' in text
+    assert 'name = "xformers"\nversion = "0.0.35"' in text
+    checked = person.run("lock", "--check", *typed)
+    assert checked.code == 0, checked.out + checked.err
+    forged = text.replace(known_hash("0.0.35"), "0" * 64)
+    assert forged != text
+    person.write("lockfiles/pylock.team.toml", forged)
+    broken = person.run("create", "--no-verify", *typed)
+    assert broken.code == 5, broken.err
+    assert "is package-index, and torch's source is mirror" in broken.err
+
+
+def known_hash(version: str) -> str:
+    known = facts_by_name(f"xformers-{version}-py39-none-manylinux_2_28_x86_64.whl")
+    assert known is not None
+    return known.sha256
