@@ -6,6 +6,7 @@ import contextlib
 import gc
 import os
 import platform
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -179,6 +180,13 @@ def _processor() -> str:
         for line in lines:
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
+    if sys.platform == "win32":  # where platform.processor() is "Intel64 Family 6 Model 143 Stepping 8, GenuineIntel"
+        import winreg
+
+        with contextlib.suppress(OSError):
+            key = r"HARDWARE\DESCRIPTION\System\CentralProcessor\0"
+            with winreg.OpenKey(winreg.HKEY_LOCAL_MACHINE, key) as first:
+                return str(winreg.QueryValueEx(first, "ProcessorNameString")[0]).strip()
     return platform.processor() or platform.machine()
 
 
