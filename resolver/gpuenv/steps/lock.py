@@ -143,5 +143,9 @@ def refuse_other_machine(lock: Lock, machine: Machine, *, shown: str, profile: P
     raise MachineMismatchError(
         f"{shown} {mismatch.sentence}",
         causes=(f"locked for: {mismatch.locked}", f"found: {mismatch.found} ({in_words(machine)})"),
-        hints=(f"Lock for this machine: `gpuenv lock --profile {profile.name} --upgrade`",),
+        hints=(
+            f"Lock for this machine: `gpuenv lock --profile {profile.name} --upgrade`",
+            "Or keep that one and lock beside it: `gpuenv detect --json > machine.json`, "
+            f"then `gpuenv lock --profile {profile.name} --for machine.json`",
+        ),
     )

@@ -6,11 +6,12 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
+from gpuenv import knowledge as tables
 from gpuenv.dataclass import dataclass
 from gpuenv.errors import ConfigurationError, IntegrityError
 from gpuenv.installed.marker import Marker
 from gpuenv.lock import codec, hashed
-from gpuenv.lock.fit import LockMismatch, other_platform
+from gpuenv.lock.fit import LockMismatch, fits_machine, other_platform
 from gpuenv.lock.model import Lock, anchored, near
 from gpuenv.model.machine import Machine
 from gpuenv.steps.context import Context
@@ -43,7 +44,8 @@ def find_lock(
     """The lock of a profile for a machine: the profile's own, else that of the machine's class (`lock --for`).
 
     A committed lock of another system, processor or C library does not keep a machine from having its own: the class's
-    file serves there. Raises what ``read`` raises, :func:`read_lock` where none is given.
+    file serves there. One of the same platform that is for other GPUs or drivers gives way where that file stands
+    already. Raises what ``read`` raises, :func:`read_lock` where none is given.
     """
     own, shared = lock_path(context, profile), lock_path(context, f"{profile}-{class_name(machine)}")
     if not own.is_file() and shared.is_file():
@@ -54,7 +56,10 @@ def find_lock(
 
     read = read or plainly
     lock = read(own)
-    mismatch = other_platform(lock, machine) if lock is not None and own != shared else None
+    mismatch = None
+    if lock is not None and own != shared:
+        beside = shared.is_file()
+        mismatch = fits_machine(lock, machine, tables.load()) if beside else other_platform(lock, machine)
     if mismatch is None:
         return LockFile(path=own, lock=lock)
     return LockFile(path=shared, lock=read(shared), foreign=lock, mismatch=mismatch)

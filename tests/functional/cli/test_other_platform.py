@@ -120,3 +120,22 @@ def test_hashed_requirements_that_are_named_become_the_machines_own(person: Pers
     ran(person.run("create", "--no-verify", "--lock", "lockfiles/hashed.team-linux-x86-64-cpu.txt"))
     assert (person.project / OWN).is_file()
     assert (person.project / COMMITTED).read_text() == committed
+
+
+def test_a_lock_for_other_gpus_can_be_kept_by_the_second_hint(person: Person, server: IndexServer) -> None:
+    server.add(torch_wheel("2.10.0", "cu128", tag=TAG), folder="cu128")
+    person.write("profiles/team.toml", 'description = "t"\naccelerator = "auto"\npackages = ["torch"]\n')
+    person.write("there.json", machine_json("9.0", driver="580.95.05"))
+    ran(person.run("lock", "--machine", "there.json"))
+    committed = (person.project / COMMITTED).read_text()
+
+    refused = person.run("create", "--no-verify")
+    assert refused.code == 3, refused.err
+    (hint,) = [line for line in refused.err.splitlines() if "keep that one" in line]
+    first, second = hint.split("`")[1::2]
+    assert first == "gpuenv detect --json > machine.json"
+    person.write("machine.json", ran(person.run(*first.split()[1:3])).out)
+    ran(person.run(*second.split()[1:]))
+    done = ran(person.run("create", "--no-verify"))
+    assert f"Using lockfile {OWN}" in done.err
+    assert (person.project / COMMITTED).read_text() == committed
