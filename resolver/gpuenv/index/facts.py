@@ -33,14 +33,14 @@ class WheelFacts:
 
     def get(self, wheel: Wheel) -> WheelContents | None:
         """What is known of a wheel; ``None`` where nothing is."""
-        key = _key(wheel)
+        key = row_key(wheel)
         try:
             entry = parse_json(read_text(self._path(key), what="a fact of the cache"))
         except (GpuenvError, DocumentError):
             return None
         if not isinstance(entry, dict) or entry.get("format") != _FORMAT or entry.get("key") != key:
             return None
-        if entry.get("check") != _checksum(key, entry.get("contents")):
+        if entry.get("check") != checksum(key, entry.get("contents")):
             return None
         return _contents(entry.get("contents"))
 
@@ -48,9 +48,9 @@ class WheelFacts:
         """Remember contents beside what is known, and return both together. A disk that refuses is no error."""
         known = self.get(wheel)
         whole = combine(known, contents) if known is not None else contents
-        key = _key(wheel)
+        key = row_key(wheel)
         entry = {"format": _FORMAT, "key": key, "wheel": wheel.filename, "contents": asdict(whole)}
-        entry["check"] = _checksum(key, entry["contents"])
+        entry["check"] = checksum(key, entry["contents"])
         path = self._path(key)
         try:
             write_atomic(path, json.dumps(entry, indent=1, sort_keys=True), what="a fact of the cache")
@@ -78,12 +78,13 @@ def combine(known: WheelContents, news: WheelContents) -> WheelContents:
     return replace(known, **changed, origin=told.origin, detail=told.detail)
 
 
-def _checksum(key: str, contents: object) -> str:
+def checksum(key: str, contents: object) -> str:
     """What a bit that flipped on the disk does not leave as it was."""
     return hashlib.sha256(f"{key} {json.dumps(contents, sort_keys=True)}".encode()).hexdigest()
 
 
-def _key(wheel: Wheel) -> str:
+def row_key(wheel: Wheel) -> str:
+    """What names a wheel: its address, and all that its row says."""
     said = f"sha256:{wheel.sha256} size:{wheel.size} metadata:{wheel.metadata_sha256} uploaded:{wheel.upload_time}"
     return f"url:{wheel.url} {said}"
 

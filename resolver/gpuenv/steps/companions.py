@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from packaging.utils import canonicalize_name
 
 from gpuenv import knowledge as tables
+from gpuenv.companions.memory import LibraryMemory
 from gpuenv.companions.wheel import list_libraries, read_package
 from gpuenv.errors import GpuenvError, PackageIndexError
 from gpuenv.index.config import Place
@@ -100,7 +101,8 @@ class _Offered:
     context: Context
     decided: Decided
     _asked: dict[tuple[str, str], Sequence[Offer] | None] = field(default_factory=dict)
-    _read: dict[str, PackageFacts | None] = field(default_factory=dict)
+    _kept: dict[str, PackageFacts | None] = field(default_factory=dict)
+    _reads: int = 0
 
     def of(self, project: str, torch: Torch) -> Sequence[Offer] | None:
         """Everything that is offered of a project for a torch; ``None`` where no place answered."""
@@ -162,15 +164,26 @@ class _Offered:
         known = facts_in_table(wheel)
         if known is not None or in_tables(wheel, platform_of(self.decided.machine.facts, tables.load())):
             return known
-        if wheel.url not in self._read:
-            self._read[wheel.url] = self._read_small(wheel)
-        return self._read[wheel.url]
+        if wheel.url not in self._kept:
+            self._kept[wheel.url] = self._remembered(wheel)
+        return self._kept[wheel.url]
+
+    def _remembered(self, wheel: Wheel) -> PackageFacts | None:
+        """What an earlier run read of a remote wheel, else what is read of it now: a file may change where it lies."""
+        if not wheel.url.startswith("http"):
+            return self._read_small(wheel)
+        memory = LibraryMemory(self.context.cache / "libraries")
+        known = memory.get(wheel)
+        if known is None and (known := self._read_small(wheel)) is not None:
+            memory.put(wheel, known)
+        return known
 
     def _read_small(self, wheel: Wheel) -> PackageFacts | None:
         """Read a wheel; ``None`` for a large one, which is read when it was fetched, and for one that cannot be."""
         place = Location.parse(wheel.url, origin=wheel.filename, folder=self.context.project)
-        if len(self._read) >= MOST_READ:
+        if self._reads >= MOST_READ:
             return None
+        self._reads += 1
         try:
             with open_wheel(place, http=open_http(self.context), filename=wheel.filename) as file:
                 listed = list_libraries(file)

@@ -49,6 +49,7 @@ def dependency_request(context: Context, decided: Decided, how: LockRequest) -> 
         python=decided.decision.python,
         filenames=[wheel.filename for wheel in decided.decision.packages],
     )
+    hosts = _hosts(decided, single_source=how.single_source)
     return DependencyRequest(
         decision=decided.decision,
         target=target,
@@ -71,7 +72,7 @@ def dependency_request(context: Context, decided: Decided, how: LockRequest) -> 
         previous=how.previous,
         preferred=how.preferred,
         single_source=how.single_source,
-        torch_hosts=_hosts(decided, single_source=how.single_source) - _named_hosts(context),
+        torch_hosts=hosts if how.single_source else hosts - _named_hosts(context),
     )
 
 
@@ -122,7 +123,8 @@ def indexes_of(context: Context) -> Indexes:
 
 
 def _named_hosts(context: Context) -> frozenset[str]:
-    """The hosts of pages that were named on the command line: what is listed there is meant to be taken."""
+    """The hosts of pages that were named by an option: what is listed there is meant to be taken. A lock from a single
+    source takes nothing but what stands there, whatever else is named."""
     origin = context.options.origins.get("find-links", "--find-links")
     named = [place.location for place in source_plan(context).find_links if place.configured_by == origin]
     return frozenset(host_of(each.url) for each in named if not each.is_local)

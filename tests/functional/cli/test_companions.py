@@ -10,7 +10,9 @@ import pytest
 
 from gpuenv.knowledge.companion_facts import facts_by_name
 from support.cli import Person, machine_json
+from support.fatbins import image
 from support.index_server import IndexServer
+from support.libraries import elf_library
 from support.nights import PYTHON, TAG
 from support.wheels import BuiltWheel, build_wheel, torch_wheel
 
@@ -187,3 +189,25 @@ def known_hash(version: str) -> str:
     known = facts_by_name(f"xformers-{version}-py39-none-manylinux_2_28_x86_64.whl")
     assert known is not None
     return known.sha256
+
+
+def test_a_small_wheel_is_read_once(person: Person, torch_index: IndexServer, package_index: IndexServer) -> None:
+    """What its libraries say is kept between runs: the second fetches nothing of it."""
+    library = elf_library(needed=["libcudart.so.13"], code=[image("sass", 90)])
+    files = {"sgl_kernel/__init__.py": "", "sgl_kernel/ops.so": library}
+    package_index.add_package(build_wheel("sgl-kernel", "9.9", tag=TAG, files=files))
+    profile(person, "sgl-kernel")
+    person.write("machine.json", machine_json("9.0", driver="580.95.05", cuda="13.0"))
+
+    def fetched() -> int:
+        return len([each for each in package_index.log if each.path.endswith(".whl")])
+
+    first = person.run("resolve", *words(torch_index, package_index))
+    assert first.code == 0, first.err
+    assert "sgl-kernel 9.9" in first.out
+    assert "runs natively by sm_90" in first.out
+    read = fetched()
+    assert read > 0
+    again = person.run("resolve", *words(torch_index, package_index))
+    assert again.out == first.out
+    assert fetched() == read

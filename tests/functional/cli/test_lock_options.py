@@ -217,6 +217,10 @@ def test_a_single_source_takes_dependencies_from_the_torch_index_alone(person: P
     assert document["tool"]["gpuenv"]["decision"]["single-source"] is True
     assert lock(person, index, "--machine", "desk.json", "--check").code == 0
 
+    page = f"{index.torch_index}/einops/"  # of the same host: all the rest still comes from there
+    named = lock(person, index, "--machine", "desk.json", "--single-source", "--upgrade", "--find-links", page)
+    assert named.code == 0, named.err
+
     index.remove("einops-0.6.0-py3-none-any.whl")
     lacking = lock(person, index, "--machine", "desk.json", "--single-source", "--upgrade", "--refresh")
     assert lacking.code in (3, 6)

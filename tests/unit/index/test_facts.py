@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gpuenv.index.facts import WheelFacts, _checksum, combine
+from gpuenv.index.facts import WheelFacts, checksum, combine
 from gpuenv.model.wheel import Wheel, WheelContents
 
 WHEEL = Wheel(
@@ -81,7 +81,7 @@ def test_a_value_of_the_wrong_type_is_a_broken_entry(tmp_path: Path, field: str,
     facts.put(WHEEL, KERNELS)
     stored = json.loads(entry(tmp_path).read_text(encoding="utf-8"))
     stored["contents"][field] = value
-    stored["check"] = _checksum(stored["key"], stored["contents"])
+    stored["check"] = checksum(stored["key"], stored["contents"])
     entry(tmp_path).write_text(json.dumps(stored), encoding="utf-8")
     assert facts.get(WHEEL) is None
 
@@ -108,6 +108,6 @@ def test_contents_of_another_form_are_none(tmp_path: Path, changes: dict[str, ob
     path = entry(tmp_path)
     value = json.loads(path.read_text())
     value["contents"] |= changes
-    value["check"] = _checksum(value["key"], value["contents"])
+    value["check"] = checksum(value["key"], value["contents"])
     path.write_text(json.dumps(value))
     assert WheelFacts(tmp_path).get(WHEEL) is None
