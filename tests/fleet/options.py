@@ -31,6 +31,8 @@ MACHINES = {"gpu1": HOPPER, "gpu2": HOPPER, "gpu3": HOPPER, "gpu4": FakeMachine(
 BLOCKED = ".venv-gpu"
 """A file in the place of the environment is nobody's environment: gpuenv replaces none."""
 ROOT = Path(__file__).parents[2]
+LONGEST = 240
+"""Characters of a line that is printed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,9 +51,14 @@ class Hosts:
     def run(self, action: str, *more: str) -> Run:
         started = time.monotonic()
         run = self.person.run("fleet", action, "--profile", "team", *more, timeout=1200)
-        print(f"--- gpuenv fleet {action} {' '.join(more)}: exit {run.code}, {time.monotonic() - started:.1f} s")
-        print(run.out + run.err, flush=True)
+        self.say(f"gpuenv fleet {action} {' '.join(more)}: exit {run.code}", started, run.out + run.err)
         return run
+
+    def say(self, what: str, started: float, said: str) -> None:
+        """Print what was said, with no path of this machine in it and no line of a whole document."""
+        text = f"--- {what}, {time.monotonic() - started:.1f} s\n{said}".replace(str(self.folder), "/hosts")
+        lines = (line if len(line) <= LONGEST else f"{line[:LONGEST]} …" for line in text.splitlines())
+        print("\n".join(lines).replace(str(ROOT), "/gpuenv"), flush=True)
 
     def verdicts(self) -> dict[str, str]:
         report: Any = json.loads((self.person.project / "fleet/report.json").read_text("utf-8"))
@@ -238,8 +245,7 @@ def ansible(hosts: Hosts, program: str, *words: str) -> str:
     world = hosts.person.world(ANSIBLE_COLLECTIONS_PATH="collections", ANSIBLE_NOCOLOR="1")
     command: Sequence[str] = [str(Path(sys.executable).with_name(program)), *words]
     done = subprocess.run(command, cwd=hosts.person.project, env=world, capture_output=True, text=True, check=False)
-    print(f"--- {program} {' '.join(words[:1])}: exit {done.returncode}, {time.monotonic() - started:.1f} s")
-    print(done.stdout + done.stderr, flush=True)
+    hosts.say(f"{program} {' '.join(words[:1])}: exit {done.returncode}", started, done.stdout + done.stderr)
     return done.stdout + done.stderr
 
 

@@ -24,9 +24,9 @@ answer() { # NAME COMMAND...: keep what it prints, written in one step
 }
 mkdir -p lockfiles && cp /shared/project/lockfiles/pylock.small-linux-x86-64-glibc-2-36-no-driver-cpu.toml "lockfiles/pylock.small.toml.$try" && mv -f "lockfiles/pylock.small.toml.$try" "lockfiles/pylock.small.toml" || exit 1
 mkdir -p profiles && cp /shared/project/profiles/small.toml profiles/small.toml || exit 1
-mkdir -p "$(dirname "/shared/project/.venv-gpu-small-linux-x86-64-glibc-2-36-no-driver-cpu")"
+mkdir -p "$(dirname "$SCRATCH/$SLURMD_NODENAME/env")"
 answer detect /gpuenv/.venv/bin/python -m gpuenv detect --json
-answer create /gpuenv/.venv/bin/python -m gpuenv create "/shared/project/.venv-gpu-small-linux-x86-64-glibc-2-36-no-driver-cpu" --profile small --evidence evidence --json --no-progress --no-project --offline --store /shared/state/gpuenv/store --python 3.11
+answer create /gpuenv/.venv/bin/python -m gpuenv create "$SCRATCH/$SLURMD_NODENAME/env" --profile small --evidence evidence --json --no-progress --no-project --offline --store /shared/state/gpuenv/store --python 3.11
 task=${SLURM_ARRAY_JOB_ID:-$SLURM_JOB_ID}.${SLURM_ARRAY_TASK_ID:-0}
 printf '{"node": "%s", "task": "%s", "restart": %s, "exit_code": %s}\n' "$node" "$task" \
   "${SLURM_RESTART_COUNT:-0}" "$code" >"ended.$try"

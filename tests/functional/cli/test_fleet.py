@@ -120,3 +120,13 @@ def test_no_secret_of_the_inventory_is_kept(fleet: Fleet) -> None:
     assert len(files) > 10
     homes = [path for name in MACHINES for path in (fleet.hosts / name).rglob("*.json") if path.is_file()]
     assert not [path for path in (*files, *homes) if SECRET.encode() in path.read_bytes()]
+
+
+@pytest.mark.usefixtures("rolled_out")
+def test_the_last_proof_of_a_host_is_its_evidence(fleet: Fleet) -> None:
+    """A wheel of the tests has no torch in it: its proof fails, and the report is of that one."""
+    words = ("fleet", "verify", "-i", "hosts.ini", "--profile", "team", "--limit", "gpu2", "--no-health")
+    run = fleet.person.run(*words, timeout=1200, ANSIBLE_LOCAL_TEMP=str(fleet.hosts / "tmp"))
+    assert (run.code, fleet.verdicts()["gpu2"]) == (1, "failed"), run.err
+    evidence = json.loads((fleet.person.project / "fleet/hosts/gpu2/evidence/evidence.json").read_text("utf-8"))
+    assert evidence["verdict"] == "failed"

@@ -130,7 +130,8 @@ def words_of(module, store):
     common = ["--profile", profile, "--offline", "--store", store]
     if verb == "create":
         return ["create", *common, *(["--dry-run"] if module.check_mode else []), *module.params["arguments"]]
-    return ["verify", "--profile", profile, *module.params["arguments"]]
+    # Into the folder that create wrote its proof into: the last one counts.
+    return ["verify", "--profile", profile, "--evidence", f"evidence/{profile}", *module.params["arguments"]]
 
 
 def main():
