@@ -16,7 +16,9 @@ from pathlib import Path
 
 from gpuenv import __version__
 from gpuenv.dataclass import dataclass
+from gpuenv.environment import target as targets
 from gpuenv.environment.arrivals import Arrivals, cache_folder, not_cached, unpacked_since
+from gpuenv.environment.clock import Clock
 from gpuenv.environment.guard import write_guard
 from gpuenv.environment.imports import require_imports
 from gpuenv.environment.interpreters import Interpreter
@@ -36,7 +38,7 @@ from gpuenv.environment.records import SHOWN_DIFFERENCES, check_records, not_as_
 from gpuenv.environment.run_lock import install_healing
 from gpuenv.environment.space import Free, disk_errors, free_on, require_space, warn_of_copies
 from gpuenv.environment.store import Store
-from gpuenv.environment.target import Target, check_target, only_one, remove_tree, staging, swap_in, syncing
+from gpuenv.environment.target import Target, check_target, only_one, remove_tree, same_name, staging, swap_in
 from gpuenv.environment.translate import CacheEntryError
 from gpuenv.environment.uv import STALL_SECONDS, Uv, failure
 from gpuenv.errors import IntegrityError, InterpreterError, OfflineError
@@ -106,9 +108,13 @@ class Staged:
         self.built: Built | None = None
         """What was swapped in; ``None`` before."""
         self._job, self._filled, self._fetched = job, filled, fetched
-        self._marker = _finish(job, path, filled)
-        job.clock.lap("marker")
-        require_imports(path, job.lock, target=job.target, environ=job.uv.environ, reporter=job.reporter)
+
+        def finish() -> None:
+            self._marker = _finish(job, path, filled)
+
+        require_imports(
+            path, job.lock, target=job.target, environ=job.uv.environ, reporter=job.reporter, meanwhile=finish
+        )
         job.clock.lap("import")
 
     def swap_in(self, report: Report | None) -> Built:
@@ -169,7 +175,7 @@ def staged_environment(
     """
     job = _Job(
         lock_path=lock_path.absolute(), lock=lock, target=check_target(target), python=python, uv=uv, state=state,
-        reporter=reporter, cache=cache or cache_folder(uv.environ), options=options or BuildOptions(), clock=_Clock(),
+        reporter=reporter, cache=cache or cache_folder(uv.environ), options=options or BuildOptions(), clock=Clock(),
         digest=digest(lock_path),
     )  # fmt: skip
     with disk_errors(job.target.path), only_one(job.target, state=state, timeout=job.options.wait, reporter=reporter):
@@ -186,17 +192,6 @@ def staged_environment(
     job.clock.lap("clean")
 
 
-class _Clock:
-    def __init__(self) -> None:
-        self.laps: dict[str, float] = {}
-        self._last = time.monotonic()
-
-    def lap(self, name: str) -> None:
-        now = time.monotonic()
-        self.laps[name] = self.laps.get(name, 0.0) + now - self._last
-        self._last = now
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Job:
     lock_path: Path
@@ -208,7 +203,7 @@ class _Job:
     reporter: Reporter
     cache: Path | None
     options: BuildOptions
-    clock: _Clock
+    clock: Clock
     digest: str
     """Of the lock's file before anything is built: another run may write it meanwhile."""
 
@@ -281,12 +276,13 @@ def _attempt(job: _Job, stage: Path, fresh: Collection[str] = ()) -> tuple[Path,
         environment = _bare_environment(job, stage)
         bare = read_bare(environment)
     job.clock.lap("venv")
-    fetched = install_healing(
-        job.lock, stage, name=job.lock_path.name, store=job.options.store, offline=job.options.offline,
-        reporter=job.reporter, install=lambda path, lock: _sync(job, stage, environment, path, lock),
-    )  # fmt: skip
+    with same_name(stage, job.target, state=job.state) as name:
+        fetched = install_healing(
+            job.lock, stage, name=job.lock_path.name, store=job.options.store, offline=job.options.offline,
+            reporter=job.reporter, install=lambda path, lock: _sync(job, stage, name / environment.name, path, lock),
+        )  # fmt: skip
     job.clock.lap("sync")
-    with job.reporter.task("Comparing the files with the wheels' RECORD"), syncing(environment):
+    with job.reporter.task("Comparing the files with the wheels' RECORD"):
         found = read_environment(environment)
         versions = {package.name: package.version for package in job.lock.packages}
         family = {package.name for package in job.lock.family}
@@ -304,8 +300,7 @@ def _bare_environment(job: _Job, stage: Path) -> Path:
     args = ["venv", "--relocatable", "--no-project", "--python", job.python.request]
     if job.python.path is not None:
         args.append("--offline")
-    done = job.run([*args, str(environment)], stage)
-    _must(done, f"uv venv with Python {job.python.version}")
+    _must(job.run([*args, str(environment)], stage), f"uv venv with Python {job.python.version}")
     seen = python_version(environment)
     wanted = job.lock.inputs.target.python
     if seen.split(".")[:2] != wanted.split(".")[:2]:
@@ -373,7 +368,7 @@ def _must(done: Ended, doing: str) -> None:
 
 
 def _finish(job: _Job, environment: Path, filled: _Filled) -> Marker:
-    """Write the drift guard and the marker: from here on the staged environment is a whole one."""
+    """Write the drift guard and the marker, and all to the disk: from here on the staged environment is a whole one."""
     pins = [(package.name, package.version) for package in job.lock.family]
     for script in write_guard(environment, final=job.target.path, pins=pins, lock_name=job.lock_path.name):
         job.reporter.detail(f"the activation script {script} is of an unknown form: it does not guard the family")
@@ -397,4 +392,6 @@ def _finish(job: _Job, environment: Path, filled: _Filled) -> Marker:
         ),
     )
     write_marker(environment, marker)
+    targets.sync_filesystem(environment)
+    job.clock.lap("marker")
     return marker

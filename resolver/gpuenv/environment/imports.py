@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import platform
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from gpuenv.dataclass import dataclass
@@ -17,7 +17,7 @@ from gpuenv.knowledge import load
 from gpuenv.lock.model import Lock
 from gpuenv.report import Reporter
 from gpuenv.system.ending import how_ended
-from gpuenv.system.process import Ended, Limits, NotStarted, TimedOut, run
+from gpuenv.system.process import Ended, Limits, NotStarted, TimedOut, finish, start, stop
 
 DEADLINE = 300.0
 """Seconds for all imports together: a second with warm files, minutes where a network disk has to bring gigabytes."""
@@ -63,21 +63,33 @@ def is_for_here(lock: Lock) -> bool:
 
 
 def import_family(
-    environment: Path, modules: Sequence[str], *, environ: Mapping[str, str], deadline: float = DEADLINE
+    environment: Path,
+    modules: Sequence[str],
+    *,
+    environ: Mapping[str, str],
+    deadline: float = DEADLINE,
+    meanwhile: Callable[[], None] = lambda: None,
 ) -> ImportFault | None:
     """Import ``modules`` one after the other in one isolated child of the environment's own Python.
 
     ``environ`` is what the child may see. No bytecode is written: the environment stays as its wheels say. A machine
-    without a GPU or driver imports a CUDA build of torch all the same. Returns the first that fails, else ``None``.
+    without a GPU or driver imports a CUDA build of torch all the same. ``meanwhile`` is done while the child runs.
+    Returns the first that fails, else ``None``.
     """
     # -I: neither PYTHON* variables nor the working directory nor a user's site-packages have a say.
     python = find_python(environment)
     if python is None:
         return ImportFault(package=modules[0], said=f"{environment} has no Python that can be started")
     command = [str(python), "-I", "-B", "-c", _CODE, *modules]
-    done = run(command, cwd=environment, environ=environ, limits=Limits(deadline=deadline))
-    if isinstance(done, NotStarted):
-        return ImportFault(package=modules[0], said=f"{python} cannot be started: {done.reason}")
+    child = start(command, cwd=environment, environ=environ)
+    if isinstance(child, NotStarted):
+        return ImportFault(package=modules[0], said=f"{python} cannot be started: {child.reason}")
+    try:
+        meanwhile()
+    except BaseException:
+        stop(child)
+        raise
+    (done,) = finish([child], limits=Limits(deadline=deadline))
     told = [pair for line in done.stdout.splitlines() if line.startswith(_MARK) and (pair := _pair(line))]
     for name, said in told:
         if said is not None:
@@ -107,19 +119,28 @@ def _ended(done: Ended | TimedOut) -> str:
 
 
 def require_imports(
-    environment: Path, lock: Lock, *, target: Target, environ: Mapping[str, str], reporter: Reporter
+    environment: Path,
+    lock: Lock,
+    *,
+    target: Target,
+    environ: Mapping[str, str],
+    reporter: Reporter,
+    meanwhile: Callable[[], None] = lambda: None,
 ) -> None:
     """Import the family, whether or not a proof follows: a companion of another build is refused by nothing else.
 
-    ``target`` is where the environment will stand. Raises :class:`~gpuenv.errors.VerificationError`.
+    ``target`` is where the environment will stand; ``meanwhile`` is done in any case.
+
+    Raises :class:`~gpuenv.errors.VerificationError`.
     """
     modules = modules_of(lock)
-    if not modules:
-        return
-    if not is_for_here(lock):
+    if modules and not is_for_here(lock):
         reporter.detail(f"{', '.join(modules)} not imported: the lock is for another platform")
+        modules = ()
+    if not modules:
+        meanwhile()
         return
-    fault = import_family(environment, modules, environ=environ)
+    fault = import_family(environment, modules, environ=environ, meanwhile=meanwhile)
     if fault is None:
         return
     kept = f"; {target.path} was left as it was" if target.exists else ""

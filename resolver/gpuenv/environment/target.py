@@ -20,7 +20,6 @@ import stat
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from threading import Thread
 
 from gpuenv.dataclass import dataclass
 from gpuenv.errors import ConfigurationError, TargetError
@@ -178,6 +177,27 @@ def staging(target: Target) -> Iterator[Path]:
         remove_tree(folder)
 
 
+@contextlib.contextmanager
+def same_name(stage: Path, target: Target, *, state: Path) -> Iterator[Path]:
+    """A name for the staging folder that each build of a target uses: a link in ``state``. Call under :func:`only_one`.
+
+    uv remembers an interpreter by its path and by the file behind it; under a name that it has not seen it starts the
+    interpreter, 0.05 s, and keeps what that says for good. Where links are not to be had, the folder's own name.
+    """
+    link = state / "stages" / target.key
+    try:
+        link.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        link.unlink(missing_ok=True)  # of a build that was killed
+        link.symlink_to(stage, target_is_directory=True)
+    except (OSError, NotImplementedError):
+        yield stage
+        return
+    try:
+        yield link
+    finally:
+        link.unlink(missing_ok=True)
+
+
 def sweep(target: Target, reporter: Reporter) -> bool:
     """Remove what killed builds of this target left, and put back an environment that was moved aside by one.
 
@@ -293,22 +313,6 @@ def sync_filesystem(path: Path) -> None:
             os.sync()
     finally:
         os.close(handle)
-
-
-@contextlib.contextmanager
-def syncing(path: Path) -> Iterator[None]:
-    """Bring what is written so far to the disk while something else is done; what fails shows when it is swapped in."""
-
-    def sync() -> None:
-        with contextlib.suppress(OSError):
-            sync_filesystem(path)
-
-    thread = Thread(target=sync, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        thread.join()
 
 
 def _exchange(one: Path, other: Path) -> bool:

@@ -19,6 +19,7 @@ from gpuenv.environment.build import BuildOptions
 from gpuenv.environment.previous import FailedProofError
 from gpuenv.environment.space import Free
 from gpuenv.environment.store import Store
+from gpuenv.environment.target import check_target
 from gpuenv.errors import IntegrityError, InterpreterError, NoSpaceError, OfflineError, TargetError
 from gpuenv.installed.marker import digest, read_marker
 from gpuenv.model.verification import Check, Report
@@ -125,6 +126,31 @@ def test_a_lock_that_another_run_writes_meanwhile_is_not_this_builds(workshop: W
     assert digest(path) != before
     assert built.marker.lock == before
     assert [each.version for each in built.marker.packages] == ["1.0"]
+
+
+def test_each_build_of_a_target_asks_the_interpreter_under_one_name(workshop: Workshop) -> None:
+    """uv starts an interpreter that it has not seen under its path, and keeps what that says for good."""
+
+    def asked() -> set[str]:
+        return {path.name for path in (workshop.folder / "cache").glob("interpreter-*/*/*")}
+
+    workshop.build([alpha()])
+    first = asked()
+    assert first
+    assert workshop.build([alpha("2.0")]).compared.differences == ()
+    assert asked() == first
+    stages = workshop.folder / "state" / "stages"
+    assert list(stages.iterdir()) == []  # the link goes with what it led to
+    (stages / check_target(workshop.target).key).symlink_to(workshop.folder / "gone")  # of a build that was killed
+    assert workshop.build([alpha("3.0")]).compared.differences == ()
+    assert asked() == first
+    assert list(stages.iterdir()) == []
+
+
+def test_without_links_the_staging_folder_has_its_own_name_alone(workshop: Workshop) -> None:
+    (workshop.folder / "state").mkdir()
+    (workshop.folder / "state" / "stages").write_text("a file is in the way")
+    assert workshop.build([alpha()]).compared.differences == ()
 
 
 def test_verification_sees_the_finished_environment_before_anyone_else(workshop: Workshop) -> None:
