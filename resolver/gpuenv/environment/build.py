@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import field, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gpuenv import __version__
 from gpuenv.dataclass import dataclass
@@ -22,7 +23,6 @@ from gpuenv.environment.clock import Clock
 from gpuenv.environment.guard import write_guard
 from gpuenv.environment.imports import require_imports
 from gpuenv.environment.interpreters import Interpreter
-from gpuenv.environment.own_project import install_project
 from gpuenv.environment.previous import (
     check_failed_place,
     check_previous_place,
@@ -34,7 +34,6 @@ from gpuenv.environment.previous import (
     settle,
     swap_in_keeping,
 )
-from gpuenv.environment.records import SHOWN_DIFFERENCES, check_records, not_as_locked
 from gpuenv.environment.run_lock import install_healing
 from gpuenv.environment.space import Free, disk_errors, free_on, require_space, warn_of_copies
 from gpuenv.environment.store import Store
@@ -42,15 +41,17 @@ from gpuenv.environment.target import Target, check_target, only_one, remove_tre
 from gpuenv.environment.translate import CacheEntryError
 from gpuenv.environment.uv import STALL_SECONDS, Uv, failure
 from gpuenv.errors import IntegrityError, InterpreterError, OfflineError
-from gpuenv.installed.compare import Compared, Difference, compare, read_bare
-from gpuenv.installed.distribution import Distribution
-from gpuenv.installed.environment import read_environment
+from gpuenv.installed.files import read_bare
 from gpuenv.installed.marker import MarkedPackage, Marker, digest, write_marker
 from gpuenv.installed.places import python_version
 from gpuenv.lock.model import Lock
-from gpuenv.model.verification import Report
 from gpuenv.report import Reporter
 from gpuenv.system.process import Ended
+
+if TYPE_CHECKING:
+    from gpuenv.environment.as_locked import Filled
+    from gpuenv.installed.compare import Compared
+    from gpuenv.model.verification import Report
 
 _FIXABLE = frozenset({"missing", "size", "hash", "link", "record", "broken"})
 """Differences that a damaged cache explains: the package is fetched again, once."""
@@ -103,7 +104,7 @@ class Built:
 class Staged:
     """An environment beside its target: as locked, marked and imported, and in nobody's way until it is swapped in."""
 
-    def __init__(self, path: Path, job: _Job, filled: _Filled, fetched: tuple[str, ...]) -> None:
+    def __init__(self, path: Path, job: _Job, filled: Filled, fetched: tuple[str, ...]) -> None:
         self.path = path
         self.built: Built | None = None
         """What was swapped in; ``None`` before."""
@@ -214,6 +215,7 @@ class _Job:
         *,
         arrivals: Arrivals | None = None,
         extra_env: Mapping[str, str] | None = None,
+        meanwhile: Callable[[], None] | None = None,
     ) -> Ended:
         environ = {"UV_CONCURRENT_DOWNLOADS": "8", **self.options.extra_env, **(extra_env or {})}
         if self.python.path is None:  # one that uv fetches
@@ -228,26 +230,18 @@ class _Job:
             on_stderr=arrivals.hear if arrivals else None,
             on_progress=arrivals.written if arrivals else None,
             stall=self.options.stall,
+            meanwhile=meanwhile,
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Filled:
-    """What one attempt installed, and what came of the comparison: ``differences`` of files and of RECORDs."""
-
-    tree: Compared
-    distributions: tuple[Distribution, ...]
-    differences: tuple[Difference, ...]
-    project: str = ""
-    """The name of the person's own project among the distributions."""
-
-
-def _filled(job: _Job, stage: Path) -> tuple[Path, _Job, _Filled, tuple[str, ...]]:
+def _filled(job: _Job, stage: Path) -> tuple[Path, _Job, Filled, tuple[str, ...]]:
     """Make and fill an environment; packages that a damaged cache spoiled are fetched again, once."""
     environment, compared, fetched = _attempt(job, stage)
     spoiled = {each.package for each in compared.differences}
     fixable = all(each.kind in _FIXABLE and each.package for each in compared.differences)
     doubted = {each.kind for each in compared.differences} == {"record"}  # what is remembered may be wrong instead
+    from gpuenv.environment.records import SHOWN_DIFFERENCES, not_as_locked
+
     if spoiled and fixable and (doubted or not spoiled & set(fetched)) and not job.options.offline:
         names = sorted(spoiled)
         job.reporter.warn(f"uv's cache holds damaged copies of {', '.join(names)}: fetching them again")
@@ -262,6 +256,8 @@ def _filled(job: _Job, stage: Path) -> tuple[Path, _Job, _Filled, tuple[str, ...
     for note in compared.tree.notes:
         job.reporter.detail(note)
     if job.options.project is not None:
+        from gpuenv.environment.own_project import install_project
+
         found, own = install_project(
             job.options.project, environment, compared.distributions, offline=job.options.offline,
             reporter=job.reporter, run=lambda args: job.run(args, stage, extra_env=job.options.index_env),
@@ -271,7 +267,7 @@ def _filled(job: _Job, stage: Path) -> tuple[Path, _Job, _Filled, tuple[str, ...
     return environment, job, compared, fetched
 
 
-def _attempt(job: _Job, stage: Path, fresh: Collection[str] = ()) -> tuple[Path, _Filled, tuple[str, ...]]:
+def _attempt(job: _Job, stage: Path, fresh: Collection[str] = ()) -> tuple[Path, Filled, tuple[str, ...]]:
     with job.reporter.task(f"Making an environment of Python {job.python.version}"):
         environment = _bare_environment(job, stage)
         bare = read_bare(environment)
@@ -282,17 +278,19 @@ def _attempt(job: _Job, stage: Path, fresh: Collection[str] = ()) -> tuple[Path,
             reporter=job.reporter, install=lambda path, lock: _sync(job, stage, name / environment.name, path, lock),
         )  # fmt: skip
     job.clock.lap("sync")
+    from gpuenv.environment.as_locked import compare_with_lock
+
     with job.reporter.task("Comparing the files with the wheels' RECORD"):
-        found = read_environment(environment)
-        versions = {package.name: package.version for package in job.lock.packages}
-        family = {package.name for package in job.lock.family}
-        tree = compare(found, expected=versions, family=family, bare=bare, deep=job.options.deep)
-    wheels = {package.name: package.sha256 for package in job.lock.packages}
-    differences = tree.differences or check_records(
-        found.distributions, wheels, state=job.state, reporter=job.reporter, fresh=fresh
-    )
+        filled = compare_with_lock(
+            environment, job.lock, bare=bare, state=job.state, reporter=job.reporter, fresh=fresh, deep=job.options.deep
+        )
     job.clock.lap("compare")
-    return environment, _Filled(tree=tree, distributions=found.distributions, differences=differences), fetched
+    return environment, filled, fetched
+
+
+def _load_comparison() -> None:
+    """Load what is needed once uv has ended: 0.03 s."""
+    import gpuenv.environment.as_locked  # noqa: F401
 
 
 def _bare_environment(job: _Job, stage: Path) -> Path:
@@ -330,7 +328,8 @@ def _sync(job: _Job, stage: Path, environment: Path, path: Path, lock: Lock) -> 
             return _fetch(job, command, stage, environment, sizes)
         count = len(lock.packages)
         with job.reporter.task(f"Installing {count} package{'s' if count != 1 else ''}"):
-            _must(job.run([*command, "--offline"], stage), "installing the lock")
+            done = job.run([*command, "--offline"], stage, meanwhile=_load_comparison)
+            _must(done, "installing the lock")
         return ()
     except OfflineError as error:
         if offline:
@@ -367,7 +366,7 @@ def _must(done: Ended, doing: str) -> None:
         raise failure(done, doing=doing)
 
 
-def _finish(job: _Job, environment: Path, filled: _Filled) -> Marker:
+def _finish(job: _Job, environment: Path, filled: Filled) -> Marker:
     """Write the drift guard and the marker, and all to the disk: from here on the staged environment is a whole one."""
     pins = [(package.name, package.version) for package in job.lock.family]
     for script in write_guard(environment, final=job.target.path, pins=pins, lock_name=job.lock_path.name):

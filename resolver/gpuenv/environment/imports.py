@@ -17,7 +17,7 @@ from gpuenv.knowledge import load
 from gpuenv.lock.model import Lock
 from gpuenv.report import Reporter
 from gpuenv.system.ending import how_ended
-from gpuenv.system.process import Ended, Limits, NotStarted, TimedOut, finish, start, stop
+from gpuenv.system.process import Ended, Limits, NotStarted, TimedOut, run
 
 DEADLINE = 300.0
 """Seconds for all imports together: a second with warm files, minutes where a network disk has to bring gigabytes."""
@@ -81,15 +81,9 @@ def import_family(
     if python is None:
         return ImportFault(package=modules[0], said=f"{environment} has no Python that can be started")
     command = [str(python), "-I", "-B", "-c", _CODE, *modules]
-    child = start(command, cwd=environment, environ=environ)
-    if isinstance(child, NotStarted):
-        return ImportFault(package=modules[0], said=f"{python} cannot be started: {child.reason}")
-    try:
-        meanwhile()
-    except BaseException:
-        stop(child)
-        raise
-    (done,) = finish([child], limits=Limits(deadline=deadline))
+    done = run(command, cwd=environment, environ=environ, limits=Limits(deadline=deadline), meanwhile=meanwhile)
+    if isinstance(done, NotStarted):
+        return ImportFault(package=modules[0], said=f"{python} cannot be started: {done.reason}")
     told = [pair for line in done.stdout.splitlines() if line.startswith(_MARK) and (pair := _pair(line))]
     for name, said in told:
         if said is not None:

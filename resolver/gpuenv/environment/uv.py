@@ -75,13 +75,14 @@ class Uv:
         on_progress: Callable[[int], None] | None = None,
         stall: float | None = STALL_SECONDS,
         prefix: Sequence[str] = (),
+        meanwhile: Callable[[], None] | None = None,
     ) -> Ended:
         """Run ``uv ARGS`` to its end, whatever its exit status: :func:`failure` makes the error to raise.
 
         ``deadline`` and ``stall`` are seconds from now; ``cache`` replaces uv's own place for it. ``extra_env`` adds
         variables (``UV_PYTHON_DOWNLOADS=automatic``, a certificate, credentials of an index). ``on_stderr`` gets uv's
         lines, ``on_progress`` the bytes uv has written so far, a few times a second. ``prefix`` are the words of a
-        program that starts uv in its turn.
+        program that starts uv in its turn. ``meanwhile`` is done while uv runs.
 
         Nothing that uv started is left running when this returns or raises, Ctrl-C included. Raises
         :class:`~gpuenv.errors.IndexUnreachableError` when uv got nowhere for ``stall`` seconds, and
@@ -112,7 +113,9 @@ class Uv:
             return written + lines * LEAST_BYTES  # a line is progress however short it is
 
         limits = Limits(deadline=deadline, stall=stall, least=LEAST_BYTES, grace=GRACE_SECONDS)
-        match run(command, cwd=cwd, environ=environ, limits=limits, on_stderr=hear, progress=progress):
+        match run(
+            command, cwd=cwd, environ=environ, limits=limits, on_stderr=hear, progress=progress, meanwhile=meanwhile
+        ):
             case Ended() as done:
                 return done
             case NotStarted(reason=reason):

@@ -20,7 +20,7 @@ from gpuenv.dataclass import dataclass
 from gpuenv.installed import conda
 from gpuenv.installed.distribution import Distribution
 from gpuenv.installed.environment import KNOWN, EnvironmentFacts
-from gpuenv.installed.files import FolderEntry, RecordRow, followed, sha256_of, walk
+from gpuenv.installed.files import Bare, FolderEntry, RecordRow, followed, sha256_of, walk
 from gpuenv.lock.diff import same_version
 
 Kind = Literal[
@@ -63,14 +63,6 @@ class Difference:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Bare:
-    """An environment before anything was installed: its files, and the bytes of the small ones."""
-
-    entries: Mapping[str, FolderEntry]
-    bodies: Mapping[str, bytes]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Compared:
     """The outcome. ``notes`` are things that are allowed and worth knowing: code that runs at start, shared files.
 
@@ -92,13 +84,6 @@ class Compared:
         if self.hashed == self.files:
             return f"presence, size and hash of {self.files:,} files"
         return f"presence and size of {self.files:,} files" + (f", the hash of {self.hashed:,}" if self.hashed else "")
-
-
-def read_bare(environment: Path) -> Bare:
-    """Remember an environment that uv has just made."""
-    entries = walk(environment)
-    bodies = {path: (environment / path).read_bytes() for path, entry in entries.items() if entry.link is None}
-    return Bare(entries=entries, bodies=bodies)
 
 
 def compare(

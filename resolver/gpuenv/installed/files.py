@@ -7,9 +7,11 @@ import csv
 import hashlib
 import os
 import posixpath
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
+
+from gpuenv.dataclass import dataclass
 
 
 class FolderEntry(NamedTuple):
@@ -32,6 +34,14 @@ class RecordRow(NamedTuple):
     size: int | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bare:
+    """An environment before anything was installed: its files, and the bytes of the small ones."""
+
+    entries: Mapping[str, FolderEntry]
+    bodies: Mapping[str, bytes]
+
+
 def walk(root: Path, *, below: str = "") -> dict[str, FolderEntry]:
     """List all files and links below a folder of ``root``, by path relative to it with ``/``, links not followed."""
     found: dict[str, FolderEntry] = {}
@@ -48,6 +58,13 @@ def walk(root: Path, *, below: str = "") -> dict[str, FolderEntry]:
                 link = os.readlink(entry.path) if entry.is_symlink() else None  # noqa: PTH115 - a Path a file is slow
                 found[path] = FolderEntry(facts.st_size, facts.st_mtime, link)
     return found
+
+
+def read_bare(environment: Path) -> Bare:
+    """Remember an environment that uv has just made."""
+    entries = walk(environment)
+    bodies = {path: (environment / path).read_bytes() for path, entry in entries.items() if entry.link is None}
+    return Bare(entries=entries, bodies=bodies)
 
 
 def followed(path: Path) -> FolderEntry | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from gpuenv import knowledge
-from gpuenv.knowledge.companion_facts import facts_by_hash
 from gpuenv.lock.model import LockedPackage
 
 
@@ -12,4 +11,6 @@ def is_known_file(package: LockedPackage) -> bool:
     whoever owns the name there, these are the bytes whose libraries were read."""
     if not package.family or package.source != "package-index":
         return False
+    from gpuenv.knowledge.companion_facts import facts_by_hash  # few locks have such a package
+
     return knowledge.load().role(package.name) == "extension" and facts_by_hash(package.sha256) is not None

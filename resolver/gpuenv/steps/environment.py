@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from packaging.utils import canonicalize_name
 
@@ -12,9 +13,6 @@ from gpuenv.environment.previous import failed_place
 from gpuenv.environment.target import check_target
 from gpuenv.errors import TargetError, UsageError
 from gpuenv.installed import places
-from gpuenv.installed.distribution import Distribution
-from gpuenv.installed.drift import added
-from gpuenv.installed.environment import read_environment
 from gpuenv.installed.marker import read_marker
 from gpuenv.lock.model import Lock
 from gpuenv.metadata import parse_requirement
@@ -23,6 +21,9 @@ from gpuenv.shell import quote
 from gpuenv.steps.context import Context
 from gpuenv.steps.profile import load_profile
 from gpuenv.system.files import require_inside
+
+if TYPE_CHECKING:  # what stands at the target is read where something does
+    from gpuenv.installed.distribution import Distribution
 
 
 def target_of(context: Context, named: Path | None, profile: Profile) -> Path:
@@ -154,4 +155,7 @@ def added_to(environment: Path, *, names: Collection[str]) -> tuple[Distribution
     """Packages that somebody added to an environment of ours, beside ``names``; none where it is not of ours."""
     if read_marker(environment) is None:
         return ()
+    from gpuenv.installed.drift import added
+    from gpuenv.installed.environment import read_environment
+
     return added(read_environment(environment, files=False), locked=names)

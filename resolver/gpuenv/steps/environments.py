@@ -15,16 +15,13 @@ from typing import TYPE_CHECKING
 from gpuenv.dataclass import dataclass
 from gpuenv.environment.target import Target, is_ours
 from gpuenv.errors import ConfigurationError, FileError, GpuenvError
-from gpuenv.installed.distribution import Distribution
-from gpuenv.installed.drift import added
-from gpuenv.installed.environment import read_environment
-from gpuenv.installed.files import walk
 from gpuenv.installed.marker import Marker, digest
 from gpuenv.steps.context import Context
 from gpuenv.steps.lock_file import FOLDER
 from gpuenv.system.files import read_bytes, write_atomic
 
 if TYPE_CHECKING:  # proofs are read by who lists environments, not by who builds one
+    from gpuenv.installed.distribution import Distribution
     from gpuenv.verify.earlier import EarlierProof
 
 
@@ -74,6 +71,9 @@ def known_environments(context: Context) -> tuple[KnownEnvironment, ...]:
 
 def look(path: Path, project: Path) -> KnownEnvironment:
     """Read one environment of ours, which must be one."""
+    from gpuenv.installed.drift import added
+    from gpuenv.installed.environment import read_environment
+
     facts = read_environment(path)
     assert facts.marker is not None
     return KnownEnvironment(
@@ -89,6 +89,8 @@ def look(path: Path, project: Path) -> KnownEnvironment:
 
 def size_of(folder: Path) -> int:
     """The bytes of the files in a folder."""
+    from gpuenv.installed.files import walk
+
     return sum(entry.size for entry in walk(folder).values())
 
 

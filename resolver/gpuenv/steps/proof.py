@@ -12,7 +12,6 @@ from gpuenv import __version__
 from gpuenv import knowledge as tables
 from gpuenv.dataclass import dataclass
 from gpuenv.errors import NoSpaceError
-from gpuenv.installed.environment import EnvironmentFacts, read_environment
 from gpuenv.installed.marker import digest
 from gpuenv.lock.model import Lock
 from gpuenv.model.machine import Machine
@@ -22,6 +21,7 @@ from gpuenv.steps.machine import TargetMachine, in_scope
 from gpuenv.steps.pythons import uv_of
 
 if TYPE_CHECKING:  # a proof that holds is not run again
+    from gpuenv.installed.environment import EnvironmentFacts
     from gpuenv.model.verification import Report
     from gpuenv.verify.causes import Hints
     from gpuenv.verify.expected import Expected
@@ -60,6 +60,7 @@ class Proof:
 
     def run(self, environment: Path) -> Report:
         """Verify the environment that stands at a folder, and write the evidence."""
+        from gpuenv.installed.environment import read_environment
         from gpuenv.verify.verification import run_verification
 
         machine = in_scope(self.context, self.machine.facts)

@@ -12,9 +12,6 @@ from gpuenv.environment.guard import guard_is_whole
 from gpuenv.environment.previous import failed_place, settle
 from gpuenv.environment.target import check_target, only_one
 from gpuenv.errors import ConfigurationError, FileError
-from gpuenv.installed.compare import Compared, compare
-from gpuenv.installed.drift import drift
-from gpuenv.installed.environment import EnvironmentFacts, read_environment
 from gpuenv.installed.marker import Marker, digest
 from gpuenv.model.machine import Machine
 from gpuenv.steps.context import Context
@@ -23,7 +20,9 @@ from gpuenv.steps.lock import Locked
 from gpuenv.steps.machine import in_scope
 from gpuenv.steps.proof import Proof, accelerator
 
-if TYPE_CHECKING:  # one that is not to be proved has no earlier proof either
+if TYPE_CHECKING:  # what stands at the target is read where something does; what is not to be proved was not proved
+    from gpuenv.installed.compare import Compared
+    from gpuenv.installed.environment import EnvironmentFacts
     from gpuenv.verify.earlier import EarlierProof
 
 WAIT = 4 * 3600.0
@@ -64,6 +63,9 @@ def examine(context: Context, locked: Locked, *, target: Path, deep: bool = Fals
     place = check_target(target)
     if not place.exists or not any(place.path.iterdir()):
         return ()
+    from gpuenv.installed.compare import compare
+    from gpuenv.installed.environment import read_environment
+
     facts = read_environment(place.path)
     if facts.marker is None:
         return (facts.marker_problem,)
@@ -91,6 +93,8 @@ def _other_lock(locked: Locked, marker: Marker) -> str:
 
 
 def _changes(facts: EnvironmentFacts, versions: dict[str, str], family: set[str]) -> Iterator[str]:
+    from gpuenv.installed.drift import drift
+
     yield from facts.problems
     for change in drift(facts, expected=versions, family=family):
         if change.kind == "replaced":  # of the rest the comparison tells

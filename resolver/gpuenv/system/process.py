@@ -109,11 +109,21 @@ def run(
     cwd: Path | None = None,
     on_stderr: OnLine | None = None,
     progress: Progress | None = None,
+    meanwhile: Callable[[], None] | None = None,
     tied: bool = True,
 ) -> Ended | TimedOut | NotStarted:
-    """Run ``command`` to its end or to a limit, and return what it said; see :func:`start` and :func:`finish`."""
+    """Run ``command`` to its end or to a limit, and return what it said; see :func:`start` and :func:`finish`.
+    ``meanwhile`` is done while it runs; whatever that raises ends the child first."""
     child = start(command, environ=environ, cwd=cwd, on_stderr=on_stderr, progress=progress, tied=tied)
-    return child if isinstance(child, NotStarted) else finish([child], limits=limits)[0]
+    if isinstance(child, NotStarted):
+        return child
+    try:
+        if meanwhile is not None:
+            meanwhile()
+    except BaseException:
+        stop(child)
+        raise
+    return finish([child], limits=limits)[0]
 
 
 def start(

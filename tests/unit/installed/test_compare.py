@@ -13,9 +13,10 @@ import pytest
 
 from gpuenv.environment.records import check_records
 from gpuenv.installed import compare as comparison
-from gpuenv.installed.compare import Bare, Compared, read_bare
+from gpuenv.installed.compare import Compared
 from gpuenv.installed.distribution import distributions
 from gpuenv.installed.environment import read_environment
+from gpuenv.installed.files import Bare, read_bare
 from gpuenv.installed.places import site_packages
 from gpuenv.report import Silent
 from support.systems import LINKS, links_work
