@@ -88,11 +88,13 @@ def test_a_lock_that_may_only_be_read(place: Place) -> None:
     lock = place.project / LOCK
     lock.chmod(stat.S_IREAD)
     done = place.run(*RELOCK)
+    assert list(lock.parent.glob(".pylock*")) == []
     lock.chmod(stat.S_IREAD | stat.S_IWRITE)
 
     if done.returncode:
         assert done.returncode == 2, done.stderr
-        assert "pylock.team.toml" in done.stderr
+        assert "it may only be read" in done.stderr
+        assert "`attrib -R " in done.stderr
         assert lock.read_text(encoding="utf-8") == place.texts["one"]
     assert snapshot(place.target) == before
     place.must(*RELOCK)
@@ -154,7 +156,8 @@ def test_ctrl_c_in_a_create(place: Place, tmp_path: Path, strike: str) -> None:
     assert place.torch() in (OLD, NEW)
     if place.torch() == OLD:
         assert snapshot(place.target) == before
-    assert list(place.project.glob(".gpuenv-stage-*")) == []
+    if "rmdir" not in strike:  # what is left of one that was being removed, the next run removes
+        assert list(place.project.glob(".gpuenv-stage-*")) == []
     ends_well(place)
 
 
@@ -217,10 +220,10 @@ def test_folders_of_any_name(tmp_path: Path, name: str) -> None:
 def test_a_folder_deeper_than_windows_may_know(tmp_path: Path) -> None:
     """Beyond 260 characters: built where long paths are on, refused with the path where they are not."""
     deep = tmp_path
-    while len(str(deep)) < 230:
+    while len(str(deep)) < 270:
         deep /= "a" * 30
     try:
-        (deep / "x" * 1).mkdir(parents=True)
+        deep.mkdir(parents=True)
     except OSError:
         pytest.skip("long paths are not switched on here")
     with placed(deep / "project") as here:

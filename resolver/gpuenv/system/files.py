@@ -38,6 +38,7 @@ FULL = frozenset({errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)})
 IN_USE = frozenset({32, 33})
 """ERROR_SHARING_VIOLATION and ERROR_LOCK_VIOLATION of winerror.h."""
 _OPEN = "another program has it open"
+_READ_ONLY = "it may only be read"
 _ROOM = "Make room, and run the same again"
 _REASONS = {
     errno.ENOENT: "there is no such file",
@@ -107,7 +108,7 @@ def write_atomic(path: Path, content: str | bytes, *, what: str, mode: int | Non
                 os.fsync(handle)
             move(beside, path)
         except BaseException:
-            beside.unlink(missing_ok=True)
+            _unlink(beside)
             raise
     sync_folder(path.parent)
 
@@ -141,7 +142,15 @@ def sweep_beside(path: Path) -> None:
         for each in path.parent.iterdir():
             rest = each.name.removeprefix(_beside(path))
             if rest != each.name and len(rest) == 16 and time.time() - each.lstat().st_mtime > _YOUNG_SECONDS:
-                each.unlink(missing_ok=True)
+                _unlink(each)
+
+
+def _unlink(path: Path) -> None:
+    """Remove a file of ours. Windows removes none that may only be read, as one beside such a file may only be."""
+    if os.name == "nt":
+        with contextlib.suppress(OSError):
+            path.chmod(stat.S_IREAD | stat.S_IWRITE)
+    path.unlink(missing_ok=True)
 
 
 def _beside(path: Path) -> str:
@@ -217,8 +226,11 @@ def _reason(error: OSError | ValueError, path: Path) -> str:
             return f"it is not UTF-8 text: byte {error.object[error.start]:#04x} at {error.start}"
         return "a path cannot hold a NUL byte" if "null " in str(error) else str(error)
     number = _number(error, path)
-    in_use = getattr(error, "winerror", None) in IN_USE
-    reason = _OPEN if in_use else _REASONS.get(number) or error.strerror or type(error).__name__
+    reason = _REASONS.get(number) or error.strerror or type(error).__name__
+    if getattr(error, "winerror", None) in IN_USE:
+        reason = _OPEN
+    elif os.name == "nt" and number == errno.EACCES and path.is_file():  # a file in use is "access denied", too
+        reason = _READ_ONLY if _is_read_only(path) else f"{reason}, or {_OPEN}"
     above = error.filename if isinstance(error.filename, str) and Path(error.filename) in path.parents else None
     return f"{above}: {reason}" if above else reason
 
@@ -236,8 +248,16 @@ def _number(error: OSError, path: Path) -> int:
 def _hints(error: OSError | ValueError, path: Path) -> tuple[str, ...]:
     if not isinstance(error, OSError) or _number(error, path) not in (errno.EACCES, errno.EPERM, errno.EROFS):
         return ()
+    if os.name == "nt" and _is_read_only(path):
+        return (f"Let it be written: `attrib -R {quote(str(path))}`",)
     there = next((each for each in (path, *path.parents) if os.path.lexists(each)), path)
     return (f"See whose it is: `{'icacls' if os.name == 'nt' else 'ls -ld'} {quote(str(there))}`",)
+
+
+def _is_read_only(path: Path) -> bool:
+    """Whether a file has the attribute of Windows that keeps it from being written and removed."""
+    mode = _mode(path)
+    return mode is not None and not mode & stat.S_IWRITE
 
 
 def _mode(path: Path) -> int | None:

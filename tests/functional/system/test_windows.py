@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import subprocess
 import sys
 import time
@@ -12,7 +13,8 @@ import pytest
 
 from gpuenv.environment.space import disk_errors
 from gpuenv.environment.target import Target, check_target, dead_stages, staging, swap_in
-from gpuenv.errors import TargetError
+from gpuenv.errors import FileError, TargetError
+from gpuenv.shell import quote
 from gpuenv.system import holding
 from gpuenv.system.files import is_link, write_atomic
 from gpuenv.system.process import Ended, Limits, TimedOut, run
@@ -146,3 +148,18 @@ def test_a_junction_is_a_link_and_not_replaced(tmp_path: Path) -> None:
 
 def test_names_that_differ_in_case_are_one_place(tmp_path: Path) -> None:
     assert check_target(tmp_path / "env").key == check_target(tmp_path / "ENV").key
+
+
+def test_a_file_that_may_only_be_read_is_not_replaced_and_nothing_is_left(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    path.write_text("old")
+    path.chmod(stat.S_IREAD)
+    with pytest.raises(FileError) as caught:
+        write_atomic(path, "new", what="the lock")
+
+    assert caught.value.causes == ("it may only be read",)
+    assert caught.value.hints == (f"Let it be written: `attrib -R {quote(str(path))}`",)
+    assert [each.name for each in tmp_path.iterdir()] == ["lock"]
+    assert path.read_text() == "old"
+    path.chmod(stat.S_IREAD | stat.S_IWRITE)
+    write_atomic(path, "new", what="the lock")
