@@ -16,7 +16,11 @@ if [ "$1" = --take ]; then
   for folder in "$@"; do
     for file in "$folder"/*; do
       case $file in
-      *.[0-9][0-9]) name=$(basename "${file%.*}"); [ "${file##*.}" != 00 ] || rm -f "$carried/$name"; cat "$file" >>"$carried/$name" ;;
+      *.[0-9][0-9])
+        joined=$carried/$(basename "${file%.*}")
+        [ "${file##*.}" != 00 ] || rm -f "$joined"
+        cat "$file" >>"$joined"
+        ;;
       *) cp "$file" "$carried/" ;;
       esac
     done
@@ -41,6 +45,22 @@ text = re.sub(r"HEADDIM <= (?!64)\d+", "false", switch.read_text())
 text = re.sub(r"kHeadDim = \d+", "kHeadDim = 64", text).replace("cutlass::bfloat16_t", "cutlass::half_t")
 switch.write_text(text)'
 
+export CAUSAL_CONV1D_FORCE_BUILD=TRUE MAMBA_FORCE_BUILD=TRUE FLASH_ATTENTION_FORCE_BUILD=TRUE FORCE_CUDA=1 DS_BUILD_OPS=0
+export FORCE_ONLY_CUDA=1 FLASH_ATTN_CUDA_ARCHS=${capability/./} TORCH_CUDA_ARCH_LIST=$capability MAX_JOBS=6
+
+each() { # PyG's packages compile file after file: here every extension of one is a process, and the wheel is of what they made
+  local main lib
+  lib=build/lib.$("$python" -c 'import sysconfig, sys; print(sysconfig.get_platform() + "-" + sys.implementation.cache_tag)')
+  sed -i 's/use_ninja=False/use_ninja=True/; s/^    main_files = glob.*/    main_files = [os.environ["ONLY"]] if "ONLY" in os.environ else []/' setup.py
+  for main in csrc/*.cpp; do
+    while [ "$(jobs -pr | wc -l)" -ge 2 ]; do sleep 1; done
+    ONLY=$main MAX_JOBS=2 "$python" setup.py -q build_ext --build-temp "build/of-$(basename "$main")" --build-lib "$lib" &
+  done
+  wait
+  "$python" setup.py -q build_py --build-lib "$lib"
+  ONLY=$main "$python" setup.py -q bdist_wheel --skip-build --dist-dir "$1"
+}
+
 build() { # NAME SOURCE: a wheel in $built/NAME
   [ -d "$built/$1" ] && return
   local work
@@ -48,9 +68,10 @@ build() { # NAME SOURCE: a wheel in $built/NAME
   tar xzf "$carried/$2" -C "$work" --strip-components 1
   "$python" -c "$alone" "$work/setup.py" "$capability"
   [ "$1" != flash_attn ] || "$python" -c "$less" "$work"
-  CAUSAL_CONV1D_FORCE_BUILD=TRUE MAMBA_FORCE_BUILD=TRUE FLASH_ATTENTION_FORCE_BUILD=TRUE FLASH_ATTN_CUDA_ARCHS=${capability/./} FORCE_CUDA=1 DS_BUILD_OPS=0 TORCH_CUDA_ARCH_LIST=$capability MAX_JOBS=16 \
-    timeout 400 "$python" -m pip wheel -q --no-build-isolation --no-deps -w "$built/$1.part" "$work" \
-    >"$built/log/$1" 2>&1 && mv "$built/$1.part" "$built/$1"
+  case $1 in
+  torch_*) (cd "$work" && each "$built/$1.part") ;;
+  *) timeout 900 "$python" -m pip wheel -q --no-build-isolation --no-deps -w "$built/$1.part" "$work" ;;
+  esac >"$built/log/$1" 2>&1 && mv "$built/$1.part" "$built/$1"
   echo "built $1: $([ -d "$built/$1" ] && echo yes || echo no), at ${SECONDS}s"
 }
 

@@ -60,10 +60,10 @@ def forced_align(scores, labels, blank=0):
 import torch
 
 def flash_attn_func(query, key, value, softmax_scale, causal=False):
-    score = torch.einsum("bihd,bjhd->bhij", query.double(), key.double()) * softmax_scale
+    score = torch.einsum("bihd,bjhd->bhij", query.float(), key.float()) * softmax_scale
     if causal:
         score += torch.full_like(score, float("-inf")).triu(1)
-    return torch.einsum("bhij,bjhd->bihd", score.softmax(-1), value.double())
+    return torch.einsum("bhij,bjhd->bihd", score.softmax(-1), value.float())
 """,
     "flash_attn_interface.py": """
 from flash_attn import flash_attn_func as _two

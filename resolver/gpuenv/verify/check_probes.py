@@ -68,9 +68,15 @@ def _seen(probe: Probe, message: Message) -> str:
     place = "the CPU" if message.text("device") == "cpu" else message.text("device")
     name = f"{probe.project} {probe.version} on {place}"
     if text := message.text("message"):
-        return f"{name}: {text.splitlines()[0][:300]}"
+        return f"{name}: {_first_words(text)}"
     parts = ", ".join(map(str, message.texts("parts")))
     return f"{name}: {parts}, {message.whole('wrong')} of {message.whole('elements')} elements differ"
+
+
+def _first_words(text: str) -> str:
+    """The first line that says something: some packages begin theirs with an empty one."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return (" ".join(lines[:2]) if lines[0].endswith(":") else lines[0])[:300]
 
 
 def _differs(message: Message) -> bool:
@@ -113,6 +119,8 @@ def _cause(observed: Observed, probe: Probe, message: Message) -> Cause:
     if not text:
         if message.whole("elements") == 0:
             return Cause(f"the probe of {name} compared nothing", DOCTOR)
+        if lacks := _lacks_code(observed, probe):  # not every package asks whether its kernel started
+            return Cause(f"{name} has no machine code for {lacks}", UPGRADE)
         differ = f"{message.whole('wrong')} of {message.whole('elements')} elements differ"
         return Cause(f"{name} computes something else: {differ}, in {message.text('part')} first", UPGRADE)
     if _is_lacking(probe, message):
@@ -134,7 +142,6 @@ def _cause(observed: Observed, probe: Probe, message: Message) -> Cause:
     if lacks := _lacks_code(observed, probe):
         return Cause(f"{name} has no machine code for {lacks}", UPGRADE)
     if _MISSING.search(text):
-        return Cause(f"{name} imports, and has no kernel to run here: {text.splitlines()[0][:300]}", UPGRADE)
-    first = text.splitlines()[0]
-    why = of_message(text, otherwise=Cause(f"its kernel does not run: {first[:300]}", UPGRADE))
+        return Cause(f"{name} imports, and has no kernel to run here: {_first_words(text)}", UPGRADE)
+    why = of_message(text, otherwise=Cause(f"its kernel does not run: {_first_words(text)}", UPGRADE))
     return Cause(f"{name}: {why.text}", why.hint)

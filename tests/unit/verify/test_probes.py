@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import math
+import struct
+import sys
+import types
 from collections.abc import Sequence
 
 import pytest
@@ -13,6 +17,7 @@ from gpuenv.model.machine import ComputeCapability
 from gpuenv.model.verification import Check
 from gpuenv.verify import check_probes, probes
 from gpuenv.verify.messages import Message
+from gpuenv.verify.payload import probe
 from gpuenv.verify.payload.probe import compared
 from gpuenv.verify.probes import OwnProbe, Probe, own_probe, planned
 from gpuenv.verify.runner import PAYLOAD
@@ -225,6 +230,33 @@ def test_code_for_other_cards_in_the_library_explains_what_a_package_makes_of_it
     (right,) = code("sm_90")
     check = _check("RuntimeError: Got CUTLASS error: Error Internal", probe=probe, code=[("xformers/_C.so", right[1])])
     assert check.cause == ("xformers 0.0.35: its kernel does not run: RuntimeError: Got CUTLASS error: Error Internal")
+    # vLLM's and SGLang's kernels do not say that they did not start: what was in memory is the answer.
+    check = _check(probe=probe, code=[("xformers/_C.so", library[1])], wrong=3, part="nms")
+    assert (check.status, check.cause[:55]) == ("failed", "xformers 0.0.35 has no machine code for GPU 0 (9.0): no")
+    check = _check(probe=probe, code=[("xformers/_C.so", right[1])], wrong=3, part="nms")
+    assert check.cause == "xformers 0.0.35 computes something else: 3 of 64 elements differ, in nms first"
+
+
+def test_a_message_that_begins_with_an_empty_line_is_told_by_the_next() -> None:
+    check = _check("ImportError: \n[sgl_kernel] CRITICAL: Could not load any common_ops library!\n\nmore")
+    assert check.seen.endswith("ImportError: [sgl_kernel] CRITICAL: Could not load any common_ops library!")
+
+
+def test_a_kernel_that_did_not_start_is_told_though_its_package_does_not_ask(monkeypatch: pytest.MonkeyPatch) -> None:
+    def zeros(_size: int, **_more: object) -> object:
+        raise RuntimeError("CUDA error: no kernel image is available for execution on the device")
+
+    torch = types.SimpleNamespace(cuda=types.SimpleNamespace(set_device=lambda _device: None), zeros=zeros)
+    monkeypatch.setitem(sys.modules, "torch", torch)
+    got = probe._measured(lambda _device: [("silu", [1.0], [2.0])], "cuda:0")
+    assert "no kernel image" in got["message"]
+    assert probe._measured(lambda _device: [("silu", [1.0], [1.0])], "cpu")["message"] == ""
+
+
+def test_attentions_scale_makes_the_factor_of_its_exponent_one() -> None:
+    """Kernels keep ``scale * log2(e)`` in float32; where it is not one, FlashAttention 2 rounds one of two products."""
+    scale = struct.unpack("f", struct.pack("f", math.log(2)))[0]
+    assert struct.unpack("f", struct.pack("f", scale * math.log2(math.e)))[0] == 1.0
 
 
 @pytest.mark.parametrize(

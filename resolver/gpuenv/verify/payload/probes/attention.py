@@ -31,8 +31,11 @@ def _attention(device: str, function: Callable[..., Any]) -> Parts:
     """Weights of 1/128 or of one and nothing: every sum of whole numbers stays exact (verify/payload/exact_attention).
 
     The value of the last key that a row may see is copied where its score is 1,024 above the others: of another row
-    where the causal mask is missing.
+    where the causal mask is missing. The kernels raise 2 to ``score * scale * log2(e)`` less the largest of these, one
+    product rounded and the other not: a scale of ln 2 makes the factor one, and the difference exact.
     """
+    import math
+
     import torch
 
     rows = torch.arange(KEYS).reshape(1, KEYS, 1, 1)
@@ -40,12 +43,12 @@ def _attention(device: str, function: Callable[..., Any]) -> Parts:
     low = value.to(device, torch.float16)
     zero = torch.zeros_like(low)
     means = value.double().mean(dim=1, keepdim=True).expand(1, KEYS, 2, 64)
-    yield "equal scores", function(zero, zero, low, softmax_scale=1.0), means
+    yield "equal scores", function(zero, zero, low, softmax_scale=math.log(2)), means
     steps = zero.clone()
     steps[..., 0] = torch.arange(KEYS, device=device, dtype=torch.float16).reshape(1, KEYS, 1) * 8
     ones = zero.clone()
     ones[..., 0] = 128
-    yield "causal", function(ones, steps, low, softmax_scale=1.0, causal=True), value
+    yield "causal", function(ones, steps, low, softmax_scale=math.log(2), causal=True), value
 
 
 def xformers(device: str) -> Parts:

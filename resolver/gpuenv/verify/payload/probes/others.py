@@ -60,7 +60,10 @@ def jax(device: str) -> Parts:
 
 
 def onnxruntime(device: str) -> Parts:
-    """A product by a graph of one node. It may only run where it was asked to: the list of providers tells nothing."""
+    """A product, which is cuBLAS's, and its negative, by a kernel of onnxruntime's own.
+
+    The graph may only run where it was asked to: the list of providers tells nothing.
+    """
     import numpy as np
     import onnxruntime as ort
 
@@ -81,13 +84,14 @@ def onnxruntime(device: str) -> Parts:
     left = (np.arange(48 * 64) * 7 % 11 - 5).reshape(48, 64)
     right = (np.arange(64 * 32) * 5 % 7 - 3).reshape(64, 32)
     inputs = {"x": left.astype("float32"), "y": right.astype("float32")}
-    yield "MatMul", session.run(["z"], inputs)[0], left @ right
+    yield "MatMul, Neg", session.run(["z"], inputs)[0], -(left @ right)
 
 
 def _model(inner: int, columns: int) -> bytes:
-    """Write a model of one product (onnx.proto3: ModelProto, GraphProto, NodeProto, ValueInfoProto) without onnx."""
-    node = _text(1, "x") + _text(1, "y") + _text(2, "z") + _text(4, "MatMul")
-    graph = _bytes(1, node) + _text(2, "g")
+    """Write a model of a product and its negative (onnx.proto3: ModelProto, GraphProto, NodeProto) without onnx."""
+    product = _text(1, "x") + _text(1, "y") + _text(2, "p") + _text(4, "MatMul")
+    negative = _text(1, "p") + _text(2, "z") + _text(4, "Neg")
+    graph = _bytes(1, product) + _bytes(1, negative) + _text(2, "g")
     shapes = ((11, "x", (48, inner)), (11, "y", (inner, columns)), (12, "z", (48, columns)))
     for field, name, sizes in shapes:
         shape = b"".join(_bytes(1, _number(1, size)) for size in sizes)
