@@ -110,6 +110,7 @@ GROUPED: dict[str, tuple[Option, ...]] = {
         Option(
             name="build",
             kind="list",
+            personal=True,
             metavar="NAME",
             help="build NAME from its source for the torch chosen (runs the source's own code); may be repeated",
         ),

@@ -19,6 +19,7 @@ from gpuenv.environment.translate import tail
 from gpuenv.environment.uv import Uv, failure
 from gpuenv.errors import SourceBuildError
 from gpuenv.report import Reporter
+from gpuenv.system.files import write_atomic
 from gpuenv.system.process import Ended, Limits, run
 
 DEADLINE = 6 * 3600.0
@@ -129,7 +130,7 @@ def install_requirements(
     Raises what uv's failures translate to.
     """
     constraints = folder / "constraints.txt"
-    constraints.write_text("".join(f"{each}\n" for each in pinned), encoding="utf-8")
+    write_atomic(constraints, "".join(f"{each}\n" for each in pinned), what="uv's input")
     args = ["pip", "install", "--python", str(python), "--only-binary", ":all:", "--constraints", str(constraints)]
     done = uv.run(
         [*args, *(["--offline"] if offline else []), *requirements],

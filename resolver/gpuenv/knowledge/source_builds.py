@@ -17,7 +17,7 @@ class BuildRecipe:
     """How a project is built. ``variables`` are set as they are, ``architectures`` to those of the cards."""
 
     variables: tuple[tuple[str, str], ...] = ()
-    architectures: str = ""
+    architectures: tuple[str, ...] = ()
     dots: bool = False
     requires: tuple[str, ...] = ()
     memory: float
@@ -34,8 +34,8 @@ class BuildRecipe:
         if capabilities:
             listed = [str(each) for each in sorted(set(capabilities))]
             found["TORCH_CUDA_ARCH_LIST"] = ";".join(listed)
-            if self.architectures:
-                found[self.architectures] = ";".join(each if self.dots else each.replace(".", "") for each in listed)
+            said = ";".join(each if self.dots else each.replace(".", "") for each in listed)
+            found |= dict.fromkeys(self.architectures, said)
         return dict(sorted(found.items()))
 
 
@@ -45,7 +45,7 @@ def recipe_of(project: str) -> BuildRecipe:
     row: files.Table = next((each for each in table["projects"] if each["project"] == project), {})
     return BuildRecipe(
         variables=tuple(sorted(row.get("variables", {}).items())),
-        architectures=row.get("architectures", ""),
+        architectures=tuple(row.get("architectures", ())),
         dots=row.get("dots", False),
         requires=tuple(row.get("requires", ())),
         memory=1e9 * float(row.get("memory", table["every"]["memory"])),
@@ -61,3 +61,9 @@ def compilers_for(names: Sequence[str]) -> frozenset[Compiler]:
     table = files.read("source_builds")["every"]
     kinds: tuple[Compiler, ...] = ("device", "host")
     return frozenset(kind for kind in kinds if any(name.endswith(tuple(table[kind])) for name in names))
+
+
+def namesake_of(project: str) -> str | None:
+    """Whose project stands under this name on PyPI, where it is not the one meant here; ``None`` where it is."""
+    rows = files.read("source_builds")["namesakes"]
+    return next((str(row["what"]) for row in rows if row["project"] == project), None)

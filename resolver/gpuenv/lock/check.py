@@ -9,7 +9,7 @@ from gpuenv.dataclass import dataclass
 from gpuenv.lock.audit import same_file
 from gpuenv.lock.diff import Diff, diff
 from gpuenv.lock.fit import LockMismatch
-from gpuenv.lock.known_files import is_known_file
+from gpuenv.lock.making import is_known_file
 from gpuenv.lock.model import Lock, LockedPackage, LockInputs
 from gpuenv.model.wheel import Wheel
 
@@ -103,7 +103,7 @@ def _from_torch(lock: Lock) -> tuple[LockedPackage, ...]:
     return tuple(
         package
         for package in lock.packages
-        if everything or (package.family and (package.source == source or not is_known_file(package)))
+        if everything or (package.family and not is_known_file(package, source=source))
     )
 
 

@@ -20,8 +20,7 @@ from gpuenv.documents import DocumentError, parse_toml
 from gpuenv.errors import ConfigurationError, IntegrityError, UsageError
 from gpuenv.lock import text as toml
 from gpuenv.lock.codec import lock_filename, read_record, record
-from gpuenv.lock.known_files import is_known_file
-from gpuenv.lock.making import hosts_of, package_of
+from gpuenv.lock.making import hosts_of, is_known_file, package_of
 from gpuenv.lock.model import Lock, LockedPackage, filename_of, is_sha256
 from gpuenv.lock.reading import LockTable
 from gpuenv.lock.target import environment_marker
@@ -159,7 +158,7 @@ def _package(
         git=table.maybe_text("git"),
         dependencies=table.maybe_texts("needs"),
     )
-    if package.family and package.source != source and not is_known_file(package):
+    if package.family and package.source != source and not is_known_file(package, source=source):
         table.fail("source", f"is {package.source}, and torch's is {source}")
     table.end()
     return package

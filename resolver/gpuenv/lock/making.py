@@ -15,7 +15,7 @@ from gpuenv.lock.model import HashOrigin, LockedDecision, LockedPackage, Machine
 from gpuenv.model.decision import Decision
 from gpuenv.model.machine import Libc, Machine
 from gpuenv.model.profile import Profile
-from gpuenv.model.wheel import Wheel
+from gpuenv.model.wheel import SourceKind, Wheel
 from gpuenv.net.location import host_of, path_of, public
 from gpuenv.select.target import libc_of_tag
 
@@ -164,3 +164,14 @@ def local_path(url: str) -> str | None:
         return url.replace("\\", "/")
     path = path_of(url)
     return None if path is None else PurePath(path).as_posix()
+
+
+def is_known_file(package: LockedPackage, *, source: SourceKind) -> bool:
+    """Whether a package beside a torch from ``source`` is an extension of torch's in a wheel of the package index that
+    the tables know by its hash: whoever owns the name there, these are the bytes whose libraries were read."""
+    if not package.family or package.source != "package-index" or source == "package-index":
+        return False
+    from gpuenv import knowledge
+    from gpuenv.knowledge.companion_facts import facts_by_hash
+
+    return knowledge.load().role(package.name) == "extension" and facts_by_hash(package.sha256) is not None

@@ -17,8 +17,7 @@ from packaging.version import InvalidVersion, Version
 
 from gpuenv.dataclass import dataclass
 from gpuenv.knowledge.base import Knowledge
-from gpuenv.lock.known_files import is_known_file
-from gpuenv.lock.making import host_name, profile_digest
+from gpuenv.lock.making import host_name, is_known_file, profile_digest
 from gpuenv.lock.model import Lock, LockedPackage, MachineTarget, filename_of
 from gpuenv.lock.recorded import recorded_requirements
 from gpuenv.lock.target import marker_environment
@@ -120,7 +119,7 @@ def _marks(knowledge: Knowledge, package: LockedPackage) -> Iterator[tuple[str, 
 def _hosts(lock: Lock, knowledge: Knowledge, package: LockedPackage) -> Iterator[tuple[str, str]]:
     decision, found = lock.decision, host_name(package)
     from_torch = package.family or decision.single_source
-    if decision.source != "package-index" and is_known_file(package):
+    if is_known_file(package, source=decision.source):
         return  # by its hash, wherever it lies
     if from_torch and package.source != decision.source:
         yield _row(package, "tool.gpuenv.source"), f"is {package.source}, and torch's source is {decision.source}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -10,12 +10,14 @@ from gpuenv.environment import build
 from gpuenv.environment.build import Staged
 from gpuenv.environment.interpreters import interpreter_for, require_interpreter
 from gpuenv.environment.target import check_target
+from gpuenv.errors import MachineMismatchError
 from gpuenv.installed.marker import read_marker
 from gpuenv.shell import quote
 from gpuenv.steps.context import Context
 from gpuenv.steps.downloads import open_store, remember
 from gpuenv.steps.environments import register
 from gpuenv.steps.lock import Locked
+from gpuenv.steps.lock_options import builds_of, builds_that_are_gone
 from gpuenv.steps.pythons import interpreters_of, uv_of
 from gpuenv.steps.sources import uv_credentials, uv_environment
 
@@ -31,6 +33,8 @@ def staged_environment(
     keep_previous: bool = False,
 ) -> Iterator[Staged]:
     """Build beside ``target``, out of the store what it keeps; discarded unless it is swapped in."""
+    if gone := builds_that_are_gone(context, locked.lock):
+        raise _not_here(context, locked, gone)
     if any(each.signed for each in locked.lock.packages):
         from gpuenv.steps.signed import fetch_signed
 
@@ -80,6 +84,20 @@ def _index_variables(context: Context) -> dict[str, str]:
     from gpuenv.steps.dependencies import indexes_of
 
     return indexes_of(context).variables()
+
+
+def _not_here(context: Context, locked: Locked, gone: Sequence[str]) -> MachineMismatchError:
+    """The error where a wheel that was built from its source lies on another machine, or was pruned."""
+    from gpuenv.steps.advice import retyped
+
+    lock = locked.lock
+    command = retyped(context.words, {"build": tuple(sorted(builds_of(lock)))}, profile=lock.inputs.profile)
+    rows = [lock.by_name[name] for name in gone]
+    return MachineMismatchError(
+        f"{locked.shown} holds {' and '.join(gone)} as built from source, and what was built is not here",
+        causes=tuple(f"it was {each.path}, sha256 {each.sha256}" for each in rows),
+        hints=(f"Build it here, which runs its code, and lock that: `{command}`",),
+    )
 
 
 def _with_project(context: Context, target: Path) -> bool:

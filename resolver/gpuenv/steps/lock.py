@@ -20,7 +20,7 @@ from gpuenv.model.machine import Machine
 from gpuenv.model.profile import Profile
 from gpuenv.steps.context import Context
 from gpuenv.steps.lock_file import find_lock, read_lock, say_foreign
-from gpuenv.steps.lock_options import builds_of, with_lock_options
+from gpuenv.steps.lock_options import builds_of, builds_that_are_gone, with_lock_options
 from gpuenv.steps.machine import TargetMachine, in_scope, in_words
 from gpuenv.steps.profile import known_profile
 from gpuenv.steps.project import asked_of
@@ -124,7 +124,7 @@ def still_meant(context: Context, profile: Profile, lock: Lock) -> bool:
         return False
     if options.variant is not None and options.variant != decision.variant:
         return False
-    if options.build and frozenset(options.build) != builds_of(lock):
+    if options.build and (frozenset(options.build) != builds_of(lock) or builds_that_are_gone(context, lock)):
         return False
     if options.channel in ("stable", "nightly") and options.channel != decision.channel:
         return False

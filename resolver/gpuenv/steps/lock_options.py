@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import cast
 
 from gpuenv.lock.model import Lock
@@ -73,3 +74,20 @@ def with_lock_options(context: Context, lock: Lock | None, *, say: bool = False)
 def builds_of(lock: Lock) -> frozenset[str]:
     """The packages that a lock was told to have built from their source."""
     return frozenset(each.removeprefix("--build ") for each in lock.inputs.options if each.startswith("--build "))
+
+
+def builds_that_are_gone(context: Context, lock: Lock) -> tuple[str, ...]:
+    """Those of them whose wheel lies neither where the lock says nor in the store: built elsewhere, or pruned."""
+    if not builds_of(lock):
+        return ()
+    from packaging.utils import canonicalize_name
+
+    names = sorted(map(canonicalize_name, builds_of(lock)))
+    rows = [lock.by_name[name] for name in names if name in lock.by_name]
+    missing = [each for each in rows if each.path and not Path(each.path).is_file()]
+    if not missing:
+        return ()
+    from gpuenv.steps.downloads import open_store
+
+    store = open_store(context)
+    return tuple(each.name for each in missing if not store.has(each.sha256))

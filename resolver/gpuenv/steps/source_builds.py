@@ -39,13 +39,14 @@ from gpuenv.select.companion_set import wheel_at
 from gpuenv.select.companion_verdict import Surroundings
 from gpuenv.select.source_archives import choose_archive
 from gpuenv.select.target import TargetTags
+from gpuenv.steps.advice import retyped
 from gpuenv.steps.build_tools import Tools, require_tools
 from gpuenv.steps.context import Context
 from gpuenv.steps.decision import Decided
 from gpuenv.steps.dependencies import indexes_of
 from gpuenv.steps.downloads import fetcher, open_store
 from gpuenv.steps.pythons import interpreters_of, uv_of
-from gpuenv.steps.source_hints import places_of_source
+from gpuenv.steps.source_hints import namesake_words, places_of_source
 from gpuenv.steps.sources import open_http, uv_credentials, uv_environment
 from gpuenv.system.files import scratch, write_atomic
 
@@ -57,7 +58,7 @@ LockAlone = Callable[[Decided], Lock]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Planned:
+class _SourceBuild:
     """One package that is to be built, and from what."""
 
     requirement: Requirement
@@ -92,6 +93,7 @@ def with_builds(context: Context, decided: Decided, *, lock_alone: LockAlone, te
             rows.append(_companion(each, _of_torch(_LATER, each, decided)))
             continue
         if built is None:
+            _require_asked(context, decided, each)
             lock = lock or lock_alone(decided)
             built = _build(context, decided, each, key, lock)
         else:
@@ -101,7 +103,19 @@ def with_builds(context: Context, decided: Decided, *, lock_alone: LockAlone, te
     return _with_companions(replace(decided, decision=replace(decided.decision, others=tuple(others))), rows)
 
 
-def _planned(context: Context, decided: Decided) -> list[_Planned]:
+def _require_asked(context: Context, decided: Decided, planned: _SourceBuild) -> None:
+    """Stop where nobody here asked for a build: a lock that was cloned may record one, and runs nothing by that."""
+    if "build" in context.options.origins:
+        return
+    command = retyped(context.words, {"build": context.options.build}, profile=decided.profile.name)
+    raise UsageError(
+        f"the lock has {planned.project} built from its source, and that was not done on this machine yet",
+        causes=(f"it would run the code of {planned.archive.filename}",),
+        hints=(f"If you want that, say so: `{command}`",),
+    )
+
+
+def _planned(context: Context, decided: Decided) -> list[_SourceBuild]:
     found = []
     for text in decided.to_build:
         requirement = Requirement(text)
@@ -113,13 +127,16 @@ def _planned(context: Context, decided: Decided) -> list[_Planned]:
             )
         archive, place = _archive(context, decided, requirement, project)
         recipe = recipe_of(project)
-        found.append(_Planned(requirement=requirement, project=project, archive=archive, place=place, recipe=recipe))
+        found.append(
+            _SourceBuild(requirement=requirement, project=project, archive=archive, place=place, recipe=recipe)
+        )
     return found
 
 
 def _archive(context: Context, decided: Decided, requirement: Requirement, project: str) -> tuple[SourceArchive, Place]:
     decision, errors = decided.decision, []
-    for place in places_of_source(decided.plan):
+    places = places_of_source(decided.plan, project)
+    for place in places:
         try:
             listed = read_archives(place, open_http(context), project)
         except PackageIndexError as error:
@@ -133,12 +150,12 @@ def _archive(context: Context, decided: Decided, requirement: Requirement, proje
         raise errors[0]
     raise NoFittingWheelError(
         f"{requirement}: no place that was asked has source of it with a hash for Python {decision.python}",
-        causes=tuple(f"asked: {place.words}" for place in places_of_source(decided.plan)),
+        causes=(*namesake_words(project), *(f"asked: {place.words}" for place in places)),
         hints=("Name a folder or page that has it: `--find-links DIR`",),
     )
 
 
-def _key(decided: Decided, planned: _Planned) -> BuildKey:
+def _key(decided: Decided, planned: _SourceBuild) -> BuildKey:
     decision, machine = decided.decision, decided.machine.facts
     torch = decision.packages[0]
     capabilities = sorted({gpu.compute_capability for gpu in decision.gpus})
@@ -155,7 +172,7 @@ def _key(decided: Decided, planned: _Planned) -> BuildKey:
     )
 
 
-def _build(context: Context, decided: Decided, planned: _Planned, key: BuildKey, lock: Lock) -> BuiltWheel:
+def _build(context: Context, decided: Decided, planned: _SourceBuild, key: BuildKey, lock: Lock) -> BuiltWheel:
     """Fetch the source, see that everything is there, build, and accept what came out."""
     what = f"{planned.project} {planned.archive.version}"
     if not decided.machine.here:
@@ -182,7 +199,7 @@ def _build(context: Context, decided: Decided, planned: _Planned, key: BuildKey,
 
 
 def _run(
-    context: Context, planned: _Planned, tree: SourceTree, tools: Tools, environment: Path, lock: Lock, *, what: str
+    context: Context, planned: _SourceBuild, tree: SourceTree, tools: Tools, environment: Path, lock: Lock, *, what: str
 ) -> Path:
     python = find_python(environment)
     assert python is not None
@@ -223,7 +240,7 @@ def _there(text: str, here: Mapping[str, str], what: str) -> bool:
     return True
 
 
-def _accept(context: Context, decided: Decided, planned: _Planned, wheel: Path, key: BuildKey) -> None:
+def _accept(context: Context, decided: Decided, planned: _SourceBuild, wheel: Path, key: BuildKey) -> None:
     """Refuse a wheel that is not the package, does not fit the interpreter, or does not run beside torch on a card."""
     row = wheel_at(planned.project, wheel.as_uri())
     name = wheel.name
@@ -282,17 +299,17 @@ def _made(folder: Path) -> Path:
     return folder
 
 
-def _address(planned: _Planned, built: BuiltWheel) -> str:
+def _address(planned: _SourceBuild, built: BuiltWheel) -> str:
     extras = f"[{','.join(sorted(planned.requirement.extras))}]" if planned.requirement.extras else ""
     marker = f" ; {planned.requirement.marker}" if planned.requirement.marker else ""
     return f"{planned.requirement.name}{extras} @ {built.path.absolute().as_uri()}#sha256={built.sha256}{marker}"
 
 
-def _of_torch(sentence: str, planned: _Planned, decided: Decided) -> str:
+def _of_torch(sentence: str, planned: _SourceBuild, decided: Decided) -> str:
     return sentence.format(planned.archive.filename, f"torch {decided.decision.packages[0].version}")
 
 
-def _companion(planned: _Planned, because: str, built: BuiltWheel | None = None) -> Companion:
+def _companion(planned: _SourceBuild, because: str, built: BuiltWheel | None = None) -> Companion:
     version = built.path.name.split("-")[1] if built is not None else planned.archive.version
     return Companion(
         project=planned.project, version=version, wheel=None, place=planned.place.words, support="unknown",

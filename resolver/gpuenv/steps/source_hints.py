@@ -11,6 +11,7 @@ from packaging.utils import canonicalize_name
 from gpuenv.errors import PackageIndexError
 from gpuenv.index.config import Place, SourcePlan
 from gpuenv.index.source_archives import read_archives
+from gpuenv.knowledge.source_builds import namesake_of
 from gpuenv.select.source_archives import choose_archive
 from gpuenv.steps.advice import retyped
 from gpuenv.steps.context import Context
@@ -36,7 +37,7 @@ def source_hints(
 
 
 def _has_source(context: Context, name: str, specifier: SpecifierSet, python: str | None) -> bool:
-    for place in places_of_source(source_plan(context)):
+    for place in places_of_source(source_plan(context), name):
         try:
             listed = read_archives(place, open_http(context), name)
         except PackageIndexError:
@@ -46,7 +47,16 @@ def _has_source(context: Context, name: str, specifier: SpecifierSet, python: st
     return False
 
 
-def places_of_source(plan: SourcePlan) -> list[Place]:
-    """Where source is looked for: what a person configured, then the package indexes."""
+def places_of_source(plan: SourcePlan, project: str) -> list[Place]:
+    """Where source is looked for: what a person configured, then the package indexes, where the name is not somebody
+    else's."""
     default = plan.default_index or plan.fallback()
+    if namesake_of(project) is not None:
+        return [*plan.find_links]
     return [*plan.find_links, *([default] if default is not None else []), *plan.extra_indexes]
+
+
+def namesake_words(project: str) -> tuple[str, ...]:
+    """Why no package index is asked for the source of a project; empty where they are."""
+    namesake = namesake_of(project)
+    return () if namesake is None else (f"no package index was asked: {namesake}",)

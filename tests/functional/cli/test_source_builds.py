@@ -246,3 +246,63 @@ def test_a_companion_without_a_wheel_is_refused_with_the_command_that_builds_it(
     assert "flash-attn: no wheel anywhere that was asked" in run.err
     shown = next(line.split("`")[-2] for line in run.err.splitlines() if "--build flash-attn`" in line)
     assert of_cuda.run(*shown.split()[1:], CUDA_HOME=cuda).code == 0
+
+
+def test_a_name_that_is_somebody_elses_on_the_index(
+    person: Person, torch_index: IndexServer, package_index: IndexServer, tmp_path: Path
+) -> None:
+    """NVIDIA's apex is on no index, and what is called so there is built for nobody; an archive of one's own is."""
+    mark = tmp_path / "ran"
+    archive = source_archive("apex", "0.9", mark=str(mark))
+    package_index.add_package(archive)
+    person.write("profiles/team.toml", 'description = "t"\naccelerator = "cpu"\npackages = ["torch", "apex"]\n')
+    where = words(torch_index, package_index)
+    unnamed = person.run("lock", *where)
+    assert unnamed.code != 0
+    assert "--build apex" not in unnamed.err
+    run = person.run("lock", "--build", "apex", *where, COLUMNS="400")
+    assert run.code == 3, run.err
+    assert "apex on PyPI is a toolkit for Pyramid" in run.err
+    assert not mark.exists()
+    archive.write(tmp_path / "own")
+    assert person.run("lock", "--build", "apex", "--find-links", str(tmp_path / "own"), *where).code == 0
+    assert mark.exists()
+
+
+def test_a_lock_that_records_a_build_runs_none_on_another_machine(
+    person: Person, torch_index: IndexServer, package_index: IndexServer, tmp_path: Path
+) -> None:
+    mark = tmp_path / "ran"
+    package_index.add_package(source_archive("fast-op", "1.0", mark=str(mark)))
+    where = words(torch_index, package_index)
+    assert person.run("lock", "--build", "fast-op", *where).code == 0
+    mark.unlink()
+    elsewhere = Person.at(tmp_path / "other")
+    for name in ("profiles/team.toml", "lockfiles/pylock.team.toml"):
+        elsewhere.write(name, (person.project / name).read_text("utf-8"))
+    run = elsewhere.run("lock", "--upgrade", *where, COLUMNS="400")
+    assert run.code == 2, run.err
+    assert "the lock has fast-op built from its source, and that was not done on this machine yet" in run.err
+    assert not mark.exists()
+    shown = next(line.split("`")[-2] for line in run.err.splitlines() if "--build fast-op`" in line)
+    assert elsewhere.run(*shown.split()[1:]).code == 0
+    assert mark.exists()
+    elsewhere.write("gpuenv.toml", 'build = ["fast-op"]\n')
+    assert elsewhere.run("lock", *where).code == 2
+
+
+def test_a_wheel_that_is_gone_is_built_again_by_the_command_that_is_shown(
+    person: Person, torch_index: IndexServer, package_index: IndexServer
+) -> None:
+    package_index.add_package(source_archive("fast-op", "1.0"))
+    where = words(torch_index, package_index)
+    assert person.run("lock", "--build", "fast-op", *where).code == 0
+    for wheel in person.home.rglob("fast_op*.whl"):
+        wheel.unlink()
+    run = person.run("create", "--no-verify", *where, COLUMNS="400")
+    assert run.code == 3, run.err
+    assert "holds fast-op as built from source, and what was built is not here" in run.err
+    shown = next(line.split("`")[-2] for line in run.err.splitlines() if "--build fast-op`" in line)
+    again = person.run(*shown.split()[1:])
+    assert again.code == 0, again.err
+    assert "Building fast-op 1.0" in again.err
