@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 
@@ -15,6 +16,8 @@ def entry() -> int:
         return _answer(f"gpuenv {__version__}\n")
     from gpuenv.cli.app import main
 
+    # Ten thousand wheels or files are no garbage: looking through them again and again takes a twentieth of a run.
+    gc.set_threshold(100_000, 50, 1_000)
     code = main(sys.argv[1:])
     _let_go()
     return code

@@ -369,7 +369,9 @@ def _must(done: Ended, doing: str) -> None:
 def _finish(job: _Job, environment: Path, filled: Filled) -> Marker:
     """Write the drift guard and the marker, and all to the disk: from here on the staged environment is a whole one."""
     pins = [(package.name, package.version) for package in job.lock.family]
-    for script in write_guard(environment, final=job.target.path, pins=pins, lock_name=job.lock_path.name):
+    alone = not targets.SYNCS_ALL
+    name = job.lock_path.name
+    for script in write_guard(environment, final=job.target.path, pins=pins, lock_name=name, durable=alone):
         job.reporter.detail(f"the activation script {script} is of an unknown form: it does not guard the family")
     marker = Marker(
         gpuenv=__version__,
@@ -390,7 +392,7 @@ def _finish(job: _Job, environment: Path, filled: Filled) -> Marker:
             for each in filled.distributions
         ),
     )
-    write_marker(environment, marker)
+    write_marker(environment, marker, durable=alone)
     targets.sync_filesystem(environment)
     job.clock.lap("marker")
     return marker

@@ -97,16 +97,20 @@ _SCRIPTS = (
 """Script, the line that opens its deactivation, what is added at the end, and what is added after that line."""
 
 
-def write_guard(environment: Path, *, final: Path, pins: Sequence[tuple[str, str]], lock_name: str) -> tuple[str, ...]:
+def write_guard(
+    environment: Path, *, final: Path, pins: Sequence[tuple[str, str]], lock_name: str, durable: bool = True
+) -> tuple[str, ...]:
     """Write constraints, pip's configuration and the exports of the activation scripts into ``environment``.
 
     ``final`` is where the environment will stand: pip's configuration knows no relative paths. ``pins`` are names with
-    versions. Returns the names of activation scripts that were not understood and left alone.
+    versions, ``durable`` is as in ``write_atomic``. Returns the names of activation scripts that were not understood
+    and left alone.
     """
-    write_atomic(environment / CONSTRAINTS, _constraints(pins, lock_name), what="the constraints")
-    write_pip_configuration(environment, final=final)
+    write_atomic(environment / CONSTRAINTS, _constraints(pins, lock_name), what="the constraints", durable=durable)
+    write_pip_configuration(environment, final=final, durable=durable)
     folder = environment / ("Scripts" if _windows(environment) else "bin")
-    return tuple(name for name, *_ in _SCRIPTS if (folder / name).is_file() and not _guard_script(folder, name))
+    there = [name for name, *_ in _SCRIPTS if (folder / name).is_file()]
+    return tuple(name for name in there if not _guard_script(folder, name, durable=durable))
 
 
 def guard_is_whole(environment: Path, *, pins: Sequence[tuple[str, str]], lock_name: str) -> bool:
@@ -142,16 +146,17 @@ def _pip(final: Path) -> str:
     return f"# Written by gpuenv: pip keeps the family of this environment.\n[install]\nconstraint = {url}\n"
 
 
-def write_pip_configuration(environment: Path, *, final: Path) -> None:
+def write_pip_configuration(environment: Path, *, final: Path, durable: bool = True) -> None:
     """Point pip to the constraints of an environment that will stand at ``final``."""
-    write_atomic(environment / PIP_CONFIGURATIONS[_windows(environment)], _pip(final), what="pip's configuration")
+    path = environment / PIP_CONFIGURATIONS[_windows(environment)]
+    write_atomic(path, _pip(final), what="pip's configuration", durable=durable)
 
 
 def _windows(environment: Path) -> bool:
     return (environment / "Scripts").is_dir()
 
 
-def _guard_script(folder: Path, name: str) -> bool:
+def _guard_script(folder: Path, name: str, *, durable: bool) -> bool:
     path = folder / name
     text = read_text(path, what="the activation script")
     opening, save, restore = next((o, s, r) for n, o, s, r in _SCRIPTS if n == name)
@@ -160,5 +165,5 @@ def _guard_script(folder: Path, name: str) -> bool:
         return False
     guarded = text[: match.end()] + restore + text[match.end() :] + save.format(file=CONSTRAINTS)
     # A new file takes its place, not a new content: the script could be a link into a cache.
-    write_atomic(path, guarded, what="the activation script")
+    write_atomic(path, guarded, what="the activation script", durable=durable)
     return True

@@ -302,9 +302,13 @@ def swap_in(built: Path, target: Target, *, exchange: bool = True) -> None:
     sync_folder(built.parent)
 
 
+SYNCS_ALL = sys.platform != "win32"
+"""Whether :func:`sync_filesystem` does anything: where it does, no file of a staged environment is waited for alone."""
+
+
 def sync_filesystem(path: Path) -> None:
     """Bring everything written on the file system of ``path`` to the disk: uv syncs nothing. 15 ms, warm."""
-    if sys.platform == "win32":
+    if not SYNCS_ALL:
         return
     handle = os.open(path, os.O_RDONLY)
     try:

@@ -53,8 +53,8 @@ class Marker:
         return {each.name: each.version for each in self.packages if each.project}
 
 
-def write_marker(environment: Path, marker: Marker) -> None:
-    """Write the marker into an environment."""
+def write_marker(environment: Path, marker: Marker, *, durable: bool = True) -> None:
+    """Write the marker into an environment; ``durable`` is as in ``write_atomic``."""
     data = {
         "schema": _SCHEMA,
         **parts(marker, "gpuenv", "uv", "python", "profile"),
@@ -63,7 +63,7 @@ def write_marker(environment: Path, marker: Marker) -> None:
         "packages": [_package(each) for each in sorted(marker.packages, key=lambda each: each.name)],
     }
     text = json.dumps(data, indent=1, ensure_ascii=False) + "\n"
-    write_atomic(environment / MARKER, text, what="the marker of the environment")
+    write_atomic(environment / MARKER, text, what="the marker of the environment", durable=durable)
 
 
 def _package(package: MarkedPackage) -> dict[str, object]:

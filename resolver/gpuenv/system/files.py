@@ -84,8 +84,11 @@ def present(path: Path) -> bool:
         return True
 
 
-def write_atomic(path: Path, content: str | bytes, *, what: str, mode: int | None = None) -> None:
+def write_atomic(path: Path, content: str | bytes, *, what: str, mode: int | None = None, durable: bool = True) -> None:
     """Put ``content`` at ``path`` in one step, on the disk when this returns; makes the folders above.
+
+    ``durable`` is for those alone who bring the whole file system to the disk before the file counts: each file that
+    is waited for costs a turn of the disk or two.
 
     The new file is made beside it under a name that nobody can guess, so that no link laid out in advance is followed,
     and takes its place by rename: a link at ``path`` itself is replaced, its target left alone. The permissions of a
@@ -105,12 +108,14 @@ def write_atomic(path: Path, content: str | bytes, *, what: str, mode: int | Non
                     os.fchmod(handle, kept)
                 file.write(body)
                 file.flush()
-                os.fsync(handle)
+                if durable:
+                    os.fsync(handle)
             move(beside, path)
         except BaseException:
             _unlink(beside)
             raise
-    sync_folder(path.parent)
+    if durable:
+        sync_folder(path.parent)
 
 
 def move(source: Path, target: Path) -> None:

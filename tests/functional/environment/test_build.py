@@ -12,9 +12,11 @@ import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
+from gpuenv.environment import target as targets
 from gpuenv.environment.build import BuildOptions
 from gpuenv.environment.previous import FailedProofError
 from gpuenv.environment.space import Free
@@ -145,6 +147,33 @@ def test_each_build_of_a_target_asks_the_interpreter_under_one_name(workshop: Wo
     assert workshop.build([alpha("3.0")]).compared.differences == ()
     assert asked() == first
     assert list(stages.iterdir()) == []
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no call for a whole file system: each file is waited for")
+def test_the_disk_has_all_of_a_build_before_the_swap_and_is_seldom_waited_for(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+
+    def telling(module: ModuleType, name: str) -> None:
+        call = getattr(module, name)
+
+        def told_of(*words: object) -> object:
+            told.append(name)
+            return call(*words)
+
+        monkeypatch.setattr(module, name, told_of)
+
+    telling(os, "fsync")
+    telling(targets, "sync_filesystem")
+    telling(targets, "move")
+    workshop.build([alpha()])
+    swap = len(told) - told[::-1].index("move") - 1
+    assert told[swap - 1] == "sync_filesystem"
+    assert (
+        told[:swap].count("fsync") <= 6
+    )  # the lock of the run, the remembered RECORD, uv's lock: not the guard's files
+    assert told[swap + 1 :].count("fsync") >= 1  # the folder that names it
 
 
 def test_without_links_the_staging_folder_has_its_own_name_alone(workshop: Workshop) -> None:

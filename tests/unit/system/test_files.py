@@ -214,3 +214,13 @@ def test_what_the_system_says(tmp_path: Path, number: int, kind: type[GpuenvErro
     assert str(path) in found.message
     assert bool(found.hints) is hinted
     assert kind is NoSpaceError or found.causes
+
+
+def test_only_what_is_to_be_durable_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    waited: list[int] = []
+    monkeypatch.setattr(os, "fsync", waited.append)
+    write_atomic(tmp_path / "a", "text", what="a file", durable=False)
+    assert waited == []
+    assert (tmp_path / "a").read_text() == "text"
+    write_atomic(tmp_path / "a", "more", what="a file")
+    assert len(waited) == (1 if os.name == "nt" else 2)  # the file, and the folder that names it
