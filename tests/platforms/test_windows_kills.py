@@ -78,7 +78,10 @@ def test_a_lock_that_is_killed_leaves_the_old_one(place: Place, tmp_path: Path, 
 
 def test_a_program_in_the_environment_keeps_it(place: Place) -> None:
     before = begin(place, "two")
-    with subprocess.Popen([sys.executable, "-c", "input()"], cwd=place.target, stdin=subprocess.PIPE) as user:
+    program = [sys.executable, "-c", "print('here', flush=True); input()"]
+    with subprocess.Popen(program, cwd=place.target, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as user:
+        assert user.stdout is not None
+        user.stdout.readline()
         done = place.run("create", "--no-verify")
         user.kill()
 

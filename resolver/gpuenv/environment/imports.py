@@ -43,10 +43,12 @@ _ROLES = ("core", "companion")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImportFault:
-    """A package of the family that cannot be imported beside the others, and the words it says."""
+    """A package of the family that cannot be imported beside the others, and the words it says. One that is ``late``
+    was not at its end when the time was up: that may be the machine, and says nothing of the wheels."""
 
     package: str
     said: str
+    late: bool = False
 
 
 def modules_of(lock: Lock) -> tuple[str, ...]:
@@ -90,7 +92,8 @@ def import_family(
             return ImportFault(package=name, said=said)
     if isinstance(done, Ended) and done.returncode == 0 and len(told) == len(modules):
         return None
-    return ImportFault(package=modules[min(len(told), len(modules) - 1)], said=_ended(done))
+    late = isinstance(done, TimedOut)
+    return ImportFault(package=modules[min(len(told), len(modules) - 1)], said=_ended(done), late=late)
 
 
 def _pair(line: str) -> tuple[str, str | None] | None:
@@ -143,13 +146,15 @@ def require_imports(
     missing = find_missing(environment, modules, environ=environ)
     versions = {package.name: package.version for package in lock.packages}
     torch = versions.get("torch", "").partition("+")[0]
+    does = "did not come to the end of its import" if fault.late else "cannot be imported"
+    profile = lock.inputs.profile
+    again = (f"A busy machine or a slow disk may be why: run it again, `gpuenv create --profile {profile}`",)
     raise VerificationError(
-        f"{fault.package} {versions[fault.package]} cannot be imported in the new environment, "
-        f"which was discarded{kept}",
+        f"{fault.package} {versions[fault.package]} {does} in the new environment, which was discarded{kept}",
         causes=(fault.said, *map(str, missing)),
         hints=(
             *(f"Install what is missing: `{hint}`" for hint in dict.fromkeys(each.hint for each in missing) if hint),
-            f"Lock another torch, then build again: `gpuenv lock --profile {lock.inputs.profile} --upgrade "
-            f'--torch "!={torch}"`',
+            *(again if fault.late else ()),
+            f'Lock another torch, then build again: `gpuenv lock --profile {profile} --upgrade --torch "!={torch}"`',
         ),
     )

@@ -82,6 +82,7 @@ def test_an_import_that_never_ends_is_ended(workshop: Workshop) -> None:
 
     assert fault is not None
     assert "did not end" in fault.said
+    assert fault.late, "which says nothing of the wheels"
 
 
 def test_what_the_shell_says_of_python_is_not_heard(workshop: Workshop, tmp_path: Path) -> None:

@@ -79,7 +79,10 @@ def test_a_folder_that_a_program_uses_is_not_replaced(tmp_path: Path) -> None:
         folder.mkdir(parents=True)
         (folder / "body").write_text(body)
     target = Target(path=tmp_path / "env", exists=True)
-    with subprocess.Popen([sys.executable, "-c", "input()"], cwd=tmp_path / "env", stdin=subprocess.PIPE) as user:
+    program = [sys.executable, "-c", "print('here', flush=True); input()"]
+    with subprocess.Popen(program, cwd=tmp_path / "env", stdin=subprocess.PIPE, stdout=subprocess.PIPE) as user:
+        assert user.stdout is not None
+        user.stdout.readline()
         with pytest.raises(TargetError) as caught, disk_errors(target.path):
             swap_in(built, target)
         user.kill()
