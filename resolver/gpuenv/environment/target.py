@@ -189,7 +189,10 @@ def same_name(stage: Path, target: Target, *, state: Path) -> Iterator[Path]:
         link.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         link.unlink(missing_ok=True)  # of a build that was killed
         link.symlink_to(stage, target_is_directory=True)
+        made = is_link(link)  # Wine says that it makes links, and makes none
     except (OSError, NotImplementedError):
+        made = False
+    if not made:
         yield stage
         return
     try:
