@@ -208,10 +208,10 @@ def problem_of(answer: HostAnswer, *, step: str, clean: Callable[[str], str]) ->
     said = [clean(line) for line in _lines(answer.said)]
     ours = [line.removeprefix("gpuenv: ") for line in said if line.startswith("gpuenv: ")]
     kind = "unreachable" if answer.kind == "unreachable" else "task-failed"
-    message = (ours or said or [f"the task {answer.task!r} failed"])[0].removeprefix("Task failed: ")
-    if message.endswith(":"):  # what ssh itself said begins in the next line
-        message, said = " ".join((message, *said[1:2])).removesuffix(":"), said[1:]
-    return HostProblem(step=step, kind=kind, message=message, causes=tuple(line for line in said[1:4] if not ours))
+    told = (ours or said or [f"the task {answer.task!r} failed"])[0].removeprefix("Task failed: ")
+    if told.endswith(":"):  # what ssh itself said begins in the next line
+        told, said = " ".join((told, *said[1:2])).removesuffix(":"), said[1:]
+    return HostProblem(step=step, kind=kind, message=told, causes=tuple(line for line in said[1:4] if not ours))
 
 
 def _lines(said: Mapping[str, object]) -> list[str]:

@@ -20,7 +20,8 @@ SIGNATURE = "statement.json.sig"
 NAMESPACE = "gpuenv-evidence"
 """Of the signature (``ssh-keygen -Y sign -n``): one made for another purpose is none for evidence."""
 TYPE = "https://in-toto.io/Statement/v1"
-PREDICATE = "gpuenv-evidence/v1"
+PREDICATE = "https://github.com/gpuenv/gpuenv/evidence/v1"
+"""in-toto asks for a URI (TypeURI); nothing is fetched from it."""
 _LARGEST = 64 << 20
 _SAID = ("verdict", "ran_on", "created", "gpuenv", "profile", "counts")
 """What of the evidence, or of a fleet's report, the predicate repeats."""
