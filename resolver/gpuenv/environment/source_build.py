@@ -30,8 +30,14 @@ _NETWORK = re.compile(
     r"failed to establish a new connection|cannot assign requested address|could not resolve host",
     re.IGNORECASE,
 )
-_FORMS = (("--user", "--map-current-user", "--net"), ("--map-root-user", "--net"))
-"""How util-linux cuts a program off: under one's own number, which needs a newer one; else as root of nothing else."""
+_CUT = ("--user", "--map-current-user", "--net")
+_FORMS = (
+    (*_CUT, "--pid", "--fork", "--kill-child", "--mount-proc"),
+    _CUT,
+    ("--map-root-user", "--net"),
+)
+"""How util-linux cuts a program off, the best first: all that it starts ends with it, when gpuenv is killed, too; under
+one's own number, which needs a newer one; else as root of nothing else."""
 _EPOCH = "315532800"
 """1980-01-01, the first time that a zip archive can hold: as far as it is up to us, one source gives the same bytes."""
 

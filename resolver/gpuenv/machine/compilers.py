@@ -51,7 +51,7 @@ def _asked(program: Path, path: str, *, named: str) -> Toolkit | None:
 def _home_of(program: Path) -> Path:
     """The folder of a toolkit whose compiler may be called through a link or a script elsewhere."""
     real = Path(os.path.realpath(program))
-    if not (real.parent.parent / "include").is_dir():
+    if not (real.parent.parent / "include" / "cuda_runtime.h").is_file():
         with contextlib.suppress(OSError):
             called = _CALLED.search(real.read_bytes()[:4096])
             if called and (home := Path(os.fsdecode(called[1]))).joinpath("bin", program.name).is_file():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from gpuenv.environment.source_build import find_isolation
 from support.cli import Person, command
 from support.fake_nvml import H200, FakeMachine
 from support.fatbins import image
@@ -102,8 +104,6 @@ def test_without_being_named_nothing_of_it_runs_and_the_command_that_is_shown_wo
 def test_what_would_be_downloaded_in_a_build_is_not(
     person: Person, torch_index: IndexServer, package_index: IndexServer
 ) -> None:
-    from gpuenv.environment.source_build import find_isolation
-
     if not find_isolation(person.world()["PATH"]).prefix:
         pytest.skip("this system cuts no program off from the network")
     package_index.add_package(source_archive("fast-op", "1.0", fetch=package_index.default_index))
@@ -166,6 +166,10 @@ def test_a_kill_in_the_middle_leaves_nothing_and_the_next_build_is_whole(
     finally:
         killed.kill()
         killed.wait()
+    if "--pid" in find_isolation(person.world()["PATH"]).prefix:  # what the build started is ended with gpuenv
+        while busy := [each for each in Path("/proc").glob("[0-9]*/cmdline") if str(person.home) in command_line(each)]:
+            assert busy
+            time.sleep(0.02)
     assert not [*person.home.rglob("fast_op*.whl")]
     assert not [*person.home.rglob("built/*.json")]
     go.touch()
@@ -173,6 +177,12 @@ def test_a_kill_in_the_middle_leaves_nothing_and_the_next_build_is_whole(
     assert run.code == 0, run.err
     assert not [*person.home.glob(".cache/gpuenv/builds/*")]
     assert len([*person.home.rglob("fast_op*.whl")]) == 1
+
+
+def command_line(path: Path) -> str:
+    with contextlib.suppress(OSError):
+        return path.read_bytes().decode(errors="replace")
+    return ""
 
 
 @pytest.fixture

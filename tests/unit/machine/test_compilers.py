@@ -24,3 +24,19 @@ def test_the_one_that_is_named_comes_first(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["CUDA_HOME", "CUDA_PATH"])
 def test_a_folder_that_is_named_and_has_none_is_no_other(tmp_path: Path, name: str) -> None:
     assert find_toolkit({"PATH": "/usr/bin", name: str(tmp_path)}) is None
+
+
+def test_a_compiler_that_is_called_by_a_script_elsewhere(tmp_path: Path) -> None:
+    """A folder of programs has an include of its own, which is not CUDA's."""
+    home = tmp_path / "cuda"
+    real, script = home / "bin/nvcc", tmp_path / "usr/bin/nvcc"
+    for folder in (home / "bin", home / "include", tmp_path / "usr/bin", tmp_path / "usr/include"):
+        folder.mkdir(parents=True)
+    (home / "include/cuda_runtime.h").touch()
+    real.write_text("#!/bin/sh\necho 'release 13.0, V13.0.88'\n")
+    script.write_text(f'#!/bin/sh\nexec {real} "$@"\n')
+    for each in (real, script):
+        each.chmod(0o755)
+    found = find_toolkit({"PATH": f"{script.parent}:/bin:/usr/bin"})
+    assert found is not None
+    assert (found.home, found.cuda) == (home, "13.0")
