@@ -8,6 +8,7 @@ import hashlib
 import os
 import posixpath
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -48,16 +49,31 @@ def walk(root: Path, *, below: str = "") -> dict[str, FolderEntry]:
     folders: list[tuple[str, str]] = [(str(root / below), f"{below}/" if below else "")]
     while folders:
         folder, prefix = folders.pop()
-        with os.scandir(folder) as entries:
+        with _listed(folder) as entries:
             for entry in entries:
                 path = prefix + entry.name
                 if entry.is_dir(follow_symlinks=False):
-                    folders.append((entry.path, path + "/"))
+                    folders.append((f"{folder}/{entry.name}", path + "/"))
                     continue
                 facts = entry.stat(follow_symlinks=False)
-                link = os.readlink(entry.path) if entry.is_symlink() else None  # noqa: PTH115 - a Path a file is slow
+                link = os.readlink(f"{folder}/{entry.name}") if entry.is_symlink() else None  # noqa: PTH115 - slow
                 found[path] = FolderEntry(facts.st_size, facts.st_mtime, link)
     return found
+
+
+@contextmanager
+def _listed(folder: str) -> Iterator[Iterator[os.DirEntry[str]]]:
+    """The entries of a folder, through a handle of it where that can be: the whole path is not looked up for each."""
+    if os.scandir not in os.supports_fd:
+        with os.scandir(folder) as entries:
+            yield entries
+        return
+    handle = os.open(folder, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0))
+    try:
+        with os.scandir(handle) as entries:
+            yield entries
+    finally:
+        os.close(handle)
 
 
 def read_bare(environment: Path) -> Bare:
