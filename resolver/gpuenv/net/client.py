@@ -381,8 +381,7 @@ def _read(response: BaseHTTPResponse, limit: int, alarm: Alarm) -> bytes:
     """Read a body up to ``limit`` bytes unpacked. One that was packed and is not whole is a fault."""
     coding = faults.coding_of(response.headers)
     unpack = zlib.decompressobj(16 + zlib.MAX_WBITS) if coding == "gzip" else None
-    received: list[bytes] = []
-    size = 0
+    received, size = list[bytes](), 0
     while size < limit and (piece := response.read(min(_PIECE, limit - size), decode_content=False)):
         try:
             received.append(piece if unpack is None else unpack.decompress(piece, limit - size))
