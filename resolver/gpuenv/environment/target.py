@@ -18,6 +18,7 @@ import secrets
 import shutil
 import stat
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -32,6 +33,8 @@ from gpuenv.system.files import is_link, move, sync_folder
 STAGE_PREFIX = ".gpuenv-stage-"
 ASIDE_PREFIX = ".gpuenv-old-"
 LOCK_POLL_SECONDS = 0.05
+LINK_DAYS = 7
+"""Days after which the name of a staging folder of another boot is a left-over: no build takes as long."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,12 +185,15 @@ def same_name(stage: Path, target: Target, *, state: Path) -> Iterator[Path]:
     """A name for the staging folder that each build of a target uses: a link in ``state``. Call under :func:`only_one`.
 
     uv remembers an interpreter by its path and by the file behind it; under a name that it has not seen it starts the
-    interpreter, 0.05 s, and keeps what that says for good. Where links are not to be had, the folder's own name.
+    interpreter, 0.05 s, and keeps what that says for good. Each boot of a machine has names of its own: hosts that
+    share a home may not see each other's locks. Where links are not to be had, the folder's own name.
     """
-    link = state / "stages" / target.key
+    link = state / "stages" / f"{target.key}-{boot_id()}"
     try:
         link.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        link.unlink(missing_ok=True)  # of a build that was killed
+        for old in link.parent.glob(f"{target.key}-*"):  # of builds that were killed
+            if old == link or time.time() - old.lstat().st_mtime > LINK_DAYS * 86_400:
+                old.unlink(missing_ok=True)
         link.symlink_to(stage, target_is_directory=True)
         made = is_link(link)  # Wine says that it makes links, and makes none
     except (OSError, NotImplementedError):

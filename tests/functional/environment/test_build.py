@@ -143,10 +143,17 @@ def test_each_build_of_a_target_asks_the_interpreter_under_one_name(workshop: Wo
     assert asked() == first
     stages = workshop.folder / "state" / "stages"
     assert list(stages.iterdir()) == []  # the link goes with what it led to
-    (stages / check_target(workshop.target).key).symlink_to(workshop.folder / "gone")  # of a build that was killed
-    assert workshop.build([alpha("3.0")]).compared.differences == ()
-    assert asked() == first
-    assert list(stages.iterdir()) == []
+
+
+def test_names_of_killed_builds_go_and_those_of_another_host_stay(workshop: Workshop) -> None:
+    stages, key = workshop.folder / "state" / "stages", check_target(workshop.target).key
+    stages.mkdir(parents=True)
+    own, old, other = (stages / f"{key}-{boot}" for boot in (targets.boot_id(), "old", "other"))
+    for link in (own, old, other):
+        link.symlink_to(workshop.folder / "gone")
+    os.utime(old, (0, 0), follow_symlinks=False)
+    assert workshop.build([alpha()]).compared.differences == ()
+    assert list(stages.iterdir()) == [other]
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no call for a whole file system: each file is waited for")
