@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import signal
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
@@ -76,7 +77,8 @@ def eight_hosts(folder: Path, other_root: Path) -> Iterator[Hosts]:
     folder.mkdir(parents=True)
     key = folder / "key"
     _run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key))
-    lines, running = list[str](), dict[str, subprocess.Popen[bytes]]()
+    lines, running, config = list[str](), dict[str, subprocess.Popen[bytes]](), folder / "ssh_config"
+    hosts = Hosts(folder=folder, config=config, daemons=running)
     try:
         for port, (name, machine) in enumerate(MACHINES.items(), start=FIRST_PORT):
             lines += [f"Host {name}", "  HostName 127.0.0.1", f"  Port {port}", "  User root", f"  IdentityFile {key}"]
@@ -84,13 +86,12 @@ def eight_hosts(folder: Path, other_root: Path) -> Iterator[Hosts]:
             lines += ["  IdentitiesOnly yes", "  ConnectTimeout 10"]
             if machine is not None:
                 running[name] = _start(folder / name, machine, port, key, other_root if name == OTHER_LIBC else None)
-        config = folder / "ssh_config"
         config.write_text("\n".join(lines) + "\n")
         time.sleep(1)
-        yield Hosts(folder=folder, config=config, daemons=running)
+        yield hosts
     finally:
-        for each in running.values():
-            each.terminate()
+        for name in running:  # sessions that ssh keeps for the next command, too
+            hosts.signal(name, signal.SIGTERM)
         for each in running.values():
             each.wait(timeout=30)
 
