@@ -186,8 +186,12 @@ def same_name(stage: Path, target: Target, *, state: Path) -> Iterator[Path]:
 
     uv remembers an interpreter by its path and by the file behind it; under a name that it has not seen it starts the
     interpreter, 0.05 s, and keeps what that says for good. Each boot of a machine has names of its own: hosts that
-    share a home may not see each other's locks. Where links are not to be had, the folder's own name.
+    share a home may not see each other's locks. Where links are not to be had, or for the privileged only (Windows),
+    the folder's own name.
     """
+    if os.name == "nt":
+        yield stage
+        return
     link = state / "stages" / f"{target.key}-{boot_id()}"
     try:
         link.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

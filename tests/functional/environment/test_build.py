@@ -130,6 +130,7 @@ def test_a_lock_that_another_run_writes_meanwhile_is_not_this_builds(workshop: W
     assert [each.version for each in built.marker.packages] == ["1.0"]
 
 
+@pytest.mark.skipif(os.name == "nt", reason="links are for the privileged there")
 def test_each_build_of_a_target_asks_the_interpreter_under_one_name(workshop: Workshop) -> None:
     """uv starts an interpreter that it has not seen under its path, and keeps what that says for good."""
 
@@ -145,6 +146,7 @@ def test_each_build_of_a_target_asks_the_interpreter_under_one_name(workshop: Wo
     assert list(stages.iterdir()) == []  # the link goes with what it led to
 
 
+@pytest.mark.skipif(os.name == "nt", reason="links are for the privileged there")
 def test_names_of_killed_builds_go_and_those_of_another_host_stay(workshop: Workshop) -> None:
     stages, key = workshop.folder / "state" / "stages", check_target(workshop.target).key
     stages.mkdir(parents=True)
