@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import Literal
 
@@ -35,6 +35,10 @@ class GpuPackage:
     source: str
     library: str = ""
     """The pattern of its libraries' names where it has one for each CUDA, and opens one of them."""
+
+    def serves(self, capabilities: Iterable[ComputeCapability]) -> bool:
+        """Whether it can have code for each of some cards, whoever builds it."""
+        return self.least is None or all(each >= self.least for each in capabilities)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -230,8 +230,12 @@ def _hints(context: Context, decided: Decided) -> tuple[str, ...]:
 
 
 def _from_source(context: Context, decided: Decided, names: Sequence[str]) -> tuple[str, ...]:
-    """How what has no wheel is built, where that can be done: on the machine itself."""
+    """How what is there as source alone is built, where that can be done and helps: on the machine itself, which has no
+    card below those that it is written for."""
     if not decided.machine.here:
         return ()
+    cards = [gpu.compute_capability for gpu in decided.decision.gpus]
+    rows = [row for name in names if (row := packages.gpu_package(canonicalize_name(name))) is not None]
+    helped = [row.project for row in rows if row.built == "install" and row.serves(cards)]
     python, others = decided.decision.python, decided.decision.others
-    return source_hints(context, names, others, profile=decided.profile.name, python=python)
+    return source_hints(context, helped, others, profile=decided.profile.name, python=python)

@@ -258,6 +258,17 @@ def test_a_companion_without_a_wheel_is_refused_with_the_command_that_builds_it(
     assert of_cuda.run(*shown.split()[1:], CUDA_HOME=cuda).code == 0
 
 
+def test_what_no_build_would_help_is_not_offered(
+    of_cuda: Person, torch_index: IndexServer, package_index: IndexServer, tmp_path: Path
+) -> None:
+    """flash-attn is written for Ampere and newer: on a Turing card its source is no way out."""
+    package_index.add_package(source_archive("flash-attn", "2.9.0", files=compiled(75)))
+    turing = FakeMachine(gpus=(replace(H200, name="Tesla T4", capability=(7, 5)),), driver="580.95.05", cuda=13000)
+    run = of_cuda.run("lock", *words(torch_index, package_index), **turing.told())
+    assert run.code == 3, run.err
+    assert "--build" not in run.err
+
+
 def test_a_name_that_is_somebody_elses_on_the_index(
     person: Person, torch_index: IndexServer, package_index: IndexServer, tmp_path: Path
 ) -> None:
