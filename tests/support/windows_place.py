@@ -80,7 +80,7 @@ def snapshot(folder: Path) -> dict[str, bytes]:
 
 
 @contextmanager
-def placed(project: Path) -> Iterator[Place]:
+def placed(project: Path, *, build: bool = True) -> Iterator[Place]:
     """A project in a folder that is made, with the environment of the first night, kept as ``template`` too."""
     (project / "profiles").mkdir(parents=True)
     (project / "profiles/team.toml").write_text(TEAM, encoding="utf-8")
@@ -92,8 +92,9 @@ def placed(project: Path) -> Iterator[Place]:
             here.must("lock", "--upgrade", "--refresh")
             here.texts[name] = (project / LOCK).read_text(encoding="utf-8")
         (project / LOCK).write_text(here.texts["one"], encoding="utf-8", newline="\n")
-        here.must("create", "--no-verify")
-        shutil.copytree(here.target, project / "template")
+        if build:
+            here.must("create", "--no-verify")
+            shutil.copytree(here.target, project / "template")
         yield here
 
 

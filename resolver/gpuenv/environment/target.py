@@ -35,6 +35,9 @@ ASIDE_PREFIX = ".gpuenv-old-"
 LOCK_POLL_SECONDS = 0.05
 LINK_DAYS = 7
 """Days after which the name of a staging folder of another boot is a left-over: no build takes as long."""
+LONGEST_START = 257
+"""Characters of a folder that a program of Windows can start in, however long other names may be: MAX_PATH less the
+separator and the NUL that end it (CreateProcessW, lpCurrentDirectory)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,6 +175,12 @@ def staging(target: Target) -> Iterator[Path]:
     """
     name = f"{STAGE_PREFIX}{target.key}-{os.getpid()}-{boot_id()}-{secrets.token_hex(8)}"
     folder = target.path.parent / name
+    if os.name == "nt" and (length := len(str(folder / target.path.name))) > LONGEST_START:
+        raise TargetError(
+            f"{target.path} is too deep for Windows: what is built for it stands in a folder beside it, whose "
+            f"name would have {length} characters, and no program starts in one of more than {LONGEST_START}",
+            hints=("Name a shorter place: `gpuenv create C:/gpu-env`",),
+        )
     folder.mkdir(mode=0o700)
     try:
         with _held(folder):
