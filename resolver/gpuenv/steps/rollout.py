@@ -152,6 +152,7 @@ class Rollout:
         own = {
             "gpuenv_bundle": str(self.bundle),
             "gpuenv_profile": self.context.options.profile or "auto",
+            "gpuenv_files": True,
         }
         own |= {"gpuenv_home": self.options.home} if self.options.home is not None else {}
         what = Play(playbook=playbook, hosts=hosts, variables={**own, **variables}, each=each, forks=self.options.forks)

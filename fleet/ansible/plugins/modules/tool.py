@@ -36,6 +36,10 @@ options:
     type: list
     elements: str
     default: []
+  with_files:
+    description: Return the files of the evidence with the answer of V(create) and V(verify); V(evidence) always does.
+    type: bool
+    default: false
 attributes:
   check_mode:
     description: V(create) says what it would do; V(verify) and V(health) do nothing.
@@ -59,7 +63,7 @@ envelope:
   type: dict
 files:
   description: The files of the evidence by name.
-  returned: for V(evidence), V(create) and V(verify)
+  returned: for V(evidence), and where O(with_files) asks for it
   type: dict
 pythons:
   description: Minor versions of Python that are found on the host.
@@ -146,6 +150,7 @@ def main():
             "profile": {"type": "str", "default": "auto"},
             "store": {"type": "path"},
             "arguments": {"type": "list", "elements": "str", "default": []},
+            "with_files": {"type": "bool", "default": False},
         },
         supports_check_mode=True,
     )
@@ -171,7 +176,7 @@ def main():
             packages = data.get("packages", ())
             after = "".join("{}=={}\n".format(each["name"], each["version"]) for each in packages)
             result["diff"] = {"before": "", "after": after, "after_header": data.get("environment", "")}
-    if verb in ("create", "verify") and not module.check_mode:
+    if verb in ("create", "verify") and module.params["with_files"] and not module.check_mode:
         folder = profile if code in (0, 1) or verb == "verify" else ""
         result["files"] = evidence(home, folder + (".failed" if code == 1 and verb == "create" else ""))
     if code != 0:
