@@ -14,7 +14,7 @@ if command -v flock >/dev/null 2>&1; then
   flock -w 600 9 || { echo "gpuenv: another installation has held $home for ten minutes" >&2; exit 3; }
 fi
 # By this the desk sees that two hosts have one folder, on a disk that they share.
-[ -s "$home/id" ] || od -An -N16 -tx1 /dev/urandom | tr -d ' \n' >"$home/id"
+[ -s "$home/id" ] || cat /proc/sys/kernel/random/uuid >"$home/id" 2>/dev/null || rm -f "$home/id"
 if [ "$(cat "$home/tool/bundle.sha256" 2>/dev/null)" = "$digest" ]; then
   echo "gpuenv is in $home/tool already"
   exit 0
