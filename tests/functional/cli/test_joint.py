@@ -62,8 +62,8 @@ def profile(person: Person, *packages: str) -> None:
     person.write("profiles/team.toml", f'description = "t"\npackages = [{names}]\n')
 
 
-def locked(person: Person) -> dict[str, str]:
-    text = (person.project / "lockfiles/pylock.team.toml").read_text(encoding="utf-8")
+def locked(person: Person, name: str = "team") -> dict[str, str]:
+    text = (person.project / f"lockfiles/pylock.{name}.toml").read_text(encoding="utf-8")
     return {row["name"]: row["version"] for row in tomllib.loads(text)["packages"]}
 
 
@@ -226,7 +226,10 @@ def test_what_a_machine_s_own_glibc_can_use_is_used_and_the_lock_says_so(
     person.write("machine.json", machine_json("12.0", driver="580.95.05", cuda="13.0").replace("2.39", "2.31"))
     run = lock(person, torch_index, package_index, "--upgrade")
     assert run.code == 0, run.err
-    assert locked(person)["server"] == "1.0"
+    assert (person.project / "lockfiles/pylock.team.toml").read_text(encoding="utf-8") == text, "for a newer C library"
+    (own,) = (path for path in (person.project / "lockfiles").glob("pylock.*.toml") if path.name != "pylock.team.toml")
+    assert f"it stays as it is, this machine's is lockfiles/{own.name}" in run.err
+    assert locked(person, own.name.removeprefix("pylock.").removesuffix(".toml"))["server"] == "1.0"
     said = (
         "server 1.0 is chosen, not 2.0, the newest: it requires guide, which has no wheel for this machine and Python"
     )
