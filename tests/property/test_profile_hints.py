@@ -10,7 +10,7 @@ import pytest
 
 from gpuenv import profile as profiles
 from gpuenv.knowledge import load
-from gpuenv.select.request import ProfileMismatch, Request
+from gpuenv.select.request import ProfileMismatch, Request, fits
 from gpuenv.system.files import read_text
 from support.choosing import machine
 
@@ -26,15 +26,15 @@ def test_the_profile_that_is_named_fits(name: str) -> None:
     for cards, driver, gpus in itertools.product(CARDS, DRIVERS, (None, (0,), (9,))):
         on, request = machine(*cards, driver=driver), Request(pythons=(), gpus=gpus, variant=None)
 
-        def fits(profile: str, on=on, request=request) -> ProfileMismatch | None:  # type: ignore[no-untyped-def]
+        def refused(profile: str, on=on, request=request) -> ProfileMismatch | None:  # type: ignore[no-untyped-def]
             read = profiles.load(profile, project=ROOT, user=ROOT / "no-such-folder", read=read_text)
             return fits(read, on, request, load())
 
-        mismatch = fits(name)
+        mismatch = refused(name)
         if mismatch is None:
             continue
         assert mismatch.hints
         for other in re.findall(r"--profile ([a-z0-9]+)", " ".join(mismatch.hints)):
             named += 1
-            assert fits(other) is None, (cards, driver, gpus, mismatch)
+            assert refused(other) is None, (cards, driver, gpus, mismatch)
     assert named or name in ("auto", "cpu")
