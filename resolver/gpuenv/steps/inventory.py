@@ -30,7 +30,7 @@ PARTS: tuple[Part, ...] = ("pages", "facts", "records", "store", "leftovers")
 _DIGEST = r"[0-9a-f]{64}"
 _NAMES = {
     "pages": re.compile(rf"[0-9a-f]{{2}}/{_DIGEST}(?:\.form)?"),
-    "facts": re.compile(rf"[0-9a-f]{{2}}/{_DIGEST}\.json|pythons\.json"),
+    "facts": re.compile(rf"[0-9a-f]{{2}}/{_DIGEST}\.json|(?:pythons|uv)\.json"),
     "records": re.compile(_DIGEST),
 }
 _UNFINISHED = re.compile(r"\..+\.[0-9a-f]{16}")
