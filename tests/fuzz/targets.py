@@ -33,7 +33,7 @@ from gpuenv.environment.store import Store
 from gpuenv.environment.translate import translate
 from gpuenv.errors import UsageError
 from gpuenv.index.config import plan_sources
-from gpuenv.index.facts import WheelFacts, _checksum, _key
+from gpuenv.index.facts import _FORMAT, WheelFacts, checksum, row_key
 from gpuenv.index.inside import built_with, compiled_for, requirements_of, variant_in
 from gpuenv.index.listed import decode, encode
 from gpuenv.index.names import channel_of, parse_name, variant_of
@@ -56,8 +56,9 @@ from gpuenv.machine import conclusion, cuda, linux, nvml, smi
 from gpuenv.machine.cuda import Checkup
 from gpuenv.machine.detection import Detection
 from gpuenv.machine.file import failure_in, parse_machine
+from gpuenv.machine.linux import Remains
 from gpuenv.machine.origin import cdi_specs, origin_of
-from gpuenv.machine.problem import Evidence, Remains
+from gpuenv.machine.problem import Evidence
 from gpuenv.model.decision import Decision
 from gpuenv.model.library import PackageFacts
 from gpuenv.model.machine import ComputeCapability
@@ -593,16 +594,16 @@ def facts() -> list[bytes]:
 def read_facts(data: bytes, room: Path) -> object:
     """As it is, and as the contents of an entry whose checksum is right."""
     memory = WheelFacts(room / "facts")
-    path = memory._path(_key(_WHEEL))
+    path = memory._path(row_key(_WHEEL))
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(data)
     memory.get(_WHEEL)
     try:
         contents = json.loads(data)
-        check = _checksum(_key(_WHEEL), contents)
+        check = checksum(row_key(_WHEEL), contents)
     except (ValueError, RecursionError):
         return None
-    entry = {"format": 2, "key": _key(_WHEEL), "wheel": "x", "contents": contents, "check": check}
+    entry = {"format": _FORMAT, "key": row_key(_WHEEL), "wheel": "x", "contents": contents, "check": check}
     path.write_text(json.dumps(entry))
     found = memory.get(_WHEEL)
     return decide([_WHEEL], found) if found is not None else None
