@@ -111,7 +111,7 @@ def _start(place: Path, machine: FakeMachine, port: int, key: Path, root: Path |
         if name != "PATH"
     )
     shell = home / ".host-shell"
-    shell.write_text(f'#!/bin/sh\n{words}export PATH="/root/bin:$PATH"\nexec /bin/sh "$@"\n')
+    shell.write_text(f'#!/bin/sh\n{words}export PATH="$HOME/bin:$PATH"\nexec /bin/sh "$@"\n')
     shell.chmod(0o755)
     base = Path("/") if root is None else root
     passwd = (base / "etc/passwd").read_text().splitlines()
