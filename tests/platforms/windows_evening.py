@@ -3,7 +3,8 @@
     python tests/platforms/windows_evening.py FOLDER [PAGE]      FOLDER is what windows.sh made
 
 The recorded index is served on loopback with small wheels of the real names, versions and requirements; gpuenv, uv and
-Python are those for Windows, and so is the nvml.dll. Prints what each command shows, as PAGE keeps it.
+Python are those for Windows, and so is the nvml.dll, which lies in Wine's System32 meanwhile: WINDIR is Wine's own,
+whatever is given. Prints what each command shows, as PAGE keeps it.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ MACHINE = FakeMachine(gpus=(FakeGpu(),), driver="576.88", cuda=12090)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Windows:
-    """The surrounding, with a home and a project of its own for this run."""
+    """The surrounding, with a project of its own for this run."""
 
     folder: Path
     name: str
@@ -52,19 +53,21 @@ def main(folder: Path) -> int:
     here = Windows(folder=folder, name="evening", environ={})
     shutil.rmtree(here.inside, ignore_errors=True)
     (here.inside / "project").mkdir(parents=True)
-    system = here.inside / "Windows/System32"
-    system.mkdir(parents=True)
-    shutil.copyfile(folder / "root/w/standins/nvml.dll", system / "nvml.dll")
+    driver = folder / "root/w/prefix/drive_c/windows/system32/nvml.dll"
+    shutil.copyfile(folder / "root/w/standins/nvml.dll", driver)
+    try:
+        return evening(here)
+    finally:
+        driver.unlink()
+
+
+def evening(here: Windows) -> int:
+    """The commands, and how many of them did not end as they have to."""
     with IndexServer(real_hashes=False) as server:
         count = server.serve_day(DAY)
         add_dependencies(server)
-        inside = f"Z:\\w\\work\\{here.name}"
         here.environ.update(
             MACHINE.told(),
-            WINDIR=f"{inside}\\Windows",
-            LOCALAPPDATA=f"{inside}\\AppData\\Local",
-            APPDATA=f"{inside}\\AppData\\Roaming",
-            USERPROFILE=inside,
             GPUENV_TORCH_INDEX=server.torch_index,
             GPUENV_INDEX=server.default_index,
             GPUENV_NO_PROGRESS="1",

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import posixpath
+import shutil
 import tarfile
 import zipfile
 from collections.abc import Sequence
@@ -34,7 +37,15 @@ def unpack(archive: Path, *, filename: str, into: Path) -> SourceTree:
     """
     try:
         names = _unpack_zip(archive, into) if filename.endswith(".zip") else _unpack_tar(archive, into)
-    except (tarfile.TarError, zipfile.BadZipFile, EOFError, ValueError, KeyError) as error:
+    except (
+        tarfile.TarError,
+        zipfile.BadZipFile,
+        EOFError,
+        FileExistsError,
+        NotADirectoryError,
+        ValueError,
+        KeyError,
+    ) as error:
         raise _damaged(filename, str(error)) from None
     tops = sorted({name.partition("/")[0] for name in names})
     if len(tops) != 1 or not (into / tops[0]).is_dir():
@@ -47,8 +58,45 @@ def _unpack_tar(archive: Path, into: Path) -> list[str]:
     with tarfile.open(archive) as file:
         members = file.getmembers()
         _bounded(sum(each.size for each in members))
-        file.extractall(into, members=members, filter="data")
+        if hasattr(tarfile, "data_filter"):
+            file.extractall(into, members=members, filter="data")
+        else:
+            extract(file, members, into)
     return [each.name.removeprefix("./") for each in members if each.name not in (".", "./")]
+
+
+def extract(file: tarfile.TarFile, members: Sequence[tarfile.TarInfo], into: Path) -> None:
+    """What the filter "data" of the standard library does, for Pythons before 3.11.4 (Debian 12's is 3.11.2).
+
+    Links come last, so that nothing is written through one, and lead to a file or folder of the archive alone. Raises
+    ValueError for anything else; owners and special modes are not taken over.
+    """
+    plain = {posixpath.normpath(each.name) for each in members if each.isreg() or each.isdir()}
+    for each in members:
+        if posixpath.isabs(each.name) or ".." in each.name.split("/"):
+            raise ValueError(f"{each.name} would lie outside")
+        if not (each.isreg() or each.isdir() or ((each.issym() or each.islnk()) and _leads_to(each) in plain)):
+            raise ValueError(f"{each.name} is a device, or a link to nothing of the archive")
+    for each in members:
+        path = into / each.name
+        if each.isdir():
+            path.mkdir(parents=True, exist_ok=True)
+        elif each.isreg() and (source := file.extractfile(each)) is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with source, path.open("xb") as target:
+                shutil.copyfileobj(source, target)
+            path.chmod(0o755 if each.mode & 0o100 else 0o644)
+    for each in members:
+        path = into / each.name
+        if each.issym() or each.islnk():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.symlink_to(os.path.relpath(into / _leads_to(each), path.parent))
+
+
+def _leads_to(link: tarfile.TarInfo) -> str:
+    """The member that a link names: a symbolic one from its own folder, a hard one from the top."""
+    start = posixpath.dirname(link.name) if link.issym() else ""
+    return posixpath.normpath(posixpath.join(start, link.linkname))
 
 
 def _unpack_zip(archive: Path, into: Path) -> list[str]:

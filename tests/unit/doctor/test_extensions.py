@@ -13,6 +13,7 @@ from gpuenv.doctor.examination import Examination, examine
 from gpuenv.doctor.finding import Finding
 from gpuenv.installed.environment import read_environment
 from gpuenv.model.machine import Machine
+from gpuenv.shell import quote
 from support.choosing import machine
 from support.environments import Environment
 from support.fatbins import image, library
@@ -200,4 +201,4 @@ def test_a_torch_that_was_compiled_for_an_older_numpy(tmp_path: Path, torch: str
     assert [each.summary for each in findings] == (
         [f"torch {torch}+cu121 was compiled for NumPy 1, and numpy {numpy} is there"] * found
     )
-    assert [each.fix for each in findings] == ["uv pip install --python .venv-gpu 'numpy<2'"] * found
+    assert [each.fix for each in findings] == [f"uv pip install --python .venv-gpu {quote('numpy<2')}"] * found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import sys
 import tarfile
 import zipfile
 from pathlib import Path
@@ -13,6 +14,8 @@ from gpuenv.environment.source_tree import unpack
 from gpuenv.errors import IntegrityError
 from support.sources import source_archive
 
+posix = pytest.mark.skipif(sys.platform == "win32", reason="links need a privilege there, and Wine makes none")
+
 
 def tar(path: Path, *entries: tarfile.TarInfo, text: bytes = b"x") -> Path:
     with tarfile.open(path, "w:gz") as archive:
@@ -20,6 +23,15 @@ def tar(path: Path, *entries: tarfile.TarInfo, text: bytes = b"x") -> Path:
             each.size = len(text) if each.isreg() else 0
             archive.addfile(each, io.BytesIO(text))
     return path
+
+
+@pytest.fixture(params=["the library's", "our own"], autouse=True)
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python before 3.11.4, which Debian 12 has, knows no filter: the way without it does the same."""
+    if request.param == "our own":
+        monkeypatch.delattr(tarfile, "data_filter", raising=False)
+    elif not hasattr(tarfile, "data_filter"):
+        pytest.skip("this Python has none")
 
 
 def test_what_the_build_asks_for(tmp_path: Path) -> None:
@@ -52,6 +64,26 @@ def test_nothing_leads_out(tmp_path: Path, entry: tarfile.TarInfo) -> None:
         unpack(path, filename="op-1.0.tar.gz", into=tmp_path / "b/c")
     assert not (tmp_path / "evil").exists()
     assert not (tmp_path / "b/evil").exists()
+
+
+@posix
+def test_a_link_inside_stays_one(tmp_path: Path) -> None:
+    entry = tarfile.TarInfo("op-1.0/csrc/again.py")
+    entry.type, entry.linkname = tarfile.SYMTYPE, "../setup.py"
+    path = tar(tmp_path / "a.tar.gz", entry, tarfile.TarInfo("op-1.0/setup.py"), text=b"import this")
+    tree = unpack(path, filename="op-1.0.tar.gz", into=tmp_path / "b")
+    assert (tree.folder / "csrc/again.py").read_bytes() == b"import this"
+    assert (tree.folder / "csrc/again.py").readlink() == Path("../setup.py")
+
+
+def test_nothing_is_written_through_a_link(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    entry = tarfile.TarInfo("op-1.0/in")
+    entry.type, entry.linkname = tarfile.SYMTYPE, str(tmp_path / "elsewhere")
+    path = tar(tmp_path / "a.tar.gz", entry, tarfile.TarInfo("op-1.0/in/evil"))
+    with pytest.raises(IntegrityError):
+        unpack(path, filename="op-1.0.tar.gz", into=tmp_path / "b")
+    assert not list((tmp_path / "elsewhere").iterdir())
 
 
 def test_a_zip_that_leads_out(tmp_path: Path) -> None:

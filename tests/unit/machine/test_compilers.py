@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
 
 from gpuenv.machine.compilers import find_host_compiler, find_toolkit
 
+of_posix = pytest.mark.skipif(
+    sys.platform == "win32", reason="asked of POSIX systems alone: on Windows the build itself finds its compiler"
+)
+by_script = pytest.mark.skipif(sys.platform == "win32", reason="a script of a shell, as distributions of Linux have it")
+
 
 def test_no_compiler_on_path(tmp_path: Path) -> None:
     assert find_host_compiler({"PATH": str(tmp_path)}) is None
 
 
+@of_posix
 def test_the_one_that_is_named_comes_first(tmp_path: Path) -> None:
     for name in ("g++", "mine"):
         (tmp_path / name).write_text("#!/bin/sh\n")
@@ -26,6 +33,7 @@ def test_a_folder_that_is_named_and_has_none_is_no_other(tmp_path: Path, name: s
     assert find_toolkit({"PATH": "/usr/bin", name: str(tmp_path)}) is None
 
 
+@by_script
 def test_a_compiler_that_is_called_by_a_script_elsewhere(tmp_path: Path) -> None:
     """A folder of programs has an include of its own, which is not CUDA's."""
     home = tmp_path / "cuda"
