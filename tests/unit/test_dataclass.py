@@ -131,3 +131,30 @@ def test_one_that_may_change_is_made_at_once() -> None:
     value.count += 1
     assert value == Open(count=1)
     assert inspect.isfunction(vars(Open)["__init__"])
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """Fields named as the arguments of what makes it."""
+
+    self_: int
+    put: int
+    default_put: int = 3
+    make_seen: int = 4
+    seen: list[int] = field(default_factory=list)
+    unset: int = field(init=False, default=5)
+
+
+def test_no_name_of_a_field_is_in_the_way_and_each_value_has_its_own_default() -> None:
+    one, other = Named(1, 2), Named(1, 2, seen=[7])
+    one.seen.append(6)
+    assert (one.put, one.default_put, one.make_seen, one.unset) == (2, 3, 4, 5)
+    assert (one.seen, other.seen, Named(1, 2).seen) == ([6], [7], [])
+
+
+def test_what_is_missing_is_named_as_the_standard_library_names_it() -> None:
+    with pytest.raises(TypeError, match=r"Late\.__init__\(\) missing 1 required keyword-only argument: 'name'"):
+        Late()  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match="unexpected keyword argument 'more'"):
+        Late(name="a", more=1)  # type: ignore[call-arg]
+    assert Late.__init__.__annotations__ == AtOnce.__init__.__annotations__

@@ -20,6 +20,7 @@ def entry() -> int:
     gc.set_threshold(100_000, 50, 1_000)
     code = main(sys.argv[1:])
     _let_go()
+    gc.freeze()  # what is left goes with the process: looking through all of it at the end takes 0.03 s of a build
     return code
 
 

@@ -23,7 +23,7 @@ from gpuenv.steps.environment import (
 )
 from gpuenv.steps.environments import register
 from gpuenv.steps.hashed_lock import of_lock, standing_lock
-from gpuenv.steps.lock import Locked
+from gpuenv.steps.lock import Locked, say_newer
 from gpuenv.steps.lock_file import write_lock
 from gpuenv.steps.machine import TargetMachine, detect_or_read, say_machine
 from gpuenv.steps.profile import check_fit, load_profile
@@ -124,8 +124,9 @@ def _built(context: Context, locked: Locked, proof: Proof, options: CreateOption
     target, kept = proof.target, options.keep_failed
     try:
         with staged_environment(
-            context, locked, target=target, deep=options.deep, keep_failed=kept, keep_previous=options.keep_previous
-        ) as environment:
+            context, locked, target=target, deep=options.deep, keep_failed=kept, keep_previous=options.keep_previous,
+            meanwhile=lambda: say_newer(context, locked, machine=proof.machine, profile=proof.profile),
+        ) as environment:  # fmt: skip
             report = proof.run(environment.path) if options.verify else None
             built = environment.swap_in(report)
     except FailedProofError as error:
@@ -171,6 +172,7 @@ def _reused(context: Context, locked: Locked, proof: Proof, options: CreateOptio
     if standing is None:
         return None
     register(context, standing.path)
+    say_newer(context, locked, machine=proof.machine, profile=proof.profile)
     proved, report = None, None
     if options.verify:
         found = "asked for with --verify" if options.verify_again else earlier_proof(proof, standing)

@@ -83,6 +83,8 @@ class BuildOptions:
     """The person's own project, installed editable beside what the lock names."""
     index_env: Mapping[str, str] = field(default_factory=dict)
     """Variables for uv that name the package indexes: what a build of the project needs comes from them."""
+    meanwhile: Callable[[], None] = lambda: None
+    """Done while uv installs, as often as that is tried."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,7 +128,7 @@ class Staged:
             require_proof(report, self.path, job.target, keep=job.options.keep_failed)
         replaced = check_target(job.target.path).exists
         with job.reporter.task(f"Writing {job.target.path.name} to the disk"):
-            previous = self._take_place()
+            previous = self._take_place(used=report is not None)
         job.clock.lap("swap")
         if report is not None and remove_failed(job.target):
             job.reporter.say(f"Removed {failed_place(job.target.path).name}, which an earlier failure had left")
@@ -142,12 +144,12 @@ class Staged:
         )
         return self.built
 
-    def _take_place(self) -> Path | None:
-        """Exchange the names; returns where the replaced environment is kept. One that was kept before goes."""
+    def _take_place(self, *, used: bool) -> Path | None:
+        """Exchange the names; returns where the replaced environment is kept. ``used``: it may have written since."""
         job = self._job
         if job.options.keep_previous:
             return swap_in_keeping(self.path, job.target, exchange=job.options.exchange)
-        swap_in(self.path, job.target, exchange=job.options.exchange)
+        swap_in(self.path, job.target, exchange=job.options.exchange, synced=not used)
         if discard_previous(job.target, self.path.parent):
             job.reporter.say(f"Removed {previous_place(job.target.path).name}, which an earlier build had kept")
         return None
@@ -207,6 +209,12 @@ class _Job:
     clock: Clock
     digest: str
     """Of the lock's file before anything is built: another run may write it meanwhile."""
+
+    def meanwhile(self) -> None:
+        """Load what is needed once uv has ended (0.03 s), and do what may be done until then."""
+        import gpuenv.environment.as_locked  # noqa: F401
+
+        self.options.meanwhile()
 
     def run(
         self,
@@ -288,11 +296,6 @@ def _attempt(job: _Job, stage: Path, fresh: Collection[str] = ()) -> tuple[Path,
     return environment, filled, fetched
 
 
-def _load_comparison() -> None:
-    """Load what is needed once uv has ended: 0.03 s."""
-    import gpuenv.environment.as_locked  # noqa: F401
-
-
 def _bare_environment(job: _Job, stage: Path) -> Path:
     environment = stage / job.target.path.name
     args = ["venv", "--relocatable", "--no-project", "--python", job.python.request]
@@ -328,8 +331,7 @@ def _sync(job: _Job, stage: Path, environment: Path, path: Path, lock: Lock) -> 
             return _fetch(job, command, stage, environment, sizes)
         count = len(lock.packages)
         with job.reporter.task(f"Installing {count} package{'s' if count != 1 else ''}"):
-            done = job.run([*command, "--offline"], stage, meanwhile=_load_comparison)
-            _must(done, "installing the lock")
+            _must(job.run([*command, "--offline"], stage, meanwhile=job.meanwhile), "installing the lock")
         return ()
     except OfflineError as error:
         if offline:
@@ -356,7 +358,7 @@ def _fetch(job: _Job, command: list[str], stage: Path, environment: Path, sizes:
     started = time.time()
     with job.reporter.task(title, total=sum(sizes.values()), unit="B") as task:
         arrivals = Arrivals(task, sizes)
-        _must(job.run(command, stage, arrivals=arrivals), "installing the lock")
+        _must(job.run(command, stage, arrivals=arrivals, meanwhile=job.meanwhile), "installing the lock")
         arrivals.finish()
     return unpacked_since(environment, started)
 

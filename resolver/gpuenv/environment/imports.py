@@ -3,7 +3,6 @@ when it is imported, and nowhere else."""
 
 from __future__ import annotations
 
-import json
 import platform
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -23,16 +22,17 @@ DEADLINE = 300.0
 """Seconds for all imports together: a second with warm files, minutes where a network disk has to bring gigabytes."""
 
 _MARK = "gpuenv-import "
+# Without json or importlib: modules that the child would load for this alone take as long as its start.
 _CODE = f"""
-import importlib, json, sys
+import sys
 for name in sys.argv[1:]:
     try:
-        importlib.import_module(name)
-        error = None
+        __import__(name)
+        said = ""
     except BaseException as problem:
-        error = f"{{type(problem).__name__}}: {{problem}}"
-    print({_MARK!r} + json.dumps([name, error]), flush=True)
-    if error is not None:
+        said = f"{{type(problem).__name__}}: {{problem}}"
+    print({_MARK!r} + name, said.encode("utf-8", "backslashreplace").hex(), flush=True)
+    if said:
         break
 """
 _SYSTEMS = {"linux": "linux", "win32": "windows", "darwin": "macos"}
@@ -88,7 +88,7 @@ def import_family(
         return ImportFault(package=modules[0], said=f"{python} cannot be started: {done.reason}")
     told = [pair for line in done.stdout.splitlines() if line.startswith(_MARK) and (pair := _pair(line))]
     for name, said in told:
-        if said is not None:
+        if said:
             return ImportFault(package=name, said=said)
     if isinstance(done, Ended) and done.returncode == 0 and len(told) == len(modules):
         return None
@@ -96,15 +96,13 @@ def import_family(
     return ImportFault(package=modules[min(len(told), len(modules) - 1)], said=_ended(done), late=late)
 
 
-def _pair(line: str) -> tuple[str, str | None] | None:
+def _pair(line: str) -> tuple[str, str] | None:
     """Module and error, of a line that is whole: what is imported may write on the same stream."""
+    name, blank, said = line.removeprefix(_MARK).partition(" ")
     try:
-        match json.loads(line.removeprefix(_MARK)):
-            case [str(name), (str() | None) as said]:
-                return name, said
-    except (ValueError, RecursionError):
-        pass
-    return None
+        return (name, bytes.fromhex(said).decode()) if blank else None
+    except ValueError:
+        return None
 
 
 def _ended(done: Ended | TimedOut) -> str:

@@ -38,7 +38,7 @@ def install_healing(
 
     def install_from(without: Collection[str] = ()) -> T:
         local = lock if store is None else store.localized(lock, without=without)
-        write_atomic(folder / name, codec.render(local), what="the lock of this run")
+        write_atomic(folder / name, codec.render(local), what="the lock of this run", durable=False)
         return install(folder / name, local)
 
     try:

@@ -306,19 +306,20 @@ _RENAME_EXCHANGE = 2
 _UNSUPPORTED = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)
 
 
-def swap_in(built: Path, target: Target, *, exchange: bool = True) -> None:
+def swap_in(built: Path, target: Target, *, exchange: bool = True, synced: bool = False) -> None:
     """Put ``built`` (on the same file system) at the target's place; a folder that stood there ends at ``built``'s.
 
     At every moment either the old or the new environment stands at the target, complete. ``exchange=False`` takes the
-    way of systems without an atomic exchange. Raises ``OSError`` with everything as it was.
+    way of systems without an atomic exchange. ``synced``: ``built`` is on the disk already. Raises ``OSError`` with
+    everything as it was.
     """
-    sync_filesystem(built)
+    if not synced:
+        sync_filesystem(built)
     if not os.path.lexists(target.path):
         move(built, target.path)
     elif not (exchange and _exchange(built, target.path)):
         _by_turns(built, target)
-    sync_folder(target.path.parent)
-    sync_folder(built.parent)
+    sync_folder(target.path.parent)  # both names go to the disk together: a rename is one transaction
 
 
 SYNCS_ALL = sys.platform != "win32"

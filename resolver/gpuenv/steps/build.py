@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 from gpuenv.environment import build
@@ -31,8 +32,10 @@ def staged_environment(
     deep: bool = False,
     keep_failed: bool = False,
     keep_previous: bool = False,
+    meanwhile: Callable[[], None] = lambda: None,
 ) -> Iterator[Staged]:
-    """Build beside ``target``, out of the store what it keeps; discarded unless it is swapped in."""
+    """Build beside ``target``, out of the store what it keeps; discarded unless it is swapped in. ``meanwhile`` is done
+    once, while uv installs."""
     if gone := builds_that_are_gone(context, locked.lock):
         raise _not_here(context, locked, gone)
     if any(each.signed for each in locked.lock.packages):
@@ -61,6 +64,7 @@ def staged_environment(
             extra_env=uv_environment(context) | uv_credentials(context),
             project=context.project if project else None,
             index_env=_index_variables(context) if project else {},
+            meanwhile=cache(meanwhile),
         ),
     ) as staged:
         if locked.lock.decision.accelerator == "cuda":

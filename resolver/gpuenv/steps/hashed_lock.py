@@ -105,7 +105,7 @@ def _placed(
     path = place_of(context, profile.name, in_scope(context, machine.facts))
     written = not dry_run and write_lock(path, lock)
     wrote = f"; wrote lockfile {context.shown(path)}" if written else ""
-    context.reporter.say(f"Using {shown}: {described(context, lock, machine, profile)}{wrote}")
+    context.reporter.say(f"Using {shown}: {described(lock)}{wrote}")
     shown = shown if dry_run else context.shown(path)
     return Locked(path=path, shown=shown, lock=lock, decided=None, written=written)
 

@@ -84,20 +84,23 @@ def existing_lock(context: Context, *, machine: TargetMachine, profile: Profile)
         return None
     require_sound(context, lock, profile=profile, shown=shown)
     refuse_other_machine(lock, in_scope(context, machine.facts), shown=shown, profile=profile)
-    context.reporter.say(f"Using lockfile {shown}: {described(context, lock, machine, profile)}")
+    context.reporter.say(f"Using lockfile {shown}: {described(lock)}")
     return Locked(path=path, shown=shown, lock=lock, decided=None, written=False)
 
 
-def described(context: Context, lock: Lock, machine: TargetMachine, profile: Profile) -> str:
-    """What a lock holds, the date of its newest file, and what is newer."""
+def described(lock: Lock) -> str:
+    """What a lock holds, and the date of its newest file."""
     uploaded = max((package.upload_time[:10] for package in lock.packages if package.upload_time), default="")
-    age = [f"newest file of {uploaded}"] if uploaded else []
-    notes = "; ".join([*age, *_newer(context, lock, machine, profile)])
-    return f"torch {lock.decision.torch} for Python {lock.inputs.target.python}" + (f" ({notes})" if notes else "")
+    age = f" (newest file of {uploaded})" if uploaded else ""
+    return f"torch {lock.decision.torch} for Python {lock.inputs.target.python}{age}"
 
 
-def _newer(context: Context, lock: Lock, machine: TargetMachine, profile: Profile) -> tuple[str, ...]:
-    """How old the locked torch is, where the tables know a newer one that the machine runs and nobody ruled out."""
+def say_newer(context: Context, locked: Locked, *, machine: TargetMachine, profile: Profile) -> None:
+    """Say how old the torch of a lock that stood there is, where the tables know a newer one that the machine runs and
+    nobody ruled out. The releases are read for it (0.01 s): a build says it while uv works."""
+    lock = locked.lock
+    if locked.decided is not None:
+        return
     knowledge = tables.load()
     newer = newer_release(lock, in_scope(context, machine.facts), knowledge)
     ours = knowledge.releases.get(lock.decision.torch.partition("+")[0])
@@ -108,9 +111,11 @@ def _newer(context: Context, lock: Lock, machine: TargetMachine, profile: Profil
         for each in (*profile.packages, *recorded_requirements(lock.inputs.requirements))
     )
     if newer is None or ours is None or any(pins) or pinned:
-        return ()
+        return
     again = f"`gpuenv lock --profile {profile.name} --upgrade --dry-run`"
-    return (f"torch of {ours.uploaded}", f"{newer.torch} came out on {newer.uploaded}, see {again}")
+    context.reporter.say(
+        f"The locked torch is of {ours.uploaded}; {newer.torch} came out on {newer.uploaded}, see {again}"
+    )
 
 
 def still_meant(context: Context, profile: Profile, lock: Lock) -> bool:

@@ -22,7 +22,7 @@ from gpuenv.steps.context import Context, Failure, Outcome, Run
 from gpuenv.steps.downloads import open_store
 from gpuenv.steps.environment import added_to, refuse_another_profile, refuse_to_discard
 from gpuenv.steps.hashed_lock import standing_lock
-from gpuenv.steps.lock import Locked
+from gpuenv.steps.lock import Locked, say_newer
 from gpuenv.steps.machine import TargetMachine
 from gpuenv.steps.new_lock import new_lock
 from gpuenv.steps.pythons import interpreters_of
@@ -112,6 +112,7 @@ def plan(
     with untouched(context) as copy:
         locked = standing_lock(copy, machine=machine, profile=profile, named=named, dry_run=True)
         locked = locked or new_lock(copy, machine=machine, profile=profile, dry_run=True)
+        say_newer(copy, locked, machine=machine, profile=profile)
         wanted = locked.lock.inputs.target.python
         found = interpreter_for(wanted, interpreters_of(copy, downloads=False))
         decided = locked.decided is not None

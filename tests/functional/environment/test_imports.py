@@ -60,6 +60,7 @@ def test_a_family_of_one_build_is_imported_and_leaves_no_trace(workshop: Worksho
         ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", "the process was ended by SIGSEGV"),
         ("import os; os._exit(7)", "the process ended with status 7"),
         ("raise SystemExit(0)", "SystemExit: 0"),
+        ("raise OSError('ü\\udcff \\u2713')", "OSError: ü\\udcff ✓"),
         ("import numpy_that_is_not_there", "ModuleNotFoundError: No module named 'numpy_that_is_not_there'"),
     ],
 )
