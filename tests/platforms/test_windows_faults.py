@@ -228,3 +228,17 @@ def test_a_folder_deeper_than_windows_may_know(tmp_path: Path, length: int) -> N
             assert "is too deep for Windows" in done.stderr or "its name is too long" in done.stderr
             assert here.run("create", "--no-verify", str(tmp_path / "env")).returncode == 0
         assert list(here.project.glob(".gpuenv-*")) == []
+
+
+def test_what_cannot_be_is_refused_in_windows_words(place: Place) -> None:
+    before = begin(place, "two")
+    missing = place.run("run", "--", "no-such-program")
+    assert missing.returncode == 2
+    assert "`ls .venv-gpu\\Scripts`" in missing.stderr
+    home = place.run("create", "~", "--no-verify")
+    assert home.returncode == 2
+    assert "is your home folder" in home.stderr
+    nobody = place.run("remove", "--env", ".venv-gpu")  # the null device is a terminal here
+    assert nobody.returncode == 2
+    assert "there is nobody to ask" in nobody.stderr
+    assert snapshot(place.target) == before

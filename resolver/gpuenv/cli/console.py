@@ -144,11 +144,13 @@ class Console:
         return f"\x1b[{code}m{text}\x1b[0m" if self._colour and code else text
 
 
-def agreed(question: str) -> bool:
-    """Ask a person on the terminal; anything but yes is no."""
+def agreed(question: str) -> bool | None:
+    """Ask a person on the terminal; anything but yes is no. ``None``: nobody answered (Windows calls its null device a
+    terminal)."""
     sys.stderr.write(f"{question} [y/N] ")
     sys.stderr.flush()
-    return sys.stdin.readline().strip().lower() in ("y", "yes")
+    answer = sys.stdin.readline()
+    return answer.strip().lower() in ("y", "yes") if answer else None
 
 
 def _width(stream: TextIO, environ: Mapping[str, str]) -> int | None:

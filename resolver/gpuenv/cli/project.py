@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from gpuenv.cli.options import BY_NAME
-from gpuenv.cli.settings import Setting, Value
+from gpuenv.cli.settings import Setting, Value, expanded
 from gpuenv.errors import UsageError
 
 _HOST = re.compile(r"(?:localhost|[a-z0-9-]+(?:\.[a-z0-9-]+)*\.(?:[a-z]{2,}|\d+))(?::\d+)?(?:/.*)?", re.IGNORECASE)
@@ -51,14 +51,24 @@ def _marks(folder: Path) -> list[Path]:
 
 def anchor_arguments(arguments: argparse.Namespace, *, current: Path, project: Path) -> None:
     """Let the paths among a verb's own arguments mean what they mean in the current folder."""
+
+    def meant(value: Path, name: str) -> Path:
+        return Path(_anchored(_from_home(str(value), name.upper(), current), current, project))
+
     for name, value in vars(arguments).items():
         if isinstance(value, Path):
-            setattr(arguments, name, Path(_anchored(str(value), current, project)))
+            setattr(arguments, name, meant(value, name))
         elif isinstance(value, list) and all(isinstance(item, Path) for item in value):
-            setattr(arguments, name, [Path(_anchored(str(item), current, project)) for item in value])
+            setattr(arguments, name, [meant(item, name) for item in value])
         elif isinstance(value, PathOrName) and value != "lock":  # `diff lock ENV` means the profile's lock
             _refuse_without_scheme(value, name.upper(), current, project)
-            setattr(arguments, name, _if_there(value, current))
+            setattr(arguments, name, _if_there(_from_home(value, name.upper(), current), current))
+
+
+def _from_home(text: str, place: str, current: Path) -> str:
+    """``~`` in front as the home folder, where no file here has that name: Windows' shells replace none, and those of
+    POSIX not behind ``--env=``."""
+    return expanded(text, place) if text.startswith("~") and not os.path.lexists(current / text) else text
 
 
 def anchor_settings(settings: Mapping[str, Setting], *, current: Path, project: Path) -> dict[str, Setting]:

@@ -172,9 +172,9 @@ def _checked(option: Option, value: object, place: str) -> Value:
         if isinstance(text, str):
             _check_text(text, place)
     if isinstance(value, str) and option.kind == "path":
-        value = _expanded(value, place)
+        value = expanded(value, place)
     if isinstance(value, list | tuple) and option.kind == "paths":
-        value = tuple(_expanded(str(each), place) for each in value)
+        value = tuple(expanded(str(each), place) for each in value)
     if option.choices and value not in option.choices:
         raise UsageError(f"{place} must be one of {', '.join(option.choices)}, not {value!r}")
     if option.pattern and not (isinstance(value, str) and re.fullmatch(option.pattern, value)):
@@ -196,7 +196,7 @@ def _check_text(text: str, place: str) -> None:
         raise UsageError(f"{place} must not be longer than {LONGEST:,} characters")
 
 
-def _expanded(text: str, place: str) -> str:
+def expanded(text: str, place: str) -> str:
     """``~`` in front, which a shell would have replaced on its command line only."""
     path = os.path.expanduser(text)  # noqa: PTH111 (Path raises RuntimeError)
     if path.startswith("~"):

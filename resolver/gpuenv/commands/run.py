@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -39,9 +40,10 @@ def run(context: Context, *, environment: Path | None, words: Sequence[str], che
     if program == "python" and python is not None:
         found = str(python)
     if found is None:
+        folder = "Scripts" if (target / "Scripts").is_dir() else "bin"
         raise UsageError(
             f"there is no program {program} in {context.shown(target)}, nor on PATH",
-            hints=(f"See what is there: `ls {quote(f'{context.shown(target)}/bin')}`",),
+            hints=(f"See what is there: `ls {quote(f'{context.shown(target)}{os.sep}{folder}')}`",),
         )
     try:
         become(Path(found), arguments, environ=environ, cwd=cwd)

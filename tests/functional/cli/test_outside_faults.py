@@ -193,6 +193,8 @@ def test_a_lock(person: Person, run: Run, words: tuple[str, ...], make: Callable
         (("detect",), {"PIP_INDEX_URL": "http://canary@x/\udcff"}, "PIP_INDEX_URL is not UTF-8 text"),
         (("detect",), {"https_proxy": "http://canary@x/\udcff"}, "https_proxy is not UTF-8 text"),
         (("detect", "--cache-dir", "~nobody-of-that-name/x"), {}, "there is no user 'nobody-of-that-name'"),
+        (("create", "~"), {}, "is your home folder"),
+        (("run", "--env=~nobody-of-that-name/x", "--", "python"), {}, "there is no user 'nobody-of-that-name'"),
         (("detect",), {"GPUENV_STORE": "~nobody-of-that-name/x"}, "there is no user 'nobody-of-that-name'"),
         (("detect",), {"HOME": ""}, "HOME is not set"),
         (("inspect", "/dev/zero"), {}, "/dev/zero"),

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from gpuenv.cli.console import Console
+from gpuenv.cli.console import Console, agreed
 
 FRAME = re.compile(r"\r|\x1b\[2K")
 """What a terminal is told before it draws the same line anew."""
@@ -112,3 +112,13 @@ def test_a_task_moves_by_itself_on_a_terminal(total: int | None, unit: str) -> N
         while len(set(FRAME.split(err.getvalue()))) < 5:
             assert time.monotonic() - begin < 60, repr(err.getvalue())
             time.sleep(0.05)
+
+
+@pytest.mark.parametrize(
+    ("typed", "answer"), [("y\n", True), ("Yes\n", True), ("\n", False), ("no\n", False), ("", None)]
+)
+def test_a_question_without_an_answer_is_not_a_no(
+    monkeypatch: pytest.MonkeyPatch, typed: str, answer: bool | None
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO(typed))
+    assert agreed("Remove it?") is answer

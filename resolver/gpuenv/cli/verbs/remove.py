@@ -65,10 +65,12 @@ def _environments(arguments: argparse.Namespace, context: Context) -> RemoveOutc
     if not arguments.yes:
         for line in _removed(planned):
             context.reporter.notice(line)
-        if not sys.stdin.isatty():
+        question = "Remove it?" if len(planned.removals) == 1 else "Remove them?"
+        answer = agreed(question) if sys.stdin.isatty() else None
+        if answer is None:
             again = join(["gpuenv", *context.words, "--yes"])
             raise UsageError("nothing was removed: there is nobody to ask", hints=(f"Do it: `{again}`",))
-        if not agreed("Remove it?" if len(planned.removals) == 1 else "Remove them?"):
+        if not answer:
             return planned
     return remove.run(context, planned)
 
