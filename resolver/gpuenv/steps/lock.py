@@ -112,10 +112,10 @@ def say_newer(context: Context, locked: Locked, *, machine: TargetMachine, profi
     )
     if newer is None or ours is None or any(pins) or pinned:
         return
+    locked_torch = lock.by_name.get("torch")
+    of = locked_torch.upload_time[:10] if locked_torch and locked_torch.upload_time else ours.uploaded
     again = f"`gpuenv lock --profile {profile.name} --upgrade --dry-run`"
-    context.reporter.say(
-        f"The locked torch is of {ours.uploaded}; {newer.torch} came out on {newer.uploaded}, see {again}"
-    )
+    context.reporter.say(f"The locked torch is of {of}; {newer.torch} came out on {newer.uploaded}, see {again}")
 
 
 def still_meant(context: Context, profile: Profile, lock: Lock) -> bool:
