@@ -237,7 +237,7 @@ def test_what_cannot_be_is_refused_in_windows_words(place: Place) -> None:
     assert "`ls .venv-gpu\\Scripts`" in missing.stderr
     home = place.run("create", "~", "--no-verify")
     assert home.returncode == 2
-    assert "is your home folder" in home.stderr
+    assert "takes a folder of its own" in home.stderr
     nobody = place.run("remove", "--env", ".venv-gpu")  # the null device is a terminal here
     assert nobody.returncode == 2
     assert "there is nobody to ask" in nobody.stderr
