@@ -19,7 +19,7 @@ from gpuenv.shell import quote
 from gpuenv.steps.context import Context, Outcome
 from gpuenv.steps.lock import read_sound
 from gpuenv.steps.lock_file import lock_path
-from gpuenv.system.files import present, read_text, require_inside, write_atomic
+from gpuenv.system.files import present, read_text, require_inside, write_atomic, write_edited
 
 Format = Literal["uv", "requirements", "dockerfile", "devcontainer", "conda"]
 FORMATS: tuple[Format, ...] = ("uv", "requirements", "dockerfile", "devcontainer", "conda")
@@ -141,7 +141,7 @@ def _uv(context: Context, options: ExportOptions, locks: Sequence[tuple[str, Loc
     after = with_family(text, classes, shown=shown)
     _warn(context, locks)
     if after != text and not options.dry_run:
-        write_atomic(context.project / _PYPROJECT, after, what=_PYPROJECT)
+        write_edited(context.project / _PYPROJECT, after, what=_PYPROJECT)
     file = Written(path=shown, text=after, change=difference(text, after, shown=shown))
     return _outcome(options, [name for name, _ in locks], files=(file,), steps=_steps(classes))
 
@@ -152,7 +152,7 @@ def _undo(context: Context, options: ExportOptions) -> ExportOutcome:
     shown, text = _pyproject(context)
     after = without_family(text)
     if after != text and not options.dry_run:
-        write_atomic(context.project / _PYPROJECT, after, what=_PYPROJECT)
+        write_edited(context.project / _PYPROJECT, after, what=_PYPROJECT)
     return _outcome(options, (), files=(Written(path=shown, text=after, change=difference(text, after, shown=shown)),))
 
 

@@ -160,7 +160,7 @@ def read_findings(text: str, *, origin: str) -> tuple[str | None, tuple[Finding,
     """
     hint = "Write one on the machine in question: `gpuenv doctor --report`"
     try:
-        value = parse_json(text.removeprefix("\ufeff"))
+        value = parse_json(text)
     except DocumentError as error:
         raise ConfigurationError(f"{origin}: not JSON ({error})", hints=(hint,)) from error
     schema = value.get("schema") if isinstance(value, dict) else None

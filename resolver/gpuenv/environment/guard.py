@@ -13,7 +13,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from gpuenv.system.files import read_text, write_atomic
+from gpuenv.system.files import read_text, write_atomic, write_edited
 
 CONSTRAINTS = "gpuenv-constraints.txt"
 
@@ -165,5 +165,5 @@ def _guard_script(folder: Path, name: str, *, durable: bool) -> bool:
         return False
     guarded = text[: match.end()] + restore + text[match.end() :] + save.format(file=CONSTRAINTS)
     # A new file takes its place, not a new content: the script could be a link into a cache.
-    write_atomic(path, guarded, what="the activation script", durable=durable)
+    write_edited(path, guarded, what="the activation script", durable=durable)
     return True

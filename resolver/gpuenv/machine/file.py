@@ -45,7 +45,7 @@ def parse_machine(text: str, *, origin: str, failed: bool = False) -> Machine:
     """
     reader = _MachineReader(origin, failed=failed)
     try:
-        value = parse_json(text.removeprefix("\ufeff"), pairs=reader.unique)
+        value = parse_json(text, pairs=reader.unique)
     except DocumentError as error:
         where = f"{origin}, {error.place}" if error.place else origin
         raise ConfigurationError(f"{where}: not JSON ({error})", hints=(WRITE_ONE,)) from error
@@ -62,7 +62,7 @@ def failure_in(text: str) -> DriverProblem | None:
 
     ``None`` where nothing was, and for a file that holds the machine alone. The text was read by :func:`parse_machine`.
     """
-    value = json.loads(text.removeprefix("\ufeff"))
+    value = json.loads(text)
     errors = value.get("errors") if isinstance(value, dict) else None
     from gpuenv.machine.problem import CommandHint, DriverProblem
 

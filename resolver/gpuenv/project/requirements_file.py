@@ -10,7 +10,6 @@ lines, options and nested files follow pip's reference, "Requirements File Forma
 from __future__ import annotations
 
 import argparse
-import codecs
 import re
 import shlex
 from collections.abc import Iterator, Mapping
@@ -31,6 +30,7 @@ from packaging.utils import (  # fmt: skip
 from gpuenv.dataclass import dataclass
 from gpuenv.errors import ConfigurationError
 from gpuenv.net.location import redact
+from gpuenv.system.files import decoded as text_of
 from gpuenv.system.files import read_bytes
 
 LARGEST = 8 << 20
@@ -47,13 +47,6 @@ _NAMED = re.compile(rf"{_NAME}\s*(?:\[[^\]]*\])?\s*@")
 _EGG = re.compile(rf"[#&](?:egg|name)=({_NAME})")
 _EXTRAS = re.compile(r"^(.+?)\s*\[([^\[\]]*)\]$")
 _ARCHIVE = (".whl", ".zip", ".tar.gz", ".tgz", ".tar", ".tar.bz2", ".tbz", ".tar.xz", ".txz", ".tlz", ".tar.lz")
-_BOMS = (
-    (codecs.BOM_UTF8, "utf-8"),
-    (codecs.BOM_UTF32_LE, "utf-32"),
-    (codecs.BOM_UTF32_BE, "utf-32"),
-    (codecs.BOM_UTF16_LE, "utf-16"),
-    (codecs.BOM_UTF16_BE, "utf-16"),
-)
 
 #: What may stand on a line of its own: spellings, then whether a value follows.
 _GLOBAL: tuple[tuple[tuple[str, ...], bool], ...] = (
@@ -228,12 +221,11 @@ class _Reading:
 
 
 def decoded(body: bytes, shown: str) -> str:
-    """UTF-8, or what a byte order mark says: ``pip freeze >`` of Windows PowerShell writes UTF-16."""
-    mark, encoding = next(((mark, name) for mark, name in _BOMS if body.startswith(mark)), (b"", "utf-8"))
+    """The text of a file that holds no NUL; ``pip freeze >`` of Windows PowerShell writes UTF-16."""
     try:
-        text = body.decode(encoding).removeprefix("\ufeff") if mark else body.decode()
+        text = text_of(body)
     except UnicodeDecodeError as error:
-        raise ConfigurationError(f"{shown}: it is no text in {encoding.upper()} (byte {error.start})") from None
+        raise ConfigurationError(f"{shown}: it is no text in {error.encoding.upper()} (byte {error.start})") from None
     if "\0" in text:
         raise ConfigurationError(
             f"{shown}: it is no text: line {text[: text.index(chr(0))].count(chr(10)) + 1} holds NUL"

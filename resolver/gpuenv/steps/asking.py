@@ -13,7 +13,7 @@ from gpuenv.documents import DocumentError, parse_toml
 from gpuenv.errors import UsageError
 from gpuenv.project import writing
 from gpuenv.steps.context import Context
-from gpuenv.system.files import present, read_bytes, read_text, write_atomic
+from gpuenv.system.files import present, read_bytes, read_text, write_atomic, write_edited
 
 Kind = Literal["pyproject", "requirements", "profile"]
 
@@ -82,7 +82,7 @@ def asking_file(context: Context) -> AskingFile:
 def written(context: Context, file: AskingFile, text: str, *, also: tuple[Path, ...] = ()) -> Iterator[None]:
     """Write the file; when what follows fails, in whatever way, it is as it was, and the files of ``also`` too."""
     before = {path: read_bytes(path, what="the file") if present(path) else None for path in (file.path, *also)}
-    write_atomic(file.path, text, what="the file to write")
+    write_edited(file.path, text, what="the file to write")
     try:
         yield
     except BaseException:

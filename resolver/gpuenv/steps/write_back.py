@@ -21,7 +21,7 @@ from gpuenv.project import writing
 from gpuenv.steps.context import Context
 from gpuenv.steps.lock_options import recorded_options
 from gpuenv.steps.project import asked_of, given_up, read_again
-from gpuenv.system.files import read_text, write_atomic
+from gpuenv.system.files import read_text, write_edited
 
 _INDEX = re.compile(r"(/whl/(?:nightly/|test/)?)(cu\d{2,4}|cpu)(?=/?$)")
 
@@ -52,7 +52,7 @@ def write_back(context: Context, lock: Lock, *, dry_run: bool) -> Lock:
         for line in change.splitlines():
             context.reporter.say(line)
         if after != text and not dry_run:
-            write_atomic(path, after, what="the file to write")
+            write_edited(path, after, what="the file to write")
     return lock if dry_run else _of_the_files(context, lock)
 
 

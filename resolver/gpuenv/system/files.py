@@ -8,6 +8,7 @@ write_atomic(path, text, what="the lock")          # the old content or the new 
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import errno
 import os
@@ -23,6 +24,15 @@ from gpuenv.shell import quote
 
 LARGEST = 64 << 20
 """Bytes of the largest file that is read whole. A lock of 300 packages has 0.5 MB."""
+
+_MARKS = (
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF32_LE, "utf-32-le"),
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
+"""Byte order marks, and what they say; UTF-32's begins as UTF-16's does."""
 
 _YOUNG_SECONDS = 3600.0
 """A file beside another that was written less than this ago may still be at work, a folder not have its lock yet."""
@@ -70,10 +80,21 @@ def read_bytes(path: Path, *, what: str, shown: str | None = None, most: int = L
 
 
 def read_text(path: Path, *, what: str, shown: str | None = None, most: int = LARGEST) -> str:
-    """Read a regular file of UTF-8 text, line ends as ``\\n``; see :func:`read_bytes`."""
+    """Read a regular file of text (:func:`decoded`), line ends as ``\\n``; see :func:`read_bytes`."""
     body = read_bytes(path, what=what, shown=shown, most=most)
     with _errors(path, f"{what} cannot be read", shown):
-        return body.decode("utf-8").replace("\r\n", "\n")
+        return decoded(body).replace("\r\n", "\n")
+
+
+def decoded(body: bytes) -> str:
+    """The text of a file: UTF-8, or what a byte order mark says, which is left out. What ``>`` of Windows PowerShell
+    writes is UTF-16, what an old Notepad saves has a mark. Raises UnicodeDecodeError."""
+    mark, encoding = _encoding(body)
+    return body[len(mark) :].decode(encoding)
+
+
+def _encoding(body: bytes) -> tuple[bytes, str]:
+    return next(((mark, name) for mark, name in _MARKS if body.startswith(mark)), (b"", "utf-8"))
 
 
 def present(path: Path) -> bool:
@@ -116,6 +137,37 @@ def write_atomic(path: Path, content: str | bytes, *, what: str, mode: int | Non
             raise
     if durable:
         sync_folder(path.parent)
+
+
+def write_edited(path: Path, text: str, *, what: str, durable: bool = True) -> None:
+    """Put ``text``, as :func:`read_text` gave it and somebody changed it, in the place of a file of a person's.
+
+    Encoding and byte order mark stay, and each line that was there keeps its end (an editor of Windows writes
+    ``\\r\\n``); a new one gets that of most. Raises what :func:`write_atomic` raises.
+    """
+    before = read_bytes(path, what=what) if present(path) else b""
+    with _errors(path, f"{what} cannot be written", None):
+        mark, encoding = _encoding(before)
+        body = mark + _with_ends(before[len(mark) :].decode(encoding), text).encode(encoding)
+    write_atomic(path, body, what=what, durable=durable)
+
+
+def _with_ends(before: str, text: str) -> str:
+    returns = before.count("\r\n")
+    if not returns:
+        return text
+    from difflib import SequenceMatcher
+
+    usual = "\r" if 2 * returns >= before.count("\n") else ""
+    old, new = before.split("\n"), text.split("\n")
+    bare = [line.removesuffix("\r") for line in old[:-1]] + old[-1:]
+    ended = [line + usual for line in new[:-1]] + new[-1:]
+    for kind, start, end, first, _ in SequenceMatcher(None, bare, new, autojunk=False).get_opcodes():
+        if kind == "equal":
+            for place in range(end - start):
+                if start + place < len(old) - 1 and first + place < len(new) - 1:
+                    ended[first + place] = old[start + place]
+    return "\n".join(ended)
 
 
 def move(source: Path, target: Path) -> None:
@@ -228,7 +280,9 @@ def _open(path: str, flags: int) -> int:
 def _reason(error: OSError | ValueError, path: Path) -> str:
     if not isinstance(error, OSError):
         if isinstance(error, UnicodeDecodeError):
-            return f"it is not UTF-8 text: byte {error.object[error.start]:#04x} at {error.start}"
+            return (
+                f"it is not {error.encoding.upper()[:6]} text: byte {error.object[error.start]:#04x} at {error.start}"
+            )
         return "a path cannot hold a NUL byte" if "null " in str(error) else str(error)
     number = _number(error, path)
     reason = _REASONS.get(number) or error.strerror or type(error).__name__

@@ -110,6 +110,20 @@ def test_uv_keeps_the_family_whatever_it_is_asked(person: Person, index: IndexSe
     path.write_text(PROJECT)
 
 
+@pytest.mark.parametrize("mark", ["", "\ufeff"], ids=["plain", "with a mark"])
+def test_a_project_with_the_line_ends_of_windows_keeps_them(person: Person, mark: str) -> None:
+    path = person.project / "pyproject.toml"
+    before = (mark + PROJECT.replace("\n", "\r\n")).encode()
+    path.write_bytes(before)
+    assert person.run("export", "--format", "uv", "--profile", "team").code == 0
+    written = path.read_bytes()
+    assert written.startswith(before)
+    assert written.count(b"\n") == written.count(b"\r\n") > before.count(b"\n")
+    assert person.run("export", "--format", "uv", "--undo").code == 0
+    assert path.read_bytes() == before
+    path.write_text(PROJECT)
+
+
 def test_two_classes_are_groups_of_one_lock(person: Person) -> None:
     (person.project / "uv.lock").unlink(missing_ok=True)
     person.write("uv.toml", "")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from gpuenv.errors import FileError, GpuenvError, NoSpaceError
-from gpuenv.system.files import file_error, read_bytes, read_text, require_writable, write_atomic
+from gpuenv.system.files import file_error, read_bytes, read_text, require_writable, write_atomic, write_edited
 from support.systems import LINKS, POSIX
 
 
@@ -224,3 +224,32 @@ def test_only_what_is_to_be_durable_is_waited_for(tmp_path: Path, monkeypatch: p
     assert (tmp_path / "a").read_text() == "text"
     write_atomic(tmp_path / "a", "more", what="a file")
     assert len(waited) == (1 if os.name == "nt" else 2)  # the file, and the folder that names it
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32"])
+def test_what_a_shell_or_an_editor_of_windows_wrote(tmp_path: Path, encoding: str) -> None:
+    """``>`` of Windows PowerShell writes UTF-16 with a mark and ``\\r\\n``: our own hints redirect so."""
+    path = tmp_path / "machine.json"
+    path.write_bytes('{\r\n "über": 1\r\n}\r\n'.encode(encoding))
+    assert read_text(path, what="the machine file") == '{\n "über": 1\n}\n'
+    before = path.read_bytes()
+    write_edited(path, '{\n "über": 2,\n "more": 3\n}\n', what="it")
+    assert path.read_bytes() == before.decode(encoding).replace("1\r\n", '2,\r\n "more": 3\r\n').encode(encoding)
+
+
+def test_text_that_is_not_what_its_mark_says(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"\xff\xfea\x00b")
+    with pytest.raises(FileError) as caught:
+        read_text(tmp_path / "a", what="the file")
+    assert caught.value.causes == ("it is not UTF-16 text: byte 0x62 at 2",)
+
+
+def test_a_line_that_stays_keeps_its_own_end(tmp_path: Path) -> None:
+    path = tmp_path / "pyproject.toml"
+    path.write_bytes(b"a\r\nb\nc\r\nd")
+    write_edited(path, "a\nb\nnew\nc\nd\nlast\n", what="it")
+    assert path.read_bytes() == b"a\r\nb\nnew\r\nc\r\nd\r\nlast\r\n"
+    write_edited(path, "b\nlast", what="it")
+    assert path.read_bytes() == b"b\nlast"
+    write_edited(tmp_path / "new", "a\n", what="it")
+    assert (tmp_path / "new").read_bytes() == b"a\n"
