@@ -157,7 +157,9 @@ def _from_text(option: Option, text: str, variable: str) -> Value | None:
                 return None
             raise fail("1 or 0")
         case "list" | "paths":
-            return _checked(option, tuple(text.split()), variable) or None
+            # A folder of somebody with a blank in the name (C:\Users\Jane Doe\wheels) is one, where it is there.
+            whole = " " in text.strip() and os.path.lexists(text)
+            return _checked(option, (text,) if whole else tuple(text.split()), variable) or None
         case "numbers":
             parts = text.replace(",", " ").split()
             if not all(re.fullmatch("[0-9]{1,9}", part) for part in parts):

@@ -11,7 +11,7 @@ from gpuenv.environment.previous import FailedProofError, failed_place
 from gpuenv.errors import UsageError, VerificationError
 from gpuenv.installed.marker import Marker
 from gpuenv.model.profile import Profile
-from gpuenv.shell import quote
+from gpuenv.shell import quote, remove_folders
 from gpuenv.steps.activation import Entrance, entrance
 from gpuenv.steps.context import Context, Outcome
 from gpuenv.steps.environment import (
@@ -244,8 +244,8 @@ def unproved(context: Context, error: FailedProofError, proof: Proof) -> Verific
     if error.kept is None:
         hints.append(f"Keep the environment for a look: `{proof.hints.create('--keep-failed')}`")
     else:
-        kept = quote(context.shown(error.kept))
-        hints.append(f"Look at the environment: `gpuenv doctor {kept}`, and remove it: `rm -r {kept}`")
+        kept = context.shown(error.kept)
+        hints.append(f"Look at the environment: `gpuenv doctor {quote(kept)}`, and remove it: `{remove_folders(kept)}`")
     hints.append(f"Build it unproved, trusting it all the same: `{proof.hints.create('--no-verify')}`")
     return VerificationError(error.message, causes=error.causes, hints=hints)
 

@@ -12,6 +12,7 @@ from gpuenv.machine.linux import Host
 from gpuenv.machine.nvml import NvmlGpu
 from gpuenv.machine.problem import DMESG, keeper
 from gpuenv.model.machine import Gpu
+from gpuenv.shell import unset
 
 FABRIC_DOWN = (1, 2)
 """nvmlGpuFabricState_t: not started, in progress."""
@@ -27,12 +28,14 @@ CODES: dict[int, tuple[str, str]] = {
     214: ("the GPU's memory has errors that cannot be corrected", "sudo nvidia-smi --gpu-reset"),
     802: ("the NVSwitch fabric is not up", "sudo systemctl enable --now nvidia-fabricmanager"),
     803: ("libcuda and the kernel module are of different versions", "sudo reboot"),
-    804: ("libcuda is newer than the driver, which this card does not take", "unset LD_LIBRARY_PATH"),
-    805: ("the daemon of the Multi-Process Service does not answer", "unset CUDA_MPS_PIPE_DIRECTORY"),
+    804: ("libcuda is newer than the driver, which this card does not take", unset("LD_LIBRARY_PATH")),
+    805: ("the daemon of the Multi-Process Service does not answer", unset("CUDA_MPS_PIPE_DIRECTORY")),
     806: ("the server of the Multi-Process Service failed", "echo quit | nvidia-cuda-mps-control"),
     807: ("the server of the Multi-Process Service is not ready", "echo quit | nvidia-cuda-mps-control"),
 }
 """What codes of cuda.h mean that have a fix of their own."""
+OF_THE_SESSION = frozenset({804, 805})
+"""Those whose fix is a variable of the session."""
 
 
 def doer(detection: Detection) -> By:
@@ -178,7 +181,7 @@ def _failed(asked: CudaAnswer, count: int, host: Host | None, by: By, *, masked:
     elif asked.init in CODES:
         means, act = CODES[asked.init]
         detail = "cuInit (libcuda), although NVML answers"
-        by = "yourself" if act.startswith("unset") else by
+        by = "yourself" if asked.init in OF_THE_SESSION else by
         yield error(kind="cuda-error", summary=f"{starts}: {means}", detail=detail, fix=act, by=by)
     elif asked.init == UNKNOWN:  # the module behind unified memory did not come back, after sleep for instance
         wsl = host is not None and host.wsl

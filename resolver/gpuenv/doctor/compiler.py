@@ -13,6 +13,7 @@ from gpuenv import knowledge
 from gpuenv.doctor.examination import Examination
 from gpuenv.doctor.finding import UNNAMED, Finding
 from gpuenv.installed.torch import TorchFacts
+from gpuenv.shell import then, unset
 
 _MANAGED = re.compile(r"cpython-(\d+\.\d+(?:\.\d+)?)\b.*")
 """The folder of an interpreter that uv installed: ``cpython-3.12.8-linux-x86_64-gnu``."""
@@ -53,7 +54,7 @@ def diagnose_compiler(examination: Examination, torch: TorchFacts, *, fix: str) 
             summary=f"the toolkit at CUDA_HOME is {toolkit}, torch was built with {torch.cuda}: "
             "extensions that compile themselves will refuse",
             detail="version.json of the toolkit",
-            fix="unset CUDA_HOME CUDA_PATH",  # the second is looked at where the first is not set
+            fix=unset("CUDA_HOME", "CUDA_PATH"),  # the second is looked at where the first is not set
         )
 
 
@@ -85,7 +86,7 @@ def _bring_headers(examination: Examination, fix: str) -> str:
     if managed := _MANAGED.fullmatch(home.parent.name):
         return f"uv python install --reinstall {managed[1]}"
     of_system = _brings(examination, "headers") if home == Path("/usr/bin") else ""
-    return of_system or f"uv python install {examination.minor} && {fix}"
+    return of_system or then(f"uv python install {examination.minor}", fix)
 
 
 def _brings(examination: Examination, what: str) -> str:

@@ -21,7 +21,7 @@ from gpuenv.installed.torch import TorchFacts
 from gpuenv.knowledge.base import Knowledge
 from gpuenv.knowledge.rules import NoCode
 from gpuenv.model.machine import Gpu, Machine
-from gpuenv.shell import quote
+from gpuenv.shell import quote, remove_files, remove_folders, then
 
 SHOWN = 4
 """How many packages or files a finding names before it only counts."""
@@ -58,13 +58,14 @@ def rebuild(examination: Examination, *, upgrade: bool = False) -> str:
     if facts.marker is None:
         build = f"gpuenv create --profile {quote(examination.profile)}" if examination.profile else "gpuenv create"
         if facts.marker_problem:
-            return f"mv {target} {quote(f'{examination.shown}.old')} && {build} {target}"
+            return then(f"mv {target} {quote(f'{examination.shown}.old')}", f"{build} {target}")
         return f"{build} {quote(examination.beside)}"
     profile = quote(facts.marker.profile)
     build = f"gpuenv create --profile {profile} {target}"
     if examination.additions:
         build += " --discard-added"
-    return f"gpuenv lock --profile {profile} --upgrade && {build}" if upgrade or examination.lock_refuses else build
+    anew = upgrade or examination.lock_refuses
+    return then(f"gpuenv lock --profile {profile} --upgrade", build) if anew else build
 
 
 def _reinstall(examination: Examination, packages: Iterable[str]) -> str:
@@ -81,9 +82,9 @@ def _once(examination: Examination, found: list[Distribution]) -> str:
     """The command that leaves one of several distributions of a name. uv takes away what their RECORDs list, and leaves
     metadata that no RECORD, or the other's, does."""
     command, kept = _reinstall(examination, [found[0].name]), found[-1].version
-    others = [quote(f"{examination.shown}/{each.info}") for each in found if each.version != kept]
+    others = [f"{examination.shown}/{each.info}" for each in found if each.version != kept]
     by_uv = command.startswith("uv pip ") and others
-    return f"{command} && rm -rf {' '.join(others)}" if by_uv else command
+    return then(command, remove_folders(*others)) if by_uv else command
 
 
 def _files(examination: Examination) -> Iterator[Finding]:
@@ -107,9 +108,11 @@ def _files(examination: Examination) -> Iterator[Finding]:
 
 def _without(examination: Examination, starting: list[Difference]) -> str:
     owners = sorted({each.package for each in starting if each.package})
-    loose = [quote(f"{examination.shown}/{each.path}") for each in starting if not each.package]
-    commands = [f"uv pip uninstall --python {quote(examination.shown)} {' '.join(owners)}"] if owners else []
-    return " && ".join([*commands, *([f"rm {' '.join(loose)}"] if loose else [])])
+    loose = [f"{examination.shown}/{each.path}" for each in starting if not each.package]
+    uninstall = f"uv pip uninstall --python {quote(examination.shown)} {' '.join(owners)}"
+    if not loose:
+        return uninstall if owners else ""
+    return then(uninstall, remove_files(*loose)) if owners else remove_files(*loose)
 
 
 def _broken(examination: Examination) -> Iterator[Finding]:
@@ -169,7 +172,7 @@ def _part(examination: Examination, by: str, package: str) -> str:
     if facts.marker is not None or facts.marker_problem or not by:
         return rebuild(examination)
     python = f"--python {quote(examination.shown)}"
-    return f"uv pip uninstall {python} {by} && {_reinstall(examination, [package])}"
+    return then(f"uv pip uninstall {python} {by}", _reinstall(examination, [package]))
 
 
 def _leftovers(examination: Examination) -> Iterator[Finding]:
@@ -181,7 +184,7 @@ def _leftovers(examination: Examination) -> Iterator[Finding]:
             kind="another-python",
             summary=f"{folder} is of another Python: the interpreter here ({version}) does not use it",
             detail=str(site),
-            fix=f"rm -r {quote(f'{examination.shown}/{folder}')}",
+            fix=remove_folders(f"{examination.shown}/{folder}"),
         )
 
 

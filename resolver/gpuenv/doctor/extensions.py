@@ -14,7 +14,7 @@ from gpuenv.model.library import PackageFacts
 from gpuenv.model.machine import Machine
 from gpuenv.select.beside import Fit, Lack, Unfit, beside
 from gpuenv.select.companion_verdict import Surroundings
-from gpuenv.shell import quote
+from gpuenv.shell import quote, with_variable
 
 _SHOWN = 3
 _KINDS: dict[Lack, Kind] = {
@@ -115,7 +115,8 @@ def _compiled(examination: Examination, machine: Machine, package: PackageFacts,
     pin = quote(f"{package.project}=={package.version.partition('+')[0]}")
     wanted = ";".join(dict.fromkeys(str(gpu.compute_capability) for gpu in machine.gpus))
     command = (
-        f"TORCH_CUDA_ARCH_LIST={quote(wanted)} uv pip install --python {quote(examination.shown)} --no-deps "
-        f"--no-build-isolation --reinstall --no-binary {package.project} {pin}"
+        f"uv pip install --python {quote(examination.shown)} --no-deps --no-build-isolation --reinstall "
+        f"--no-binary {package.project} {pin}"
     )
-    return f"Take a release of {package.project} {which}, or compile this one: `{command}`"
+    compile_it = with_variable("TORCH_CUDA_ARCH_LIST", wanted, command)
+    return f"Take a release of {package.project} {which}, or compile this one: `{compile_it}`"

@@ -13,6 +13,7 @@ from itertools import takewhile
 from gpuenv.doctor.finding import Finding
 from gpuenv.knowledge.scheduler import NO_DEVICE, Scheduler, owner_of_mask
 from gpuenv.model.machine import Machine
+from gpuenv.shell import unset
 
 MASK = "CUDA_VISIBLE_DEVICES"
 
@@ -35,10 +36,10 @@ def diagnose_job(machine: Machine, environ: Mapping[str, str]) -> Iterator[Findi
     elif not shown:
         detail = f"this machine has {len(machine.gpus)}, numbered from 0"
         summary = f"{MASK}={mask} hides every GPU"
-        yield _found(severity="error", kind="mask-hides-all", summary=summary, detail=detail, fix=f"unset {MASK}")
+        yield _found(severity="error", kind="mask-hides-all", summary=summary, detail=detail, fix=unset(MASK))
     elif shown < len(machine.gpus):
         summary = f"{MASK}={mask} shows {shown} of {len(machine.gpus)} GPUs"
-        yield _found(severity="warning", kind="mask-hides-some", summary=summary, fix=f"unset {MASK}")
+        yield _found(severity="warning", kind="mask-hides-some", summary=summary, fix=unset(MASK))
 
 
 def shown_by(mask: str, machine: Machine) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 
 from gpuenv.doctor.cards import READ_LOG, diagnose_cards, diagnose_start, doer
@@ -13,7 +14,7 @@ from gpuenv.knowledge.base import Knowledge
 from gpuenv.knowledge.rules import compare_versions
 from gpuenv.machine.cuda import Checkup
 from gpuenv.machine.detection import Detection
-from gpuenv.machine.problem import CommandHint, DriverProblem
+from gpuenv.machine.problem import DMESG, EVENTS, OF_LINUX, RESTART, CommandHint, DriverProblem
 from gpuenv.model.machine import Machine
 
 
@@ -47,7 +48,18 @@ def diagnose_machine(
     findings += diagnose_start(detection, closer, explained=findings, masked=masked)
     if environ is not None:
         findings += diagnose_job(machine, environ)
-    return worst_first(findings)
+    return worst_first([_on_windows(each) for each in findings] if machine.os == "windows" else findings)
+
+
+def _on_windows(finding: Finding) -> Finding:
+    """The finding with a fix that can be followed there: the driver's log is another, and there is no ``sudo``."""
+    fix = finding.fix.replace(DMESG, EVENTS)
+    if fix.startswith("sudo nvidia-smi "):  # in a terminal of an administrator
+        return replace(finding, fix=fix.removeprefix("sudo "))
+    if any(word in fix for word in OF_LINUX):
+        restart = f"Restart Windows (`{RESTART}`); if it stays, install NVIDIA's driver for the card again"
+        return replace(finding, fix=restart, by="yourself", check=UNNAMED)
+    return replace(finding, fix=fix)
 
 
 def _system(machine: Machine) -> Finding:
@@ -156,6 +168,9 @@ def _smi_alone(detection: Detection) -> Iterator[Finding]:
     if evidence is None or not detection.machine.gpus or evidence.answer.gpus or evidence.answer.failure is None:
         return
     found = evidence.remains.libraries
+    library = "libnvidia-ml.so.1"
+    if detection.machine.os == "windows":
+        found, library = (), "nvml.dll"
     yield Finding(
         subject="driver",
         severity="warning",
@@ -164,7 +179,7 @@ def _smi_alone(detection: Detection) -> Iterator[Finding]:
         detail=str(evidence.answer.failure),
         fix=f"Put the folder of NVML on the loader's path: `export LD_LIBRARY_PATH={found[0].rpartition('/')[0]}`"
         if found
-        else "Install NVIDIA's NVML (libnvidia-ml.so.1) of the driver's own version",
+        else f"Install NVIDIA's NVML ({library}) of the driver's own version",
         by="yourself" if found else doer(detection),
         check=UNNAMED,
     )

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from gpuenv.doctor.finding import Finding
 from gpuenv.doctor.libraries import without
+from gpuenv.shell import unset
 
 CUDA_LIBRARIES = ("libnvJitLink.so", "libcudnn", "libcublas", "libcusparse.so", "libcudart.so", "libnccl.so")
 """Libraries that torch's wheels bring; another version of them on the loader's path wins over the wheel's."""
@@ -65,13 +66,14 @@ def _variables(environ: Mapping[str, str], names_in: Callable[[str], list[str]])
             continue
         detail = f"{variable}={value[:200]}"
         if variable == "PYTHONPATH":
-            hidden = [f"{folder}/{name}" for folder in value.split(":") for name in names_in(folder) if name in SHADOWS]
+            folders = value.split(os.pathsep)
+            hidden = [f"{folder}/{name}" for folder in folders for name in names_in(folder) if name in SHADOWS]
             detail += f"; it hides the environment's own by {', '.join(sorted(hidden))}" if hidden else ""
         yield _warning(
             kind="variable",
             summary=f"{variable} {summary}",
             detail=detail,
-            fix=f"unset {variable}",
+            fix=unset(variable),
         )
 
 
@@ -82,7 +84,7 @@ def _compile_cache(environ: Mapping[str, str], writable: Callable[[str], bool]) 
             kind="compile-cache",
             summary="CUDA_CACHE_PATH names a folder that cannot be written: what the driver compiles is compiled again",
             detail=f"CUDA_CACHE_PATH={folder}",
-            fix="unset CUDA_CACHE_PATH",
+            fix=unset("CUDA_CACHE_PATH"),
         )
 
 

@@ -17,7 +17,7 @@ from gpuenv.environment.store import Store
 from gpuenv.errors import GpuenvError
 from gpuenv.lock import codec
 from gpuenv.lock.model import Lock, is_sha256
-from gpuenv.system.files import present, read_bytes, read_text, write_atomic
+from gpuenv.system.files import present, read_bytes, read_text, with_unix_ends, write_atomic
 
 RootState = Literal["there", "changed", "gone", "unreadable"]
 
@@ -57,7 +57,7 @@ class Root:
 def register(store: Store, path: Path, lock: Lock) -> None:
     """Register the lock that stands at ``path``. Raises :class:`~gpuenv.errors.FileError`."""
     place = os.path.realpath(path)
-    digest = hashlib.sha256(read_bytes(path, what="the lock")).hexdigest()
+    digest = hashlib.sha256(with_unix_ends(read_bytes(path, what="the lock"))).hexdigest()
     file = store.folder / "roots" / f"{_digest(place, digest)}.json"
     wheels = sorted({each.sha256 for each in lock.packages})
     row = {"lock": place, "digest": digest, "wheels": wheels, "check": _digest(place, digest, *wheels)}
@@ -89,7 +89,7 @@ def _seen_again(path: Path, digest: str) -> tuple[RootState, frozenset[str]]:
     if not present(path):
         return "gone", frozenset()
     try:
-        body = read_bytes(path, what="the lock")
+        body = with_unix_ends(read_bytes(path, what="the lock"))
         now = frozenset(each.sha256 for each in codec.parse(body.decode(), origin=str(path)).packages)
     except (GpuenvError, UnicodeDecodeError):
         return "changed", frozenset()

@@ -11,6 +11,7 @@ from pathlib import Path
 from gpuenv.dataclass import dataclass
 from gpuenv.errors import NoSpaceError, TargetError
 from gpuenv.report import Reporter
+from gpuenv.shell import quote
 from gpuenv.system.files import FULL, IN_USE
 
 UNPACKED = 1.5
@@ -109,7 +110,7 @@ def _hints(what: str, path: Path) -> tuple[str, ...]:
 
 
 def _room(path: Path) -> str:
-    return f"free some space, see: {'Get-PSDrive' if os.name == 'nt' else f'df -h {path}'}"
+    return f"free some space, see: {'Get-PSDrive' if os.name == 'nt' else f'df -h {quote(str(path))}'}"
 
 
 def _megabytes(size: int) -> str:

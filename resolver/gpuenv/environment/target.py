@@ -26,7 +26,7 @@ from gpuenv.dataclass import dataclass
 from gpuenv.errors import ConfigurationError, TargetError
 from gpuenv.installed.marker import MARKER, read_marker
 from gpuenv.report import Reporter
-from gpuenv.shell import quote
+from gpuenv.shell import make_folders, quote
 from gpuenv.system import holding
 from gpuenv.system.files import is_link, move, sync_folder
 
@@ -110,7 +110,7 @@ def _real_parent(path: Path) -> Path:
     except FileNotFoundError:
         raise TargetError(
             f"the folder that {path.name} shall stand in does not exist: {path.parent}",
-            hints=(f"Run `mkdir -p {quote(str(path.parent))}`",),
+            hints=(f"Run `{make_folders(str(path.parent))}`",),
         ) from None
     except (OSError, RuntimeError) as error:
         raise TargetError(f"{path} cannot be reached", causes=(str(error),)) from None
@@ -126,7 +126,10 @@ def _check_parent(parent: Path, *, shown: Path) -> None:
         if others_write and facts.st_uid != os.geteuid():
             raise TargetError(
                 f"anyone may replace files in {parent}, and it is not yours: {shown} would not be safe there",
-                hints=(f"chmod o-w {parent}", "Or choose a folder of your own: `gpuenv create FOLDER`"),
+                hints=(
+                    f"Close it to others: `chmod o-w {quote(str(parent))}`",
+                    "Or choose a folder of your own: `gpuenv create FOLDER`",
+                ),
             )
     if not os.access(parent, os.W_OK | os.X_OK):
         raise TargetError(

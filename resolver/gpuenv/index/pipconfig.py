@@ -93,7 +93,8 @@ def configuration_files(environ: Mapping[str, str], *, platform: str) -> tuple[P
     named = environ.get("PIP_CONFIG_FILE", "")
     if named and named == os.devnull:
         return ()
-    home = Path(environ.get("HOME") or environ.get("USERPROFILE") or "/nonexistent")
+    names = ("USERPROFILE",) if platform == "win32" else ("HOME",)  # as os.path.expanduser of each, which pip asks
+    home = Path(next((environ[name] for name in names if environ.get(name)), "/nonexistent"))
     if platform == "win32":
         system = [Path(environ.get("PROGRAMDATA", "C:/ProgramData")) / "pip/pip.ini"]
         user = [home / "pip/pip.ini", Path(environ.get("APPDATA", str(home))) / "pip/pip.ini"]

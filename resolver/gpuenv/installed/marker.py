@@ -11,7 +11,7 @@ from typing import Any
 from gpuenv.dataclass import dataclass
 from gpuenv.documents import parts
 from gpuenv.errors import ConfigurationError, FileError
-from gpuenv.system.files import present, read_bytes, write_atomic
+from gpuenv.system.files import present, read_bytes, with_unix_ends, write_atomic
 
 MARKER = "gpuenv.json"
 FAILED_NOTE = "gpuenv-failed.txt"
@@ -96,8 +96,9 @@ def read_marker(environment: Path) -> Marker | None:
 
 
 def digest(path: Path) -> str:
-    """The sha256 of a file's bytes."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    """The sha256 of a lock, whatever line ends its file has: git checks it out with Windows' own there
+    (``core.autocrlf``). Raises ``OSError``."""
+    return hashlib.sha256(with_unix_ends(path.read_bytes())).hexdigest()
 
 
 def _from_json(data: Any) -> Marker:  # Any: the shape of a file is what this function finds out

@@ -104,7 +104,14 @@ class Evidence:
 DMESG = "sudo dmesg | grep -i -e nvrm -e xid"
 """Shows what the driver complains of."""
 
-_OF_LINUX = ("sudo ", "dmesg", "/etc/", "module", "nvidia-persistenced")
+EVENTS = "Get-WinEvent -FilterHashtable @{LogName='System'; ProviderName='nvlddmkm'} -MaxEvents 20"
+"""Shows it on Windows, in PowerShell."""
+
+RESTART = "shutdown /r /t 0"
+"""Restarts Windows."""
+
+OF_LINUX = ("sudo ", "dmesg", "/etc/", "module", "nvidia-persistenced")
+"""Words of advice that cannot be followed on Windows."""
 
 CPU = "If the CPU is what you want: `gpuenv create --profile cpu`"
 
@@ -137,8 +144,8 @@ def problem(
 
 def _on_windows(hints: Sequence[str | list[str]]) -> Sequence[str | list[str]]:
     """Those hints of a row that can be followed on Windows; where none can, what helps against most of it there."""
-    left = [each for each in hints if not any(word in str(each) for word in _OF_LINUX)]
-    return left or [["Restart Windows", "shutdown /r /t 0"], "If it stays, install NVIDIA's driver for the card again"]
+    left = [each for each in hints if not any(word in str(each) for word in OF_LINUX)]
+    return left or [["Restart Windows", RESTART], "If it stays, install NVIDIA's driver for the card again"]
 
 
 def hints_of(kind: Kind, case: str, **words: str) -> tuple[str, ...]:

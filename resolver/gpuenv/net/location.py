@@ -19,7 +19,8 @@ from gpuenv.errors import UsageError
 
 Scheme = Literal["https", "http", "file"]
 
-_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]{0,40})://")
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]{1,40})://")
+"""One letter is a drive of Windows: ``C://wheels`` is a path there."""
 _AUTHORITY = re.compile(r"(\[[^\]]*\]|[^:\[\]]+)(?::([0-9]{1,5}))?")
 _HOST = re.compile(r"[^\s/\\?#@<>\"'`%]+")
 _LIKE_A_HOST = re.compile(r"(?:[A-Za-z0-9-]+\.)+[A-Za-z]{2,}(?::\d+)?(?:/|\Z)|[A-Za-z0-9.-]+:\d+(?:/|\Z)")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from gpuenv.dataclass import dataclass
 from gpuenv.installed.places import find_python
-from gpuenv.shell import quote
+from gpuenv.shell import program, quote
 
 _SCRIPTS = {"fish": "activate.fish", "csh": "activate.csh", "tcsh": "activate.csh", "nu": "activate.nu"}
 
@@ -26,10 +26,13 @@ def entrance(environment: Path, *, shown: str, environ: Mapping[str, str]) -> En
 
 
 def _activate(environment: Path, shown: str, environ: Mapping[str, str]) -> str:
-    if (environment / "Scripts").is_dir():
-        power = "PSModulePath" in environ and "PROMPT" not in environ
-        return f"{shown}\\Scripts\\{'activate.ps1' if power else 'activate.bat'}"
     shell = Path(environ.get("SHELL", "")).name
+    if (environment / "Scripts").is_dir():
+        if "MSYSTEM" in environ:  # Git's shell
+            return "source " + quote(f"{shown}/Scripts/activate".replace("\\", "/"), platform="linux")
+        power = {name.upper() for name in environ} >= {"PSMODULEPATH"} and "PROMPT" not in environ
+        script = f"{shown}\\Scripts\\{'activate.ps1' if power else 'activate.bat'}"
+        return program(script, platform="win32") if power else quote(script, platform="win32")
     script = quote(f"{shown}/bin/{_SCRIPTS.get(shell, 'activate')}")
     if shell == "nu":
         return f"overlay use {script}"

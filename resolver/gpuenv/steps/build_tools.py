@@ -19,6 +19,7 @@ from gpuenv.machine.compilers import (
     usable_cores,
 )
 from gpuenv.model.machine import ComputeCapability
+from gpuenv.shell import with_variable
 from gpuenv.steps.advice import retyped
 from gpuenv.steps.context import Context
 from gpuenv.steps.decision import Decided
@@ -61,7 +62,8 @@ def require_tools(context: Context, decided: Decided, tree: SourceTree, *, pytho
     command = retyped(context.words, {}, profile=decided.profile.name)
     cuda = tables.load().cuda_of(decision.variant) or ""
     major = cuda.partition(".")[0]
-    name_it = f"Install the CUDA {major} toolkit, and name its folder: `CUDA_HOME=/path/to/cuda {command}`"
+    named = with_variable("CUDA_HOME", "/path/to/cuda", command)
+    name_it = f"Install the CUDA {major} toolkit, and name its folder: `{named}`"
     if "device" in needs and decision.accelerator == "cuda":
         if toolkit is None:
             raise BuildToolError(

@@ -16,7 +16,7 @@ from gpuenv.lock.model import Lock, anchored, near
 from gpuenv.model.machine import Machine
 from gpuenv.steps.context import Context
 from gpuenv.steps.machine import class_name
-from gpuenv.system.files import present, read_bytes, read_text, require_inside, write_atomic
+from gpuenv.system.files import present, read_bytes, read_text, require_inside, with_unix_ends, write_atomic
 
 FOLDER = "lockfiles"
 
@@ -117,7 +117,7 @@ def write_lock(path: Path, lock: Lock) -> bool:
     require_inside(path.parent, path.parent.parent, what="the folder of the locks")
     folder = PurePosixPath(path.parent.absolute().as_posix())
     text = codec.render(near(lock, folder, project=folder.parent))
-    if path.is_file() and read_bytes(path, what="the lock") == text.encode():
+    if path.is_file() and with_unix_ends(read_bytes(path, what="the lock")) == text.encode():
         return False
     write_atomic(path, text, what="the lock")
     return True

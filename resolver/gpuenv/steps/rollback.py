@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 from gpuenv.dataclass import dataclass
 from gpuenv.environment.previous import kept_previous, previous_place, roll_back, settle
 from gpuenv.environment.space import disk_errors
 from gpuenv.environment.target import Target, check_target, only_one
-from gpuenv.errors import FileError, TargetError
+from gpuenv.errors import TargetError
 from gpuenv.installed.environment import read_environment
-from gpuenv.installed.marker import Marker, read_marker
+from gpuenv.installed.marker import Marker, digest, read_marker
 from gpuenv.shell import quote
 from gpuenv.steps.context import Context, Outcome
 from gpuenv.steps.environment import refuse_added, refuse_target, target_of
 from gpuenv.steps.lock_file import FOLDER
 from gpuenv.steps.profile import load_profile
-from gpuenv.system.files import read_bytes, require_writable
+from gpuenv.system.files import require_writable
 
 WAIT_SECONDS = 4 * 3600.0
 
@@ -81,7 +80,6 @@ def _look(context: Context, target: Target, *, discard_added: bool, dry_run: boo
 def _stands(context: Context, marker: Marker) -> bool:
     """Whether the lock that an environment was built from is the one that stands in the project."""
     try:
-        body = read_bytes(context.project / FOLDER / Path(marker.lock_name).name, what="the lock")
-    except FileError:
+        return digest(context.project / FOLDER / Path(marker.lock_name).name) == marker.lock
+    except OSError:
         return False
-    return hashlib.sha256(body).hexdigest() == marker.lock

@@ -93,6 +93,11 @@ def decoded(body: bytes) -> str:
     return body[len(mark) :].decode(encoding)
 
 
+def with_unix_ends(body: bytes) -> bytes:
+    """A file of ours with the line ends it was written with: git may have checked it out with those of Windows."""
+    return body.replace(b"\r\n", b"\n")
+
+
 def _encoding(body: bytes) -> tuple[bytes, str]:
     return next(((mark, name) for mark, name in _MARKS if body.startswith(mark)), (b"", "utf-8"))
 

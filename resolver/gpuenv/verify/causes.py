@@ -6,6 +6,7 @@ A command is spelled for the environment at hand, and never what was just done.
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -45,7 +46,7 @@ def of_message(error: str, *, otherwise: Cause | None = None) -> Cause:
     """Return the cause that somebody else's error message points to, by the table (``causes.toml``)."""
     for row in shipped(__file__, "causes")["message"]:
         if re.search(row["pattern"], error):
-            return Cause(row["cause"], row["hint"])
+            return Cause(row["cause"], row.get("windows", row["hint"]) if sys.platform == "win32" else row["hint"])
     return otherwise or Cause(error.strip().splitlines()[0][:300] if error.strip() else "unknown", DOCTOR)
 
 

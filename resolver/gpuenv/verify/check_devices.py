@@ -9,6 +9,7 @@ from pathlib import PurePath
 
 from gpuenv.model.machine import ComputeCapability
 from gpuenv.model.verification import Check
+from gpuenv.shell import unset
 from gpuenv.verify.causes import DOCTOR, RECREATE, UPGRADE, Cause, of_message
 from gpuenv.verify.messages import Message
 from gpuenv.verify.observed import Observed, agrees
@@ -74,7 +75,7 @@ def _driver_problem(message: Message) -> Cause | None:
 def _own_driver_problem(observed: Observed, own: Message, version: str) -> Cause | None:
     """Say what is wrong with the driver library that the person's loader path leads to."""
     names = [name for name in ("LD_LIBRARY_PATH", "LD_PRELOAD") if observed.environ.get(name)]
-    hint = f"unset {' '.join(names)}"
+    hint = unset(*names)
     path = own.text("path")
     found = library_version(path)
     if not _starts(own):
@@ -150,7 +151,7 @@ def devices(observed: Observed) -> Check:
         if observed.job is not None:
             return check(seen=f"{seen}; {observed.job.place} was given these ({len(rows)} of {len(gpus)} GPUs)")
         text = f"CUDA_VISIBLE_DEVICES={visible} hides {len(gpus) - len(rows)} GPU of this machine"
-        return check("warned", seen=seen, cause=Cause(text, "unset CUDA_VISIBLE_DEVICES"))
+        return check("warned", seen=seen, cause=Cause(text, unset("CUDA_VISIBLE_DEVICES")))
     return check(seen=seen)
 
 
@@ -182,7 +183,7 @@ def _device_problems(observed: Observed, message: Message, rows: tuple[Mapping[s
 
 def _visible_cause(observed: Observed, visible: str) -> Cause:
     """Say what is wrong with CUDA_VISIBLE_DEVICES (CUDA C++ Programming Guide, "CUDA Environment Variables")."""
-    hint = "unset CUDA_VISIBLE_DEVICES" if observed.job is None else observed.job.ask
+    hint = unset("CUDA_VISIBLE_DEVICES") if observed.job is None else observed.job.ask
     name = f"CUDA_VISIBLE_DEVICES={visible}"
     if visible.strip() in ("", "-1", "NoDevFiles", "none"):
         state = "set and empty" if not visible.strip() else f"{visible.strip()!r}"

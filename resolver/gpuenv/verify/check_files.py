@@ -11,6 +11,7 @@ from gpuenv.installed.environment import KNOWN
 from gpuenv.knowledge import load
 from gpuenv.knowledge.rules import Code, NoCode
 from gpuenv.model.verification import Check
+from gpuenv.shell import quote, unset
 from gpuenv.verify.causes import DOCTOR, RECREATE, UPGRADE, Cause
 from gpuenv.verify.observed import Observed, agrees
 
@@ -88,7 +89,7 @@ def startup(observed: Observed) -> Check:
         notes.append(f"{', '.join(risky)}: set in this shell, and changes what programs load")
     kept_away = f"not passed on: {', '.join(dropped)}" if dropped else "no variable had to be kept away"
     ran = "did run" if there.system_site_packages else "did not run"
-    hint = f"ls {there.site}" if acting else f"unset {' '.join(risky)}" if risky else DOCTOR
+    hint = f"ls {quote(str(there.site))}" if acting else unset(*risky) if risky else DOCTOR
     return observed.check(
         "startup",
         "Start-up code",

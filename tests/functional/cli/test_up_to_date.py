@@ -85,6 +85,11 @@ def test_nothing_changed_is_said_and_the_proof_reused(person: Person, index: Ind
         f"{person.project}/.venv-gpu: torch 2.11.0+cpu (CPU build), Python {data(run, person)['python']}",
         "evidence: evidence/team",
     ]
+    lock = person.project / "lockfiles/pylock.team.toml"  # as git checks it out on Windows
+    lock.write_bytes(lock.read_bytes().replace(b"\n", b"\r\n"))
+    assert person.run("create").code == 0
+    assert "Found up-to-date lockfile" in person.run("lock").err
+    assert b"\r\n" in lock.read_bytes()
     assert nothing_was_asked(person, index)
     assert marker(person) == built
 

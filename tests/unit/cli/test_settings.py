@@ -123,3 +123,13 @@ def test_nor_by_its_pyproject(tmp_path: Path) -> None:
     (tmp_path / "pyproject.toml").write_text('[tool.gpuenv]\nuv = "evil"\n')
     with pytest.raises(ConfigurationError, match="a project does not choose this"):
         merged(tmp_path)
+
+
+def test_a_folder_with_a_blank_is_one_where_it_is_there(tmp_path: Path) -> None:
+    (tmp_path / "Jane Doe").mkdir()
+    there, missing = str(tmp_path / "Jane Doe"), str(tmp_path / "John Doe")
+
+    assert merged(tmp_path, environ={"GPUENV_FIND_LINKS": there})["find-links"].value == (there,)
+    assert merged(tmp_path, environ={"GPUENV_FIND_LINKS": missing})["find-links"].value == tuple(missing.split())
+    both = merged(tmp_path, environ={"GPUENV_FIND_LINKS": f"{tmp_path} wheels"})
+    assert both["find-links"].value == (str(tmp_path), "wheels")

@@ -19,13 +19,13 @@ from gpuenv.doctor.family import built_for, variant_in
 from gpuenv.doctor.finding import Finding
 from gpuenv.installed.environment import read_environment
 from gpuenv.model.machine import ComputeCapability, Driver, Gpu, Machine
-from gpuenv.shell import quote
+from gpuenv.shell import quote, then, unset
 from support.environments import Environment
 from support.systems import LINKS, LINUX_PATHS
 
 KNOWN = knowledge.load()
 TOOLS = {"CC": sys.executable}
-OTHER_PYTHON = "uv python install 3.12 && gpuenv create --profile auto .venv-gpu"
+OTHER_PYTHON = then("uv python install 3.12", "gpuenv create --profile auto .venv-gpu")
 BLACKWELL_WHEEL = ("75", "80", "86", "90", "100", "120")
 
 
@@ -428,7 +428,7 @@ def test_torch_compile_needs_a_compiler_and_headers(env: Environment) -> None:
     assert "there is no C compiler" in first.summary
     assert second.summary.partition(",")[0] == "Python.h is missing"
     # Nothing says whose this interpreter is: one that carries its headers is fetched, and the environment built on it.
-    assert second.fix == "uv python install 3.12 && gpuenv create --profile auto .venv-gpu"
+    assert second.fix == OTHER_PYTHON
 
 
 @LINUX_PATHS
@@ -500,7 +500,7 @@ def test_a_toolkit_of_another_major_version(env: Environment, tmp_path: Path) ->
     (tmp_path / "version.json").write_text('{"cuda": {"name": "CUDA SDK", "version": "11.7.1"}}')
     findings = diagnosed(sound(env).marked(), machine("9.0"), environ={**TOOLS, "CUDA_HOME": str(tmp_path)})
 
-    assert the(findings, "toolkit").fix == "unset CUDA_HOME CUDA_PATH"
+    assert the(findings, "toolkit").fix == unset("CUDA_HOME", "CUDA_PATH")
 
 
 def test_every_wrong_finding_has_a_fix(env: Environment) -> None:

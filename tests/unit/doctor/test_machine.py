@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
 from gpuenv import knowledge
+from gpuenv.doctor.cards import CODES, UNKNOWN
 from gpuenv.doctor.finding import Finding
 from gpuenv.doctor.machine import diagnose_machine
 from gpuenv.knowledge.scheduler import schedulers
@@ -194,6 +196,22 @@ def test_windows_with_a_card() -> None:
     machine = on_windows(ANSWER).machine
 
     assert (machine.os, machine.libc, len(machine.gpus)) == ("windows", None, 1)
+
+
+@pytest.mark.parametrize("init", [*CODES, UNKNOWN, 3])
+@pytest.mark.parametrize("ending", ["answered", "hung", "crashed"])
+def test_windows_is_told_nothing_of_linux(init: int, ending: Literal["answered", "hung", "crashed"]) -> None:
+    detection, asked = on_windows(ANSWER), CudaAnswer(ending=ending, init=init)
+    (finding,) = wrong(diagnosed(detection, Checkup(cuda=asked)))
+
+    assert finding.fix
+    assert not any(word in finding.fix for word in ("sudo", "grep", "export "))
+
+
+def test_windows_refuses_a_card_and_its_mode(tree: Tree) -> None:
+    prohibited = on_windows(replace(ANSWER, gpus=(replace(H200, mode=2),)))
+    assert wrong(diagnosed(prohibited))[0].fix == "nvidia-smi -i 0 -c DEFAULT"
+    assert wrong(diagnosed(seen(tree, replace(ANSWER, gpus=(replace(H200, mode=2),)))))[0].fix.startswith("sudo ")
 
 
 SLURM = {"SLURM_JOB_ID": "4711"}

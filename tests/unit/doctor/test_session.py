@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from gpuenv.doctor.session import diagnose_session
+from gpuenv.shell import unset
 
 FOLDERS = {
     "/usr/local/cuda/lib64": ["libcudart.so.12", "libnvJitLink.so.12", "libcublas.so.12", "libcusparse.so.12"],
@@ -41,7 +44,7 @@ def test_variables_that_surprise(variable: str) -> None:
     """companion binary missing for CUDA: bnb-stale-env"""
     (finding,) = diagnose_session({variable: "1"}, names_in=listed)
 
-    assert finding.fix == f"unset {variable}"
+    assert finding.fix == unset(variable)
     assert diagnose_session({variable: ""}, names_in=listed) == ()
 
 
@@ -49,13 +52,14 @@ def test_variables_that_surprise(variable: str) -> None:
 def test_switches(variable: str) -> None:
     (finding,) = diagnose_session({variable: "1"}, names_in=listed)
 
-    assert finding.fix == f"unset {variable}"
+    assert finding.fix == unset(variable)
     assert diagnose_session({variable: "0"}, names_in=listed) == ()
 
 
 def test_a_module_that_hides_the_environments_own() -> None:
     (finding,) = diagnose_session(
-        {"PYTHONPATH": "/mine:/other"}, names_in={"/mine": ["pynvml.py"], "/other": []}.__getitem__
+        {"PYTHONPATH": os.pathsep.join(["/mine", "/other"])},
+        names_in={"/mine": ["pynvml.py"], "/other": []}.__getitem__,
     )
 
     assert finding.detail == "PYTHONPATH=/mine:/other; it hides the environment's own by /mine/pynvml.py"

@@ -59,6 +59,7 @@ def test_nothing_but_the_shown_form_can_be_printed(text: str, shown: str, creden
         ("ftp://h/", "the scheme ftp is not understood"),
         ("download.pytorch.org/whl", "lacks its scheme"),
         ("localhost:8000/whl", "lacks its scheme"),
+        ("ab://wheels", "the scheme ab is not understood"),
         pytest.param("~nouser/x", "is not a path", marks=POSIX),
     ],
 )
@@ -104,6 +105,10 @@ def test_windows_paths(path: str) -> None:
     where = Location.of_path(PureWindowsPath(path))
     server = f"//{where.host}" if where.host else ""
     assert nturl2path.url2pathname(server + where.path) == path
+
+
+def test_a_drive_is_no_scheme(tmp_path: Path) -> None:
+    assert Location.parse("C://wheels", origin="", folder=tmp_path).is_local
 
 
 def test_the_same_server() -> None:

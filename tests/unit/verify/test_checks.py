@@ -12,6 +12,7 @@ import pytest
 from gpuenv.installed.compare import Compared, Difference
 from gpuenv.installed.environment import StartupFile
 from gpuenv.model.profile import VerificationPlan
+from gpuenv.shell import unset
 from gpuenv.verify.causes import Hints, of_ending
 from gpuenv.verify.expected import Expected, ExpectedPackage, reference
 from gpuenv.verify.messages import Message
@@ -138,7 +139,7 @@ def test_a_hiding_variable_is_the_cause(visible: str, cause: str) -> None:
         "devices", job="training", devices=[], visible=visible, message="RuntimeError: No CUDA GPUs are available"
     )
     check = check_of(observed(edit=edit), "devices")
-    assert (check.status, check.cause, check.hint) == ("failed", cause, "unset CUDA_VISIBLE_DEVICES")
+    assert (check.status, check.cause, check.hint) == ("failed", cause, unset("CUDA_VISIBLE_DEVICES"))
 
 
 @pytest.mark.parametrize("visible", ["", "3"])
@@ -479,7 +480,7 @@ def test_a_driver_library_of_another_version_on_the_loader_path() -> None:
     check = check_of(observed(edit=edit, environ={"LD_LIBRARY_PATH": "/old"}), "driver")
     assert check.status == "failed"
     assert "535.54.03 at /old/libcuda.so.535.54.03" in check.cause
-    assert check.hint == "unset LD_LIBRARY_PATH"
+    assert check.hint == unset("LD_LIBRARY_PATH")
 
 
 def test_a_driver_that_does_not_start_says_why() -> None:

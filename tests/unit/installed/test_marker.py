@@ -1,0 +1,17 @@
+"""The marker of an environment: which lock it was built from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from gpuenv.installed.marker import digest
+
+
+def test_a_lock_is_the_same_with_the_line_ends_of_windows(tmp_path: Path) -> None:
+    """git checks it out so where core.autocrlf is on."""
+    text = b'lock-version = "1.0"\n\n[[packages]]\nname = "torch"\n'
+    (tmp_path / "a").write_bytes(text)
+    (tmp_path / "b").write_bytes(text.replace(b"\n", b"\r\n"))
+    (tmp_path / "c").write_bytes(text.replace(b"torch", b"torvh"))
+
+    assert digest(tmp_path / "a") == digest(tmp_path / "b") != digest(tmp_path / "c")
