@@ -9,7 +9,7 @@ class needs that is used at all, is written here: the library makes a class anew
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import FrozenInstanceError
 from typing import TYPE_CHECKING
 
@@ -24,12 +24,17 @@ else:
             if not frozen:
                 return dataclasses.dataclass(slots=slots, kw_only=kw_only)(cls)
             cls.__doc__ = cls.__doc__ or cls.__name__  # else it is made of the signature, which takes longest of all
-            later = [name for name in _LATER if cls.__dict__.get(name) is None]
+            own = cls.__dict__
+            later = [name for name in _LATER if name not in own]
+            if "__eq__" in own and own.get("__hash__") is None:  # Python itself puts None there
+                later.append("__hash__")
             # One with a base that is frozen must be frozen itself: then two methods are made at once.
             inherits = dataclasses.is_dataclass(cls)
             options = {"init": False, "repr": False, "eq": False, "frozen": inherits}
             cls = dataclasses.dataclass(**options, slots=slots, kw_only=kw_only)(cls)
             cls.__dataclass_params__.frozen = True
+            if not kw_only and "__init__" in later:
+                _check_order(dataclasses.fields(cls))
             for name in later:
                 setattr(cls, name, _Later(cls, name))
             cls.__setattr__, cls.__delattr__ = _no_change, _no_removal
@@ -48,6 +53,7 @@ _LATER: dict[str, dict[str, bool]] = {
 }
 """What is made later, and what the standard library is asked for to get it."""
 _NOT_GIVEN = dataclasses._HAS_DEFAULT_FACTORY  # type: ignore[attr-defined]
+_CLASS_VARIABLE, _ARGUMENT_ONLY = dataclasses._FIELD_CLASSVAR, dataclasses._FIELD_INITVAR  # type: ignore[attr-defined]
 
 
 class _Later:
@@ -65,14 +71,27 @@ class _Later:
         return self._cls.__dict__[self._name].__get__(instance, owner)
 
 
+def _check_order(fields: Iterable[dataclasses.Field[object]]) -> None:
+    """Raise what the standard library raises when it makes a class, not only once one of it is made."""
+    before = ""
+    for each in fields:
+        if each.init and not each.kw_only:
+            if each.default is not dataclasses.MISSING or each.default_factory is not dataclasses.MISSING:
+                before = each.name
+            elif before:
+                raise TypeError(f"non-default argument {each.name!r} follows default argument {before!r}")
+
+
 def _init(cls: type) -> object:
     """The method that sets each field to its argument, its default or what its factory makes, then calls
-    ``__post_init__``; its signature is the one that the standard library would write."""
+    ``__post_init__`` with what is of type ``InitVar``; its signature is the one of the standard library."""
+    fields = [each for each in vars(cls)["__dataclass_fields__"].values() if each._field_type is not _CLASS_VARIABLE]
+    this = "__self__" if any(each.name == "self" for each in fields) else "self"
     space: dict[str, object] = {"__put__": object.__setattr__, "__not_given__": _NOT_GIVEN}
-    first, named, body = ["self"], list[str](), list[str]()
+    first, named, body, passed = [this], list[str](), list[str](), list[str]()
     annotations: dict[str, object] = {}
     slots = "__slots__" in cls.__dict__  # then what has a default and no argument is set too
-    for each in dataclasses.fields(cls):
+    for each in fields:
         name, value, default = each.name, each.name, ""
         if each.default_factory is not dataclasses.MISSING:
             space[f"__make_{name}__"], default = each.default_factory, "=__not_given__"
@@ -85,10 +104,12 @@ def _init(cls: type) -> object:
         if each.init:
             annotations[name] = each.type
             (named if each.kw_only else first).append(name + default)
-        if value:
-            body.append(f" __put__(self, {name!r}, {value})")
+        if each._field_type is _ARGUMENT_ONLY:
+            passed.append(name)
+        elif value:
+            body.append(f" __put__({this}, {name!r}, {value})")
     if hasattr(cls, "__post_init__"):
-        body.append(" self.__post_init__()")
+        body.append(f" {this}.__post_init__({', '.join(passed)})")
     words = ", ".join((*first, *(("*", *named) if named else ())))
     exec("\n".join((f"def __init__({words}):", *body, " return None")), space)
     made = space["__init__"]

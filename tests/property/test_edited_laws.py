@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 
 from gpuenv.system.files import read_text, write_edited
 
-LINES = st.lists(st.tuples(st.sampled_from(["", "a", "b = 1", "ü"]), st.sampled_from(["\n", "\r\n"])), max_size=8)
+LINES = st.lists(
+    st.tuples(st.sampled_from(["", "a", "a\r", "b = 1", "ü"]), st.sampled_from(["\n", "\r\n"])), max_size=8
+)
 ENCODINGS = st.sampled_from(["utf-8", "utf-8-sig", "utf-16"])
 
 

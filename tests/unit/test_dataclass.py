@@ -7,7 +7,7 @@ import dataclasses
 import inspect
 import pickle
 from collections.abc import Callable
-from dataclasses import FrozenInstanceError, field, replace
+from dataclasses import FrozenInstanceError, InitVar, field, replace
 from typing import ClassVar
 
 import pytest
@@ -158,3 +158,50 @@ def test_what_is_missing_is_named_as_the_standard_library_names_it() -> None:
     with pytest.raises(TypeError, match="unexpected keyword argument 'more'"):
         Late(name="a", more=1)  # type: ignore[call-arg]
     assert Late.__init__.__annotations__ == AtOnce.__init__.__annotations__
+
+
+@pytest.mark.parametrize("slots", [True, False])
+def test_a_class_that_the_standard_library_refuses_is_refused_when_it_is_made(slots: bool) -> None:
+    with pytest.raises(TypeError, match="non-default argument 'last' follows default argument 'first'"):
+
+        @dataclass(frozen=True, slots=slots)
+        class Order:
+            first: int = 0
+            last: int  # type: ignore[misc]  # what is refused
+
+    with pytest.raises(ValueError, match="mutable default"):
+
+        @dataclass(frozen=True, slots=slots, kw_only=True)
+        class Shared:
+            seen: list[int] = []  # noqa: RUF012  # what is refused
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """An argument that is no field, and a field named as the object itself."""
+
+    self: int
+    times: InitVar[int] = 2
+    total: int = field(init=False, default=0)
+
+    def __post_init__(this, times: int) -> None:  # `self` is a field
+        object.__setattr__(this, "total", this.self * times)
+
+
+def test_an_argument_that_is_no_field_is_passed_on_and_self_may_be_a_field() -> None:
+    assert Given(3, times=4).total == 12
+    assert replace(Given(3), self=5, times=2).total == 10
+    assert list(inspect.signature(Given).parameters) == ["self", "times"]
+
+
+@dataclass(frozen=True, slots=True)
+class Unhashed:
+    """One that shall not be hashed."""
+
+    seen: int
+    __hash__ = None  # type: ignore[assignment]  # as Python writes it
+
+
+def test_a_class_that_says_it_has_no_hash_gets_none() -> None:
+    with pytest.raises(TypeError, match="unhashable"):
+        hash(Unhashed(1))

@@ -3,6 +3,7 @@ when it is imported, and nowhere else."""
 
 from __future__ import annotations
 
+import os
 import platform
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -21,17 +22,19 @@ from gpuenv.system.process import Ended, Limits, NotStarted, TimedOut, run
 DEADLINE = 300.0
 """Seconds for all imports together: a second with warm files, minutes where a network disk has to bring gigabytes."""
 
-_MARK = "gpuenv-import "
-# Without json or importlib: modules that the child would load for this alone take as long as its start.
-_CODE = f"""
-import sys
-for name in sys.argv[1:]:
+# Without json or importlib: modules that the child would load for this alone take as long as its start. What is said
+# goes past sys.stdout, which what is imported may replace or close, or leave in the middle of a line.
+_CODE = """
+import os, sys
+out, (_, mark, *names) = os.dup(1), sys.argv
+for name in names:
     try:
         __import__(name)
         said = ""
     except BaseException as problem:
-        said = f"{{type(problem).__name__}}: {{problem}}"
-    print({_MARK!r} + name, said.encode("utf-8", "backslashreplace").hex(), flush=True)
+        said = f"{type(problem).__name__}: {problem}"[:10_000]
+    line = "\\n" + mark + name + " " + said.encode("utf-8", "backslashreplace").hex() + "\\n"
+    os.write(out, line.encode())
     if said:
         break
 """
@@ -82,11 +85,13 @@ def import_family(
     python = find_python(environment)
     if python is None:
         return ImportFault(package=modules[0], said=f"{environment} has no Python that can be started")
-    command = [str(python), "-I", "-B", "-c", _CODE, *modules]
+    mark = f"gpuenv-import-{os.urandom(8).hex()} "  # which nothing that is imported writes
+    command = [str(python), "-I", "-B", "-c", _CODE, mark, *modules]
     done = run(command, cwd=environment, environ=environ, limits=Limits(deadline=deadline), meanwhile=meanwhile)
     if isinstance(done, NotStarted):
         return ImportFault(package=modules[0], said=f"{python} cannot be started: {done.reason}")
-    told = [pair for line in done.stdout.splitlines() if line.startswith(_MARK) and (pair := _pair(line))]
+    ours = (line.removeprefix(mark) for line in done.stdout.splitlines() if line.startswith(mark))
+    told = [pair for line in ours if (pair := _pair(line))]
     for name, said in told:
         if said:
             return ImportFault(package=name, said=said)
@@ -97,10 +102,10 @@ def import_family(
 
 
 def _pair(line: str) -> tuple[str, str] | None:
-    """Module and error, of a line that is whole: what is imported may write on the same stream."""
-    name, blank, said = line.removeprefix(_MARK).partition(" ")
+    """Module and error, of a line that is whole: its writer may have been ended at it."""
+    name, _, said = line.partition(" ")
     try:
-        return (name, bytes.fromhex(said).decode()) if blank else None
+        return name, bytes.fromhex(said).decode()
     except ValueError:
         return None
 

@@ -7,7 +7,7 @@ import posixpath
 import shutil
 import tarfile
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from gpuenv.dataclass import dataclass
@@ -17,6 +17,8 @@ from gpuenv.system.files import present, read_text
 
 MOST_UNPACKED = 4 * 1024**3
 """Bytes: no source of a package is larger, submodules included; beyond that an archive is made to fill the disk."""
+_MOST_LINKS = 40
+"""How many links are followed to the end of one, as in Linux (``MAXSYMLINKS``)."""
 _LEGACY = ("setuptools", "wheel")
 """What a source without ``[build-system]`` is built with (PEP 517, "Source trees")."""
 
@@ -68,35 +70,70 @@ def _unpack_tar(archive: Path, into: Path) -> list[str]:
 def extract(file: tarfile.TarFile, members: Sequence[tarfile.TarInfo], into: Path) -> None:
     """What the filter "data" of the standard library does, for Pythons before 3.11.4 (Debian 12's is 3.11.2).
 
-    Links come last, so that nothing is written through one, and lead to a file or folder of the archive alone. Raises
-    ValueError for anything else; owners and special modes are not taken over.
+    Of two members of one name the last counts. Links come last, so that nothing is written through one, and lead
+    straight to what other links end at. Raises ValueError for what would lie or lead outside, and for devices; owners
+    and special modes are not taken over.
     """
-    plain = {posixpath.normpath(each.name) for each in members if each.isreg() or each.isdir()}
-    for each in members:
-        if posixpath.isabs(each.name) or ".." in each.name.split("/"):
-            raise ValueError(f"{each.name} would lie outside")
-        if not (each.isreg() or each.isdir() or ((each.issym() or each.islnk()) and _leads_to(each) in plain)):
-            raise ValueError(f"{each.name} is a device, or a link to nothing of the archive")
-    for each in members:
-        path = into / each.name
+    last = {posixpath.normpath(each.name): each for each in members}
+    links = {name: each for name, each in last.items() if each.issym() or each.islnk()}
+    ends = {name: _leads_to(name, links) for name in links}
+    into = Path(os.path.normpath(into))
+    for name, each in last.items():
+        for place in (name, ends.get(name, name)):  # Windows has two separators, and drives
+            if not Path(os.path.normpath(into / place)).is_relative_to(into):
+                raise ValueError(f"{each.name} would lie or lead outside")
+        if not (each.isreg() or each.isdir() or name in links):
+            raise ValueError(f"{each.name} is a device")
+    for name, each in last.items():
         if each.isdir():
-            path.mkdir(parents=True, exist_ok=True)
-        elif each.isreg() and (source := file.extractfile(each)) is not None:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with source, path.open("xb") as target:
-                shutil.copyfileobj(source, target)
-            path.chmod(0o755 if each.mode & 0o100 else 0o644)
-    for each in members:
-        path = into / each.name
-        if each.issym() or each.islnk():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.symlink_to(os.path.relpath(into / _leads_to(each), path.parent))
+            (into / name).mkdir(parents=True, exist_ok=True)
+        elif name not in links:
+            _write(file, each, into / name)
+    for name, each in links.items():
+        path, end = into / name, ends[name]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if each.issym():
+            path.symlink_to(os.path.relpath(into / end, path.parent))
+        elif end in last and last[end].isreg():
+            _write(file, last[end], path)
+        else:
+            raise ValueError(f"{each.name} is a link to no file of the archive")
 
 
-def _leads_to(link: tarfile.TarInfo) -> str:
-    """The member that a link names: a symbolic one from its own folder, a hard one from the top."""
-    start = posixpath.dirname(link.name) if link.issym() else ""
-    return posixpath.normpath(posixpath.join(start, link.linkname))
+def _write(file: tarfile.TarFile, member: tarfile.TarInfo, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    source = file.extractfile(member)
+    with path.open("xb") as target:
+        if source is not None:
+            shutil.copyfileobj(source, target)
+    path.chmod(member.mode & 0o755 | 0o600 if member.mode & 0o100 else member.mode & 0o644 | 0o600)
+    os.utime(path, (member.mtime, member.mtime))
+
+
+def _leads_to(name: str, links: Mapping[str, tarfile.TarInfo]) -> str:
+    """The path in the archive that a link ends at, folders that are links followed too: a symbolic link starts in its
+    own folder, a hard one at the top."""
+    done: list[str] = []
+    todo, followed = name.split("/")[::-1], 0
+    while todo:
+        part = todo.pop()
+        if part in ("", "."):
+            continue
+        if part == "..":
+            if not done:
+                raise ValueError(f"{name} is a link that leads outside")
+            done.pop()
+            continue
+        done.append(part)
+        link = links.get("/".join(done))
+        if link is None:
+            continue
+        followed += 1
+        if followed > _MOST_LINKS or posixpath.isabs(link.linkname):
+            raise ValueError(f"{name} is a link that leads outside, or to itself")
+        done = done[:-1] if link.issym() else []
+        todo += link.linkname.split("/")[::-1]
+    return "/".join(done) or "."
 
 
 def _unpack_zip(archive: Path, into: Path) -> list[str]:

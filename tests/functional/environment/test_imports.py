@@ -86,6 +86,40 @@ def test_an_import_that_never_ends_is_ended(workshop: Workshop) -> None:
     assert fault.late, "which says nothing of the wheels"
 
 
+@pytest.mark.parametrize(
+    "code",
+    [
+        "print('half a line', end='')",
+        "print('gpuenv-import torch ')",
+        "print('gpuenv-import torch 6f6e6365')",
+        "import sys; sys.stdout = None",
+        "import sys; sys.stdout.close()",
+        "import os; os.close(1)",
+    ],
+)
+def test_what_an_import_does_with_its_output_is_no_failure(imported: Path, code: str) -> None:
+    (imported / "torch/__init__.py").write_text(code + "\n")
+    (imported / "after.py").write_text("")
+    environment = imported.parents[2]
+    assert import_family(environment, ["torch", "after"], environ={"PATH": os.defpath}) is None
+    (imported / "after.py").write_text("raise OSError('x' * 5_000_000)\n")
+    fault = import_family(environment, ["torch", "after"], environ={"PATH": os.defpath})
+    assert fault is not None
+    assert fault.package == "after"
+    assert fault.said.startswith("OSError: xxx")
+
+
+@pytest.fixture
+def imported(tmp_path: Path) -> Path:
+    """The packages' folder of an environment that holds nothing but a module of this name."""
+    site = tmp_path / f"lib/python{sys.version_info[0]}.{sys.version_info[1]}/site-packages"
+    (site / "torch").mkdir(parents=True)
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/python").symlink_to(sys.executable)
+    (tmp_path / "pyvenv.cfg").write_text(f"home = {Path(sys.executable).resolve().parent}\n")
+    return site
+
+
 def test_what_the_shell_says_of_python_is_not_heard(workshop: Workshop, tmp_path: Path) -> None:
     """A module of the same name on PYTHONPATH or in the working directory is not what is imported."""
     shadow = tmp_path / "shadow"

@@ -76,6 +76,53 @@ def test_a_link_inside_stays_one(tmp_path: Path) -> None:
     assert (tree.folder / "csrc/again.py").readlink() == Path("../setup.py")
 
 
+def member(name: str, *, leads: str = "", hard: bool = False, mode: int = 0o644) -> tarfile.TarInfo:
+    entry = tarfile.TarInfo(f"op-1.0/{name}")
+    entry.mode, entry.mtime = mode, 1_700_000_000
+    if leads:
+        entry.type, entry.linkname = tarfile.LNKTYPE if hard else tarfile.SYMTYPE, leads
+    return entry
+
+
+@posix
+def test_links_to_links_and_folders_that_no_row_names_are_unpacked(tmp_path: Path) -> None:
+    entries = (
+        member("setup.py"), member("src/a.py", mode=0o4700), member("again", leads="src"),
+        member("twice", leads="again/a.py"), member("b.py", leads="op-1.0/src/a.py", hard=True, mode=0o4700),
+        member("c.py", leads="op-1.0/b.py", hard=True, mode=0o4700), member("later", leads="not-there.txt"),
+    )  # fmt: skip
+    path = tar(tmp_path / "a.tar.gz", *entries, text=b"import this")
+    top = unpack(path, filename="op-1.0.tar.gz", into=tmp_path / "b").folder
+    for name in ("src/a.py", "again/a.py", "twice", "b.py", "c.py"):
+        assert (top / name).read_bytes() == b"import this"
+    assert not (top / "c.py").is_symlink()
+    assert (top / "later").is_symlink()
+    assert oct((top / "src/a.py").stat().st_mode & 0o7777) == oct(0o700)
+    assert (top / "src/a.py").stat().st_mtime == 1_700_000_000, "a wheel holds the times of its files"
+
+
+def test_of_two_members_of_one_name_the_last_counts(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "a.tar", "w") as archive:
+        for name, text in (("op-1.0/setup.py", b"one"), ("./op-1.0/setup.py", b"other")):
+            entry = tarfile.TarInfo(name)
+            entry.size = len(text)
+            archive.addfile(entry, io.BytesIO(text))
+    tree = unpack(tmp_path / "a.tar", filename="op-1.0.tar", into=tmp_path / "b")
+    assert (tree.folder / "setup.py").read_bytes() == b"other"
+
+
+@posix
+@pytest.mark.parametrize("hard", [True, False], ids=["hard", "symbolic"])
+def test_no_link_leads_out_through_another(tmp_path: Path, hard: bool) -> None:
+    """``x/y/up/../../../..`` stays inside to whoever only counts the dots."""
+    (tmp_path / "secret").write_text("s")
+    up = "op-1.0/x/y/up" if hard else "up"
+    out = member("x/y/out", leads=f"{up}/../../secret", hard=hard)
+    path = tar(tmp_path / "a.tar.gz", member("setup.py"), member("x/y/z"), member("x/y/up", leads="../.."), out)
+    with pytest.raises(IntegrityError):
+        unpack(path, filename="op-1.0.tar.gz", into=tmp_path / "b")
+
+
 def test_nothing_is_written_through_a_link(tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     entry = tarfile.TarInfo("op-1.0/in")
