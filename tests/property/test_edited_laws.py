@@ -28,7 +28,7 @@ def test_nothing_but_the_edit_changes(
         write_edited(path, text, what="it")
         assert path.read_bytes() == before
         ours = "".join(
-            f"ours {line}\n" for line, _ in more
+            f"ours {line.rstrip()}\n" for line, _ in more
         )  # as `export --format uv` adds lines, and --undo takes them out
         whole = text if text.endswith("\n") or not text else f"{text}\n"
         write_edited(path, whole + ours, what="it")

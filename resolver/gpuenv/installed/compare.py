@@ -294,13 +294,12 @@ def _is_bytecode(path: str) -> bool:
 def _clashes(environment: Path, shared: Mapping[str, list[tuple[Distribution, RecordRow]]]) -> Iterator[Difference]:
     """Name who overwrote whom: the file is what one of its owners lists, and not what the others do."""
     for path, owners in sorted(shared.items()):
-        try:
-            size, digest = (environment / path).stat().st_size, ""
-        except OSError:
+        entry, digest = followed(environment / path), ""
+        if entry is None:
             continue  # missing, which is said of its first owner
         if len({row.size for _, row in owners}) < len(owners):
             digest = sha256_of(environment / path)
-        there = [dist for dist, row in owners if row.size == size and digest in ("", row.sha256)]
+        there = [dist for dist, row in owners if row.size == entry.size and digest in ("", row.sha256)]
         winner = there[0].name if there else ""
         for dist, _ in owners:
             if dist not in there:

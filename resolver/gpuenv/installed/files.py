@@ -7,6 +7,7 @@ import csv
 import hashlib
 import os
 import posixpath
+import stat
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -89,10 +90,12 @@ def read_bare(environment: Path) -> Bare:
 
 
 def followed(path: Path) -> FolderEntry | None:
-    """The file at the end of any links, ``None`` where there is none."""
+    """The file at the end of any links, ``None`` where there is none: a folder in its place is none either."""
     try:
         facts = path.stat()
     except (OSError, ValueError):
+        return None
+    if not stat.S_ISREG(facts.st_mode):
         return None
     return FolderEntry(facts.st_size, facts.st_mtime, None)
 

@@ -287,6 +287,21 @@ def test_who_overwrote_a_file_of_two_packages_is_told(environment: Path, last: s
     assert [each for each in compare(environment).differences if each.kind != "clash"] == []
 
 
+@pytest.mark.parametrize("deep", [False, True])
+@pytest.mark.parametrize("names", [("alpha",), ("alpha", "beta")])
+def test_a_folder_in_the_place_of_a_file_is_a_missing_file(
+    environment: Path, names: tuple[str, ...], deep: bool
+) -> None:
+    for each in names:
+        install(environment, build_wheel(each, "1.0", files={"shared/data.py": f"of = {each!r}\n"}))
+    (environment / SITE / "shared/data.py").unlink()
+    (environment / SITE / "shared/data.py").mkdir()
+
+    found = compare(environment, deep=deep).differences
+
+    assert [(each.kind, each.path) for each in found] == [("missing", f"{SITE}/shared/data.py")]
+
+
 def test_what_was_compared_is_said_as_it_was(environment: Path) -> None:
     install(environment, build_wheel("alpha", "1.0", files={"alpha/__init__.py": "", "alpha/x.py": "1"}))
 
