@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -113,19 +115,22 @@ def run(context: Context, options: CreateOptions) -> CreateOutcome:
         target=target, hints=_hints(context, locked, profile, target, keep=options.keep_failed), deep=options.deep,
         failed_folder=failed_place(evidence), probes=_own_probes(context) if options.verify else (),
     )  # fmt: skip
-    current = None if options.rebuild else _reused(context, locked, proof, options)
-    return current or _built(context, locked, proof, options)
+    newer = cache(lambda: say_newer(context, locked, machine=machine, profile=profile))  # once, wherever it is first
+    current = None if options.rebuild else _reused(context, locked, proof, options, newer)
+    return current or _built(context, locked, proof, options, newer)
 
 
-def _built(context: Context, locked: Locked, proof: Proof, options: CreateOptions) -> CreateOutcome:
-    """A new environment at the target, proved before it is put there."""
+def _built(
+    context: Context, locked: Locked, proof: Proof, options: CreateOptions, newer: Callable[[], None]
+) -> CreateOutcome:
+    """A new environment at the target, proved before it is put there. ``newer`` is done while uv installs."""
     from gpuenv.steps.build import staged_environment
 
     target, kept = proof.target, options.keep_failed
     try:
         with staged_environment(
             context, locked, target=target, deep=options.deep, keep_failed=kept, keep_previous=options.keep_previous,
-            meanwhile=lambda: say_newer(context, locked, machine=proof.machine, profile=proof.profile),
+            meanwhile=newer,
         ) as environment:  # fmt: skip
             report = proof.run(environment.path) if options.verify else None
             built = environment.swap_in(report)
@@ -166,13 +171,15 @@ def _own_probes(context: Context) -> tuple[OwnProbe, ...]:
     return own_probes(context)
 
 
-def _reused(context: Context, locked: Locked, proof: Proof, options: CreateOptions) -> CreateOutcome | None:
+def _reused(
+    context: Context, locked: Locked, proof: Proof, options: CreateOptions, newer: Callable[[], None]
+) -> CreateOutcome | None:
     """What stands at the target, where it is what the lock says and proves itself, or has done so; else ``None``."""
     standing = standing_environment(context, locked, target=proof.target, deep=options.deep)
     if standing is None:
         return None
     register(context, standing.path)
-    say_newer(context, locked, machine=proof.machine, profile=proof.profile)
+    newer()
     proved, report = None, None
     if options.verify:
         found = "asked for with --verify" if options.verify_again else earlier_proof(proof, standing)

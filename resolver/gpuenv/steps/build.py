@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
 
 from gpuenv.environment import build
@@ -35,7 +34,7 @@ def staged_environment(
     meanwhile: Callable[[], None] = lambda: None,
 ) -> Iterator[Staged]:
     """Build beside ``target``, out of the store what it keeps; discarded unless it is swapped in. ``meanwhile`` is done
-    once, while uv installs."""
+    while uv installs, as often as that is tried."""
     if gone := builds_that_are_gone(context, locked.lock):
         raise _not_here(context, locked, gone)
     if any(each.signed for each in locked.lock.packages):
@@ -64,7 +63,7 @@ def staged_environment(
             extra_env=uv_environment(context) | uv_credentials(context),
             project=context.project if project else None,
             index_env=_index_variables(context) if project else {},
-            meanwhile=cache(meanwhile),
+            meanwhile=meanwhile,
         ),
     ) as staged:
         if locked.lock.decision.accelerator == "cuda":

@@ -126,6 +126,7 @@ def test_a_proof_that_holds_no_more_is_asked_again_of_what_stands(person: Person
     said = f".venv-gpu is as it was built, and is proved again: gpuenv changed 0.0.1 → {__version__}\n"
     assert said in run.err
     assert ".venv-gpu did not prove itself: building it again" in run.err
+    assert run.err.count("The locked torch is of ") == 1, run.err
     assert ".venv-gpu was left as it was" in run.err
     assert marker(person) == built
     prove(person, created="2026-01-01T00:00:00Z")
