@@ -238,6 +238,9 @@ def test_what_cannot_be_is_refused_in_windows_words(place: Place) -> None:
     home = place.run("create", "~", "--no-verify")
     assert home.returncode == 2
     assert "takes a folder of its own" in home.stderr
+    device = place.run("create", "nul", "--no-verify")
+    assert device.returncode == 2
+    assert "Windows means a device by nul" in device.stderr
     nobody = place.run("remove", "--env", ".venv-gpu")  # the null device is a terminal here
     assert nobody.returncode == 2
     assert "there is nobody to ask" in nobody.stderr

@@ -14,6 +14,7 @@ import ctypes
 import errno
 import hashlib
 import os
+import re
 import secrets
 import shutil
 import stat
@@ -32,6 +33,7 @@ from gpuenv.system.files import is_link, move, sync_folder
 
 STAGE_PREFIX = ".gpuenv-stage-"
 ASIDE_PREFIX = ".gpuenv-old-"
+_DEVICE = re.compile(r"(con|prn|aux|nul|(?:com|lpt)[0-9¹²³]) *(?:\..*)?", re.IGNORECASE)
 LOCK_POLL_SECONDS = 0.05
 LINK_DAYS = 7
 """Days after which the name of a staging folder of another boot is a left-over: no build takes as long."""
@@ -61,6 +63,7 @@ def check_target(path: Path) -> Target:
     environment that gpuenv did not build, and for a parent folder that others may write to. Changes nothing.
     """
     absolute = path.absolute()
+    refuse_name(absolute.name, shown=path)
     parent = _real_parent(absolute)
     real = parent / absolute.name
     _check_parent(parent, shown=path)
@@ -92,6 +95,21 @@ def check_target(path: Path) -> Target:
             f"Or move it away yourself: `mv {quote(str(path))} {quote(f'{path}.old')}`",
         ),
     )
+
+
+def refuse_name(name: str, *, shown: Path, platform: str = sys.platform) -> None:
+    """Refuse what Windows makes no folder of (Microsoft: "Naming Files, Paths, and Namespaces"): devices, with any
+    ending, and a name that would lose its end."""
+    if platform != "win32":
+        return
+    device = _DEVICE.fullmatch(name)
+    if device or (name.endswith((".", " ")) and name != ".."):
+        why = (
+            f"Windows means a device by {device[1]}" if device else "Windows drops a dot or blank at the end of a name"
+        )
+        raise TargetError(
+            f"{shown} cannot be an environment: {why}", hints=("Choose another folder: `gpuenv create OTHER`",)
+        )
 
 
 def is_ours(folder: Path) -> bool:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from packaging.utils import canonicalize_name
 
 from gpuenv.environment.previous import failed_place
-from gpuenv.environment.target import check_target
+from gpuenv.environment.target import check_target, refuse_name
 from gpuenv.errors import TargetError, UsageError
 from gpuenv.installed import places
 from gpuenv.installed.marker import read_marker
@@ -75,6 +75,7 @@ def refuse_target(context: Context, target: Path) -> None:
 
     Raises :class:`~gpuenv.errors.TargetError`. The hint names a folder inside, never a way to move what is there.
     """
+    refuse_name(target.name, shown=target)
     real = Path(os.path.realpath(target))
     homes = [context.environ[name] for name in ("HOME", "USERPROFILE") if context.environ.get(name)]
     for kept, what in (

@@ -16,7 +16,8 @@ from gpuenv.verify.causes import DOCTOR, RECREATE, UPGRADE, Cause
 from gpuenv.verify.observed import Observed, agrees
 
 ALTERING = ("LD_PRELOAD", "LD_AUDIT", "PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "PYTORCH_NVML_BASED_CUDA_CHECK")
-MAIN_LIBRARY = "libtorch_cuda"
+MAIN_LIBRARIES = ("libtorch_cuda", "torch_cuda")
+"""How the libraries of torch's kernels begin on Linux, and on Windows."""
 
 
 def installed(observed: Observed) -> Check:
@@ -107,15 +108,16 @@ def native_code(observed: Observed) -> Check:
     check = partial(observed.check, "native-code", title, expected=expected)
     if not observed.gpu:
         return check(why="CPU: no GPU code is used")
-    main = [(name, code) for name, code in observed.code if name.startswith(MAIN_LIBRARY)]
+    main = [(name, code) for name, code in observed.code if name.startswith(MAIN_LIBRARIES)]
     if not main:
         torch = observed.installed.torch
         if torch is not None and not torch.cuda:
             cause = Cause(f"a CPU build of torch is installed ({torch.version})", RECREATE)
             return check(seen="no CUDA library", cause=cause)
-        return check(why="no ELF library of torch's kernels")
-    # torch's kernels are in libtorch_cuda.so; its companions (linear algebra) leave out cards that it serves.
-    deciding = [code for name, code in main if name == "libtorch_cuda.so"] or [code for _, code in main]
+        return check(why="no library of torch's kernels could be read")
+    # torch's kernels are in this one; its companions (linear algebra) leave out cards that it serves.
+    whole = ("libtorch_cuda.so", "torch_cuda.dll")
+    deciding = [code for name, code in main if name in whole] or [code for _, code in main]
     sass = {name for code in deciding for name in code.architectures}
     ptx = {name for code in deciding for name, _ in code.ptx}
     held = " ".join(_ascending(sass)) or "none"

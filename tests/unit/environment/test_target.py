@@ -12,6 +12,7 @@ from gpuenv.environment.target import (
     boot_id,
     check_target,
     only_one,
+    refuse_name,
     remove_tree,
     staging,
     swap_in,
@@ -223,3 +224,15 @@ def test_a_link_at_the_lock_of_a_target_is_not_followed(tmp_path: Path, *, there
     with only_one(target, state=tmp_path / "state", timeout=1.0, reporter=Silent()):
         assert kept.exists() == there
     assert not there or kept.read_text() == "mine"
+
+
+@pytest.mark.parametrize("name", ["nul", "AUX.d", "con.x", "COM1", "lpt¹.txt", "env.", "env "])
+def test_names_of_windows(name: str, tmp_path: Path) -> None:
+    with pytest.raises(TargetError, match="cannot be an environment: Windows "):
+        refuse_name(name, shown=tmp_path, platform="win32")
+    refuse_name(name, shown=tmp_path, platform="linux")
+
+
+@pytest.mark.parametrize("name", [".venv-gpu", "console", "nul-env", "com10", "auxiliary", "a.con", ".."])
+def test_names_that_windows_takes(name: str, tmp_path: Path) -> None:
+    refuse_name(name, shown=tmp_path, platform="win32")

@@ -195,6 +195,8 @@ def test_the_order_of_cuda_and_nvml_may_differ() -> None:
 )
 def test_code_in_the_libraries(names: tuple[str, ...], ptx: tuple[str, ...], status: str, words: str) -> None:
     check = check_of(observed(code=code(*names, ptx=ptx)), "native-code")
+    windows = tuple(("torch_cuda.dll", each) for _, each in code(*names, ptx=ptx))
+    assert check_of(observed(code=windows), "native-code").status == check.status
     assert check.status == status
     assert words in check.cause
 
