@@ -81,6 +81,7 @@ BY_HAND = frozenset(
         "cdi-outdated",
         "mask-outside-the-job",
         "job-without-gpu",
+        "driver-untold",
         "code-untold",
         "ptx-only",
         "extension-without-code",

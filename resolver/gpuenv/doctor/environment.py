@@ -296,7 +296,7 @@ def _torch(examination: Examination, torch: TorchFacts, knowledge: Knowledge, fi
     else:
         yield found(severity="ok", summary=f"torch {torch.version}, built with CUDA {torch.cuda}")
         if machine is not None:
-            yield from _driver(machine, torch, knowledge, fix)
+            yield from _driver(examination, machine, torch, knowledge, fix)
             for gpu in machine.gpus:
                 yield _kernels(examination, gpu, machine, torch, knowledge, fix)
 
@@ -320,10 +320,27 @@ def _cpu_build(examination: Examination, torch: TorchFacts, fix: str) -> Finding
     )
 
 
-def _driver(machine: Machine, torch: TorchFacts, knowledge: Knowledge, fix: str) -> Iterator[Finding]:
+def _driver(
+    examination: Examination, machine: Machine, torch: TorchFacts, knowledge: Knowledge, fix: str
+) -> Iterator[Finding]:
     driver = machine.driver
-    floor = knowledge.driver_floor(knowledge.variant_of(torch.cuda), machine.driver_os)
-    if driver is not None and floor is not None and knowledge.driver_reach(machine, floor.minimum) is None:
+    if driver is None:
+        return
+    floor = knowledge.floor_for(knowledge.variant_of(torch.cuda), machine)
+    if floor is None:
+        knows = f", and it knows CUDA {driver.cuda}" if driver.cuda else ""
+        yield Finding(
+            subject="driver",
+            severity="warning",
+            kind="driver-untold",
+            summary=f"whether driver {driver.version} ({driver.place}) runs CUDA {torch.cuda} cannot be told: "
+            f"no table has the least driver for that{knows}",
+            detail="torch/version.py",
+            fix=f"Prove it by running it: `gpuenv verify {quote(examination.shown)}`",
+            by="yourself",
+            check="its check of native code passes",
+        )
+    elif knowledge.driver_reach(machine, floor.minimum) is None:
         yield Finding(
             subject="driver",
             severity="error",

@@ -33,8 +33,8 @@ OwnKind = Literal[
     "installed-twice", "without-metadata", "does-not-fit", "family-requirement", "compiler-requirement",
     "requirement", "companion-of-another-build", "extension-of-another-torch", "libraries-left-over", "two-compilers",
     # torch, extensions and the cards
-    "torch-missing", "torch-for-amd", "torch-for-cpu", "torch-for-a-gpu", "driver-too-old", "code-untold", "no-code",
-    "ptx-only", "extension-without-code", "extension-by-ptx",
+    "torch-missing", "torch-for-amd", "torch-for-cpu", "torch-for-a-gpu", "driver-too-old", "driver-untold",
+    "code-untold", "no-code", "ptx-only", "extension-without-code", "extension-by-ptx",
     "extension-of-another-cuda", "extension-of-another-python",
     # torch.compile
     "no-compiler", "no-headers", "assembler", "toolkit",

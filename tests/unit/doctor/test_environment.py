@@ -191,6 +191,22 @@ def test_a_driver_that_is_too_old(env: Environment) -> None:
     assert finding.summary.startswith("driver 535.161.08 (NVML) is too old for CUDA 13.0, which needs 580")
 
 
+@pytest.mark.parametrize(("cuda", "kinds"), [("13.0", ["driver-untold"]), ("99.9", [])])
+def test_a_cuda_that_no_table_knows_is_believed_of_a_driver_that_says_it_knows_it(
+    env: Environment, cuda: str, kinds: list[str]
+) -> None:
+    env.torch("9.9.0", cuda="99.9", archs=("90",)).marked()
+    findings = wrong(diagnosed(env, machine("9.0", driver="999.10", cuda=cuda)))
+
+    assert [each.kind for each in findings] == kinds
+    for each in findings:
+        assert (each.severity, each.summary) == (
+            "warning",
+            "whether driver 999.10 (NVML) runs CUDA 99.9 cannot be told: no table has the least driver for that, "
+            "and it knows CUDA 13.0",
+        )
+
+
 def test_companions_of_another_build(env: Environment) -> None:
     """torch / torchvision mismatch: nms-cu126, nms-cuda-backend, sglang-stale-companions, uvsync-mixed-cuda"""
     env.torch("2.10.0+cu128", cuda="12.8", archs=BLACKWELL_WHEEL)
