@@ -56,6 +56,7 @@ class Console:
         terminal = self.err.isatty() and environ.get("TERM") != "dumb"
         self._bars = progress and terminal and not quiet and not verbose and "CI" not in environ
         self._colour = terminal and not environ.get("NO_COLOR")
+        self._live: Progress | None = None
         self._height = _size(self.out, environ, "LINES")
         self._widths = {id(stream): _width(stream, environ) for stream in (self.out, self.err)}
 
@@ -120,7 +121,11 @@ class Console:
                 yield silent
             return
         with _progress(self.err, unit) as progress:
-            yield _Bar(progress, progress.add_task(self._shown(title), total=total), self._shown)
+            self._live = progress
+            try:
+                yield _Bar(progress, progress.add_task(self._shown(title), total=total), self._shown)
+            finally:
+                self._live = None
 
     def _line(self, label: str, text: str, *, code: str = "", text_code: str = "") -> None:
         """Say one line. What follows a break hangs beside the label; only our own words are coloured."""
@@ -134,6 +139,9 @@ class Console:
             lines[0] = lines[0].replace(name, self._paint(name, code), 1)
         # A stderr that is closed or full is no reason to stop: what is said there is for whoever reads it.
         with contextlib.suppress(OSError):
+            if self._live is not None:  # above the bar, which stands in the last line
+                self._live.console.out("\n".join(lines), highlight=False)
+                return
             self.err.write("\n".join(lines) + "\n")
             self.err.flush()
 

@@ -103,6 +103,17 @@ def test_a_task_without_a_terminal_draws_nothing() -> None:
     assert (out.getvalue(), err.getvalue()) == ("", "")
 
 
+def test_what_is_said_beside_a_task_stands_on_a_line_of_its_own() -> None:
+    made, _, err = console(terminal=True, environ={"TERM": "xterm", "COLUMNS": "80"})
+    with made.task("Installing 80 packages"):
+        made.say("The locked torch is of 2026-01-21")
+        made.warn("so it is")
+    shown = re.sub(r"\r\x1b\[2K", "\n", err.getvalue())
+    lines = [re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", line).strip() for line in shown.split("\n")]
+    assert "The locked torch is of 2026-01-21" in lines
+    assert "warning: so it is" in lines
+
+
 @pytest.mark.parametrize(("total", "unit"), [(None, ""), (14, "steps"), (10_000_000, "B")])
 def test_a_task_moves_by_itself_on_a_terminal(total: int | None, unit: str) -> None:
     """Whoever waits sees that something is alive, although the work says nothing."""
