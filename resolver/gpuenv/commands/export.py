@@ -15,7 +15,7 @@ from gpuenv.project.conda_export import to_environment
 from gpuenv.project.containers import MADE_BY, to_devcontainer, to_dockerfile
 from gpuenv.project.uv_export import UvClass, UvIndex, with_family, without_family
 from gpuenv.project.writing import difference
-from gpuenv.shell import quote
+from gpuenv.shell import quote, with_variable
 from gpuenv.steps.context import Context, Outcome
 from gpuenv.steps.lock import read_sound
 from gpuenv.steps.lock_file import lock_path
@@ -198,5 +198,10 @@ def _steps(classes: Sequence[UvClass]) -> tuple[str, ...]:
     if len(classes) == 1:
         return ("uv lock", "uv sync")
     return tuple(
-        f"UV_PROJECT_ENVIRONMENT=.venv-{each.name} UV_NO_SYNC=1 uv sync --group {each.name}" for each in classes
+        with_variable(
+            "UV_PROJECT_ENVIRONMENT",
+            f".venv-{each.name}",
+            with_variable("UV_NO_SYNC", "1", f"uv sync --group {each.name}"),
+        )
+        for each in classes
     )

@@ -36,7 +36,9 @@ def run(context: Context, *, environment: Path | None, words: Sequence[str], che
     if program.endswith(".py") and (cwd / program).is_file():
         program, arguments = "python", [program, *arguments]
     python = places.find_python(target)
-    found = shutil.which(program, path=environ["PATH"]) if "/" not in program else str(cwd / program)
+    found = shutil.which(program, path=environ["PATH"])
+    if "/" in program:
+        found = shutil.which(str(cwd / program)) or str(cwd / program)  # with the ending that Windows knows
     if program == "python" and python is not None:
         found = str(python)
     if found is None:

@@ -187,7 +187,7 @@ def find_uv(
                 versions.put(path, version)
             return Uv(path=path, version=version, origin=origin, environ=base)
         refused.append(f"{path} ({origin}): {why}")
-    hints = [f"install uv {least} or newer beside gpuenv: pip install 'uv>={least}'"]
+    hints = [f'Install uv {least} or newer beside gpuenv: `pip install "uv>={least}"`']
     if explicit is not None:
         hints.append("or leave GPUENV_UV unset to use the uv installed with gpuenv")
     if not refused:

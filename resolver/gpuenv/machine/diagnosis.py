@@ -190,7 +190,7 @@ def _library_missing(evidence: Evidence) -> DriverProblem:
     loader = (f"the loader says: {answer.loader}",) if answer.loader else ()
     places = (f"found: {', '.join(found[:4])}",) if found else ()
     if host is None:
-        return problem("library-missing", evidence, traces(evidence), case="windows")
+        return problem("library-missing", evidence, (*loader, *traces(evidence)), case="windows")
     if answer.loader and not re.search(r"cannot open shared object|No such file", answer.loader):
         return problem("library-broken", evidence, (*loader, *places))
     if host.tegra:

@@ -24,7 +24,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any  # the binding is untyped
 
 TRANSIENT = frozenset({10, 11, 19, 20, 23, 27, 29})
@@ -47,6 +47,12 @@ def open_channel() -> Emit:
         os.write(channel, (json.dumps(items, default=plain) + "\n").encode())
 
     return emit
+
+
+def windows_places(environ: Mapping[str, str]) -> tuple[str, ...]:
+    """Where the binding looks for the library on Windows, in its order."""
+    system, programs = environ.get("WINDIR", "C:\\Windows"), environ.get("ProgramFiles", "C:\\Program Files")
+    return f"{system}\\System32\\nvml.dll", f"{programs}\\NVIDIA Corporation\\NVSMI\\nvml.dll"
 
 
 class Prober:
@@ -102,14 +108,19 @@ class Prober:
 
     def explain_loading(self) -> None:
         """Say why the loader refused the library; the binding keeps that to itself."""
-        if sys.platform.startswith("win"):
-            return
         import ctypes
 
-        try:
-            ctypes.CDLL("libnvidia-ml.so.1")
-        except OSError as error:
-            self.emit("fact", "loader", None, str(error))
+        places = windows_places(os.environ) if sys.platform == "win32" else ("libnvidia-ml.so.1",)
+        there = [place for place in places if sys.platform != "win32" or os.path.isfile(place)]  # noqa: PTH113 (no pathlib in the child)
+        if not there:
+            self.emit("fact", "loader", None, f"there is neither {' nor '.join(places)}")
+        for place in there:
+            try:
+                ctypes.CDLL(place)
+            except OSError as error:
+                shown = f"{place}: {error}" if sys.platform == "win32" else str(error)
+                self.emit("fact", "loader", None, shown)
+                return
 
     def locate(self, name: str, stem: str) -> None:
         """Report which file of that name the loader took, with links resolved."""

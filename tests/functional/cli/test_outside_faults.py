@@ -102,7 +102,7 @@ NO_FILE = {
     "a device": (device, "it is a pipe or a device"),
     "a circle of links": (circle, "its links lead in a circle"),
     "a terabyte": (huge, "it has more than"),
-    "not UTF-8": (content(b"\xff\xfe"), "it is not UTF-8 text: byte 0xff at 0"),
+    "not UTF-8": (content(b"\xff\xff"), "it is not UTF-8 text: byte 0xff at 0"),
 }
 NO_TOML = {
     **NO_FILE,

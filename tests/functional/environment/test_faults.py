@@ -186,7 +186,7 @@ def test_a_uv_that_is_too_old(tmp_path: Path) -> None:
         find_uv(os.environ, explicit=old)
 
     assert caught.value.causes == (f"{old} (given): is uv 0.5.31, older than 0.12",)
-    assert "pip install 'uv>=0.12'" in caught.value.hints[0]
+    assert 'pip install "uv>=0.12"' in caught.value.hints[0]
     assert caught.value.exit_code == 6
 
 

@@ -188,6 +188,15 @@ def test_windows_with_a_card_and_no_driver() -> None:
     assert wrong(diagnosed(detection))[0].severity == "error"
 
 
+def test_windows_with_a_library_that_is_of_another_kind() -> None:
+    why = "C:\\Windows\\System32\\nvml.dll: [WinError 193] %1 is not a valid Win32 application"
+    detection = on_windows(replace(NOT_FOUND, loader=why), "VEN_10DE&DEV_2B85&SUBSYS_1")
+
+    assert detection.problem is not None
+    assert detection.problem.causes[0] == f"the loader says: {why}"
+    assert why in wrong(diagnosed(detection))[0].detail
+
+
 def test_windows_without_a_card() -> None:
     assert on_windows(NOT_FOUND).problem is None
 
