@@ -70,9 +70,23 @@ EDITS: dict[str, Edit] = {
     "sync": _edit(
         "nothing is brought to the disk before the names are exchanged",
         "environment/target.py",
-        "    sync_filesystem(built)\n    if",
-        "    if",
+        "    if not synced:\n        sync_filesystem(built)\n",
+        "",
         ("unit/environment/test_swap.py",),
+    ),
+    "sync-once": _edit(
+        "what was just built is not brought to the disk where no proof follows",
+        "environment/build.py",
+        "    targets.sync_filesystem(environment)\n",
+        "",
+        ("functional/environment/test_build.py",),
+    ),
+    "sync-after-proof": _edit(
+        "what a proof wrote into the environment is not brought to the disk",
+        "environment/build.py",
+        "synced=not used",
+        "synced=True",
+        ("functional/environment/test_build.py",),
     ),
     "newest-python": _edit(
         "of two interpreters of one version the older is taken",

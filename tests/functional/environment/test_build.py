@@ -159,8 +159,9 @@ def test_names_of_killed_builds_go_and_those_of_another_host_stay(workshop: Work
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no call for a whole file system: each file is waited for")
+@pytest.mark.parametrize("proved", [False, True])
 def test_the_disk_has_all_of_a_build_before_the_swap_and_is_seldom_waited_for(
-    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch, proved: bool
 ) -> None:
     told: list[str] = []
 
@@ -173,12 +174,17 @@ def test_the_disk_has_all_of_a_build_before_the_swap_and_is_seldom_waited_for(
 
         monkeypatch.setattr(module, name, told_of)
 
+    def prove(environment: Path) -> Report:
+        told.append("proof")
+        return report("passed")
+
     telling(os, "fsync")
     telling(targets, "sync_filesystem")
     telling(targets, "move")
-    workshop.build([alpha()])
+    workshop.build([alpha()], verify=prove if proved else None)
     swap = len(told) - told[::-1].index("move") - 1
     assert told[swap - 1] == "sync_filesystem"
+    assert not proved or told[told.index("proof") :].count("sync_filesystem") == 1, "a proof runs what is there"
     assert (
         told[:swap].count("fsync") <= 6
     )  # the lock of the run, the remembered RECORD, uv's lock: not the guard's files
