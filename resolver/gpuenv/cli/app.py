@@ -26,6 +26,7 @@ from gpuenv.errors import GpuenvError, MachineError, UsageError
 from gpuenv.net.location import secrets_of
 from gpuenv.steps.context import Context, Failure, Options, Outcome
 from gpuenv.system.files import system_error
+from gpuenv.system.home import home_of
 
 VERBS = verbs.NAMES
 _BUG, _INTERRUPTED = 70, 130
@@ -96,7 +97,8 @@ class _Invocation:
         if not getattr(verb, "NEEDS_CONTEXT", True):
             return self._show(verb, verb.run(arguments, None))
         current = _current()
-        project = projects.find(current, home=Path(os.path.realpath(world["HOME"])) if world.get("HOME") else None)
+        home = home_of(world)
+        project = projects.find(current, home=Path(os.path.realpath(home)) if home else None)
         settings = merge(arguments=vars(arguments), environ=world, project=project, user=_folders(world)[2])
         settings = projects.anchor_settings(settings, current=current, project=project)
         projects.anchor_arguments(arguments, current=current, project=project)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import shutil
+import sys
 from pathlib import Path
 
 from gpuenv.dataclass import dataclass
@@ -10,7 +12,7 @@ from gpuenv.errors import IntegrityError, UsageError
 from gpuenv.shell import quote
 from gpuenv.steps.context import Context, Failure, Outcome
 from gpuenv.system.files import present, write_atomic
-from gpuenv.system.process import Ended, Limits, NotStarted, TimedOut
+from gpuenv.system.process import Ended, Limits, NotStarted, TimedOut, absolute_path
 from gpuenv.system.process import run as run_child
 from gpuenv.verify.statement import NAMESPACE, SIGNATURE, STATEMENT, StatementCheck, compare, make_statement
 
@@ -109,14 +111,25 @@ def _fingerprint(context: Context, place: Path) -> str:
     return found[0] if done.returncode == 0 and found is not None else ""
 
 
+_WITH_INPUT = r"""
+import subprocess, sys
+text = open(sys.argv[1], "rb").read().replace(b"\r\n", b"\n")  # as it was signed, where git gave it other line ends
+sys.exit(subprocess.run(sys.argv[2:], input=text).returncode)
+"""
+"""A program with a file as its standard input, without a shell: Windows has another."""
+
+
 def _keygen(context: Context, words: list[str], *, stdin: Path | None = None) -> Ended:
-    command = ["ssh-keygen", *words]
+    program = shutil.which("ssh-keygen", path=absolute_path(context.environ))
+    if program is None:
+        raise UsageError("there is no ssh-keygen on PATH", hints=("Install OpenSSH's client",))
+    command = [program, *words]
     if stdin is not None:  # ssh-keygen takes the signed text from its standard input only
-        command = ["sh", "-c", 'file=$1; shift; exec "$@" <"$file"', "sh", str(stdin), *command]
+        command = [sys.executable, "-I", "-S", "-c", _WITH_INPUT, str(stdin), *command]
     match run_child(command, environ=context.environ, limits=Limits(deadline=_SECONDS)):
         case Ended() as done:
             return done
         case NotStarted(reason=reason):
-            raise UsageError(f"ssh-keygen was not started: {reason}", hints=("Install OpenSSH's client",))
+            raise UsageError(f"ssh-keygen was not started: {reason}")
         case TimedOut():
             raise UsageError("ssh-keygen did not end: it may wait for a passphrase or a touch of a key")

@@ -29,8 +29,10 @@ __all__ = ["PASSED", "Uv", "base_environment", "failure", "find_uv", "translate"
 
 PASSED = (
     "HOME", "LANG", "LC_ALL", "LC_CTYPE", "LOGNAME", "TMPDIR", "TMP", "TEMP", "TZ", "USER",
-    # Windows finds neither its libraries nor the user's folders without these.
-    "APPDATA", "LOCALAPPDATA", "ProgramData", "SystemRoot", "USERPROFILE",
+    # Windows finds neither its libraries nor its network nor the user's folders without these, Python there not its
+    # machine, a build no compiler. In capitals, as os.environ has them there.
+    "APPDATA", "COMSPEC", "LOCALAPPDATA", "PATHEXT", "PROCESSOR_ARCHITECTURE", "PROCESSOR_ARCHITEW6432", "PROGRAMDATA",
+    "PROGRAMFILES", "PROGRAMFILES(X86)", "SYSTEMDRIVE", "SYSTEMROOT", "USERPROFILE", "WINDIR",
     # The way out, and whom to believe there.
     "ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "all_proxy", "https_proxy", "http_proxy", "no_proxy",
     "SSL_CERT_DIR", "SSL_CERT_FILE", "SSL_CLIENT_CERT", "NETRC",

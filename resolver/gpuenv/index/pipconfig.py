@@ -13,6 +13,7 @@ from pathlib import Path
 from gpuenv.dataclass import dataclass
 from gpuenv.errors import ConfigurationError
 from gpuenv.system import files
+from gpuenv.system.home import home_of
 
 _KEYS = frozenset(
     {
@@ -93,8 +94,7 @@ def configuration_files(environ: Mapping[str, str], *, platform: str) -> tuple[P
     named = environ.get("PIP_CONFIG_FILE", "")
     if named and named == os.devnull:
         return ()
-    names = ("USERPROFILE",) if platform == "win32" else ("HOME",)  # as os.path.expanduser of each, which pip asks
-    home = Path(next((environ[name] for name in names if environ.get(name)), "/nonexistent"))
+    home = Path(home_of(environ, platform=platform) or "/nonexistent")
     if platform == "win32":
         system = [Path(environ.get("PROGRAMDATA", "C:/ProgramData")) / "pip/pip.ini"]
         user = [home / "pip/pip.ini", Path(environ.get("APPDATA", str(home))) / "pip/pip.ini"]

@@ -51,7 +51,7 @@ def open_channel() -> Emit:
 
 def windows_places(environ: Mapping[str, str]) -> tuple[str, ...]:
     """Where the binding looks for the library on Windows, in its order."""
-    system, programs = environ.get("WINDIR", "C:\\Windows"), environ.get("ProgramFiles", "C:\\Program Files")
+    system, programs = environ.get("WINDIR", "C:\\Windows"), environ.get("PROGRAMFILES", "C:\\Program Files")
     return f"{system}\\System32\\nvml.dll", f"{programs}\\NVIDIA Corporation\\NVSMI\\nvml.dll"
 
 

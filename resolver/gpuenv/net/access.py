@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from gpuenv.dataclass import dataclass
 from gpuenv.errors import ConfigurationError
 from gpuenv.net.location import Location
+from gpuenv.system.home import home_of
 
 if TYPE_CHECKING:
     import ssl
@@ -43,7 +44,7 @@ def netrc_credentials(host: str, environ: Mapping[str, str]) -> tuple[str, str] 
     """User and password for a host from ``$NETRC``, ``~/.netrc`` or ``~/_netrc``; a broken file counts as none."""
     import netrc
 
-    home = environ.get("HOME") or environ.get("USERPROFILE")
+    home = home_of(environ)
     named = environ.get("NETRC")
     candidates = [Path(named)] if named else [Path(home) / name for name in (".netrc", "_netrc")] if home else []
     for path in candidates:

@@ -15,6 +15,7 @@ from gpuenv.model.nodes import Meeting, NodesReport
 from gpuenv.report import Reporter
 from gpuenv.shell import quote
 from gpuenv.system.files import scratch
+from gpuenv.system.home import home_of
 from gpuenv.verify.causes import Hints
 from gpuenv.verify.check_nodes import Seen, make_report
 from gpuenv.verify.messages import Message, problem_of
@@ -80,7 +81,7 @@ def run_together(
         ended=ended,
         messages=tuple(messages),
         told=tuple(told_by(messages)),
-        folders=(str(asked.environment), environ.get("HOME", "")),
+        folders=(str(asked.environment), home_of(environ)),
     )
     return make_report(seen, seconds=time.monotonic() - begin)
 

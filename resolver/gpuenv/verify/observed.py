@@ -15,6 +15,7 @@ from gpuenv.knowledge.scheduler import Scheduler, owner_of_mask
 from gpuenv.model.machine import Gpu, Machine
 from gpuenv.model.profile import VerificationPlan
 from gpuenv.model.verification import Check, Status
+from gpuenv.system.home import home_of
 from gpuenv.verify.causes import DOCTOR, Cause, Hints, of_ending, of_message
 from gpuenv.verify.expected import Expected, Reference
 from gpuenv.verify.messages import Message
@@ -55,8 +56,10 @@ class Observed:
     def plain(self, text: str) -> str:
         """Take this machine's folders out of a text: evidence is shown to others."""
         text = text.replace(str(self.installed.path), self.shown)
-        home = self.environ.get("HOME", "")
-        return text.replace(home, "~") if len(home) > 1 else text
+        home = home_of(self.environ)
+        for written in (home, home.replace("\\", "\\\\")):  # as it is, and as Python writes a text of Windows
+            text = text.replace(written, "~") if len(written) > 1 else text
+        return text
 
     def all(self, event: str, *, job: str | None = None) -> tuple[Message, ...]:
         """Return the messages of one kind, of one job or of all."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from gpuenv.dataclass import dataclass
 from gpuenv.documents import DocumentError, parse_json
 from gpuenv.errors import ConfigurationError, FileError
-from gpuenv.system.files import present, read_text
+from gpuenv.system.files import present, read_bytes, read_text, with_unix_ends
 
 STATEMENT = "statement.json"
 SIGNATURE = "statement.json.sig"
@@ -52,7 +52,7 @@ def make_statement(folder: Path) -> str:
         json.dumps(
             {
                 "_type": TYPE,
-                "subject": [{"name": name, "digest": {"sha256": digest}} for name, digest in _digests(folder).items()],
+                "subject": [{"name": name, "digest": {"sha256": own}} for name, (own, _) in _digests(folder).items()],
                 "predicateType": PREDICATE,
                 "predicate": _predicate(folder),
             },
@@ -77,12 +77,13 @@ def compare(folder: Path) -> StatementCheck:
     except (AssertionError, KeyError, TypeError, ValueError):
         raise ConfigurationError(f"{path} is no statement of gpuenv") from None
     found = _digests(folder)
+    same = tuple(name for name in stated if name in found and stated[name] in found[name])
     return StatementCheck(
-        same=tuple(name for name in stated if found.get(name) == stated[name]),
-        changed=tuple(name for name in stated if name in found and found[name] != stated[name]),
+        same=same,
+        changed=tuple(name for name in stated if name in found and name not in same),
         missing=tuple(name for name in stated if name not in found),
         added=tuple(name for name in found if name not in stated),
-        told=_told(predicate, _predicate(folder)) if found == stated else (),
+        told=_told(predicate, _predicate(folder)) if len(same) == len(stated) == len(found) else (),
     )
 
 
@@ -91,8 +92,9 @@ def _told(stated: Mapping[str, object], said: Mapping[str, object]) -> tuple[tup
     return tuple((name, str(stated.get(name, "nothing")), str(said.get(name, "nothing"))) for name in names)
 
 
-def _digests(folder: Path) -> Mapping[str, str]:
-    """sha256 of each file below a folder by its name there, but of the statement and its signature. No link is read."""
+def _digests(folder: Path) -> Mapping[str, tuple[str, str]]:
+    """sha256 of each file below a folder by its name there, as it lies and as it was where git gave it the line ends of
+    Windows since; but of the statement and its signature. No link is read."""
     found = {}
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
@@ -100,8 +102,9 @@ def _digests(folder: Path) -> Mapping[str, str]:
             continue
         if path.is_symlink() or not path.is_file():
             raise FileError(f"{path} is no file: evidence is made of files")
-        with path.open("rb") as file:
-            found[name] = hashlib.file_digest(file, "sha256").hexdigest()
+        body = read_bytes(path, what="the evidence")
+        own, unix = (hashlib.sha256(each).hexdigest() for each in (body, with_unix_ends(body)))
+        found[name] = (own, unix)
     return found
 
 

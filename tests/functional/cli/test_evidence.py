@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import reduce
 from pathlib import Path
 from typing import Any
@@ -46,6 +48,23 @@ def test_what_was_signed_is_told_from_what_was_not(person: Person) -> None:
     assert (code, "does not name the signer" in said) == (1, True), said
     code, said = verify(person)
     assert (code, "nobody was named who may sign" in said) == (1, True), said
+
+
+def test_line_ends_of_windows_are_no_change_and_no_shell_is_asked(person: Person, tmp_path: Path) -> None:
+    """git checks out so where core.autocrlf is on; Windows has no ``sh``."""
+    person.write("evidence/hopper/README.md", "proved\non a card\n")
+    assert person.run("evidence", "sign", "evidence/hopper", "--key", "mine").code == 0
+    for name in ("README.md", "statement.json"):
+        path = person.project / "evidence/hopper" / name
+        path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
+    (tmp_path / "alone").mkdir()
+    (tmp_path / "alone/ssh-keygen").symlink_to(str(shutil.which("ssh-keygen")))
+    alone = replace(person, environ={**person.environ, "PATH": str(tmp_path / "alone")})
+    code, said = verify(alone, "--allowed-signers", "signers")
+    assert (code, "2 files are what mine@example.org signed with SHA256:" in said) == (0, True), said
+    (tmp_path / "alone/ssh-keygen").unlink()
+    code, said = verify(alone)
+    assert (code, "there is no ssh-keygen on PATH" in said) == (2, True), said
 
 
 @pytest.mark.parametrize(
