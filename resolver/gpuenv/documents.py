@@ -12,6 +12,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from gpuenv.errors import ConfigurationError
+
 _NUMBER = re.compile(r"\d{1000}")
 """No number of a person's is that long, and Python refuses to convert it, here or wherever it is read as a version."""
 
@@ -20,6 +22,10 @@ _SAMPLED = re.compile(r"\d{10}")
 """What every hundredth character of such a number gives: looked for first, in a hundredth of the time."""
 
 _TOO_DEEP = "it is nested too deeply"
+
+_LINE = re.compile(r"\bline (\d+)")
+_CONFLICT = re.compile(r"^<{7}(?: .*)?$", re.MULTILINE)
+"""What git writes above the two sides of a merge that it leaves to a person (git-merge(1))."""
 
 Pairs = Callable[[list[tuple[str, object]]], object]
 
@@ -30,6 +36,33 @@ class DocumentError(ValueError):
     def __init__(self, reason: str, *, place: str = "") -> None:
         super().__init__(reason)
         self.place = place
+
+
+def conflict_line(text: str) -> int | None:
+    """The line of the first merge conflict that git marked in a file, from 1; ``None`` for none.
+
+    >>> conflict_line("a = 1\\n<<<<<<< HEAD\\nb = 1\\n=======\\nb = 2\\n>>>>>>> other\\n")
+    2
+    """
+    found = _CONFLICT.search(text)
+    return None if found is None else text.count("\n", 0, found.start()) + 1
+
+
+def conflicted(shown: str, line: int) -> ConfigurationError:
+    """The error for a file with a merge conflict in it. ``shown`` is its name to a person."""
+    return ConfigurationError(
+        f"{shown}:{line}: a merge conflict stands here unresolved (<<<<<<<)",
+        hints=("Keep what shall hold of both sides, remove the lines of marks, and run the same again",),
+    )
+
+
+def not_toml(shown: str, text: str, error: Exception) -> ConfigurationError:
+    """The error for a file that a TOML parser refused: with the line, or the merge conflict that stands in it."""
+    if (line := conflict_line(text)) is not None:
+        return conflicted(shown, line)
+    found = _LINE.search(str(error))
+    place = f"{shown}:{found[1]}" if found else shown
+    return ConfigurationError(f"{place}: is not valid TOML", causes=(str(error),))
 
 
 def parse_toml(text: str) -> dict[str, object]:

@@ -13,7 +13,7 @@ from sys import float_info
 from typing import Any, NoReturn, Protocol
 
 from gpuenv.dataclass import dataclass
-from gpuenv.documents import DocumentError, parse_toml
+from gpuenv.documents import DocumentError, not_toml, parse_toml
 from gpuenv.errors import ConfigurationError, UsageError, nearest
 from gpuenv.model.machine import ComputeCapability
 from gpuenv.model.profile import Profile, VerificationPlan
@@ -137,7 +137,7 @@ def parse_profile(text: str, *, name: str, origin: str, where: str | None = None
     try:
         document = parse_toml(text)
     except DocumentError as error:
-        raise ConfigurationError(f"{where}: is not valid TOML", causes=(str(error),)) from error
+        raise not_toml(where, text, error) from error
     top = _read_table(document, text=text, where=where, table="", readers=_TOP)
     machine = _read_table(document.get("machine", {}), text=text, where=where, table="machine", readers=_MACHINE)
     plan = _read_table(

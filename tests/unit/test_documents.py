@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
+from gpuenv import profile as profiles
 from gpuenv.documents import DocumentError, parse_json, parse_toml
+from gpuenv.errors import ConfigurationError
+from gpuenv.lock.codec import parse as parse_lock
+from gpuenv.project.conda import _entries as environment_entries
+from gpuenv.project.conda_lock import _yaml as conda_lock_yaml
+from gpuenv.project.requirements_file import FilePlace, parse_stated
+from gpuenv.project.tables import document
 
 DIGITS = "9" * 4400
 
@@ -43,3 +52,28 @@ def test_what_is_no_toml(text: str, reason: str) -> None:
 
 def test_objects_are_made_by_whoever_asks() -> None:
     assert parse_json('{"a": 1, "a": 2}', pairs=list) == [("a", 1), ("a", 2)]
+
+
+MERGED = "name: x\n<<<<<<< HEAD\na = 1\n=======\na = 2\n>>>>>>> theirs\n"
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda text: profiles.parse_profile(text, name="p", origin="file"),
+        lambda text: parse_lock(text, origin="file"),
+        lambda text: document(text, "file"),
+        lambda text: conda_lock_yaml(text, "file"),
+        lambda text: environment_entries(text, "file"),
+    ],
+)
+def test_a_merge_conflict_is_named_with_its_line(read: Callable[[str], object]) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        read(MERGED)
+    assert caught.value.message == "file:2: a merge conflict stands here unresolved (<<<<<<<)"
+    assert "remove the lines of marks" in caught.value.hints[0]
+
+
+def test_a_merge_conflict_among_requirements() -> None:
+    with pytest.raises(ConfigurationError, match=r"requirements.txt:7: a merge conflict"):
+        parse_stated("<<<<<<< HEAD", FilePlace(file="requirements.txt", line=7))

@@ -98,7 +98,7 @@ BROKEN = {
     ),
     "no table": ('description = "x"\npackages = ["torch"]\nmachine = 3\n', "p.toml:3: machine: must be a table"),
     "missing": ('packages = ["torch"]\n', "p.toml: description: is missing"),
-    "not TOML": ("description = \n", "p.toml: is not valid TOML"),
+    "not TOML": ("description = \n", "p.toml:1: is not valid TOML"),
 }
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from gpuenv.cli.options import BY_NAME, COMMON, Option
 from gpuenv.dataclass import dataclass
-from gpuenv.documents import DocumentError, parse_toml
+from gpuenv.documents import DocumentError, not_toml, parse_toml
 from gpuenv.errors import ConfigurationError, UsageError, nearest
 from gpuenv.system.files import present, read_text
 
@@ -130,10 +130,11 @@ def _files(project: Path, user: Path) -> list[tuple[str, dict[str, object]]]:
 
 
 def _toml(path: Path) -> dict[str, object]:
+    text = read_text(path, what="the settings", most=LARGEST)
     try:
-        return parse_toml(read_text(path, what="the settings", most=LARGEST))
+        return parse_toml(text)
     except DocumentError as error:
-        raise ConfigurationError(f"{path}: is not valid TOML", causes=(str(error),)) from error
+        raise not_toml(str(path), text, error) from error
 
 
 def _from_file(option: Option, raw: object, path: str) -> Value | None:

@@ -18,7 +18,7 @@ from urllib.parse import quote
 from packaging.pylock import Pylock, PylockUnsupportedVersionError, PylockValidationError
 from packaging.utils import canonicalize_name
 
-from gpuenv.documents import DocumentError, parse_toml
+from gpuenv.documents import DocumentError, not_toml, parse_toml
 from gpuenv.errors import ConfigurationError, IntegrityError, UsageError
 from gpuenv.knowledge.rules import is_dotted
 from gpuenv.lock import text as toml
@@ -222,7 +222,7 @@ def parse(text: str, *, origin: str) -> Lock:
     try:
         document = parse_toml(text)
     except DocumentError as error:
-        raise ConfigurationError(f"{origin}: not TOML: {error}") from None
+        raise not_toml(origin, text, error) from None
     try:
         Pylock.from_dict(document)
     except PylockUnsupportedVersionError as error:

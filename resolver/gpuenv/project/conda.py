@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NoReturn
 
 from gpuenv.dataclass import dataclass
+from gpuenv.documents import conflict_line, conflicted
 from gpuenv.errors import ConfigurationError
 from gpuenv.metadata import parse_range
 from gpuenv.model.asked import Asked, NamedBuild, Stated, together
@@ -69,6 +70,8 @@ def _entries(text: str, shown: str) -> tuple[list[_Line], list[tuple[str, int]]]
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
     except (yaml.YAMLError, RecursionError, ValueError) as error:
+        if (marked := conflict_line(text)) is not None:
+            raise conflicted(shown, marked) from None
         reason = " ".join(str(error).split()) or "it is nested too deeply"
         raise ConfigurationError(f"{shown}: is not valid YAML", causes=(reason,)) from None
     entries: list[_Line] = []

@@ -10,6 +10,7 @@ from typing import Literal
 from packaging.utils import canonicalize_name
 
 from gpuenv.dataclass import dataclass
+from gpuenv.documents import conflict_line, conflicted
 from gpuenv.errors import ConfigurationError
 from gpuenv.lock.model import filename_of
 from gpuenv.metadata import parse_version
@@ -228,6 +229,8 @@ def _yaml(text: str, shown: str) -> object:
     try:
         return yaml.load(text, Loader=loader)
     except yaml.MarkedYAMLError as error:
+        if (marked := conflict_line(text)) is not None:
+            raise conflicted(shown, marked) from None
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise ConfigurationError(
             f"{shown}:{line}: is not valid YAML", causes=(" ".join(str(error.problem or error).split()),)

@@ -11,7 +11,7 @@ from typing import NoReturn
 from packaging.utils import canonicalize_name
 
 from gpuenv.dataclass import dataclass
-from gpuenv.documents import DocumentError, parse_toml
+from gpuenv.documents import DocumentError, not_toml, parse_toml
 from gpuenv.errors import ConfigurationError, UsageError
 from gpuenv.metadata import parse_range, parse_requirement
 from gpuenv.model.asked import Asked, Role, Stated, together
@@ -52,7 +52,7 @@ def read_pyproject(
     try:
         document = parse_toml(text)
     except DocumentError as error:
-        raise ConfigurationError(f"{shown}: is not valid TOML", causes=(str(error),)) from None
+        raise not_toml(shown, text, error) from None
     reader = _ProjectReader(
         document=document,
         text=text,

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from gpuenv.documents import DocumentError, parse_toml
+from gpuenv.documents import DocumentError, not_toml, parse_toml
 from gpuenv.errors import ConfigurationError, UsageError
 from gpuenv.installed.environment import EnvironmentFacts, read_environment
 from gpuenv.project.pins import FlatProject, Kind, MarkedPin, Pin, PinnedFile, Project, Relevant
@@ -116,10 +116,7 @@ def _unknown(text: str, shown: str) -> UsageError:
         try:
             parse_toml(text)
         except DocumentError as error:
-            line = re.search(r"line (\d+)", str(error))
-            return ConfigurationError(
-                f"{shown}{f':{line[1]}' if line else ''}: is not valid TOML", causes=(str(error),)
-            )
+            return not_toml(shown, text, error)
     machine = '"compute_capability"' in text[: 1 << 20]
     return UsageError(
         f"{shown} locks no packages in a way that gpuenv reads",

@@ -28,6 +28,7 @@ from packaging.utils import (  # fmt: skip
 )
 
 from gpuenv.dataclass import dataclass
+from gpuenv.documents import conflict_line, conflicted
 from gpuenv.errors import ConfigurationError
 from gpuenv.net.location import redact
 from gpuenv.system.files import decoded as text_of
@@ -306,6 +307,8 @@ def parse_stated(text: str, place: FilePlace, *, local: bool = False) -> StatedR
                 raise InvalidRequirement("a number has 1,000 digits or more")
             found = Requirement(text)
         except InvalidRequirement as error:
+            if conflict_line(text) is not None:
+                raise conflicted(place.file, place.line) from None
             reason = str(error).splitlines()[0].strip(" :")
             raise ConfigurationError(f"{place}: {redact(text[:200])!r} is no requirement: {reason}") from None
         return StatedRequirement(

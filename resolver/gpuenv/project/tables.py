@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 
-from gpuenv.documents import DocumentError, parse_toml
-from gpuenv.errors import ConfigurationError
+from gpuenv.documents import DocumentError, not_toml, parse_toml
 from gpuenv.lock.reading import LockTable
 from gpuenv.metadata import parse_version
 from gpuenv.project.pins import PinnedFile
 from gpuenv.project.requirements_file import FilePlace
 
 _WHERE = ("url", "path", "file", "filename", "name")
-_PLACE = re.compile(r"line (\d+)")
 
 
 def document(text: str, shown: str) -> LockTable:
@@ -21,9 +18,7 @@ def document(text: str, shown: str) -> LockTable:
     try:
         return LockTable(shown, "", parse_toml(text))
     except DocumentError as error:
-        line = _PLACE.search(str(error))
-        place = FilePlace(file=shown, line=int(line[1])) if line else shown
-        raise ConfigurationError(f"{place}: is not valid TOML", causes=(str(error),)) from None
+        raise not_toml(shown, text, error) from None
 
 
 class Lines:

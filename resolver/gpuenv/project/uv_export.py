@@ -14,7 +14,7 @@ from typing import Any
 from packaging.utils import canonicalize_name
 
 from gpuenv.dataclass import dataclass
-from gpuenv.documents import DocumentError, parse_toml
+from gpuenv.documents import DocumentError, not_toml, parse_toml
 from gpuenv.errors import ConfigurationError
 from gpuenv.lock.text import Value, key, value
 from gpuenv.metadata import parse_requirement
@@ -85,7 +85,7 @@ def _parse(text: str, shown: str) -> Document:
     try:
         return dict(parse_toml(text))
     except DocumentError as error:
-        raise ConfigurationError(f"{shown}: is not valid TOML", causes=(str(error),)) from None
+        raise not_toml(shown, text, error) from None
 
 
 def _refuse(document: Document, classes: Sequence[UvClass], shown: str) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from packaging.utils import canonicalize_name
 
+from gpuenv.documents import not_toml
 from gpuenv.errors import ConfigurationError
 from gpuenv.metadata import parse_requirement
 
@@ -132,7 +133,7 @@ def _parsed(text: str) -> TOMLDocument:
     try:
         return tomlkit.parse(text)
     except (TOMLKitError, RecursionError, ValueError) as error:
-        raise ConfigurationError("pyproject.toml: is not valid TOML", causes=(str(error),)) from None
+        raise not_toml("pyproject.toml", text, error) from None
 
 
 def _rendered(document: TOMLDocument) -> str:

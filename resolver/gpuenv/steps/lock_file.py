@@ -108,7 +108,7 @@ def read_lock(path: Path, *, shown: str, profile: str = "") -> Lock | None:
     except (ConfigurationError, IntegrityError) as error:
         again = f"Make it again, without what stands there: `gpuenv lock --profile {profile} --upgrade`"
         hints = (again,) if profile and path.is_file() else ()
-        raise type(error)(error.message, causes=error.causes, hints=hints) from error
+        raise type(error)(error.message, causes=error.causes, hints=(*error.hints, *hints)) from error
     return anchored(lock, PurePosixPath(path.parent.absolute().as_posix()))
 
 

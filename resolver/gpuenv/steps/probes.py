@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from gpuenv.documents import DocumentError, parse_toml
+from gpuenv.documents import DocumentError, not_toml, parse_toml
 from gpuenv.errors import ConfigurationError
 from gpuenv.steps.context import Context
 from gpuenv.system.files import present, read_text
@@ -44,10 +44,11 @@ def _table(project: Path) -> tuple[str, dict[str, object]]:
         path = project / name
         if not present(path):
             continue
+        text = read_text(path, what="the settings", most=LARGEST)
         try:
-            value: object = parse_toml(read_text(path, what="the settings", most=LARGEST))
+            value: object = parse_toml(text)
         except DocumentError as error:
-            raise ConfigurationError(f"{path}: is not valid TOML", causes=(str(error),)) from error
+            raise not_toml(str(path), text, error) from error
         for key in keys:
             value = value.get(key, {}) if isinstance(value, dict) else {}
         place = f"{name} [{'.'.join(keys)}]"
