@@ -80,6 +80,8 @@ class _Invocation:
     command: str
     console: Console
     as_json: bool
+    profile: str | None = None
+    """What ``--profile`` said: the commands in hints say it too."""
 
     def work(self, argv: Sequence[str], world: Mapping[str, str]) -> int:
         """Parse, merge settings, call the verb, show its outcome; returns its exit code."""
@@ -108,17 +110,20 @@ class _Invocation:
         if project != current:
             self.console.say(f"Project: {project}, above the current folder")
         context = replace(_context(settings, world, self.console, project), words=tuple(parsing.arranged(argv, VERBS)))
+        if context.options.origins.get("profile") == "--profile":
+            self.profile = context.options.profile
         with context.run:
             outcome = verb.run(arguments, context)
         return self._show(verb, outcome)
 
     def _show(self, verb: ModuleType, outcome: Outcome) -> int:
+        problems = tuple(replace(each, hints=self._hints(each.hints)) for each in outcome.problems)
         if self.as_json:
-            self._print(outcome.exit_code, data=verb.data(outcome), problems=outcome.problems)
+            self._print(outcome.exit_code, data=verb.data(outcome), problems=problems)
         else:
             paged = hasattr(verb, "paged") and verb.paged(outcome)
             self.console.result(*verb.text(outcome), paged=paged)
-        for row in outcome.problems:
+        for row in problems:
             self.console.error(row.message, causes=row.causes, hints=row.hints)
         return int(outcome.exit_code)
 
@@ -138,13 +143,20 @@ class _Invocation:
             problem,
             message=clean(problem.message),
             causes=tuple(map(clean, problem.causes)),
-            hints=tuple(map(clean, problem.hints)),
+            hints=tuple(map(clean, self._hints(problem.hints))),
         )
         if self.as_json:
             with contextlib.suppress(OSError):  # a stdout that is full or gone
                 self._print(exit_code, data={}, problems=(problem,))
         self.console.error(problem.message, causes=problem.causes, hints=problem.hints)
         return exit_code
+
+    def _hints(self, hints: Sequence[str]) -> tuple[str, ...]:
+        if self.profile is None or not hints:
+            return tuple(hints)
+        from gpuenv.steps.advice import of_profile
+
+        return tuple(of_profile(hint, self.profile) for hint in hints)
 
     def bug(self, error: Exception) -> int:
         """Show what should not have happened, with ``-v`` where."""
@@ -228,8 +240,8 @@ def _folders(world: Mapping[str, str]) -> tuple[Path, Path, Path]:
 
     def folder(own: str, xdg: str, default: str) -> Path:
         if world.get(own):
-            return Path(world[own])
-        if world.get(xdg):
+            return Path(world[own]).absolute()  # programs are started elsewhere
+        if Path(world.get(xdg, "")).is_absolute():  # others count for nothing, by the XDG specification
             return Path(world[xdg]) / "gpuenv"
         if not Path(default).is_absolute() or world.get("HOME") == "":
             raise UsageError(

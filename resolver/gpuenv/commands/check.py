@@ -16,6 +16,7 @@ from gpuenv.project.verdicts import FAILS, RUNS, Judged, Word
 from gpuenv.shell import quote
 from gpuenv.steps.check import Examiner, JudgedProject
 from gpuenv.steps.context import Context, Failure, Outcome
+from gpuenv.steps.lock_file import FOLDER
 from gpuenv.steps.machine import TargetMachine, detect_or_read, in_scope, in_words
 
 
@@ -194,10 +195,12 @@ def _here(context: Context) -> Path:
     """The first lock that stands in the project."""
     found = next((Path(each) for each in LOCKS if (context.project / each).is_file()), None)
     if found is None:
+        ours = sorted((context.project / FOLDER).glob("pylock.*.toml"))
+        named = quote(context.shown(ours[0])) if ours else "FILE"
         raise UsageError(
             "there is no lock in this folder, and none was named",
             causes=(f"looked for {', '.join(LOCKS)}",),
-            hints=("Name a file or the folder of an environment: `gpuenv check lockfiles/pylock.auto.toml`",),
+            hints=(f"Name a file or the folder of an environment: `gpuenv check {named}`",),
         )
     return found
 

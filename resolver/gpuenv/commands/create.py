@@ -12,7 +12,7 @@ from gpuenv.dataclass import dataclass
 from gpuenv.environment.previous import FailedProofError, failed_place
 from gpuenv.errors import UsageError, VerificationError
 from gpuenv.installed.marker import Marker
-from gpuenv.model.profile import Profile
+from gpuenv.model.profile import ENVIRONMENT, Profile
 from gpuenv.shell import quote, remove_folders
 from gpuenv.steps.activation import Entrance, entrance
 from gpuenv.steps.context import Context, Outcome
@@ -99,7 +99,7 @@ def run(context: Context, options: CreateOptions) -> CreateOutcome:
     machine = detect_or_read(context)
     say_machine(context, machine, profile)
     say_project(context)
-    _refuse_unprovable(machine, options)
+    _refuse_unprovable(context, machine, options)
     check_fit(context, machine.facts, profile)
     evidence = evidence_of(context, options.evidence, profile.name)
     require_writable(context.state, what="gpuenv's own folder")
@@ -139,7 +139,7 @@ def _built(
     shown = context.shown(proof.folder) if options.verify else None
     return CreateOutcome(
         profile=proof.profile, locked=locked, environment=built.path, marker=built.marker, built=built, report=report,
-        proved=None, evidence=shown, entrance=_entrance(context, target),
+        proved=None, evidence=shown, entrance=_entrance(context, proof.profile, proof.target),
     )  # fmt: skip
 
 
@@ -196,12 +196,22 @@ def _reused(
     return CreateOutcome(
         profile=proof.profile, locked=locked, environment=standing.path, marker=standing.marker, built=None,
         report=report, proved=proved, evidence=context.shown(folder) if options.verify else None,
-        entrance=_entrance(context, proof.target),
+        entrance=_entrance(context, proof.profile, proof.target),
     )  # fmt: skip
 
 
-def _entrance(context: Context, target: Path) -> Entrance:
-    return entrance(target, shown=context.shown(target), environ=context.environ)
+def _entrance(context: Context, profile: Profile, target: Path) -> Entrance:
+    typed = context.options.origins.get("profile") == "--profile"  # the next command, without it, is about another
+    again = ["gpuenv create --verify", *(["--profile", quote(profile.name)] if typed else [])]
+    if target != context.project / profile.environment:
+        again.append(quote(context.shown(target)))
+    return entrance(
+        target,
+        shown=context.shown(target),
+        named=target != context.project / (ENVIRONMENT if typed else profile.environment),
+        again=" ".join(again),
+        environ=context.environ,
+    )
 
 
 def dry_run(context: Context, options: CreateOptions) -> Planned:
@@ -215,7 +225,7 @@ def dry_run(context: Context, options: CreateOptions) -> Planned:
     machine = detect_or_read(context)
     say_machine(context, machine, profile)
     say_project(context)
-    _refuse_unprovable(machine, options)
+    _refuse_unprovable(context, machine, options)
     check_fit(context, machine.facts, profile)
     evidence = evidence_of(context, options.evidence, profile.name)
     return plan(
@@ -245,11 +255,21 @@ def _hints(context: Context, locked: Locked, profile: Profile, target: Path, *, 
 
 def unproved(context: Context, error: FailedProofError, proof: Proof) -> VerificationError:
     """Say what failed, where it stands, and what can be done about it that was not just done."""
+    from gpuenv.steps.advice import retyped
+
     failed = [check for check in error.report.checks if check.status == "failed"]
     seen = context.shown(proof.folder_for(error.report) / "README.md")
-    hints = [*hints_of(failed), f"All that was seen: `cat {quote(seen)}`"]
+    hints, keep = [*hints_of(failed), f"All that was seen: `cat {quote(seen)}`"], proof.hints.create("--keep-failed")
+    if context.words[:1] in (("add",), ("remove",)):  # which gave their change up: `create` would build what was before
+        hints = [hint for hint in hints if keep not in hint]
+        only, all_the_same = (
+            retyped([*context.words, each], {}, profile="") for each in ("--lock-only", "--no-verify")
+        )
+        hints.append(f"Keep the environment for a look: `{only}`, then `{keep}`")
+        hints.append(f"Build it unproved, trusting it all the same: `{all_the_same}`")
+        return VerificationError(error.message, causes=error.causes, hints=hints)
     if error.kept is None:
-        hints.append(f"Keep the environment for a look: `{proof.hints.create('--keep-failed')}`")
+        hints.append(f"Keep the environment for a look: `{keep}`")
     else:
         kept = context.shown(error.kept)
         hints.append(f"Look at the environment: `gpuenv doctor {quote(kept)}`, and remove it: `{remove_folders(kept)}`")
@@ -257,10 +277,15 @@ def unproved(context: Context, error: FailedProofError, proof: Proof) -> Verific
     return VerificationError(error.message, causes=error.causes, hints=hints)
 
 
-def _refuse_unprovable(machine: TargetMachine, options: CreateOptions) -> None:
+def _refuse_unprovable(context: Context, machine: TargetMachine, options: CreateOptions) -> None:
     """An environment for another machine can be built here, and proved only there."""
     if not machine.here and options.verify:
+        from gpuenv.steps.advice import retyped
+
         raise UsageError(
             "an environment for another machine cannot be verified on this one",
-            hints=("Add --no-verify to build it all the same, and run `gpuenv verify` on that machine",),
+            hints=(
+                f"Build it all the same: `{retyped([*(context.words or ('create',)), '--no-verify'], {}, profile='')}`",
+                "Then prove it on that machine: `gpuenv verify`",
+            ),
         )

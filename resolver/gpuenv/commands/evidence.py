@@ -14,7 +14,7 @@ from gpuenv.steps.context import Context, Failure, Outcome
 from gpuenv.system.files import present, write_atomic
 from gpuenv.system.process import Ended, Limits, NotStarted, TimedOut, absolute_path
 from gpuenv.system.process import run as run_child
-from gpuenv.verify.statement import NAMESPACE, SIGNATURE, STATEMENT, StatementCheck, compare, make_statement
+from gpuenv.verify.statement import MAKE_SOME, NAMESPACE, SIGNATURE, STATEMENT, StatementCheck, compare, make_statement
 
 _SECONDS = 120.0
 
@@ -53,6 +53,8 @@ def verify(context: Context, folder: Path, *, signers: Path | None) -> EvidenceO
     Exit 5 where either does not agree; exit 1 where nobody was named who may sign, or somebody else did.
     """
     place = context.project / folder
+    if not place.is_dir():
+        raise UsageError(f"there is no folder {context.shown(place)}", hints=(MAKE_SOME,))
     for name in (STATEMENT, SIGNATURE):
         if not present(place / name):
             raise UsageError(

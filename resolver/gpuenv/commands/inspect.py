@@ -18,6 +18,7 @@ from gpuenv.model.wheel import Wheel
 from gpuenv.net.location import Location
 from gpuenv.steps.context import Context, Outcome
 from gpuenv.steps.sources import open_http
+from gpuenv.system.files import present
 
 HINT = "Give a path or a URL of a .whl file, or an environment; `gpuenv resolve --json` prints URLs"
 UNASKED = 64 * 1024 * 1024
@@ -64,6 +65,8 @@ def run(context: Context, *, location: str, libraries: bool = False) -> InspectO
 
     With ``libraries`` the libraries of a wheel elsewhere are read, however large they are.
     """
+    if "/" not in location and not present(context.project / location):
+        raise UsageError(f"there is no wheel at {location}", hints=(HINT,))
     place = Location.parse(location, origin="WHEEL", folder=context.project)
     if place.is_local and place.local.is_dir():
         return _environment(context, place, location)

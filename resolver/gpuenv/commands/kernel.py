@@ -41,9 +41,13 @@ def run(context: Context, *, environment: Path | None, name: str | None) -> Kern
     shown = context.shown(target)
     facts = read_environment(target, shown=shown)
     if facts.version_of("ipykernel") is None:
+        of = f" --profile {quote(facts.marker.profile)}" if facts.marker is not None else ""
+        add = f"gpuenv add ipykernel{of}"
+        if environment is not None:  # `add` builds the profile's own
+            add = f"{add} --lock-only`, then `gpuenv create{of} {quote(shown)}"
         raise UsageError(
             f"ipykernel is not in {shown}, and Jupyter starts a kernel through it",
-            hints=("Add it: `gpuenv add ipykernel`, then run `gpuenv kernel` again",),
+            hints=(f"Add it: `{add}`, then run this again",),
         )
     wanted = name or _name(context, target)
     if _NAME.fullmatch(wanted) is None:

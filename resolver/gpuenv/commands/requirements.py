@@ -111,5 +111,5 @@ def _not_asked(context: Context, file: AskingFile, name: str) -> UsageError:
     return UsageError(
         f"{file.shown} does not ask for {name}",
         causes=(f"it is there because of {', '.join(needed[:4])}",) if needed else (),
-        hints=("See what it asks for: `gpuenv lock --check`",),
+        hints=(f"See what it asks for: `cat {quote(file.shown)}`",),
     )

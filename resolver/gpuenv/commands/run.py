@@ -41,6 +41,8 @@ def run(context: Context, *, environment: Path | None, words: Sequence[str], che
         found = shutil.which(str(cwd / program)) or str(cwd / program)  # with the ending that Windows knows
     if program == "python" and python is not None:
         found = str(python)
+    if found is None and program.endswith(".py"):
+        raise UsageError(f"there is no file {program} in {cwd}", hints=("Name one that is there, or a program",))
     if found is None:
         folder = "Scripts" if (target / "Scripts").is_dir() else "bin"
         raise UsageError(

@@ -121,7 +121,7 @@ _ALONE = (
     (
         r"(?<![\w-]){} was not found in",
         ("is not on the package index that was asked", "are not on the package index that was asked"),
-        "Check the name in the profile, or name a place that has it: `--index URL`, `--find-links DIR`",
+        "Check the name, or name a place that has it: `--index URL`, `--find-links DIR`",
     ),
     (
         r"(?<![\w-]){}(?:[=<>!~]\S*)? has no usable wheels",

@@ -24,8 +24,9 @@ _CODE = re.compile(r"(?:sm|compute)_?(\d+)(\d)[af]?", re.IGNORECASE)
 _AFTER = re.compile(r"\d+gb|sxm\d?|pcie|hbm\w*|mig|\d+g\.\d+gb|\d+[qcab]|mobile|max|q|laptop|desktop|oem|gpu")
 
 
-def capabilities_of(knowledge: Knowledge, text: str) -> tuple[ComputeCapability, ...]:
+def capabilities_of(knowledge: Knowledge, text: str, *, typed: str = "gpuenv matrix") -> tuple[ComputeCapability, ...]:
     """Read what a person calls a GPU: ``8.6``, ``sm_86``, ``Ampere``, ``rtx3090``; all that an ambiguous name means.
+    ``typed`` is what stands before the name where a person types it.
 
     Raises ``UsageError`` with the nearest names for what is none of these.
     """
@@ -41,9 +42,9 @@ def capabilities_of(knowledge: Knowledge, text: str) -> tuple[ComputeCapability,
         raise UsageError(
             f"no GPU is known by the name {text!r}",
             hints=(
-                *(f'Did you mean `gpuenv matrix "{name}"`?' for name in near),
-                "Or give a generation or a compute capability: `gpuenv matrix Ampere`, `gpuenv matrix 8.6`",
-                "Run `gpuenv detect` for the GPUs of this machine",
+                *(f'Did you mean `{typed} "{name}"`?' for name in near),
+                f"{'Or give' if near else 'Give'} a compute capability: `{typed} 8.6`",
+                "Run `gpuenv matrix` for those there are, `gpuenv detect` for the GPUs of this machine",
             ),
         )
     return tuple(sorted(set(found)))

@@ -11,6 +11,10 @@ Accelerator = Literal["cuda", "cpu", "auto"]
 ChannelChoice = Literal["stable", "nightly", "auto"]
 
 
+ENVIRONMENT = ".venv-gpu"
+"""The folder of an environment, where nobody names another."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerificationPlan:
     """How an environment has to prove itself (sizes in samples and steps; ``precision`` ``bf16`` falls back to ``fp16``
@@ -51,6 +55,6 @@ class Profile:
     compute_capabilities: tuple[ComputeCapability, ...] = ()
     """The machine must have at least one GPU in scope with one of these; empty: any."""
     least_driver: str | None = None
-    environment: str = ".venv-gpu"
+    environment: str = ENVIRONMENT
     keep: bool = False
     verification: VerificationPlan = VerificationPlan()

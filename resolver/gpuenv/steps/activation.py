@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -14,18 +15,37 @@ _SCRIPTS = {"fish": "activate.fish", "csh": "activate.csh", "tcsh": "activate.cs
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entrance:
-    """The command that activates an environment in the shell in use, and its interpreter (``None``: it is missing)."""
+    """The ways into an environment, as they are typed."""
 
-    activate: str
+    activate: str | None
+    """``None`` where no shell can: its folder cannot stand on PATH."""
+    run: str
+    kernel: str
+    verify: str
+    again: str
+    """Proves it where nothing has changed since it was."""
     interpreter: Path | None
+    """``None``: it is missing."""
 
 
-def entrance(environment: Path, *, shown: str, environ: Mapping[str, str]) -> Entrance:
-    """The ways into an environment; ``shown`` is what a person calls it."""
-    return Entrance(activate=_activate(environment, shown, environ), interpreter=find_python(environment))
+def entrance(
+    environment: Path, *, shown: str, environ: Mapping[str, str], named: bool = False, again: str = ""
+) -> Entrance:
+    """The ways into an environment; ``shown`` is what a person calls it. ``named``: commands have to say which."""
+    name = quote(shown)
+    return Entrance(
+        activate=_activate(environment, shown, environ),
+        run=f"gpuenv run --env {name} -- python" if named else "gpuenv run -- python",
+        kernel=f"gpuenv kernel --env {name}" if named else "gpuenv kernel",
+        verify=f"gpuenv verify {name}" if named else "gpuenv verify",
+        again=again,
+        interpreter=find_python(environment),
+    )
 
 
-def _activate(environment: Path, shown: str, environ: Mapping[str, str]) -> str:
+def _activate(environment: Path, shown: str, environ: Mapping[str, str]) -> str | None:
+    if os.pathsep in str(environment):
+        return None
     shell = Path(environ.get("SHELL", "")).name
     if (environment / "Scripts").is_dir():
         if "MSYSTEM" in environ:  # Git's shell

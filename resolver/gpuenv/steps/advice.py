@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from gpuenv.model.decision import Alternative, Change
 from gpuenv.shell import quote
+from gpuenv.steps.context import Context
 
 _PLAIN = re.compile(r"[\w@%+:,./-]+")
 
@@ -73,6 +76,38 @@ def retyped(line: Sequence[str], values: Mapping[str, tuple[str, ...]], *, profi
             added.append(f"--{name}")
     return " ".join(["gpuenv", *map(shown, [*(kept or ["resolve"]), *added])])
 
+
+def of_profile(hint: str, profile: str) -> str:
+    """A hint whose commands are about the profile that was typed; those that name one already stay as they are.
+
+    >>> of_profile("Make room, or see `gpuenv lock --check`", "hopper")
+    'Make room, or see `gpuenv lock --check --profile hopper`'
+    >>> of_profile("Run `gpuenv detect`, or `gpuenv create --profile cpu`", "hopper")
+    'Run `gpuenv detect`, or `gpuenv create --profile cpu`'
+    """
+
+    def named(found: re.Match[str]) -> str:
+        told = "--profile" in found[0] or any(word in _OF_NO_PROFILE for word in found[0].split())
+        return found[0] if told else f"{found[0]} --profile {quote(profile)}"
+
+    return _OF_A_PROFILE.sub(named, hint)
+
+
+def aimed(context: Context, target: Path, *words: str, profile: str) -> str:
+    """The ``create`` that was typed, with ``words`` in place of ``target``; after another verb the profile's alone."""
+    if context.words[:1] != ("create",):
+        return retyped(["create", "--profile", profile, *words], {}, profile=profile)
+    place = os.path.realpath(target)
+    kept = [
+        word for word in context.words[1:] if word.startswith("-") or os.path.realpath(context.project / word) != place
+    ]
+    return retyped(["create", *kept, *words], {}, profile=profile)
+
+
+_OF_A_PROFILE = re.compile(r"(?<=`)gpuenv (?:create|lock|resolve|add|remove|export)\b[^`>|&]*(?=`)")
+"""A command in a hint whose answer depends on the profile."""
+
+_OF_NO_PROFILE = frozenset({"--help", "--all", "--env"})
 
 _FLAGS = frozenset({"--allow-unknown-kernels"})
 

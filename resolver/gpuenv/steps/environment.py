@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from packaging.utils import canonicalize_name
 
 from gpuenv.environment.previous import failed_place
-from gpuenv.environment.target import check_target, refuse_name
+from gpuenv.environment.target import check_target, is_ours, refuse_name
 from gpuenv.errors import TargetError, UsageError
 from gpuenv.installed import places
 from gpuenv.installed.marker import read_marker
@@ -18,6 +18,7 @@ from gpuenv.lock.model import Lock
 from gpuenv.metadata import parse_requirement
 from gpuenv.model.profile import Profile
 from gpuenv.shell import quote
+from gpuenv.steps.advice import aimed
 from gpuenv.steps.context import Context
 from gpuenv.steps.profile import load_profile
 from gpuenv.system.files import require_inside
@@ -44,6 +45,11 @@ def standing_at(context: Context, named: Path | None) -> Path:
     target = target_of(context, named, load_profile(context))
     if places.find_python(target) is None:
         shown = context.shown(target)
+        if is_ours(target):
+            raise UsageError(
+                f"the environment {shown} is broken: its interpreter is gone",
+                hints=(f"See what is wrong, and what fixes it: `gpuenv doctor {quote(shown)}`",),
+            )
         raise UsageError(
             f"there is no environment at {shown}",
             causes=() if target.is_dir() else ("there is no such folder",),
@@ -76,7 +82,7 @@ def refuse_target(context: Context, target: Path) -> None:
     Raises :class:`~gpuenv.errors.TargetError`. The hint names a folder inside, never a way to move what is there.
     """
     refuse_name(target.name, shown=target)
-    real = Path(os.path.realpath(target))
+    real, profile = Path(os.path.realpath(target)), context.options.profile or "auto"
     homes = [context.environ[name] for name in ("HOME", "USERPROFILE") if context.environ.get(name)]
     for kept, what in (
         (context.project, "the folder of the project"),
@@ -88,7 +94,10 @@ def refuse_target(context: Context, target: Path) -> None:
             raise TargetError(
                 f"{target} is {words}, and an environment takes a folder of its own",
                 causes=("what stands there would have to go",),
-                hints=("Run `gpuenv create` for the profile's own folder", "Or name a new one: `gpuenv create FOLDER`"),
+                hints=(
+                    f"Leave it out for the profile's own folder: `{aimed(context, target, profile=profile)}`",
+                    f"Or name a new one: `{aimed(context, target, 'FOLDER', profile=profile)}`",
+                ),
             )
     check_target(target)
 
@@ -100,13 +109,13 @@ def refuse_another_profile(context: Context, target: Path, profile: Profile, *, 
     if marker is None or marker.profile == profile.name or replace:
         return
     shown = context.shown(target)
-    command = f"gpuenv create --profile {quote(profile.name)}"
+    other = f"{shown}-{profile.name}"
     raise TargetError(
         f"{shown} is the environment of the profile {marker.profile}; it was left as it is",
         causes=(f"built {marker.created} from {marker.lock_name}",),
         hints=(
-            f"Choose another folder: `{command} {quote(f'{shown}-{profile.name}')}`",
-            f"Or replace it: `{command} --replace {quote(shown)}`",
+            f"Choose another folder: `{aimed(context, target, other, profile=profile.name)}`",
+            f"Or replace it: `{aimed(context, target, '--replace', shown, profile=profile.name)}`",
         ),
     )
 

@@ -68,8 +68,11 @@ def _named(context: Context, named: Path) -> Lock:
     path = context.project / named
     lock = read_lock(path, shown=context.shown(path))
     if lock is None:
+        there = [context.shown(each) for each in sorted((context.project / FOLDER).glob("*.t*")) if each.is_file()]
         raise ConfigurationError(
-            f"there is no lock at {context.shown(path)}", hints=("See which there are: `ls lockfiles`",)
+            f"there is no lock at {context.shown(path)}",
+            causes=(f"there are {', '.join(there)}",) if there else (),
+            hints=() if there else ("Make one: `gpuenv lock`",),
         )
     return lock
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gpuenv.dataclass import dataclass
+from gpuenv.errors import UsageError
 from gpuenv.model.machine import Driver, Libc, Machine
 from gpuenv.model.profile import Profile
 from gpuenv.steps.context import Context
@@ -111,6 +112,10 @@ def machine_text(context: Context) -> str:
     assert context.options.machine is not None
     path = context.project / context.options.machine
     shown = str(context.options.machine)
+    if not present(path):
+        from gpuenv.machine.file import WRITE_ONE
+
+        raise UsageError(f"there is no machine file {shown}", hints=(WRITE_ONE, "Or name a card: `--machine rtx5090`"))
     return read_text(path, what="the machine file", shown=shown, most=LARGEST)
 
 

@@ -33,7 +33,7 @@ def named_machine(text: str) -> Machine:
             f"--machine {text}: {version!r} is no driver version",
             hints=(f"Write it behind the name, such as {name}@580.65.06",),
         )
-    capabilities = sorted(set(capabilities_of(known, name)))
+    capabilities = sorted(set(capabilities_of(known, name, typed="--machine")))
     if len(capabilities) > 1:
         hints = (f"Say which: `--machine {capabilities[-1]}`",)
         said = " and ".join(map(str, capabilities))

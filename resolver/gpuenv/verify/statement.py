@@ -16,6 +16,7 @@ from gpuenv.errors import ConfigurationError, FileError
 from gpuenv.system.files import present, read_bytes, read_text, with_unix_ends
 
 STATEMENT = "statement.json"
+MAKE_SOME = "Make some: `gpuenv verify`, or of many hosts: `gpuenv fleet report`"
 SIGNATURE = "statement.json.sig"
 NAMESPACE = "gpuenv-evidence"
 """Of the signature (``ssh-keygen -Y sign -n``): one made for another purpose is none for evidence."""
@@ -117,5 +118,5 @@ def _predicate(folder: Path) -> dict[str, object]:
             both = {**(about if isinstance(about, dict) else {}), **table}
             return {key: both[key] for key in _SAID if both.get(key) is not None}
     raise FileError(
-        f"{folder} holds no evidence", hints=("Make some: `gpuenv verify`, or of many hosts: `gpuenv fleet report`",)
+        f"{folder} holds no evidence" if folder.is_dir() else f"there is no folder {folder}", hints=(MAKE_SOME,)
     )

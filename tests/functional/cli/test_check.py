@@ -140,7 +140,7 @@ def test_sarif_has_what_the_standard_asks_for(person: Person) -> None:
         (("check", "uv.lock", "--machine", "rtx5090@470.82.01"), 1, "driver 470.82.01 (--machine)"),
         (("check", "--machine", "h100"), 0, "uv.lock: 33 packages"),
         (("check", ".", "--machine", "h100"), 0, "uv.lock: 33 packages"),
-        (("check", "uv.lock", "--machine", "gone.json"), 2, "gone.json: the machine file cannot be read"),
+        (("check", "uv.lock", "--machine", "gone.json"), 2, "there is no machine file gone.json"),
         (("check", "uv.lock", "--machine", "rtx9999x"), 2, "no GPU is known by the name 'rtx9999x'"),
         (("check", "uv.lock", "--machine", "rtx5090@new"), 2, "'new' is no driver version"),
         (("check", "gone.lock", "--machine", "h100"), 2, "gone.lock: the file cannot be read"),

@@ -201,18 +201,20 @@ def text(outcome: CreateOutcome | Planned | RolledBack) -> Iterator[str]:
         yield from report_text(outcome.report)
     elif proved is not None:
         unusual = ", with something unusual" if proved.verdict == "unusual" else ""
-        yield f"up to date: proved on {proved.created}{unusual}; `gpuenv create --verify` asks again"
+        yield f"up to date: proved on {proved.created}{unusual}; `{outcome.entrance.again}` asks again"
     elif outcome.built is None:
-        yield "up to date; not verified: run `gpuenv verify` on the machine it is for"
+        yield f"up to date; not verified: run `{outcome.entrance.verify}` on the machine it is for"
     else:
-        yield "not verified: run `gpuenv verify` on the machine it is for"
+        yield f"not verified: run `{outcome.entrance.verify}` on the machine it is for"
     what = "CPU build" if decision.accelerator == "cpu" else decision.variant
     yield f"{outcome.environment}: torch {decision.torch} ({what}), Python {outcome.marker.python}"
     if outcome.evidence is not None:
         yield f"evidence: {outcome.evidence}"
-    yield f"next: `{outcome.entrance.activate}`, or `gpuenv run -- python`; Jupyter: `gpuenv kernel`"
-    if outcome.entrance.interpreter is not None:
-        yield f"interpreter for VS Code: {outcome.entrance.interpreter}"
+    ways = outcome.entrance
+    activate = f"`{ways.activate}`, or " if ways.activate is not None else ""
+    yield f"next: {activate}`{ways.run}`; Jupyter: `{ways.kernel}`"
+    if ways.interpreter is not None:
+        yield f"interpreter for VS Code: {ways.interpreter}"
 
 
 def _planned_text(outcome: Planned) -> Iterator[str]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from gpuenv.documents import parts
 from gpuenv.errors import UsageError
+from gpuenv.shell import quote
 from gpuenv.steps.context import Context
 
 if TYPE_CHECKING:
@@ -45,8 +46,10 @@ def run(arguments: argparse.Namespace, context: Context) -> EvidenceOutcome:
             raise UsageError("--key is for `sign`", hints=("Say who may sign: --allowed-signers FILE",))
         return evidence.verify(context, arguments.evidence_folder, signers=arguments.allowed_signers)
     if arguments.key is None:
+        folder = quote(str(arguments.evidence_folder))
         raise UsageError(
-            "no key was named to sign with", hints=("Name one: `gpuenv evidence sign FOLDER --key ~/.ssh/id_ed25519`",)
+            "no key was named to sign with",
+            hints=(f"Name one: `gpuenv evidence sign {folder} --key ~/.ssh/id_ed25519`",),
         )
     return evidence.sign(context, arguments.evidence_folder, key=arguments.key.expanduser())
 
