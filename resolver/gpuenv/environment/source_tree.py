@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import lzma
 import os
 import posixpath
 import shutil
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -17,6 +20,15 @@ from gpuenv.system.files import present, read_text
 
 MOST_UNPACKED = 4 * 1024**3
 """Bytes: no source of a package is larger, submodules included; beyond that an archive is made to fill the disk."""
+_DAMAGES = (
+    tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, ValueError, KeyError, ArithmeticError,
+    RuntimeError,
+)  # fmt: skip
+"""What the readers of archives raise for one that is cut off, changed, locked or made to end its reader."""
+_NAMES = frozenset(
+    {errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP, errno.EILSEQ, errno.EINVAL}
+)
+"""What the system says where two members are in each other's way, or it has no such names."""
 _MOST_LINKS = 40
 """How many links are followed to the end of one, as in Linux (``MAXSYMLINKS``)."""
 _LEGACY = ("setuptools", "wheel")
@@ -39,16 +51,12 @@ def unpack(archive: Path, *, filename: str, into: Path) -> SourceTree:
     """
     try:
         names = _unpack_zip(archive, into) if filename.endswith(".zip") else _unpack_tar(archive, into)
-    except (
-        tarfile.TarError,
-        zipfile.BadZipFile,
-        EOFError,
-        FileExistsError,
-        NotADirectoryError,
-        ValueError,
-        KeyError,
-    ) as error:
+    except _DAMAGES as error:
         raise _damaged(filename, str(error)) from None
+    except OSError as error:
+        if error.errno not in _NAMES:
+            raise
+        raise _damaged(filename, f"a name in it cannot be made: {error.strerror}") from None
     tops = sorted({name.partition("/")[0] for name in names})
     if len(tops) != 1 or not (into / tops[0]).is_dir():
         raise _damaged(filename, f"it holds {', '.join(tops[:3]) or 'nothing'}, not one folder")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import random
 import sys
 import tarfile
 import zipfile
@@ -147,6 +148,32 @@ def test_what_is_no_archive(tmp_path: Path, body: bytes | None) -> None:
     (tmp_path / "a").write_bytes(whole[: len(whole) // 2] if body is None else body)
     with pytest.raises(IntegrityError):
         unpack(tmp_path / "a", filename="fast_op-1.0.tar.gz", into=tmp_path / "b")
+
+
+@pytest.mark.parametrize(
+    ("name", "modified"),
+    [("setup.py", 2**70), ("d/" * 1500 + "a", 0), ("a" * 300, 0), ("../op-1.0", 0), ("setup.py/a", 0)],
+    ids=["a time beyond all", "a deep path", "a long name", "the folder itself", "below a file"],
+)
+@posix
+def test_what_no_system_can_unpack_is_the_archives_fault(tmp_path: Path, name: str, modified: int) -> None:
+    entry = tarfile.TarInfo(f"op-1.0/{name}")
+    entry.mtime = modified
+    path = tar(tmp_path / "a.tar.gz", tarfile.TarInfo("op-1.0/setup.py"), entry)
+    with pytest.raises(IntegrityError, match="is not the source of a package"):
+        unpack(path, filename="op-1.0.tar.gz", into=tmp_path / "b")
+
+
+def test_an_archive_that_was_changed_on_its_way(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "a", "w:xz") as archive:
+        entry = tarfile.TarInfo("op-1.0/setup.py")
+        entry.size = 20_000
+        archive.addfile(entry, io.BytesIO(random.Random(5).randbytes(20_000)))
+    body = bytearray((tmp_path / "a").read_bytes())
+    body[15_000] ^= 1
+    (tmp_path / "a").write_bytes(body)
+    with pytest.raises(IntegrityError):
+        unpack(tmp_path / "a", filename="op-1.0.tar.xz", into=tmp_path / "b")
 
 
 @pytest.mark.parametrize(
