@@ -17,7 +17,7 @@ from gpuenv.environment.store import Store
 from gpuenv.errors import GpuenvError
 from gpuenv.lock import codec
 from gpuenv.lock.model import Lock, is_sha256
-from gpuenv.system.files import present, read_bytes, read_text, with_unix_ends, write_atomic
+from gpuenv.system.files import decoded, present, read_bytes, read_text, with_unix_ends, write_atomic
 
 RootState = Literal["there", "changed", "gone", "unreadable"]
 
@@ -90,7 +90,7 @@ def _seen_again(path: Path, digest: str) -> tuple[RootState, frozenset[str]]:
         return "gone", frozenset()
     try:
         body = with_unix_ends(read_bytes(path, what="the lock"))
-        now = frozenset(each.sha256 for each in codec.parse(body.decode(), origin=str(path)).packages)
+        now = frozenset(each.sha256 for each in codec.parse(decoded(body), origin=str(path)).packages)
     except (GpuenvError, UnicodeDecodeError):
         return "changed", frozenset()
     return ("there" if hashlib.sha256(body).hexdigest() == digest else "changed"), now
