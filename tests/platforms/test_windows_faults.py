@@ -232,9 +232,9 @@ def test_a_folder_deeper_than_windows_may_know(tmp_path: Path, length: int) -> N
 
 def test_a_batch_file_gets_its_words_whole(place: Place) -> None:
     begin(place, "two")
-    (place.project / "say it.bat").write_bytes(b"@echo off\r\necho %~1/%~2\r\nexit /b 3\r\n")
+    (place.project / "say it.bat").write_bytes(b"@echo off\r\necho %1/%2\r\nexit /b 3\r\n")
     done = place.run("run", "--", ".\\say it.bat", "a b", "c&no-such-program")
-    assert (done.returncode, done.stdout.strip()) == (3, "a b/c&no-such-program"), done.stderr
+    assert (done.returncode, done.stdout.strip()) == (3, '"a b"/"c&no-such-program"'), done.stderr
 
 
 def test_what_cannot_be_is_refused_in_windows_words(place: Place) -> None:

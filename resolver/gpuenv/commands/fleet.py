@@ -18,7 +18,7 @@ from gpuenv.fleet.ctrf import to_ctrf
 from gpuenv.fleet.desk import Desk, FleetHost
 from gpuenv.fleet.page import page
 from gpuenv.fleet.report import ClassLock, FleetReport, make_report, to_json
-from gpuenv.installed.marker import digest
+from gpuenv.installed.marker import lock_digest
 from gpuenv.lock.model import Lock
 from gpuenv.steps.carrying import carry_along
 from gpuenv.steps.context import Context, Failure, Outcome
@@ -133,7 +133,7 @@ def _work(
         if stands is None:
             continue
         path, found = stands
-        sha256 = digest(path)
+        sha256 = lock_digest(path)
         todo = [
             name for name in group.members if options.again or not by_name[name].is_done(sha256, proved=options.verify)
         ]
@@ -282,7 +282,7 @@ def _locks(context: Context, groups: Sequence[FleetClass]) -> Mapping[str, Class
         path, lock = stands
         found[group.name] = ClassLock(
             path=context.shown(path),
-            sha256=digest(path),
+            sha256=lock_digest(path),
             torch=lock.decision.torch,
             variant=lock.decision.variant,
             python=lock.inputs.target.python,

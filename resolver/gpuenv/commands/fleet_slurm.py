@@ -16,7 +16,7 @@ from gpuenv.errors import UsageError
 from gpuenv.fleet.desk import Desk, HostProblem
 from gpuenv.fleet.slurm import Node, NodeClass, SlurmJob, drain, node_classes, place_on_node, to_lines
 from gpuenv.fleet.slurm_jobs import Slurm
-from gpuenv.installed.marker import digest
+from gpuenv.installed.marker import lock_digest
 from gpuenv.lock.codec import lock_filename
 from gpuenv.lock.model import Lock
 from gpuenv.steps.context import Context, Failure, Outcome
@@ -174,12 +174,12 @@ def _proofs(context: Context, desk: Desk, asked: SlurmOptions, nodes: Sequence[N
         todo = tuple(
             name
             for name in group.usable
-            if asked.again or not (asked.step == "create" and desk.host(name).is_done(digest(path), proved=True))
+            if asked.again or not (asked.step == "create" and desk.host(name).is_done(lock_digest(path), proved=True))
         )
         if asked.shared and asked.step == "create":
             todo = todo[:1]
         elif asked.shared:
-            todo = tuple(name for name in todo if not desk.host(name).is_done(digest(path), proved=True))
+            todo = tuple(name for name in todo if not desk.host(name).is_done(lock_digest(path), proved=True))
         if not todo:
             context.reporter.say(f"{group.words}: nothing to do")
             continue

@@ -16,7 +16,7 @@ from gpuenv.installed.compare import Compared, compare
 from gpuenv.installed.distribution import Distribution
 from gpuenv.installed.drift import PackageChange, added, drift
 from gpuenv.installed.environment import EnvironmentFacts
-from gpuenv.installed.marker import digest
+from gpuenv.installed.marker import lock_digest
 from gpuenv.installed.missing import MissingLibrary, find_missing
 from gpuenv.knowledge import load
 from gpuenv.knowledge.packages import is_library
@@ -93,7 +93,9 @@ def examine(
     changes: tuple[PackageChange, ...] = ()
     if marker is not None or lock is not None:
         changes = drift(facts, expected=locked, family=[each.name for each in lock.family] if lock else ())
-    moved = marker is not None and lock_path is not None and lock_path.is_file() and digest(lock_path) != marker.lock
+    moved = (
+        marker is not None and lock_path is not None and lock_path.is_file() and lock_digest(lock_path) != marker.lock
+    )
     refuses = lock is not None and machine is not None and fits_machine(lock, machine, load()) is not None
     return Examination(
         facts=facts,

@@ -42,7 +42,7 @@ from gpuenv.environment.translate import CacheEntryError
 from gpuenv.environment.uv import STALL_SECONDS, Uv, failure
 from gpuenv.errors import IntegrityError, InterpreterError, OfflineError
 from gpuenv.installed.files import read_bare
-from gpuenv.installed.marker import MarkedPackage, Marker, digest, write_marker
+from gpuenv.installed.marker import MarkedPackage, Marker, lock_digest, write_marker
 from gpuenv.installed.places import python_version
 from gpuenv.lock.model import Lock
 from gpuenv.report import Reporter
@@ -179,7 +179,7 @@ def staged_environment(
     job = _Job(
         lock_path=lock_path.absolute(), lock=lock, target=check_target(target), python=python, uv=uv, state=state,
         reporter=reporter, cache=cache or cache_folder(uv.environ), options=options or BuildOptions(), clock=Clock(),
-        digest=digest(lock_path),
+        digest=lock_digest(lock_path),
     )  # fmt: skip
     with disk_errors(job.target.path), only_one(job.target, state=state, timeout=job.options.wait, reporter=reporter):
         settle(job.target, reporter)

@@ -96,6 +96,11 @@ def read_marker(environment: Path) -> Marker | None:
 
 
 def digest(path: Path) -> str:
+    """The sha256 of a file's bytes."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def lock_digest(path: Path) -> str:
     """The sha256 of a lock, whatever line ends its file has: git checks it out with Windows' own there
     (``core.autocrlf``). Raises ``OSError``."""
     return hashlib.sha256(with_unix_ends(path.read_bytes())).hexdigest()

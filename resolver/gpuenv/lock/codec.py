@@ -361,5 +361,7 @@ def _place(package: LockedPackage) -> str:
     path = one_line(str(package.path))
     if path.startswith("/"):
         return f"{package.name} @ file://{quote(path)}"
+    if path[1:3] == ":/":  # a drive of Windows
+        return f"{package.name} @ file:///{path[:2]}{quote(path[2:])}"
     # A relative path is no URL; both uv and pip read it from where they are started.
     return path if "/" in path else f"./{path}"

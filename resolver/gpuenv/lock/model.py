@@ -204,6 +204,11 @@ def canonical_time(text: str | None) -> str | None:
     return moment.astimezone(UTC).isoformat().removesuffix("+00:00") + "Z"
 
 
+def _is_absolute(path: PurePosixPath) -> bool:
+    """Whether a path in slashes begins at a root, or on a drive of Windows."""
+    return path.is_absolute() or path.as_posix()[1:3] == ":/"
+
+
 def filename_of(location: str) -> str:
     """The file name at the end of a URL or path.
 
@@ -223,9 +228,10 @@ def near(lock: Lock, folder: PurePosixPath, *, project: PurePosixPath) -> Lock:
 
     def relative(package: LockedPackage) -> LockedPackage:
         path = None if package.path is None else PurePosixPath(package.path)
-        if path is None or not path.is_absolute() or not path.is_relative_to(project):
+        if path is None or not _is_absolute(path) or not path.is_relative_to(project):
             return package
-        return replace(package, path=posixpath.relpath(path, folder))
+        # Below one root, as a drive of Windows is none to POSIX.
+        return replace(package, path=posixpath.relpath(f"/{path}", f"/{folder}"))
 
     return replace(lock, packages=tuple(relative(package) for package in lock.packages))
 
@@ -234,7 +240,7 @@ def anchored(lock: Lock, folder: PurePosixPath) -> Lock:
     """The lock with every relative path made absolute: it was read from ``folder`` and will be used from elsewhere."""
 
     def absolute(package: LockedPackage) -> LockedPackage:
-        if package.path is None or PurePosixPath(package.path).is_absolute() or package.path[1:3] == ":/":
+        if package.path is None or _is_absolute(PurePosixPath(package.path)):
             return package
         return replace(package, path=posixpath.normpath(folder / package.path))
 

@@ -53,7 +53,7 @@ def _activate(environment: Path, shown: str, environ: Mapping[str, str]) -> str 
         power = {name.upper() for name in environ} >= {"PSMODULEPATH"} and "PROMPT" not in environ
         script = f"{shown}\\Scripts\\{'activate.ps1' if power else 'activate.bat'}"
         return program(script, platform="win32") if power else quote(script, platform="win32")
-    script = quote(f"{shown}/bin/{_SCRIPTS.get(shell, 'activate')}")
+    script = quote(f"{shown}/bin/{_SCRIPTS.get(shell, 'activate')}", platform="linux")
     if shell == "nu":
         return f"overlay use {script}"
     return f"{'.' if shell in ('sh', 'dash') else 'source'} {script}"

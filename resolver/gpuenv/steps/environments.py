@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from gpuenv.dataclass import dataclass
 from gpuenv.environment.target import Target, is_ours
 from gpuenv.errors import ConfigurationError, FileError, GpuenvError
-from gpuenv.installed.marker import Marker, digest
+from gpuenv.installed.marker import Marker, lock_digest
 from gpuenv.steps.context import Context
 from gpuenv.steps.lock_file import FOLDER
 from gpuenv.system.files import read_bytes, write_atomic
@@ -128,6 +128,6 @@ def _last_proof(path: Path, project: Path, marker: Marker) -> EarlierProof | Non
 
 def _lock_changed(project: Path, marker: Marker) -> bool:
     try:
-        return digest(project / FOLDER / Path(marker.lock_name).name) != marker.lock
+        return lock_digest(project / FOLDER / Path(marker.lock_name).name) != marker.lock
     except OSError:
         return True

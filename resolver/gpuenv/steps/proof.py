@@ -12,7 +12,7 @@ from gpuenv import __version__
 from gpuenv import knowledge as tables
 from gpuenv.dataclass import dataclass
 from gpuenv.errors import NoSpaceError
-from gpuenv.installed.marker import digest
+from gpuenv.installed.marker import lock_digest
 from gpuenv.lock.model import Lock
 from gpuenv.model.machine import Machine
 from gpuenv.model.profile import Profile
@@ -131,7 +131,7 @@ def write_evidence(proof: Proof, report: Report) -> None:
         environment=context.shown(proof.target),
         profile=proof.profile.name,
         lock=Path(os.path.relpath(path, folder)).as_posix() if there and path is not None else None,
-        lock_sha256=digest(path) if there and path is not None else None,
+        lock_sha256=lock_digest(path) if there and path is not None else None,
         because=lock.decision.because if lock is not None else (),
         uv=uv_of(context).version,
         plan=proof.profile.verification,

@@ -12,7 +12,7 @@ from gpuenv.environment.guard import guard_is_whole
 from gpuenv.environment.previous import failed_place, settle
 from gpuenv.environment.target import check_target, only_one
 from gpuenv.errors import ConfigurationError, FileError
-from gpuenv.installed.marker import Marker, digest
+from gpuenv.installed.marker import Marker, lock_digest
 from gpuenv.model.machine import Machine
 from gpuenv.steps.context import Context
 from gpuenv.steps.environment import evidence_of, verified_name
@@ -69,7 +69,7 @@ def examine(context: Context, locked: Locked, *, target: Path, deep: bool = Fals
     facts = read_environment(place.path)
     if facts.marker is None:
         return (facts.marker_problem,)
-    if facts.marker.lock != digest(locked.path):
+    if facts.marker.lock != lock_digest(locked.path):
         return (_other_lock(locked, facts.marker),)
     if context.options.install_project and not facts.marker.projects:
         return ("the project is not installed in it",)

@@ -10,7 +10,7 @@ from gpuenv.environment.space import disk_errors
 from gpuenv.environment.target import Target, check_target, only_one
 from gpuenv.errors import TargetError
 from gpuenv.installed.environment import read_environment
-from gpuenv.installed.marker import Marker, digest, read_marker
+from gpuenv.installed.marker import Marker, lock_digest, read_marker
 from gpuenv.shell import quote
 from gpuenv.steps.context import Context, Outcome
 from gpuenv.steps.environment import refuse_added, refuse_target, target_of
@@ -80,6 +80,6 @@ def _look(context: Context, target: Target, *, discard_added: bool, dry_run: boo
 def _stands(context: Context, marker: Marker) -> bool:
     """Whether the lock that an environment was built from is the one that stands in the project."""
     try:
-        return digest(context.project / FOLDER / Path(marker.lock_name).name) == marker.lock
+        return lock_digest(context.project / FOLDER / Path(marker.lock_name).name) == marker.lock
     except OSError:
         return False

@@ -23,7 +23,7 @@ from gpuenv.environment.space import Free
 from gpuenv.environment.store import Store
 from gpuenv.environment.target import check_target
 from gpuenv.errors import IntegrityError, InterpreterError, NoSpaceError, OfflineError, TargetError
-from gpuenv.installed.marker import digest, read_marker
+from gpuenv.installed.marker import lock_digest, read_marker
 from gpuenv.model.verification import Check, Report
 from support.locked import FileHandler, status, write_lock
 from support.wheels import BuiltWheel, build_wheel, pack
@@ -116,7 +116,7 @@ def test_a_lock_that_another_run_writes_meanwhile_is_not_this_builds(workshop: W
     """Neither for uv, nor in the marker: the environment would count as built from another lock."""
     wheel, other = alpha(), alpha("2.0")
     path, _ = workshop.lock([wheel])
-    before = digest(path)
+    before = lock_digest(path)
 
     def rewrite(handler: FileHandler, body: bytes) -> bool:
         write_lock(path, [other], base=workshop.server.url)
@@ -125,7 +125,7 @@ def test_a_lock_that_another_run_writes_meanwhile_is_not_this_builds(workshop: W
     workshop.server.faults[wheel.filename] = rewrite
     built = workshop.build([wheel])
 
-    assert digest(path) != before
+    assert lock_digest(path) != before
     assert built.marker.lock == before
     assert [each.version for each in built.marker.packages] == ["1.0"]
 

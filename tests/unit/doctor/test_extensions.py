@@ -13,7 +13,7 @@ from gpuenv.doctor.examination import Examination, examine
 from gpuenv.doctor.finding import Finding
 from gpuenv.installed.environment import read_environment
 from gpuenv.model.machine import Machine
-from gpuenv.shell import quote
+from gpuenv.shell import quote, with_variable
 from support.choosing import machine
 from support.environments import Environment
 from support.fatbins import image, library
@@ -52,7 +52,7 @@ def test_a_package_without_code_for_the_card(env: Environment) -> None:
     assert finding.summary.startswith("flash-attn 2.8.3 has no code for sm_120: sm_80 sm_90; this machine has Test")
     assert "read from lib/python3.12/site-packages/flash_attn_2_cuda.so" in finding.detail
     assert (finding.by, finding.check) == ("yourself", "`gpuenv doctor` no longer names it")
-    assert "TORCH_CUDA_ARCH_LIST=12.0 uv pip install --python .venv-gpu" in finding.fix
+    assert with_variable("TORCH_CUDA_ARCH_LIST", "12.0", "uv pip install --python .venv-gpu") in finding.fix
     assert finding.fix.endswith("--no-binary flash-attn flash-attn==2.8.3`")
     assert diagnosed(env, machine("9.0")) == []
     assert diagnosed(env, machine("8.9")) == [], "code of the same major and a lower minor runs"

@@ -62,7 +62,8 @@ def test_a_module_that_hides_the_environments_own() -> None:
         names_in={"/mine": ["pynvml.py"], "/other": []}.__getitem__,
     )
 
-    assert finding.detail == "PYTHONPATH=/mine:/other; it hides the environment's own by /mine/pynvml.py"
+    path = os.pathsep.join(["/mine", "/other"])
+    assert finding.detail == f"PYTHONPATH={path}; it hides the environment's own by /mine/pynvml.py"
 
 
 @pytest.mark.parametrize(("writable", "found"), [(True, 0), (False, 1)])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gpuenv.installed.marker import digest
+from gpuenv.installed.marker import digest, lock_digest
 
 
 def test_a_lock_is_the_same_with_the_line_ends_of_windows(tmp_path: Path) -> None:
@@ -14,4 +14,5 @@ def test_a_lock_is_the_same_with_the_line_ends_of_windows(tmp_path: Path) -> Non
     (tmp_path / "b").write_bytes(text.replace(b"\n", b"\r\n"))
     (tmp_path / "c").write_bytes(text.replace(b"torch", b"torvh"))
 
-    assert digest(tmp_path / "a") == digest(tmp_path / "b") != digest(tmp_path / "c")
+    assert lock_digest(tmp_path / "a") == lock_digest(tmp_path / "b") != lock_digest(tmp_path / "c")
+    assert digest(tmp_path / "a") != digest(tmp_path / "b")  # a RECORD is what its installer wrote

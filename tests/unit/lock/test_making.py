@@ -103,6 +103,12 @@ def test_a_decision_is_kept_with_its_reasons() -> None:
     assert kept.because == made.because
 
 
+def test_requirements_name_a_file_of_a_drive_by_its_address() -> None:
+    local = package("triton", "3.6.0", url=None, path="D:/my wheels/triton-3.6.0-py3-none-any.whl", family=True)
+    line = to_requirements(lock_of(local)).splitlines()[3]
+    assert line == f"triton @ file:///D:/my%20wheels/triton-3.6.0-py3-none-any.whl --hash=sha256:{'0' * 64}"
+
+
 def test_requirements_name_files_not_versions() -> None:
     local = package("triton", "3.6.0", url=None, path="/srv/my wheels/triton-3.6.0-py3-none-any.whl", family=True)
     text = to_requirements(lock_of(package("torch", "2.10.0+cu128", family=True), local))
