@@ -100,6 +100,7 @@ def read_lock(path: Path, *, shown: str, profile: str = "") -> Lock | None:
     """
     if not present(path):
         return None
+    text = ""
     try:
         text = read_text(path, what="the lock", shown=shown)
         if hashed.is_hashed(text):
@@ -108,6 +109,10 @@ def read_lock(path: Path, *, shown: str, profile: str = "") -> Lock | None:
     except (ConfigurationError, IntegrityError) as error:
         again = f"Make it again, without what stands there: `gpuenv lock --profile {profile} --upgrade`"
         hints = (again,) if profile and path.is_file() else ()
+        if " --hash=sha256:" in text and not hashed.is_hashed(
+            text
+        ):  # as `gpuenv lock --format requirements` writes, for pip
+            hints = ("Requirements hold no decision; write a set that does: `gpuenv lock --format hashed`",)
         raise type(error)(error.message, causes=error.causes, hints=(*error.hints, *hints)) from error
     return anchored(lock, PurePosixPath(path.parent.absolute().as_posix()))
 

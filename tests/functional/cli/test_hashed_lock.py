@@ -170,3 +170,15 @@ def test_a_torch_of_the_package_index_is_locked_from_that_single_source(committe
     }  # fmt: skip
     again = committed.run("lock", "--profile", "team", "--check", "--index", index.default_index, *WORDS)
     assert again.code == 0, again.err
+
+
+def test_requirements_for_pip_are_no_lock_and_the_hint_writes_one(committed: Person, index: IndexServer) -> None:
+    where = ("--profile", "team", "--index", index.default_index, *WORDS)
+    assert committed.run("lock", "--format", "requirements", *where).code == 0
+    refused = committed.run("create", "--lock", "lockfiles/requirements.team.txt", "--no-verify", "--dry-run", *where)
+    assert refused.code == 2
+    hint = re.search(r"hint: Requirements hold no decision; write a set that does: `gpuenv ([^`]+)`", refused.err)
+    assert hint, refused.err
+    (committed.project / HASHED).unlink()
+    assert committed.run(*hint[1].split(), *where).code == 0
+    assert committed.run("create", "--lock", HASHED, "--no-verify", "--dry-run", *where).code == 0
