@@ -13,6 +13,7 @@ from gpuenv.environment.imports import import_family, require_imports
 from gpuenv.environment.target import check_target
 from gpuenv.errors import VerificationError
 from gpuenv.lock.model import Lock
+from support.systems import POSIX
 from support.wheels import build_wheel, companion_wheel, torch_wheel
 from support.workshop import Workshop, torch
 
@@ -86,6 +87,7 @@ def test_an_import_that_never_ends_is_ended(workshop: Workshop) -> None:
     assert fault.late, "which says nothing of the wheels"
 
 
+@POSIX
 @pytest.mark.parametrize(
     "code",
     [
