@@ -27,14 +27,20 @@ if [ -n "${{UV_CONSTRAINT+_}}" ] ; then
     _OLD_GPUENV_UV_CONSTRAINT="$UV_CONSTRAINT"
 fi
 _GPUENV_GUARD=1
-UV_CONSTRAINT="${{UV_CONSTRAINT:+$UV_CONSTRAINT }}file://${{VIRTUAL_ENV// /%20}}/{file}"
+_GPUENV_ROOT="$VIRTUAL_ENV"
+if [ "${{OSTYPE-}}" = "cygwin" ] || [ "${{OSTYPE-}}" = "msys" ] ; then
+    # Git's shell on Windows: uv and pip know drives, not its paths.
+    _GPUENV_ROOT="/$(cygpath -m "$VIRTUAL_ENV")"
+fi
+UV_CONSTRAINT="${{UV_CONSTRAINT:+$UV_CONSTRAINT }}file://${{_GPUENV_ROOT// /%20}}/{file}"
 export UV_CONSTRAINT
 if [ -n "${{PIP_CONSTRAINT+_}}" ] ; then
     # The variable would hide the setting in pip.conf, so it gets the file too.
     _OLD_GPUENV_PIP_CONSTRAINT="$PIP_CONSTRAINT"
 fi
-PIP_CONSTRAINT="${{PIP_CONSTRAINT:+$PIP_CONSTRAINT }}file://${{VIRTUAL_ENV// /%20}}/{file}"
+PIP_CONSTRAINT="${{PIP_CONSTRAINT:+$PIP_CONSTRAINT }}file://${{_GPUENV_ROOT// /%20}}/{file}"
 export PIP_CONSTRAINT
+unset _GPUENV_ROOT
 """
 
 _SHELL_RESTORE = """

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import replace
-from urllib.parse import quote, urlsplit
+from pathlib import Path
+from urllib.parse import urlsplit
 
 from packaging.requirements import Requirement
 
@@ -17,7 +18,7 @@ from gpuenv.lock.audit import same_file
 from gpuenv.lock.making import local_path, package_of
 from gpuenv.lock.model import HashOrigin, Lock, LockedPackage, is_sha256
 from gpuenv.model.wheel import Wheel, WheelContents
-from gpuenv.net.location import public
+from gpuenv.net.location import Location, public
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +83,7 @@ def _named_by_address(picked: Picked, own: Requirement, hash_of: HashOf) -> Lock
     """A wheel that a person names by its address. Its hash is the one they name, else the one that its file has."""
     path = local_path(str(own.url).partition("#")[0])
     url = public(str(own.url).partition("#")[0]) if path is None else None
-    row = replace(as_wheel(picked), url=url or f"file://{quote(str(path))}", sha256=None)
+    row = replace(as_wheel(picked), url=url or Location.of_path(Path(str(path)).absolute()).url, sha256=None)
     stated = re.search(r"[#&]sha256=([0-9a-f]{64})(?:&|\Z)", str(own.url))
     if path is None and (stated is not None or is_sha256(picked.sha256)):
         known = Hashed(sha256=stated[1] if stated else picked.sha256, size=picked.size or 0, origin="resolver")

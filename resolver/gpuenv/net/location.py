@@ -21,6 +21,8 @@ Scheme = Literal["https", "http", "file"]
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]{1,40})://")
 """One letter is a drive of Windows: ``C://wheels`` is a path there."""
+_DRIVE = re.compile(r"[A-Za-z]:[/\\]")
+"""Where a path on a drive begins: ``file://C:/wheels`` lacks a slash, and no host has that name."""
 _AUTHORITY = re.compile(r"(\[[^\]]*\]|[^:\[\]]+)(?::([0-9]{1,5}))?")
 _HOST = re.compile(r"[^\s/\\?#@<>\"'`%]+")
 _LIKE_A_HOST = re.compile(r"(?:[A-Za-z0-9-]+\.)+[A-Za-z]{2,}(?::\d+)?(?:/|\Z)|[A-Za-z0-9.-]+:\d+(?:/|\Z)")
@@ -73,7 +75,7 @@ class Location:
             return cls._of_path(text, origin, folder)
         scheme, rest = match[1].lower(), text[match.end() :]
         if scheme == "file":
-            host, slash, path = rest.partition("/")
+            host, slash, path = (f"/{rest}" if _DRIVE.match(rest) else rest).partition("/")
             path = _quoted(path.partition("#")[0].partition("?")[0])
             return cls(scheme="file", host="" if host.lower() == "localhost" else host, path=slash + path)
         if scheme not in ("http", "https"):
@@ -225,7 +227,7 @@ def path_of(url: str) -> str | None:
     scheme, _, rest = url.partition("#")[0].partition("?")[0].partition("://")
     if scheme.lower() != "file":
         return None
-    host, slash, path = rest.partition("/")
+    host, slash, path = (f"/{rest}" if _DRIVE.match(rest) else rest).partition("/")
     named = slash + path if host in ("", "localhost") else f"//{host}{slash}{path}"
     if isinstance(PurePath(), PurePosixPath):
         return unquote(named)  # as url2pathname does there, which comes with the whole of HTTP

@@ -104,6 +104,15 @@ def test_other_packages_are_free(guarded: Workshop) -> None:
     assert (again.name, again.kind) == ("alpha", "replaced")
 
 
+def test_the_shell_of_git_on_windows_names_a_drive(guarded: Workshop) -> None:
+    """There ``/c/my env`` is what no other program takes for a path."""
+    told = 'cygpath() { echo "C:/my env"; }; OSTYPE=msys'
+    script = f". '{guarded.target}/bin/activate'; echo $UV_CONSTRAINT $PIP_CONSTRAINT $_GPUENV_ROOT"
+    done = run(guarded, "bash", "-ec", f"{told}; {script}")
+    file = f"file:///C:/my%20env/{CONSTRAINTS}"
+    assert done.stdout.split() == [file, file], done.stderr
+
+
 def test_leaving_gives_the_variables_back(guarded: Workshop) -> None:
     tell = 'echo "$UV_CONSTRAINT|$PIP_CONSTRAINT"'
     url = (guarded.target / CONSTRAINTS).as_uri()

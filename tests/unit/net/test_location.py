@@ -9,7 +9,7 @@ from pathlib import Path, PureWindowsPath
 import pytest
 
 from gpuenv.errors import UsageError
-from gpuenv.net.location import Location, host_of, public, redact, secrets_of
+from gpuenv.net.location import Location, host_of, path_of, public, redact, secrets_of
 from support.addresses import at
 from support.systems import POSIX
 
@@ -105,6 +105,11 @@ def test_windows_paths(path: str) -> None:
     where = Location.of_path(PureWindowsPath(path))
     server = f"//{where.host}" if where.host else ""
     assert nturl2path.url2pathname(server + where.path) == path
+
+
+def test_a_drive_is_no_host() -> None:
+    assert Location.parse("file://C:/my wheels", origin="").url == "file:///C:/my%20wheels"
+    assert path_of("file://C:/wheels/x.whl") == path_of("file:///C:/wheels/x.whl")
 
 
 def test_a_drive_is_no_scheme(tmp_path: Path) -> None:
