@@ -76,6 +76,8 @@ def merge(
         raw = arguments.get(option.attribute)
         if raw is not None and raw is not False:
             flag = f"--{option.name}"
+            if "" in (raw if isinstance(raw, list) else [raw]):  # a variable of the shell that is not set
+                raise UsageError(f"{flag}: nothing stands behind it", hints=(f"Give a value, or leave {flag} out",))
             merged[option.name] = Setting(value=_checked(option, raw, flag), origin=flag)
     return merged
 

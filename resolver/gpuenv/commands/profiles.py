@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from gpuenv import profile as profiles
 from gpuenv.dataclass import dataclass
+from gpuenv.errors import ConfigurationError
 from gpuenv.model.profile import Profile
-from gpuenv.steps.context import Context, Outcome
+from gpuenv.steps.context import Context, Failure, Outcome
 from gpuenv.system.files import read_text
 
 
@@ -36,14 +37,24 @@ def run(context: Context, *, name: str | None) -> ProfilesOutcome:
             name, project=context.project, user=context.config, read=read_text
         )  # the error for an unknown name
         rows = tuple(row for row in rows if row.name == name)
-    listed = tuple(
-        Listed(
-            profile=profiles.load(row.name, project=context.project, user=context.config, read=read_text),
-            kind=row.kind,
-            path=f"bundled:{row.name}" if row.kind == "bundled" else str(row.path),
-            hides=tuple(str(path) for path in row.hides),
-            text=read_text(row.path, what="the profile"),
+    listed, problems = [], []
+    for row in rows:
+        try:
+            profile = profiles.load(row.name, project=context.project, user=context.config, read=read_text)
+        except ConfigurationError as error:  # one that is broken hides no other
+            if name is not None:
+                raise
+            problems.append(Failure.of(error))
+            continue
+        listed.append(
+            Listed(
+                profile=profile,
+                kind=row.kind,
+                path=f"bundled:{row.name}" if row.kind == "bundled" else str(row.path),
+                hides=tuple(str(path) for path in row.hides),
+                text=read_text(row.path, what="the profile"),
+            )
         )
-        for row in rows
+    return ProfilesOutcome(
+        profiles=tuple(listed), single=name is not None, problems=tuple(problems), exit_code=2 if problems else 0
     )
-    return ProfilesOutcome(profiles=listed, single=name is not None)

@@ -35,7 +35,7 @@ from gpuenv.environment.previous import (
     swap_in_keeping,
 )
 from gpuenv.environment.run_lock import install_healing
-from gpuenv.environment.space import Free, disk_errors, free_on, require_space, warn_of_copies
+from gpuenv.environment.space import Free, disk_errors, free_on, require_space, warn_of_copies, written
 from gpuenv.environment.store import Store
 from gpuenv.environment.target import Target, check_target, only_one, remove_tree, same_name, staging, swap_in
 from gpuenv.environment.translate import CacheEntryError
@@ -302,7 +302,7 @@ def _bare_environment(job: _Job, stage: Path) -> Path:
     if job.python.path is not None:
         args.append("--offline")
     _must(job.run([*args, str(environment)], stage), f"uv venv with Python {job.python.version}")
-    seen = python_version(environment)
+    seen = python_version(written(environment))
     wanted = job.lock.inputs.target.python
     if seen.split(".")[:2] != wanted.split(".")[:2]:
         raise InterpreterError(
@@ -353,7 +353,7 @@ def _sync(job: _Job, stage: Path, environment: Path, path: Path, lock: Lock) -> 
 
 
 def _fetch(job: _Job, command: list[str], stage: Path, environment: Path, sizes: Mapping[str, int]) -> tuple[str, ...]:
-    require_space(sizes.values(), cache=job.cache or stage, target=stage, free=job.options.free)
+    require_space(sizes.values(), cache=job.cache or stage, target=stage.parent, free=job.options.free)
     title = f"Fetching and unpacking {len(sizes)} wheel{'s' if len(sizes) != 1 else ''}"
     started = time.time()
     with job.reporter.task(title, total=sum(sizes.values()), unit="B") as task:

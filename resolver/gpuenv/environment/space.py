@@ -102,6 +102,17 @@ def disk_errors(target: Path) -> Iterator[None]:
         raise TargetError(f"{target} cannot be built", causes=(f"{where}: {error.strerror or error}",)) from error
 
 
+def written(environment: Path) -> Path:
+    """An environment that uv has just made. On a full disk it leaves an empty pyvenv.cfg and says that all is well.
+
+    Raises :class:`~gpuenv.errors.NoSpaceError`.
+    """
+    settings = environment / "pyvenv.cfg"
+    if settings.is_file() and settings.stat().st_size == 0:
+        raise NoSpaceError(f"there is no space left for {environment.name}", hints=(_room(environment.parent.parent),))
+    return environment
+
+
 def _hints(what: str, path: Path) -> tuple[str, ...]:
     if what == "uv's cache":
         larger = '$env:UV_CACHE_DIR = "D:\\uv"' if os.name == "nt" else "UV_CACHE_DIR=/a/larger/disk"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Callable, Iterator, Mapping, MutableMapping, MutableSequence, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from packaging.utils import canonicalize_name
 
@@ -17,6 +17,12 @@ if TYPE_CHECKING:
     from tomlkit import TOMLDocument
 
 Lists = MutableSequence[object]
+
+ONE_LINE = 72
+"""Characters up to which a list that stands on one line stays there when it grows."""
+
+_LAST_COMMA = re.compile(r",((?:[ \t]*(?:#[^\n]*)?\n)*[ \t]*)\]\Z")
+"""The comma behind the last entry of a list, with the comments up to its end."""
 
 
 def with_requirement(text: str, requirement: str, *, extra: str | None = None, group: str | None = None) -> str:
@@ -60,14 +66,24 @@ def without_package(text: str, name: str) -> str:
 
 
 def _without(text: str, name: str, path: Sequence[str]) -> str:
+    import tomlkit
+    from tomlkit.items import Array
+
     document = _parsed(text)
     entries = _list(document, path, make=False)
     wanted = canonicalize_name(name)
     gone = [place for place, each in enumerate(entries or ()) if _key(str(each))[0] == wanted]
+    if not gone or entries is None:
+        return text
+    bare = isinstance(entries, Array) and _LAST_COMMA.search(entries.as_string()) is None
     for place in reversed(gone):
-        assert entries is not None
         del entries[place]
-    return _rendered(document) if gone else text
+    if bare and isinstance(entries, Array) and (ended := _LAST_COMMA.sub(r"\1]", was := entries.as_string())) != was:
+        above: Any = document  # Any: a table of the file
+        for key in path[:-1]:
+            above = above[key]
+        above[path[-1]] = tomlkit.parse(f"list = {ended}")["list"]
+    return _rendered(document)
 
 
 def with_strings(text: str, change: Callable[[str], str]) -> str:
@@ -109,7 +125,9 @@ def with_line(text: str, requirement: str) -> str:
         body = _without_comment(line)[0].strip()
         if _key(body.partition(" --")[0]) == _key(requirement) and not body.startswith("-"):
             return with_lines(text, {number: lambda _: requirement})
-    return f"{text}{'' if not text or text.endswith(chr(10)) else chr(10)}{requirement}\n"
+    if text and not text.endswith("\n"):
+        return f"{text}\n{requirement}"
+    return f"{text}{requirement}\n"
 
 
 def without_line(text: str, name: str) -> str:
@@ -117,7 +135,8 @@ def without_line(text: str, name: str) -> str:
     wanted = canonicalize_name(name)
     numbered = ((number, _without_comment(line)[0].strip()) for number, line in enumerate(text.splitlines(), start=1))
     gone = [number for number, body in numbered if _key(body.partition(" --")[0].rstrip("\\ "))[0] == wanted]
-    return with_lines(text, {number: lambda _: "" for number in gone})
+    left = with_lines(text, {number: lambda _: "" for number in gone})
+    return left if text.endswith("\n") else left.removesuffix("\n")
 
 
 def difference(before: str, after: str, *, shown: str) -> str:
@@ -173,10 +192,11 @@ def _list(document: TOMLDocument, path: Sequence[str], *, make: bool) -> Lists |
 
 
 def _on_lines_of_their_own(entries: Lists) -> None:
-    """Give a list that grew past one entry a line per entry, as formatters do."""
+    """Give a list that grew past what fits on its line a line per entry, as formatters do."""
     from tomlkit.items import Array
 
-    if isinstance(entries, Array) and len(entries) > 1 and "\n" not in entries.as_string():
+    text = entries.as_string() if isinstance(entries, Array) else ""
+    if isinstance(entries, Array) and "\n" not in text and len(text) > ONE_LINE:
         entries.multiline(multiline=True)
 
 

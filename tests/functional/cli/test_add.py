@@ -98,9 +98,7 @@ def test_a_project_s_file_its_lock_and_its_environment_change_together(person: P
 
 def test_without_a_project_the_profile_says_it(person: Person) -> None:
     must(person, "add", "--lock-only", "apphold")
-    assert (person.project / "profiles/team.toml").read_text() == PROFILE.replace(
-        '["torch"]', '[\n    "torch",\n    "apphold",\n]'
-    )
+    assert (person.project / "profiles/team.toml").read_text() == PROFILE.replace('["torch"]', '["torch", "apphold"]')
     assert locked(person)["torch"] == "2.10.0+cpu"  # who pins it decides
     run = person.run("remove", "six")
     assert (run.code, "cause: it is there because of apphold" in run.err) == (2, True)

@@ -160,3 +160,11 @@ def test_relative_folders_of_ones_own_are_those_of_the_current_folder(person: Pe
     ours = {"GPUENV_CACHE_DIR": "c", "GPUENV_STATE_DIR": "s"}
     assert person.run("create", "--rebuild", "--no-verify", "--profile", "team", **ours).code == 0
     assert {"c", "s"} <= person.files()
+
+
+def test_a_broken_profile_hides_no_other(person: Person) -> None:
+    person.write("profiles/bad.toml", "x=\n")
+    run = person.run("profiles")
+    assert (run.code, "profiles/bad.toml:1: is not valid TOML" in run.err) == (2, True)
+    assert {"auto", "team"} <= {row.split()[0] for row in run.out.splitlines()}
+    assert person.run("profiles", "show", "team").code == 0

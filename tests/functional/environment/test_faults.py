@@ -148,7 +148,14 @@ def test_a_full_disk_under_the_target(workshop: Workshop, small_disk: Path) -> N
         )
 
     assert list(small_disk.iterdir()) == []
-    workshop.build([alpha()], target=target, options=BuildOptions(free=lambda _: PLENTY))
+    asked: list[Path] = []
+
+    def free(path: Path) -> Free:
+        asked.append(path)
+        return PLENTY
+
+    workshop.build([alpha()], target=target, options=BuildOptions(free=free))
+    assert small_disk in asked, "what the error names is still there when it is read"
 
 
 def test_a_full_disk_under_the_cache(workshop: Workshop, small_disk: Path) -> None:

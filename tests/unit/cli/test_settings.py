@@ -133,3 +133,15 @@ def test_a_folder_with_a_blank_is_one_where_it_is_there(tmp_path: Path) -> None:
     assert merged(tmp_path, environ={"GPUENV_FIND_LINKS": missing})["find-links"].value == tuple(missing.split())
     both = merged(tmp_path, environ={"GPUENV_FIND_LINKS": f"{tmp_path} wheels"})
     assert both["find-links"].value == (str(tmp_path), "wheels")
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("torch_index", ""), ("profile", ""), ("torch", ""), ("variant", ""), ("index", ""), ("find_links", ["a", ""])],
+)
+def test_an_option_with_nothing_behind_it_is_refused_not_taken_for_the_default(
+    tmp_path: Path, option: str, value: object
+) -> None:
+    """``--torch-index "$MIRROR"`` where nothing set it would ask PyTorch's own index in silence."""
+    with pytest.raises(UsageError, match=f"--{option.replace('_', '-')}: nothing stands behind it"):
+        merged(tmp_path, arguments={option: value}, environ={"GPUENV_TORCH_INDEX": "http://127.0.0.1/whl"})

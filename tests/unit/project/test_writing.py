@@ -11,6 +11,7 @@ from gpuenv.project.writing import (
     with_lines,
     with_requirement,
     with_strings,
+    without_line,
     without_requirement,  # fmt: skip
 )
 
@@ -75,5 +76,38 @@ def test_lines_keep_comments_and_what_stands_around_them() -> None:
 
 def test_a_line_is_added_or_replaces_the_one_on_its_package() -> None:
     assert with_line("a\nb>=1 # why\n-c c.txt", "B>=2") == "a\nB>=2 # why\n-c c.txt"
-    assert with_line("a\n-c c.txt", "b") == "a\n-c c.txt\nb\n"
+    assert with_line("a\n-c c.txt", "b") == "a\n-c c.txt\nb"
+    assert with_line("a\n", "b") == "a\nb\n"
     assert with_line("", "b") == "b\n"
+
+
+LISTS = [
+    '[\n  "torch",   # mine\n  "six>=1.16" # old, very\n]\n\n# end\n',
+    '[\n    "torch",\n    "six"\n] # kept\n',
+    '[\n    "torch",\n    "six",\n]\n',
+    '["torch",\n  "six"]\n',
+    '["torch"]',
+    '[ "torch", "six" ]  # here\n[tool.x]\na = ["six"]\n',
+    "[]\n",
+]
+
+
+@pytest.mark.parametrize("entries", LISTS)
+def test_what_is_added_and_taken_out_again_leaves_the_file_byte_for_byte(entries: str) -> None:
+    before = f'[project]\nname = "x"\ndependencies = {entries}'
+    after = with_requirement(before, "numpy>=2")
+    assert '"numpy>=2"' in after
+    assert without_requirement(after, "numpy") == before
+
+
+@pytest.mark.parametrize("before", ["six", "six\n", "# c\nsix # why\n\n", ""])
+def test_a_line_added_and_taken_out_again_leaves_the_file_byte_for_byte(before: str) -> None:
+    after = with_line(before, "numpy>=2")
+    assert "numpy>=2" in after.splitlines()
+    assert without_line(after, "numpy") == before
+
+
+def test_a_list_that_outgrows_its_line_gets_a_line_per_entry() -> None:
+    long = "".join(f'"package-{number}", ' for number in range(5))
+    after = with_requirement(f'[project]\nname = "x"\ndependencies = [{long[:-2]}]\n', "numpy")
+    assert after.count("\n    ") == 6
