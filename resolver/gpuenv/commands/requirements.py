@@ -49,7 +49,7 @@ def add(context: Context, texts: Sequence[str], options: EditOptions) -> EditOut
     for text in texts:
         if parse_requirement(text) is None:
             raise UsageError(
-                f"{text!r} is no requirement", hints=('Write a name with a range: `gpuenv add "six>=1.17"`',)
+                f"{text} is no requirement", hints=('Write a name with a range: `gpuenv add "six>=1.17"`',)
             )
     file = asking_file(context)
 

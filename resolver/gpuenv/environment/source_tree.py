@@ -87,7 +87,10 @@ def extract(file: tarfile.TarFile, members: Sequence[tarfile.TarInfo], into: Pat
     ends = {name: _leads_to(name, links) for name in links}
     into = Path(os.path.normpath(into))
     for name, each in last.items():
-        for place in (name, ends.get(name, name)):  # Windows has two separators, and drives
+        # Windows has two separators, and drives: what follows one is a path of its own to whoever makes the link.
+        if os.name == "nt" and not {":", "\\"}.isdisjoint(each.name + each.linkname):
+            raise ValueError(f"{each.name} would lie or lead outside")
+        for place in (name, ends.get(name, name)):
             if not Path(os.path.normpath(into / place)).is_relative_to(into):
                 raise ValueError(f"{each.name} would lie or lead outside")
         if not (each.isreg() or each.isdir() or name in links):
