@@ -38,7 +38,9 @@ def diagnose_environment(examination: Examination, *, knowledge: Knowledge) -> t
         findings.append(
             error(
                 kind="torch-missing",
-                summary="torch is not installed in this environment",
+                summary=f"torch {listed} is installed, and its torch/version.py cannot be read"
+                if (listed := facts.version_of("torch"))
+                else "torch is not installed in this environment",
                 detail=str(facts.site or facts.path),
             )
         )
@@ -64,6 +66,8 @@ def rebuild(examination: Examination, *, upgrade: bool = False) -> str:
     build = f"gpuenv create --profile {profile} {target}"
     if examination.additions:
         build += " --discard-added"
+    if facts.kind != "gpuenv":  # without a pyvenv.cfg `create` does not take it for one of ours
+        return then(f"mv {target} {quote(f'{examination.shown}.old')}", build)
     anew = upgrade or examination.lock_refuses
     return then(f"gpuenv lock --profile {profile} --upgrade", build) if anew else build
 
@@ -119,7 +123,7 @@ def _broken(examination: Examination) -> Iterator[Finding]:
     facts = examination.facts
     if facts.problems:
         halves = [each.name for each in facts.distributions if each.problem]
-        whole = facts.python is not None and facts.site is not None
+        whole = halves and facts.python is not None and facts.site is not None
         yield _of_files(
             severity="error",
             kind="broken",
@@ -218,7 +222,9 @@ def _origin(examination: Examination, fix: str) -> Iterator[Finding]:
             severity="error",
             kind="family-drifted",
             summary=f"torch's family is not as in {against}: {_some(map(_said, family))}",
-            detail="; ".join(f"{each.name}: by {each.by} at {each.when}" for each in family if each.by),
+            detail="; ".join(
+                f"{each.name}: by {each.by}{f' at {each.when}' if each.when else ''}" for each in family if each.by
+            ),
         )
     if others:
         count = _count(others, "package is", "packages are")

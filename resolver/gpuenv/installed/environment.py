@@ -108,6 +108,7 @@ def read_environment(environment: Path, *, shown: str | None = None, files: bool
     version = places.python_version(environment) or places.version_of_folder(site)
     own = tuple(each for folder in sites for each in distributions(environment, folder, owned=configured, files=files))
     base = places.base_packages(settings, version)
+    homeless = (configured or marker is not None) and not settings.get("home")
     return EnvironmentFacts(
         path=environment,
         kind=kind,
@@ -124,7 +125,7 @@ def read_environment(environment: Path, *, shown: str | None = None, files: bool
         torch=read_torch(site) if site else None,
         marker=marker,
         marker_problem=marker_problem,
-        problems=tuple(sorted(_problems(environment, python, site, own))),
+        problems=tuple(sorted(_problems(environment, python, site, own, homeless=homeless))),
         leftovers=_leftovers(environment),
     )
 
@@ -136,12 +137,16 @@ def _marker(environment: Path) -> tuple[Marker | None, str]:
         return None, f"its {MARKER} cannot be used ({'; '.join(error.causes)})"
 
 
-def _problems(environment: Path, python: Path | None, site: Path | None, found: tuple[Distribution, ...]) -> list[str]:
+def _problems(
+    environment: Path, python: Path | None, site: Path | None, found: tuple[Distribution, ...], *, homeless: bool
+) -> list[str]:
     problems = [f"{each.name} {each.version}: {each.problem}" for each in found if each.problem]
     if python is None:
         link = environment / "bin/python"
         aim = f": {link} leads to {link.readlink()}, which is not there" if link.is_symlink() else ""
         problems.append(f"its interpreter is gone{aim}")
+    if homeless:  # PEP 405: without the key the interpreter is its base's
+        problems.append("its pyvenv.cfg is gone or names no `home`: the interpreter does not find its packages")
     if site is None:
         problems.append("it has no site-packages folder")
     return problems

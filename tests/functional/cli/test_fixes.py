@@ -300,8 +300,9 @@ def test_the_environment_of_another_profile_is_not_replaced(person: Person) -> N
     assert run.code == 2
     assert ".venv-gpu is the environment of the profile second; it was left as it is" in run.err
     assert state(person.project / ".venv-gpu") == before
-    for hint in ("gpuenv create --profile team .venv-gpu-team", "gpuenv create --profile team --replace .venv-gpu"):
+    typed = "gpuenv create --no-verify --profile team"
+    for hint in (f"{typed} .venv-gpu-team", f"{typed} --replace .venv-gpu"):
         assert f"`{hint}`" in run.err
-        done = shell(person, f"{hint} --no-verify")
+        done = shell(person, hint)
         assert done.returncode == 0, done.stderr
     assert findings(person, ".venv-gpu", "--profile", "team") == (0, [])

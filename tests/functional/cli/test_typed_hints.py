@@ -168,3 +168,20 @@ def test_a_broken_profile_hides_no_other(person: Person) -> None:
     assert (run.code, "profiles/bad.toml:1: is not valid TOML" in run.err) == (2, True)
     assert {"auto", "team"} <= {row.split()[0] for row in run.out.splitlines()}
     assert person.run("profiles", "show", "team").code == 0
+
+
+@pytest.mark.parametrize("left", [None, "", "version_info = 3.12\n"])
+def test_an_environment_whose_pyvenv_cfg_is_lost_is_broken_and_its_fix_builds_it_again(
+    person: Person, left: str | None
+) -> None:
+    """Its interpreter is its base's then, and finds none of its packages."""
+    assert person.run("create", "--no-verify", "--profile", "team").code == 0
+    settings = person.project / ".venv-gpu/pyvenv.cfg"
+    settings.unlink() if left is None else settings.write_text(left)
+    run = person.run("doctor")
+    assert (run.code, "its pyvenv.cfg is gone or names no `home`" in run.out) == (1, True)
+    moved, _, build = re.search("fix: (.*)", run.out)[1].rpartition(" && ")  # type: ignore[index]  # there is one
+    if moved:
+        (person.project / ".venv-gpu").rename(person.project / moved.split()[-1])
+    assert person.run(*shlex.split(build)[1:], "--no-verify").code == 0
+    assert person.run("doctor").code == 0
