@@ -34,16 +34,11 @@ def diagnose_environment(examination: Examination, *, knowledge: Knowledge) -> t
     facts, fix = examination.facts, rebuild(examination)
     findings = [*_files(examination), *_origin(examination, fix), *_sets(examination, knowledge, fix)]
     if facts.torch is None:
-        error = partial(Finding, subject="torch", severity="error", fix=fix)
-        findings.append(
-            error(
-                kind="torch-missing",
-                summary=f"torch {listed} is installed, and its torch/version.py cannot be read"
-                if (listed := facts.version_of("torch"))
-                else "torch is not installed in this environment",
-                detail=str(facts.site or facts.path),
-            )
-        )
+        listed = facts.version_of("torch")
+        there = f"torch {listed} is installed, and its torch/version.py cannot be read"
+        said = there if listed else "torch is not installed in this environment"
+        missing = partial(Finding, subject="torch", severity="error", kind="torch-missing", fix=fix)
+        findings.append(missing(summary=said, detail=str(facts.site or facts.path)))
     else:
         findings += _torch(examination, facts.torch, knowledge, fix)
         findings += diagnose_compiler(examination, facts.torch, fix=fix)

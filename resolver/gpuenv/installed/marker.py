@@ -11,9 +11,11 @@ from typing import Any
 from gpuenv.dataclass import dataclass
 from gpuenv.documents import parts
 from gpuenv.errors import ConfigurationError, FileError
+from gpuenv.shell import quote
 from gpuenv.system.files import present, read_bytes, with_unix_ends, write_atomic
 
 MARKER = "gpuenv.json"
+EXAMINE = "See what is wrong, and what fixes it: `gpuenv doctor {}`"
 FAILED_NOTE = "gpuenv-failed.txt"
 """Tells an environment that was kept after a failed proof from one that somebody gave its name."""
 PREVIOUS_NOTE = "gpuenv-previous.txt"
@@ -86,12 +88,16 @@ def read_marker(environment: Path) -> Marker | None:
     except FileError as error:
         raise ConfigurationError(f"{path} cannot be read", causes=error.causes) from None
     except (ValueError, RecursionError) as error:
-        raise ConfigurationError(f"{path} cannot be read", causes=(str(error),)) from None
+        raise ConfigurationError(
+            f"{path} cannot be read", causes=(str(error),), hints=(EXAMINE.format(quote(str(environment))),)
+        ) from None
     try:
         return _from_json(data)
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise ConfigurationError(
-            f"{path} is not a marker of this gpuenv", causes=(f"{type(error).__name__}: {error}",)
+            f"{path} is not a marker of this gpuenv",
+            causes=(f"{type(error).__name__}: {error}",),
+            hints=(EXAMINE.format(quote(str(environment))),),
         ) from None
 
 

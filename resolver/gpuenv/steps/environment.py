@@ -82,6 +82,11 @@ def refuse_target(context: Context, target: Path) -> None:
     Raises :class:`~gpuenv.errors.TargetError`. The hint names a folder inside, never a way to move what is there.
     """
     refuse_name(target.name, shown=target)
+    if any("\udc80" <= letter <= "\udcff" for letter in str(target)):  # bytes that are no UTF-8 (PEP 383)
+        raise TargetError(
+            f"{target.name} cannot be built there: the name of a folder is not UTF-8, and uv takes no such path",
+            hints=("Rename the folder, or name another with its whole path: `gpuenv create /home/me/gpu-env`",),
+        )
     real, profile = Path(os.path.realpath(target)), context.options.profile or "auto"
     homes = [context.environ[name] for name in ("HOME", "USERPROFILE") if context.environ.get(name)]
     for kept, what in (

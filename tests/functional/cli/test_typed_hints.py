@@ -185,3 +185,21 @@ def test_an_environment_whose_pyvenv_cfg_is_lost_is_broken_and_its_fix_builds_it
         (person.project / ".venv-gpu").rename(person.project / moved.split()[-1])
     assert person.run(*shlex.split(build)[1:], "--no-verify").code == 0
     assert person.run("doctor").code == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="macOS makes no such folder")
+def test_a_folder_whose_name_is_not_utf_8_is_refused_before_anything_is_written(person: Person) -> None:
+    strange = person.project.with_name("a\udcffb")
+    person.project.rename(strange)
+    run = Person(home=person.home, project=strange, environ=person.environ).run("create", "--profile", "team")
+    assert (run.code, "is not UTF-8, and uv takes no such path" in run.err) == (2, True)
+    assert not (strange / "lockfiles").exists()
+
+
+def test_a_marker_that_cannot_be_read_leads_to_the_doctor(person: Person) -> None:
+    assert person.run("create", "--no-verify", "--profile", "team").code == 0
+    (person.project / ".venv-gpu/gpuenv.json").write_text("{")
+    run = person.run("run", "--", "python", "-V")
+    assert (run.code, len(told(run.err))) == (2, 1)
+    assert told(run.err)[0].startswith("gpuenv doctor ")
+    assert person.run(*shlex.split(told(run.err)[0])[1:]).code == 1
