@@ -72,7 +72,7 @@ def test_a_failed_environment_is_kept_for_a_look_on_demand(person: Person) -> No
     assert (failed.code, kept.is_dir(), (person.project / ".venv-gpu").exists()) == (1, True, False)
     typed = commands(failed)
     assert "gpuenv doctor .venv-gpu.failed" in typed
-    assert "rm -r .venv-gpu.failed" in typed
+    assert "rm -rf .venv-gpu.failed" in typed
     assert not any("--keep-failed" in command for command in typed)
     assert f"file://{kept}" in (kept / "pip.conf").read_text("utf-8")
     assert person.run("doctor", ".venv-gpu.failed").code in (0, 1)
