@@ -76,7 +76,8 @@ def merge(
         raw = arguments.get(option.attribute)
         if raw is not None and raw is not False:
             flag = f"--{option.name}"
-            if "" in (raw if isinstance(raw, list) else [raw]):  # a variable of the shell that is not set
+            # A variable of the shell that is not set; alone where several may stand it means "none".
+            if raw == "" or (isinstance(raw, list) and "" in raw and len(raw) > 1):
                 raise UsageError(f"{flag}: nothing stands behind it", hints=(f"Give a value, or leave {flag} out",))
             merged[option.name] = Setting(value=_checked(option, raw, flag), origin=flag)
     return merged
