@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gpuenv.system.files import read_text, write_edited
@@ -16,6 +16,7 @@ LINES = st.lists(
 ENCODINGS = st.sampled_from(["utf-8", "utf-8-sig", "utf-16"])
 
 
+@settings(deadline=None)
 @given(lines=LINES, tail=st.sampled_from(["", "end"]), encoding=ENCODINGS, more=LINES)
 def test_nothing_but_the_edit_changes(
     lines: list[tuple[str, str]], tail: str, encoding: str, more: list[tuple[str, str]]

@@ -22,6 +22,7 @@ from gpuenv.machine.linux import Host, Module, OtherGpu, PciGpu, Remains
 from gpuenv.machine.nvml import NvmlAnswer, NvmlFailure, NvmlGpu
 from gpuenv.machine.problem import Evidence
 from gpuenv.model.machine import ComputeCapability
+from gpuenv.shell import unset
 
 KNOWN = knowledge.load()
 Choose = Callable[[Any], Any]
@@ -106,7 +107,7 @@ CLAIMS: dict[str, Callable[[World], bool]] = {
     r"was given no GPU": lambda world: (bool(world.evidence.jobs) and not in_job(world)) or without_gpu(world),
     r"--gres=gpu:1": lambda world: "SLURM_JOB_ID" in world.environ,
     r"ngpus=1": lambda world: "PBS_JOBID" in world.environ,
-    r"unset CUDA_VISIBLE_DEVICES": lambda world: not in_job(world),
+    re.escape(unset("CUDA_VISIBLE_DEVICES")): lambda world: not in_job(world),
     r"sudo modprobe nvidia;": lambda world: world.host.module is None and not without_gpu(world),
     r"the site's administrator": lambda world: bool(world.evidence.jobs),
     r"wsl --shutdown": lambda world: world.host.wsl,
