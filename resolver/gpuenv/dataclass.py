@@ -3,7 +3,7 @@
 ``dataclasses`` writes and compiles seven methods for each class when its module is loaded: half a millisecond on Python
 3.11, a hundred times what the class itself takes, and most commands load a hundred classes to make a few of them. Here
 the standard library is asked for the methods of a class when one of them is called. ``__init__`` alone, which every
-class needs that is used at all, is written here: the library makes a class anew to get it, in four times as long.
+class needs that is used at all, is written here: the library makes a new class to get it, in four times as long.
 """
 
 from __future__ import annotations

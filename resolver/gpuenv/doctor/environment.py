@@ -63,8 +63,8 @@ def rebuild(examination: Examination, *, upgrade: bool = False) -> str:
         build += " --discard-added"
     if facts.kind != "gpuenv":  # without a pyvenv.cfg `create` does not take it for one of ours
         return then(f"mv {target} {quote(f'{examination.shown}.old')}", build)
-    anew = upgrade or examination.lock_refuses
-    return then(f"gpuenv lock --profile {profile} --upgrade", build) if anew else build
+    relocks = upgrade or examination.lock_refuses
+    return then(f"gpuenv lock --profile {profile} --upgrade", build) if relocks else build
 
 
 def _reinstall(examination: Examination, packages: Iterable[str]) -> str:
